@@ -1,0 +1,58 @@
+//! The `striate` command: words, colours and exit codes around the library.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod outcome;
+mod verb;
+
+use outcome::Outcome;
+
+/// Digital twins of primary visual cortex: recordings in, scored and explained models out.
+#[derive(Parser)]
+#[command(version, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Flags every verb understands.
+#[derive(clap::Args, Clone, Debug)]
+struct Common {
+    /// Where to compute: `auto` or `cpu`.
+    #[arg(long, global = true, default_value = "auto", value_name = "DEVICE")]
+    device: String,
+    /// Worker threads; 0 means one per core.
+    #[arg(long, global = true, default_value_t = 0, value_name = "N")]
+    threads: usize,
+    /// Only warnings and errors.
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// More detail; twice for everything.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Inspect(verb::inspect::Args),
+    Simulate(verb::simulate::Args),
+    Report(verb::report::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    outcome::start_log(&cli.common);
+    outcome::exit(dispatch(&cli.verb, &cli.common))
+}
+
+fn dispatch(verb: &Verb, common: &Common) -> Outcome {
+    match verb {
+        Verb::Inspect(args) => verb::inspect::run(args, common),
+        Verb::Simulate(args) => verb::simulate::run(args, common),
+        Verb::Report(args) => verb::report::run(args, common),
+    }
+}

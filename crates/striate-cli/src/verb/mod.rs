@@ -1,0 +1,5 @@
+//! One file per verb.
+
+pub mod inspect;
+pub mod report;
+pub mod simulate;

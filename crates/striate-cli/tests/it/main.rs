@@ -1,0 +1,1 @@
+//! End-to-end tests through the `striate` binary, one module per verb.

@@ -1,0 +1,15 @@
+//! Digital twins of primary visual cortex.
+
+pub mod disk;
+pub mod error;
+
+pub mod recording;
+
+pub mod batch;
+pub mod fit;
+pub mod model;
+pub mod ops;
+pub mod report;
+pub mod run;
+pub mod score;
+pub mod simulate;

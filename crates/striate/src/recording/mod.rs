@@ -1,0 +1,290 @@
+//! What was measured: neurons, trials and the streams recorded in each trial.
+//!
+//! A [`Recording`] holds one or more [`Session`]s. Opening one reads only its small tables;
+//! the streams of a trial are read when asked for, so memory does not grow with the recording.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// One or more sessions opened from one path.
+#[derive(Debug)]
+pub struct Recording {
+    /// Where it was opened.
+    pub path: PathBuf,
+    /// Sessions in the order of the files.
+    pub sessions: Vec<Session>,
+}
+
+/// One animal, one set of neurons, one list of trials.
+#[derive(Debug)]
+pub struct Session {
+    /// Name of the session, e.g. `static20457-5-9-preproc0`.
+    pub id: String,
+    /// Format id, e.g. `sensorium2022`.
+    pub format: &'static str,
+    /// The folder or archive it was read from.
+    pub path: PathBuf,
+    /// Recorded neurons.
+    pub neurons: Neurons,
+    /// Trials in the order of the files, which need not be the order in time.
+    pub trials: Vec<Trial>,
+    /// What the animal saw.
+    pub stimulus: StimulusInfo,
+    /// Streams that can be read, with the shape of one trial.
+    pub streams: Vec<StreamInfo>,
+    /// Per-stream statistics stored with the recording, when there are any.
+    pub statistics: BTreeMap<Stream, Statistics>,
+    /// The licence file found with the recording.
+    pub licence: Option<Licence>,
+    /// Things the user should know, e.g. that training images are missing.
+    pub warnings: Vec<String>,
+    /// Where the streams come from.
+    pub source: Box<dyn TrialSource>,
+}
+
+/// Columns of the neuron table; optional ones are `None` when the recording lacks them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Neurons {
+    /// Identifier of each neuron; its length is the number of neurons.
+    pub ids: Vec<i64>,
+    /// Cortical position x, y, z in µm.
+    pub position_um: Option<Vec<[f64; 3]>>,
+    /// Visual area, e.g. `V1`.
+    pub area: Option<Vec<String>>,
+    /// Cortical layer, e.g. `L2/3`.
+    pub layer: Option<Vec<String>>,
+}
+
+/// One presentation of a stimulus.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trial {
+    /// Which part of an experiment it belongs to.
+    pub tier: Tier,
+    /// Identity of the stimulus; repeats share it.
+    pub stimulus_id: String,
+    /// Whether the stimulus itself was recorded.
+    pub has_stimulus: bool,
+}
+
+/// The part a trial plays: fitted on, selected on, or scored on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum Tier {
+    /// Parameters are fitted on it.
+    Train,
+    /// Stopping and penalties are chosen on it.
+    Validation,
+    /// Repeated stimuli for the final score.
+    Test,
+    /// A competition's withheld tier.
+    FinalTest,
+    /// Any other name found in the recording.
+    Other(String),
+}
+
+/// A signal recorded in every trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stream {
+    /// Image, `[channel, height, width]`, raw pixel values.
+    Images,
+    /// Response of each neuron, `[neuron]`.
+    Responses,
+    /// Behaviour, `[variable]`: pupil dilation, its derivative, running speed.
+    Behavior,
+    /// Pupil centre, `[2]`: horizontal, vertical.
+    PupilCenter,
+}
+
+/// A stream and the shape of one trial of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StreamInfo {
+    /// Which stream.
+    pub stream: Stream,
+    /// Shape of one trial.
+    pub shape: Vec<usize>,
+}
+
+/// What the animal saw.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StimulusInfo {
+    /// `image` or `video`.
+    pub kind: &'static str,
+    /// Shape of one stimulus, `[channel, height, width]`.
+    pub shape: Vec<usize>,
+    /// Frames per second; `None` for images.
+    pub rate_hz: Option<f64>,
+}
+
+/// Mean and standard deviation stored with a recording; one value, or one per element.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Statistics {
+    /// Mean.
+    pub mean: Vec<f32>,
+    /// Standard deviation.
+    pub std: Vec<f32>,
+}
+
+/// A licence file beside the recording.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Licence {
+    /// File name.
+    pub file: String,
+    /// First non-empty line.
+    pub title: String,
+}
+
+/// Reads the streams of one trial at a time.
+pub trait TrialSource: Send + Sync + fmt::Debug {
+    /// Values of `stream` in trial `trial` (index into [`Session::trials`]), C order, cast to `f32`.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) naming file, trial and stream when the stored array is
+    /// missing, truncated, of another shape than `shape`, or not finite.
+    fn read(&self, stream: Stream, trial: usize, shape: &[usize]) -> Result<Vec<f32>>;
+}
+
+impl Recording {
+    /// The only session, for verbs that work on one animal.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when there are several.
+    pub fn single(&self) -> Result<&Session> {
+        match self.sessions.as_slice() {
+            [session] => Ok(session),
+            sessions => {
+                let ids: Vec<&str> = sessions.iter().map(|s| s.id.as_str()).collect();
+                Err(Error::data(format!("holds {} sessions ({})", ids.len(), ids.join(", ")))
+                    .file(&self.path)
+                    .hint("point at one of them, e.g. the sub-folder of one session"))
+            }
+        }
+    }
+}
+
+impl Session {
+    /// Shape of one trial of `stream`, or `None` when it was not recorded.
+    pub fn shape(&self, stream: Stream) -> Option<&[usize]> {
+        self.streams.iter().find(|s| s.stream == stream).map(|s| s.shape.as_slice())
+    }
+
+    /// Values of `stream` in one trial, C order.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when the recording lacks the stream or the trial is damaged.
+    pub fn read(&self, stream: Stream, trial: usize) -> Result<Vec<f32>> {
+        let shape = self.shape(stream).ok_or_else(|| {
+            Error::data(format!("the recording has no stream `{stream}`")).file(&self.path).trial(trial)
+        })?;
+        self.source.read(stream, trial, shape)
+    }
+
+    /// Indices of the trials of `tier`, in file order.
+    pub fn trials_of(&self, tier: &Tier) -> Vec<usize> {
+        (0..self.trials.len()).filter(|&i| &self.trials[i].tier == tier).collect()
+    }
+
+    /// As [`Session::trials_of`], but an empty tier is an error that lists the tiers there are.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when no trial has that tier.
+    pub fn require_tier(&self, tier: &Tier) -> Result<Vec<usize>> {
+        let found = self.trials_of(tier);
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        let have: Vec<String> = self.tiers().iter().map(|(tier, n)| format!("{tier} ({n})")).collect();
+        Err(Error::data(format!("no trial has tier `{tier}`; there are: {}", have.join(", ")))
+            .file(&self.path)
+            .key("tiers"))
+    }
+
+    /// Number of trials per tier.
+    pub fn tiers(&self) -> BTreeMap<Tier, usize> {
+        let mut counts = BTreeMap::new();
+        for trial in &self.trials {
+            *counts.entry(trial.tier.clone()).or_insert(0) += 1;
+        }
+        counts
+    }
+}
+
+impl Neurons {
+    /// Number of neurons.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+}
+
+impl From<String> for Tier {
+    fn from(name: String) -> Self {
+        match name.as_str() {
+            "train" => Self::Train,
+            "validation" => Self::Validation,
+            "test" => Self::Test,
+            "final_test" => Self::FinalTest,
+            _ => Self::Other(name),
+        }
+    }
+}
+
+impl From<&str> for Tier {
+    fn from(name: &str) -> Self {
+        name.to_owned().into()
+    }
+}
+
+impl From<Tier> for String {
+    fn from(tier: Tier) -> Self {
+        tier.to_string()
+    }
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+            Self::FinalTest => "final_test",
+            Self::Other(name) => name,
+        })
+    }
+}
+
+impl Stream {
+    /// Its folder in the Sensorium layouts, and its name everywhere else.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Images => "images",
+            Self::Responses => "responses",
+            Self::Behavior => "behavior",
+            Self::PupilCenter => "pupil_center",
+        }
+    }
+}
+
+impl fmt::Display for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Opens a recording of any known format at `path` (a folder or an archive).
+///
+/// # Errors
+/// [`Kind::Data`](crate::error::Kind::Data) when the path is missing, no format recognises it, or its
+/// tables are damaged.
+pub fn open(path: &Path) -> Result<Recording> {
+    Err(Error::data("no format recognises it").file(path))
+}

@@ -1,0 +1,1 @@
+//! Tests across rooms, one module per room.
