@@ -1,1 +1,14 @@
-//! Kernels.
+//! Fast loops over `f32` slices for models of visual cortex.
+//!
+//! Knows no tensor library and holds all `unsafe` of the project. Every kernel has a plain,
+//! safe twin in its tests that computes the same numbers one multiplication at a time.
+//!
+//! The instruction set is chosen once at run time (AVX-512, AVX2 with FMA, portable); the variable
+//! `STRIATE_SIMD=portable|avx2|avx512` lowers the choice, for tests and measurements. Results are the
+//! same bits for the same instruction set, whatever the number of threads: reductions over the batch
+//! run in fixed chunks that are added in order.
+
+pub mod activation;
+pub mod conv2d;
+pub mod lanes;
+pub mod norm;

@@ -1,0 +1,240 @@
+//! Vectors of `f32` for one instruction set, chosen at run time.
+
+use std::sync::OnceLock;
+
+/// An instruction set with kernels of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Plain Rust, the reference.
+    Portable,
+    /// 8 lanes, AVX2 with FMA.
+    Avx2,
+    /// 16 lanes, AVX-512F.
+    Avx512,
+}
+
+/// The instruction set used by every kernel of this process.
+pub fn level() -> Level {
+    static LEVEL: OnceLock<Level> = OnceLock::new();
+    *LEVEL.get_or_init(|| supported().min(requested()))
+}
+
+fn requested() -> Level {
+    match std::env::var("STRIATE_SIMD").as_deref() {
+        Ok("portable") => Level::Portable,
+        Ok("avx2") => Level::Avx2,
+        _ => Level::Avx512,
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn supported() -> Level {
+    if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("fma") {
+        Level::Avx512
+    } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        Level::Avx2
+    } else {
+        Level::Portable
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn supported() -> Level {
+    Level::Portable
+}
+
+/// A register of `N` floats.
+///
+/// # Safety
+/// Every method may be called only where the instruction set of the implementation is available,
+/// which [`dispatch!`](crate::dispatch) guarantees; `load` and `store` touch `N` floats from the pointer.
+pub(crate) trait Lanes: Copy {
+    /// Number of floats.
+    const N: usize;
+    /// Output channels per register block of the convolution kernels.
+    const ROWS: usize;
+    unsafe fn zero() -> Self;
+    unsafe fn splat(value: f32) -> Self;
+    unsafe fn load(from: *const f32) -> Self;
+    unsafe fn store(self, to: *mut f32);
+    /// `self + a * b`.
+    unsafe fn add_product(self, a: Self, b: Self) -> Self;
+    /// Sum of the lanes, in a fixed order.
+    unsafe fn sum(self) -> f32;
+}
+
+/// Eight floats in plain Rust.
+#[derive(Clone, Copy)]
+pub(crate) struct Portable([f32; 8]);
+
+// SAFETY: no instruction-set requirement; pointers are as the trait demands.
+impl Lanes for Portable {
+    const N: usize = 8;
+    const ROWS: usize = 4;
+
+    #[inline(always)]
+    unsafe fn zero() -> Self {
+        Self([0.0; 8])
+    }
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        Self([value; 8])
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the caller owns 8 floats from `from`.
+        Self(unsafe { from.cast::<[f32; 8]>().read_unaligned() })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the caller owns 8 floats from `to`.
+        unsafe { to.cast::<[f32; 8]>().write_unaligned(self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_product(self, a: Self, b: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] + a.0[i] * b.0[i]))
+    }
+
+    #[inline(always)]
+    unsafe fn sum(self) -> f32 {
+        self.0.iter().sum()
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::Lanes;
+
+    /// Eight floats in an AVX register.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Avx2(__m256);
+
+    // SAFETY: used only below `dispatch!`, after AVX2 and FMA were detected.
+    impl Lanes for Avx2 {
+        const N: usize = 8;
+        const ROWS: usize = 4;
+
+        #[inline(always)]
+        unsafe fn zero() -> Self {
+            // SAFETY: AVX is available (trait contract).
+            Self(unsafe { _mm256_setzero_ps() })
+        }
+
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> Self {
+            // SAFETY: AVX is available (trait contract).
+            Self(unsafe { _mm256_set1_ps(value) })
+        }
+
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            // SAFETY: the caller owns 8 floats from `from`.
+            Self(unsafe { _mm256_loadu_ps(from) })
+        }
+
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            // SAFETY: the caller owns 8 floats from `to`.
+            unsafe { _mm256_storeu_ps(to, self.0) }
+        }
+
+        #[inline(always)]
+        unsafe fn add_product(self, a: Self, b: Self) -> Self {
+            // SAFETY: FMA is available (trait contract).
+            Self(unsafe { _mm256_fmadd_ps(a.0, b.0, self.0) })
+        }
+
+        #[inline(always)]
+        unsafe fn sum(self) -> f32 {
+            let mut lanes = [0.0f32; 8];
+            // SAFETY: `lanes` holds 8 floats.
+            unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), self.0) };
+            ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) + ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]))
+        }
+    }
+
+    /// Sixteen floats in an AVX-512 register.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Avx512(__m512);
+
+    // SAFETY: used only below `dispatch!`, after AVX-512F was detected.
+    impl Lanes for Avx512 {
+        const N: usize = 16;
+        const ROWS: usize = 8;
+
+        #[inline(always)]
+        unsafe fn zero() -> Self {
+            // SAFETY: AVX-512F is available (trait contract).
+            Self(unsafe { _mm512_setzero_ps() })
+        }
+
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> Self {
+            // SAFETY: AVX-512F is available (trait contract).
+            Self(unsafe { _mm512_set1_ps(value) })
+        }
+
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            // SAFETY: the caller owns 16 floats from `from`.
+            Self(unsafe { _mm512_loadu_ps(from) })
+        }
+
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            // SAFETY: the caller owns 16 floats from `to`.
+            unsafe { _mm512_storeu_ps(to, self.0) }
+        }
+
+        #[inline(always)]
+        unsafe fn add_product(self, a: Self, b: Self) -> Self {
+            // SAFETY: AVX-512F is available (trait contract).
+            Self(unsafe { _mm512_fmadd_ps(a.0, b.0, self.0) })
+        }
+
+        #[inline(always)]
+        unsafe fn sum(self) -> f32 {
+            // SAFETY: AVX-512F is available (trait contract).
+            unsafe { _mm512_reduce_add_ps(self.0) }
+        }
+    }
+}
+
+/// Runs `body::<Lanes>(arguments)` compiled for the instruction set of this machine.
+///
+/// `body` must be `#[inline(always)]` so that it is compiled inside the function that enables the set.
+macro_rules! dispatch {
+    ($body:ident($($name:ident: $type:ty),* $(,)?)) => {{
+        #[cfg(target_arch = "x86_64")]
+        {
+            #[target_feature(enable = "avx512f,avx2,fma")]
+            unsafe fn avx512($($name: $type),*) {
+                // SAFETY: the enclosing function enables AVX-512F.
+                unsafe { $body::<$crate::lanes::x86::Avx512>($($name),*) }
+            }
+            #[target_feature(enable = "avx2,fma")]
+            unsafe fn avx2($($name: $type),*) {
+                // SAFETY: the enclosing function enables AVX2 and FMA.
+                unsafe { $body::<$crate::lanes::x86::Avx2>($($name),*) }
+            }
+            match $crate::lanes::level() {
+                // SAFETY: `level` returned this set, so the processor has it.
+                $crate::lanes::Level::Avx512 => unsafe { avx512($($name),*) },
+                // SAFETY: as above.
+                $crate::lanes::Level::Avx2 => unsafe { avx2($($name),*) },
+                // SAFETY: the portable lanes need no instruction set.
+                $crate::lanes::Level::Portable => unsafe { $body::<$crate::lanes::Portable>($($name),*) },
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        // SAFETY: the portable lanes need no instruction set.
+        unsafe { $body::<$crate::lanes::Portable>($($name),*) }
+    }};
+}
+pub(crate) use dispatch;
