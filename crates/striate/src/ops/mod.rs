@@ -1,1 +1,60 @@
-//! ops
+//! Burn operations that use striate's kernels: forward, hand-written backward, and a reference.
+//!
+//! On a device without kernels each operation falls back to its reference, a composition of plain Burn
+//! operations that means the same; tests hold the two against each other.
+
+mod conv2d;
+mod kernels;
+mod norm;
+
+use burn::prelude::*;
+
+pub use conv2d::{conv2d, conv2d_reference};
+pub use norm::{Moments, moments, normalise, normalise_reference};
+pub use striate_kernels::activation::Activation;
+
+/// The device to compute on, by its name on the command line.
+///
+/// # Errors
+/// [`Kind::Device`](crate::error::Kind::Device) for a name this build does not know.
+pub fn device(name: &str) -> crate::error::Result<Device> {
+    match name {
+        "auto" | "cpu" => Ok(Device::flex()),
+        other => Err(crate::error::Error::device(format!("there is no device `{other}` in this build"))
+            .hint("this build knows `auto` and `cpu`")),
+    }
+}
+
+/// Fixes the number of worker threads of this process; 0 means one per core.
+///
+/// # Errors
+/// [`Kind::Device`](crate::error::Kind::Device) when the threads cannot be started or already run.
+pub fn set_threads(threads: usize) -> crate::error::Result<()> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build_global()
+        .map_err(|e| crate::error::Error::device(format!("cannot start {threads} threads: {e}")))
+}
+
+/// Number of worker threads in use.
+pub fn threads() -> usize {
+    rayon::current_num_threads()
+}
+
+/// Whether striate's own kernels run on the device of `x`.
+fn has_kernels<const D: usize>(x: &Tensor<D>) -> bool {
+    use burn::backend::DispatchDevice;
+    matches!(x.device().inner().as_dispatch(), DispatchDevice::Flex(_))
+        && x.dtype() == burn::tensor::DType::F32
+}
+
+/// Applies a nonlinearity with plain Burn operations.
+pub fn activate<const D: usize>(x: Tensor<D>, activation: Activation) -> Tensor<D> {
+    use burn::tensor::activation;
+    match activation {
+        Activation::Identity => x,
+        Activation::Relu => activation::relu(x),
+        Activation::Softplus => activation::softplus(x, 1.0),
+        Activation::Elu => activation::elu(x, 1.0),
+    }
+}
