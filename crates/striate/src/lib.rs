@@ -9,6 +9,7 @@ pub mod batch;
 pub mod fit;
 pub mod model;
 pub mod ops;
+pub mod random;
 pub mod report;
 pub mod run;
 pub mod score;

@@ -1,0 +1,5 @@
+//! Cores: nonlinear features that all neurons share ("what").
+
+pub mod stacked;
+
+pub use stacked::{Stacked, StackedConfig};

@@ -1,0 +1,344 @@
+//! Convolution layers one after another, each with batch normalisation and a nonlinearity.
+
+use burn::module::Param;
+use burn::prelude::*;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::model::weights::{fixed, replace, trainable};
+use crate::ops::{self, Activation, Moments};
+use crate::random::{normal, truncated_normal};
+
+/// Layers of the core.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StackedConfig {
+    /// Kernel side of each layer, in pixels.
+    pub kernels: Vec<usize>,
+    /// Output channels of each layer.
+    pub channels: Vec<usize>,
+    /// Padding of each layer.
+    pub padding: Vec<Padding>,
+    /// Nonlinearity of every layer but the last.
+    pub nonlinearity: Nonlinearity,
+    /// Nonlinearity of the last layer.
+    pub final_nonlinearity: Nonlinearity,
+    /// Normalisation before the nonlinearity; none makes each layer convolution and nonlinearity only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_norm: Option<BatchNormConfig>,
+    /// Reparametrisation of the kernels.
+    #[serde(default)]
+    pub kernel_constraint: KernelConstraint,
+    /// Standard deviation of the starting kernels.
+    pub init_sd: f64,
+    /// Whether starting kernels are truncated at two standard deviations.
+    #[serde(default)]
+    pub init_truncated: bool,
+    /// Rate of dropout on the input of each layer, training only.
+    #[serde(default)]
+    pub dropout: f64,
+    /// Side of the average pooling after the last layer, in pixels; 1 means none.
+    #[serde(default = "one")]
+    pub pool: usize,
+}
+
+fn one() -> usize {
+    1
+}
+
+/// How a layer treats the border.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Padding {
+    /// Only where the kernel fits: the map shrinks by kernel − 1.
+    Valid,
+    /// Zeros around, so that the map keeps its size.
+    Same,
+}
+
+/// Nonlinearity of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Nonlinearity {
+    /// None.
+    Identity,
+    /// `max(x, 0)`.
+    Relu,
+    /// `log(1 + eˣ)`.
+    Softplus,
+    /// `x` above 0, `eˣ − 1` below.
+    Elu,
+}
+
+/// Reparametrisation of the kernels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KernelConstraint {
+    /// None.
+    #[default]
+    None,
+    /// Each kernel slice divided by 1e-5 + its Euclidean norm (Klindt et al. 2017, figure 4).
+    UnitNorm,
+}
+
+/// Batch normalisation without scale.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchNormConfig {
+    /// Share of the running statistics kept at each step (the TensorFlow convention).
+    pub decay: f64,
+    /// Added to the variance.
+    pub epsilon: f64,
+    /// Whether an offset is learned.
+    pub offset: bool,
+}
+
+/// A stack of convolution layers.
+#[derive(Module, Debug)]
+pub struct Stacked {
+    layers: Vec<Layer>,
+    #[module(skip)]
+    config: StackedConfig,
+}
+
+/// One layer; `offset`, `running_mean` and `running_variance` are `[out]`.
+#[derive(Module, Debug)]
+struct Layer {
+    /// `[out, in, kernel, kernel]`.
+    weight: Param<Tensor<4>>,
+    offset: Param<Tensor<1>>,
+    running_mean: Param<Tensor<1>>,
+    running_variance: Param<Tensor<1>>,
+}
+
+/// Whether a forward pass normalises with the statistics of its batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pass {
+    /// Statistics of the batch; dropout drawn from the seed.
+    Train {
+        /// Seed of this step's dropout.
+        seed: u64,
+    },
+    /// Running statistics, no dropout.
+    Evaluate,
+}
+
+impl StackedConfig {
+    /// Checks that the lists agree and the image is large enough.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config) naming the key.
+    pub fn check(&self, shape: [usize; 3]) -> crate::error::Result<()> {
+        use crate::error::Error;
+        let layers = self.kernels.len();
+        if layers == 0 {
+            return Err(Error::config("needs at least one layer").key("model.core.kernels"));
+        }
+        for (key, length) in [("channels", self.channels.len()), ("padding", self.padding.len())] {
+            if length != layers {
+                let message = format!("lists {length} layers, `kernels` lists {layers}");
+                return Err(Error::config(message).key(format!("model.core.{key}")));
+            }
+        }
+        if self.kernels.contains(&0) || self.channels.contains(&0) || self.pool == 0 {
+            return Err(Error::config("kernels, channels and pool must be at least 1").key("model.core"));
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Err(Error::config("must be at least 0 and below 1").key("model.core.dropout"));
+        }
+        let (mut height, mut width) = (shape[1], shape[2]);
+        for (kernel, padding) in self.kernels.iter().zip(&self.padding) {
+            if *padding == Padding::Valid && (height < *kernel || width < *kernel) {
+                let message = format!("a kernel of {kernel} pixels does not fit a map of {height}×{width}");
+                return Err(Error::config(message).key("model.core.kernels"));
+            }
+            (height, width) = (shrunk(height, *kernel, *padding), shrunk(width, *kernel, *padding));
+        }
+        if height < self.pool || width < self.pool {
+            let message = format!("pooling {} pixels of a map of {height}×{width}", self.pool);
+            return Err(Error::config(message).key("model.core.pool"));
+        }
+        Ok(())
+    }
+
+    /// `[channel, height, width]` of the features for images `[channel, height, width]`.
+    pub fn out_shape(&self, shape: [usize; 3]) -> [usize; 3] {
+        let side = |side: usize| {
+            let shrink = |side, (k, p): (&usize, &Padding)| shrunk(side, *k, *p);
+            self.kernels.iter().zip(&self.padding).fold(side, shrink) / self.pool
+        };
+        [*self.channels.last().unwrap_or(&0), side(shape[1]), side(shape[2])]
+    }
+
+    /// A core with freshly drawn kernels for images of `inputs` channels.
+    pub fn init(&self, inputs: usize, rng: &mut ChaCha8Rng, device: &Device) -> Stacked {
+        let mut inputs = inputs;
+        let layers = self.kernels.iter().zip(&self.channels).map(|(&kernel, &channels)| {
+            let shape = [channels, inputs, kernel, kernel];
+            inputs = channels;
+            self.init_layer(shape, rng, device)
+        });
+        Stacked { layers: layers.collect(), config: self.clone() }
+    }
+
+    fn init_layer(&self, shape: [usize; 4], rng: &mut ChaCha8Rng, device: &Device) -> Layer {
+        let draw = if self.init_truncated { truncated_normal } else { normal };
+        let weight = draw(rng, shape.iter().product(), 0.0, self.init_sd);
+        let channels = shape[0];
+        let offset = if self.batch_norm.as_ref().is_some_and(|norm| norm.offset) { trainable } else { fixed };
+        Layer {
+            weight: trainable(weight, shape, device),
+            offset: offset(vec![0.0; channels], [channels], device),
+            running_mean: fixed(vec![0.0; channels], [channels], device),
+            running_variance: fixed(vec![1.0; channels], [channels], device),
+        }
+    }
+}
+
+/// Side of the map after a layer.
+fn shrunk(side: usize, kernel: usize, padding: Padding) -> usize {
+    match padding {
+        Padding::Valid => side + 1 - kernel,
+        Padding::Same => side,
+    }
+}
+
+/// Convolution that keeps to the padding rule; an even kernel with `same` padding has one zero less
+/// above and to the left than below and to the right, as in TensorFlow.
+fn convolve(input: Tensor<4>, kernel: Tensor<4>, padding: Padding) -> Tensor<4> {
+    let side = kernel.dims()[2];
+    let zeros = pad(side, padding);
+    let out = ops::conv2d(input, kernel, [zeros, zeros]);
+    if padding == Padding::Valid || side % 2 == 1 {
+        return out;
+    }
+    let [batch, channels, height, width] = out.dims();
+    out.slice([0..batch, 0..channels, 1..height, 1..width])
+}
+
+fn pad(kernel: usize, padding: Padding) -> usize {
+    match padding {
+        Padding::Valid => 0,
+        Padding::Same => kernel / 2,
+    }
+}
+
+impl From<Nonlinearity> for Activation {
+    fn from(nonlinearity: Nonlinearity) -> Self {
+        match nonlinearity {
+            Nonlinearity::Identity => Self::Identity,
+            Nonlinearity::Relu => Self::Relu,
+            Nonlinearity::Softplus => Self::Softplus,
+            Nonlinearity::Elu => Self::Elu,
+        }
+    }
+}
+
+impl Stacked {
+    /// Features `[batch, channel, height', width']` of images `[batch, channel, height, width]`, and in
+    /// training the moments of each layer for [`Stacked::keep_moments`].
+    pub fn forward(&self, images: Tensor<4>, pass: Pass) -> (Tensor<4>, Vec<Moments>) {
+        let mut moments = Vec::new();
+        let mut features = images;
+        for (index, layer) in self.layers.iter().enumerate() {
+            features = self.dropout(features, index, pass);
+            features = self.layer(layer, index, features, pass, &mut moments);
+        }
+        (pool(features, self.config.pool), moments)
+    }
+
+    fn layer(
+        &self,
+        layer: &Layer,
+        index: usize,
+        input: Tensor<4>,
+        pass: Pass,
+        moments: &mut Vec<Moments>,
+    ) -> Tensor<4> {
+        let drive = convolve(input, self.kernel(index), self.config.padding[index]);
+        let last = index + 1 == self.layers.len();
+        let nonlinearity: Activation =
+            if last { self.config.final_nonlinearity } else { self.config.nonlinearity }.into();
+        let Some(norm) = &self.config.batch_norm else {
+            return ops::activate(drive, nonlinearity);
+        };
+        let training = matches!(pass, Pass::Train { .. });
+        let statistics = if training {
+            ops::moments(drive.clone())
+        } else {
+            Moments { mean: layer.running_mean.val(), variance: layer.running_variance.val() }
+        };
+        let offset = layer.offset.val();
+        let features = ops::normalise(drive, &statistics, offset, norm.epsilon, nonlinearity, training);
+        if training {
+            moments.push(statistics);
+        }
+        features
+    }
+
+    /// Kernels `[out, in, kernel, kernel]` of a layer after their constraint.
+    pub fn kernel(&self, layer: usize) -> Tensor<4> {
+        let raw = self.layers[layer].weight.val();
+        match self.config.kernel_constraint {
+            KernelConstraint::None => raw,
+            KernelConstraint::UnitNorm => {
+                let norm = raw.clone().square().sum_dim(3).sum_dim(2).sqrt();
+                raw / norm.add_scalar(1e-5)
+            }
+        }
+    }
+
+    /// Number of layers.
+    pub fn len(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Whether there are no layers.
+    pub fn is_empty(&self) -> bool {
+        self.layers.is_empty()
+    }
+
+    /// Moves the running statistics towards the moments of one training batch.
+    #[must_use]
+    pub fn keep_moments(mut self, moments: &[Moments]) -> Self {
+        let Some(norm) = &self.config.batch_norm else { return self };
+        let (keep, take) = (norm.decay, 1.0 - norm.decay);
+        let blend = |param, new: &Tensor<1>| {
+            replace(param, |old| {
+                let new = new.clone().inner();
+                let mixed = old.clone().inner().mul_scalar(keep) + new.mul_scalar(take);
+                Tensor::from_data(mixed.into_data(), &old.device())
+            })
+        };
+        for (layer, moments) in self.layers.iter_mut().zip(moments) {
+            layer.running_mean = blend(layer.running_mean.clone(), &moments.mean);
+            layer.running_variance = blend(layer.running_variance.clone(), &moments.variance);
+        }
+        self
+    }
+
+    fn dropout(&self, x: Tensor<4>, layer: usize, pass: Pass) -> Tensor<4> {
+        let Pass::Train { seed } = pass else { return x };
+        let rate = self.config.dropout;
+        if rate == 0.0 {
+            return x;
+        }
+        let mask = crate::random::dropout_mask(seed, layer as u64, rate, x.dims().iter().product());
+        let mask = Tensor::from_data(TensorData::new(mask, x.dims()), &x.device());
+        x * mask
+    }
+}
+
+/// Average over squares of `side` pixels; a ragged border is left out.
+fn pool(x: Tensor<4>, side: usize) -> Tensor<4> {
+    if side == 1 {
+        return x;
+    }
+    let [batch, channels, height, width] = x.dims();
+    let (rows, columns) = (height / side, width / side);
+    x.slice([0..batch, 0..channels, 0..rows * side, 0..columns * side])
+        .reshape([batch * channels * rows, side, columns, side])
+        .mean_dim(3)
+        .mean_dim(1)
+        .reshape([batch, channels, rows, columns])
+}

@@ -1,0 +1,72 @@
+//! Output nonlinearities, from the readout's drive to a rate.
+
+use burn::prelude::*;
+use burn::tensor::activation;
+use serde::{Deserialize, Serialize};
+
+/// Final nonlinearity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Output {
+    /// None: the drive itself (Klindt et al. 2017, figures 3–5).
+    Identity,
+    /// `max(x, 0)`.
+    Relu,
+    /// `log(1 + eˣ)` (Klindt et al. 2017, Table 1).
+    Softplus,
+    /// `ELU(x) + 1` (Lurz et al. 2021; Sensorium).
+    EluPlusOne,
+}
+
+impl Output {
+    /// Applies it to a drive of any shape.
+    pub fn forward<const D: usize>(self, drive: Tensor<D>) -> Tensor<D> {
+        match self {
+            Self::Identity => drive,
+            Self::Relu => activation::relu(drive),
+            Self::Softplus => softplus(drive),
+            Self::EluPlusOne => activation::elu(drive, 1.0).add_scalar(1.0),
+        }
+    }
+
+    /// The drive that gives `rate`, for starting biases at the mean rate.
+    pub fn inverse(self, rate: f32) -> f32 {
+        let rate = match self {
+            Self::Identity => return rate,
+            _ => rate.max(1e-3),
+        };
+        match self {
+            Self::Identity | Self::Relu => rate,
+            Self::Softplus => rate + (-(-rate).exp()).ln_1p(),
+            Self::EluPlusOne => {
+                if rate > 1.0 {
+                    rate - 1.0
+                } else {
+                    rate.ln()
+                }
+            }
+        }
+    }
+}
+
+/// `max(x, 0) + log(1 + e^{−|x|})`, finite for every `x`.
+fn softplus<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    activation::relu(x.clone()) + x.abs().neg().exp().log1p()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inverse_undoes_forward() {
+        let device = Device::flex();
+        for output in [Output::Identity, Output::Relu, Output::Softplus, Output::EluPlusOne] {
+            for rate in [0.01f32, 0.5, 1.0, 3.0] {
+                let drive = Tensor::<1>::from_floats([output.inverse(rate)], &device);
+                let back: f32 = output.forward(drive).into_scalar();
+                assert!((back - rate).abs() < 1e-4, "{output:?} {rate} {back}");
+            }
+        }
+    }
+}

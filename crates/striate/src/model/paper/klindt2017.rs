@@ -1,0 +1,224 @@
+//! Klindt, Ecker, Euler, Bethge (NIPS 2017): "Neural system identification for large populations
+//! separating 'what' and 'where'".
+//!
+//! A stack of convolutions shared by all neurons, then per neuron a spatial mask times feature weights.
+//! The presets differ from the paper where this page says so and nowhere else.
+
+use burn::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::model::core::stacked::{
+    BatchNormConfig, KernelConstraint, Nonlinearity, Padding, Pass, Stacked, StackedConfig,
+};
+use crate::model::output::Output;
+use crate::model::penalty::PenaltyConfig;
+use crate::model::readout::factorised::{
+    Factorised, FactorisedConfig, FeatureConstraint, MaskConstraint, MaskInit, Start,
+};
+use crate::ops::Moments;
+use crate::random::generator;
+
+/// All options of the what/where model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WhatWhereConfig {
+    /// Shared features.
+    pub core: StackedConfig,
+    /// Masks and feature weights.
+    pub readout: FactorisedConfig,
+    /// Final nonlinearity.
+    pub output: Output,
+    /// Penalties added to the loss.
+    pub penalty: PenaltyConfig,
+}
+
+/// The what/where model.
+#[derive(Module, Debug)]
+pub struct WhatWhere {
+    core: Stacked,
+    readout: Factorised,
+    #[module(skip)]
+    config: WhatWhereConfig,
+}
+
+impl WhatWhereConfig {
+    /// Figure 3: one linear 17×17 feature, batch norm without offset (spec §2.1).
+    pub fn figure3() -> Self {
+        let mut config = Self::linear(vec![17], vec![1]);
+        config.core.batch_norm = Some(BatchNormConfig { decay: 0.998, epsilon: 1e-3, offset: false });
+        config.readout.mask_init = MaskInit::StaPeak { noise_sd: 1e-3, height: 0.0, smooth: 17 };
+        config.penalty.mask_l1 = 0.1;
+        config
+    }
+
+    /// Figure 4: two linear 17×17 features of unit norm (spec §2.1).
+    pub fn figure4() -> Self {
+        let mut config = Self::linear(vec![17], vec![2]);
+        config.core.kernel_constraint = KernelConstraint::UnitNorm;
+        config.core.init_truncated = true;
+        config.readout.feature_init_mean = f64::NAN;
+        config.readout.feature_init_sd = 0.01;
+        config.penalty.mask_l1 = 0.01;
+        config.penalty.feature_l1 = 0.04;
+        config
+    }
+
+    /// Figure 5: three 5×5 ReLU layers, one feature per cell type (spec §2.1).
+    pub fn figure5(types: usize) -> Self {
+        let mut config = Self::linear(vec![5; 3], vec![32, 64, types]);
+        config.core.nonlinearity = Nonlinearity::Relu;
+        config.core.final_nonlinearity = Nonlinearity::Relu;
+        config.core.batch_norm = Some(BatchNormConfig { decay: 0.998, epsilon: 1e-3, offset: true });
+        config.readout.features = FeatureConstraint::Abs;
+        config.readout.mask_init = MaskInit::StaPeak { noise_sd: 1e-3, height: 1.0, smooth: 0 };
+        config.readout.feature_init_mean = 1.0 / types as f64;
+        config.readout.feature_init_sd = 0.01;
+        config.penalty.mask_l1 = 0.003;
+        config.penalty.feature_l1 = 0.03;
+        config
+    }
+
+    /// Table 1, mouse V1 of Antolik et al. 2016: `net` is the paper's number, 0 to 9 (spec §2.6).
+    pub fn antolik(net: usize) -> Option<Self> {
+        let (kernels, channels, smooth, group): (Vec<usize>, usize, Vec<f64>, Vec<f64>) = match net {
+            0 => (vec![13], 32, vec![1.0], vec![1.0]),
+            1..=3 => (vec![13, 3], 16 * net, vec![1.0, 0.0], vec![0.0, 1.0]),
+            4..=6 => (vec![13, 3, 3], 16 * (net - 3), vec![1.0, 0.0, 0.0], vec![0.0, 1.0, 1.0]),
+            7..=9 => (vec![13, 8, 8], 16 * (net - 6), vec![1.0; 3], vec![0.0, 1.0, 1.0]),
+            _ => return None,
+        };
+        let layers = kernels.len();
+        let mut padding = vec![Padding::Same; layers];
+        padding[0] = Padding::Valid;
+        Some(Self {
+            core: StackedConfig {
+                channels: vec![channels; layers],
+                kernels,
+                padding,
+                nonlinearity: Nonlinearity::Softplus,
+                final_nonlinearity: Nonlinearity::Identity,
+                batch_norm: Some(BatchNormConfig { decay: 0.9, epsilon: 1e-3, offset: true }),
+                kernel_constraint: KernelConstraint::None,
+                init_sd: 0.01,
+                init_truncated: true,
+                dropout: 0.0,
+                pool: 1,
+            },
+            readout: FactorisedConfig {
+                mask: MaskConstraint::Abs,
+                features: FeatureConstraint::Abs,
+                mask_init: MaskInit::Noise { sd: 0.01 },
+                feature_init_mean: 0.0,
+                feature_init_sd: 0.01,
+                feature_init_truncated: true,
+                bias: true,
+            },
+            output: Output::Softplus,
+            penalty: PenaltyConfig {
+                smoothness: 0.03,
+                smoothness_layers: smooth,
+                group: if net == 0 { 0.0 } else { 0.05 },
+                group_layers: group,
+                readout_l1: 0.02,
+                ..PenaltyConfig::default()
+            },
+        })
+    }
+
+    /// Natural images, thousands of neurons: the Table 1 network 6 with a softplus after every layer, masks
+    /// that start at the spike-triggered average, and average pooling before the masks. Ours, not the paper's.
+    pub fn natural() -> Self {
+        let mut config = Self::antolik(6).expect("network 6 exists");
+        config.core.final_nonlinearity = Nonlinearity::Softplus;
+        config.core.pool = 2;
+        config.readout.mask_init = MaskInit::StaGaussian { sd_px: 1.0, height: 0.15, smooth_px: 2.0 };
+        config.readout.features = FeatureConstraint::None;
+        config.readout.feature_init_sd = 0.03;
+        config
+    }
+
+    fn linear(kernels: Vec<usize>, channels: Vec<usize>) -> Self {
+        Self {
+            core: StackedConfig {
+                padding: vec![Padding::Valid; kernels.len()],
+                kernels,
+                channels,
+                nonlinearity: Nonlinearity::Identity,
+                final_nonlinearity: Nonlinearity::Identity,
+                batch_norm: None,
+                kernel_constraint: KernelConstraint::None,
+                init_sd: 0.01,
+                init_truncated: false,
+                dropout: 0.0,
+                pool: 1,
+            },
+            readout: FactorisedConfig {
+                mask: MaskConstraint::None,
+                features: FeatureConstraint::None,
+                mask_init: MaskInit::StaPeak { noise_sd: 1e-3, height: 0.0, smooth: 0 },
+                feature_init_mean: 1.0,
+                feature_init_sd: 0.1,
+                feature_init_truncated: false,
+                bias: false,
+            },
+            output: Output::Identity,
+            penalty: PenaltyConfig::default(),
+        }
+    }
+
+    /// A model for images `[channel, height, width]` and one neuron per element of `start`.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config) when the layers do not fit the image.
+    pub fn init(&self, shape: [usize; 3], start: &[Start], seed: u64, device: &Device) -> Result<WhatWhere> {
+        self.core.check(shape)?;
+        let core = self.core.init(shape[0], &mut generator(seed, 1), device);
+        let features = self.core.out_shape(shape);
+        let readout = self.readout.init(features, start, &mut generator(seed, 2), device);
+        Ok(WhatWhere { core, readout, config: self.clone() })
+    }
+}
+
+impl WhatWhere {
+    /// Predicted responses `[batch, neuron]` to images `[batch, channel, height, width]`, and in training the
+    /// moments for [`WhatWhere::keep_moments`].
+    pub fn forward(&self, images: Tensor<4>, pass: Pass) -> (Tensor<2>, Vec<Moments>) {
+        let (features, moments) = self.core.forward(images, pass);
+        (self.config.output.forward(self.readout.forward(features)), moments)
+    }
+
+    /// Predicted responses with running statistics.
+    pub fn respond(&self, images: Tensor<4>) -> Tensor<2> {
+        self.forward(images, Pass::Evaluate).0
+    }
+
+    /// Penalty on the core and penalty on the readout, the latter summed over neurons.
+    pub fn penalties(&self) -> (Option<Tensor<1>>, Option<Tensor<1>>) {
+        let kernels: Vec<Tensor<4>> = (0..self.core.len()).map(|layer| self.core.kernel(layer)).collect();
+        let penalty = &self.config.penalty;
+        (penalty.core(&kernels), penalty.readout(self.readout.mask(), self.readout.features()))
+    }
+
+    /// Moves the running statistics of the core.
+    #[must_use]
+    pub fn keep_moments(mut self, moments: &[Moments]) -> Self {
+        self.core = self.core.keep_moments(moments);
+        self
+    }
+
+    /// The shared core.
+    pub fn core(&self) -> &Stacked {
+        &self.core
+    }
+
+    /// The readout.
+    pub fn readout(&self) -> &Factorised {
+        &self.readout
+    }
+
+    /// The options it was made with.
+    pub fn config(&self) -> &WhatWhereConfig {
+        &self.config
+    }
+}

@@ -1,0 +1,3 @@
+//! One page per paper.
+
+pub mod klindt2017;

@@ -1,0 +1,129 @@
+//! Penalties on kernels, masks and feature weights.
+
+use burn::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::ops::conv2d_reference;
+
+/// Strengths of all penalties; a strength of zero leaves the penalty out.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PenaltyConfig {
+    /// Smoothness of the kernels, [`smoothness`].
+    pub smoothness: f64,
+    /// Share of `smoothness` for each layer; missing layers get 0.
+    pub smoothness_layers: Vec<f64>,
+    /// Group sparsity of the kernels, [`group_sparsity`].
+    pub group: f64,
+    /// Share of `group` for each layer; missing layers get 0.
+    pub group_layers: Vec<f64>,
+    /// Squared size of the kernels, [`kernel_l2`].
+    pub kernel_l2: f64,
+    /// L1 of the masks, per neuron.
+    pub mask_l1: f64,
+    /// L1 of the feature weights, per neuron.
+    pub feature_l1: f64,
+    /// Product of the L1 of mask and feature weights, per neuron, [`readout_l1`].
+    pub readout_l1: f64,
+}
+
+/// `Σ_{out,in} Σ_xy (Δ∗w)² / Σ_xy w²` with Δ = [[¼ ½ ¼] [½ −3 ½] [¼ ½ ¼]], zero padded, for kernels
+/// `[out, in, height, width]`.
+///
+/// # Source
+/// Klindt et al. 2017, Table 1 model (spec §2.6): the ratio is taken per slice.
+pub fn smoothness(kernels: Tensor<4>) -> Tensor<1> {
+    let [outputs, inputs, height, width] = kernels.dims();
+    let stencil = [0.25, 0.5, 0.25, 0.5, -3.0, 0.5, 0.25, 0.5, 0.25f32];
+    let stencil = Tensor::<1>::from_floats(stencil, &kernels.device()).reshape([1, 1, 3, 3]);
+    let slices = kernels.reshape([outputs * inputs, 1, height, width]);
+    let rough = conv2d_reference(slices.clone(), stencil, [1, 1]);
+    let per_slice = |x: Tensor<4>| x.square().sum_dim(3).sum_dim(2);
+    (per_slice(rough) / per_slice(slices).add_scalar(1e-12)).sum()
+}
+
+/// `Σ_{out,in} √(Σ_xy w²)` for kernels `[out, in, height, width]`.
+///
+/// # Source
+/// Klindt et al. 2017, Table 1 model (spec §2.6).
+pub fn group_sparsity(kernels: Tensor<4>) -> Tensor<1> {
+    // The root has no slope at 0; the constant is far below any kernel in use.
+    kernels.square().sum_dim(3).sum_dim(2).add_scalar(1e-16).sqrt().sum()
+}
+
+/// `10⁻⁴ · ½ Σ w²`.
+///
+/// # Source
+/// Klindt et al. 2017, figures 3–5 (spec §2.3, R_K).
+pub fn kernel_l2(kernels: Tensor<4>) -> Tensor<1> {
+    kernels.square().sum().mul_scalar(0.5e-4)
+}
+
+/// `Σ_n (Σ_p |M_pn|)(Σ_k |W_kn|)` for masks `[pixel, neuron]` and feature weights `[channel, neuron]`.
+///
+/// # Source
+/// Klindt et al. 2017, Table 1 model (spec §2.6, readout sparsity).
+pub fn readout_l1(mask: Tensor<2>, features: Tensor<2>) -> Tensor<1> {
+    (mask.abs().sum_dim(0) * features.abs().sum_dim(0)).sum()
+}
+
+impl PenaltyConfig {
+    /// Penalty on the kernels of all layers.
+    pub fn core(&self, kernels: &[Tensor<4>]) -> Option<Tensor<1>> {
+        let share = |shares: &[f64], layer: usize| shares.get(layer).copied().unwrap_or(0.0);
+        let terms = kernels.iter().enumerate().flat_map(|(layer, kernel)| {
+            [
+                term(self.smoothness * share(&self.smoothness_layers, layer), || smoothness(kernel.clone())),
+                term(self.group * share(&self.group_layers, layer), || group_sparsity(kernel.clone())),
+                term(self.kernel_l2, || kernel_l2(kernel.clone())),
+            ]
+        });
+        terms.flatten().reduce(|a, b| a + b)
+    }
+
+    /// Penalty on masks `[pixel, neuron]` and feature weights `[channel, neuron]`, summed over neurons.
+    pub fn readout(&self, mask: Tensor<2>, features: Tensor<2>) -> Option<Tensor<1>> {
+        let terms = [
+            term(self.mask_l1, || mask.clone().abs().sum()),
+            term(self.feature_l1, || features.clone().abs().sum()),
+            term(self.readout_l1, || readout_l1(mask.clone(), features.clone())),
+        ];
+        terms.into_iter().flatten().reduce(|a, b| a + b)
+    }
+}
+
+fn term(strength: f64, value: impl FnOnce() -> Tensor<1>) -> Option<Tensor<1>> {
+    (strength != 0.0).then(|| value().mul_scalar(strength))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scalar(x: Tensor<1>) -> f32 {
+        x.into_scalar()
+    }
+
+    #[test]
+    fn smoothness_of_a_single_pixel_is_the_energy_of_the_stencil() {
+        let mut kernel = vec![0.0f32; 2 * 25];
+        (kernel[12], kernel[25 + 12]) = (0.5, -3.0);
+        let kernel = Tensor::<1>::from_floats(kernel.as_slice(), &Device::flex()).reshape([1, 2, 5, 5]);
+        // 9 + 4·¼ + 4·1/16, once per slice, whatever the size of the pixel.
+        assert!((scalar(smoothness(kernel)) - 2.0 * 10.25).abs() < 1e-4);
+    }
+
+    #[test]
+    fn group_sparsity_sums_norms_of_slices() {
+        let kernel = Tensor::<1>::from_floats([3.0f32, 4.0, 0.0, 0.0, 6.0, 8.0, 0.0, 0.0], &Device::flex());
+        assert!((scalar(group_sparsity(kernel.reshape([2, 1, 2, 2]))) - 15.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn readout_penalty_multiplies_per_neuron() {
+        let device = Device::flex();
+        let mask = Tensor::<2>::from_floats([[1.0, -2.0], [1.0, 0.0]], &device);
+        let features = Tensor::<2>::from_floats([[3.0, 1.0], [-1.0, 5.0]], &device);
+        assert!((scalar(readout_l1(mask, features)) - (2.0 * 4.0 + 2.0 * 6.0)).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,216 @@
+//! The factorised readout: per neuron a spatial mask ("where") times feature weights ("what").
+
+use burn::module::Param;
+use burn::prelude::*;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::model::weights::{fixed, trainable};
+use crate::random::{normal, truncated_normal};
+
+/// Options of the factorised readout.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FactorisedConfig {
+    /// Constraint on the masks.
+    pub mask: MaskConstraint,
+    /// Constraint on the feature weights.
+    pub features: FeatureConstraint,
+    /// How masks start.
+    pub mask_init: MaskInit,
+    /// Mean of the starting feature weights.
+    pub feature_init_mean: f64,
+    /// Standard deviation of the starting feature weights.
+    pub feature_init_sd: f64,
+    /// Whether starting feature weights are truncated at two standard deviations.
+    #[serde(default)]
+    pub feature_init_truncated: bool,
+    /// Whether each neuron has a bias, started so that the output is its mean rate.
+    pub bias: bool,
+}
+
+/// Constraint on masks, by reparametrisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MaskConstraint {
+    /// None (figures 3–5).
+    None,
+    /// Absolute value (Table 1).
+    Abs,
+}
+
+/// Constraint on feature weights, by reparametrisation (spec: §2.2 of Klindt et al. 2017).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FeatureConstraint {
+    /// None.
+    None,
+    /// `|W|`.
+    Abs,
+    /// `W / (1e-5 + ‖W_n‖₂)`.
+    Norm,
+    /// `|W| / (1e-5 + ‖W_n‖₂)`.
+    AbsNorm,
+}
+
+/// How masks start.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum MaskInit {
+    /// Normal noise, truncated at two standard deviations (Table 1).
+    Noise {
+        /// Standard deviation.
+        sd: f64,
+    },
+    /// Noise, and one pixel at the peak of the absolute spike-triggered average (figures 3–5).
+    StaPeak {
+        /// Standard deviation of the noise.
+        noise_sd: f64,
+        /// Height of the pixel; 0 takes the neuron's response scale (`noise_cancel`).
+        height: f64,
+        /// Side of the smoothing kernel, in pixels; 0 means none.
+        smooth: usize,
+    },
+    /// A Gaussian bump at the peak of the smoothed squared spike-triggered average.
+    StaGaussian {
+        /// Standard deviation of the bump, in pixels of the mask.
+        sd_px: f64,
+        /// Height of the bump; its sum is `height · 2π · sd_px²`.
+        height: f64,
+        /// Standard deviation of the smoothing, in pixels of the image.
+        smooth_px: f64,
+    },
+}
+
+/// What the readout must know about one neuron to start.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Start {
+    /// Peak of the spike-triggered average in mask coordinates (row, column).
+    pub peak: (f64, f64),
+    /// Response scale: height of the starting pixel where the config leaves it open.
+    pub scale: f32,
+    /// Starting bias.
+    pub bias: f32,
+}
+
+/// Factorised readout of `N` neurons from `K` feature maps of `P` pixels.
+#[derive(Module, Debug)]
+pub struct Factorised {
+    /// Masks before their constraint, `[P, N]`.
+    mask: Param<Tensor<2>>,
+    /// Feature weights before their constraint, `[K, N]`.
+    features: Param<Tensor<2>>,
+    /// Bias, `[N]`.
+    bias: Param<Tensor<1>>,
+    #[module(skip)]
+    config: FactorisedConfig,
+}
+
+impl FactorisedConfig {
+    /// Whether starting masks need the spike-triggered average.
+    pub fn needs_sta(&self) -> bool {
+        !matches!(self.mask_init, MaskInit::Noise { .. })
+    }
+
+    /// A readout from features `[channel, height, width]` for one neuron per element of `start`.
+    pub fn init(
+        &self,
+        shape: [usize; 3],
+        start: &[Start],
+        rng: &mut ChaCha8Rng,
+        device: &Device,
+    ) -> Factorised {
+        let [channels, height, width] = shape;
+        let neurons = start.len();
+        let draw = if self.feature_init_truncated { truncated_normal } else { normal };
+        let mean = self.feature_mean(start);
+        let features = draw(rng, channels * neurons, mean, self.feature_init_sd);
+        let bias: Vec<f32> = start.iter().map(|start| start.bias).collect();
+        let bias_param = if self.bias { trainable } else { fixed };
+        // With a single feature the weight repeats the scale of the mask, and is left out (spec §2.2).
+        let (features, param): (_, fn(Vec<f32>, [usize; 2], &Device) -> _) =
+            if channels == 1 { (vec![1.0; neurons], fixed) } else { (features, trainable) };
+        Factorised {
+            mask: trainable(self.init_mask([height, width], start, rng), [height * width, neurons], device),
+            features: param(features, [channels, neurons], device),
+            bias: bias_param(if self.bias { bias } else { vec![0.0; neurons] }, [neurons], device),
+            config: self.clone(),
+        }
+    }
+
+    /// NaN in the config stands for the mean response scale (figure 4).
+    fn feature_mean(&self, start: &[Start]) -> f64 {
+        if self.feature_init_mean.is_nan() {
+            start.iter().map(|s| f64::from(s.scale)).sum::<f64>() / start.len().max(1) as f64
+        } else {
+            self.feature_init_mean
+        }
+    }
+
+    fn init_mask(&self, [height, width]: [usize; 2], start: &[Start], rng: &mut ChaCha8Rng) -> Vec<f32> {
+        let neurons = start.len();
+        let size = height * width * neurons;
+        match self.mask_init {
+            MaskInit::Noise { sd } => truncated_normal(rng, size, 0.0, sd),
+            MaskInit::StaPeak { noise_sd, height: value, .. } => {
+                let mut mask = normal(rng, size, 0.0, noise_sd);
+                for (n, start) in start.iter().enumerate() {
+                    let row = (start.peak.0.round().max(0.0) as usize).min(height - 1);
+                    let column = (start.peak.1.round().max(0.0) as usize).min(width - 1);
+                    let peak = if value == 0.0 { start.scale } else { value as f32 };
+                    mask[(row * width + column) * neurons + n] = peak;
+                }
+                mask
+            }
+            MaskInit::StaGaussian { sd_px, height: value, .. } => {
+                let bump = |pixel: usize, start: &Start| {
+                    let (y, x) = ((pixel / width) as f64, (pixel % width) as f64);
+                    let distance = (y - start.peak.0).powi(2) + (x - start.peak.1).powi(2);
+                    (value * (-distance / (2.0 * sd_px * sd_px)).exp()) as f32
+                };
+                (0..height * width).flat_map(|p| start.iter().map(move |s| bump(p, s))).collect()
+            }
+        }
+    }
+}
+
+impl Factorised {
+    /// Drive `[batch, neuron]` from features `[batch, channel, height, width]`:
+    /// `Σ_k W_kn Σ_p φ_kp M_pn + b_n` (Klindt et al. 2017; spec §2.2).
+    pub fn forward(&self, features: Tensor<4>) -> Tensor<2> {
+        let [batch, channels, height, width] = features.dims();
+        let mask = self.mask();
+        let neurons = mask.dims()[1];
+        let pooled = features.reshape([batch * channels, height * width]).matmul(mask);
+        let drive = if channels == 1 {
+            pooled
+        } else {
+            let weights = self.features().reshape([1, channels, neurons]);
+            (pooled.reshape([batch, channels, neurons]) * weights).sum_dim(1).reshape([batch, neurons])
+        };
+        if self.config.bias { drive + self.bias.val().reshape([1, neurons]) } else { drive }
+    }
+
+    /// Masks after their constraint, `[pixel, neuron]`.
+    pub fn mask(&self) -> Tensor<2> {
+        match self.config.mask {
+            MaskConstraint::None => self.mask.val(),
+            MaskConstraint::Abs => self.mask.val().abs(),
+        }
+    }
+
+    /// Feature weights after their constraint, `[channel, neuron]`: the barcodes.
+    pub fn features(&self) -> Tensor<2> {
+        let raw = self.features.val();
+        if raw.dims()[0] == 1 {
+            return raw;
+        }
+        let norm = || raw.clone().square().sum_dim(0).sqrt().add_scalar(1e-5);
+        match self.config.features {
+            FeatureConstraint::None => raw,
+            FeatureConstraint::Abs => raw.abs(),
+            FeatureConstraint::Norm => raw.clone() / norm(),
+            FeatureConstraint::AbsNorm => raw.clone().abs() / norm(),
+        }
+    }
+}

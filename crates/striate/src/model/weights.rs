@@ -1,0 +1,115 @@
+//! The parameters of a module as named arrays: for checkpoints, optimisers and imports.
+
+use std::collections::BTreeMap;
+
+use burn::module::{ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::prelude::*;
+
+use crate::error::{Error, Result};
+
+/// An array in C order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Array {
+    /// Shape.
+    pub shape: Vec<usize>,
+    /// Values in C order.
+    pub values: Vec<f32>,
+}
+
+/// Arrays by the path of the parameter, e.g. `core.layers.0.weight`.
+pub type Weights = BTreeMap<String, Array>;
+
+impl Array {
+    /// Copies a tensor to the host.
+    pub fn from_tensor<const D: usize>(tensor: Tensor<D>) -> Self {
+        let data = tensor.into_data();
+        let shape = data.shape().to_vec();
+        Self { shape, values: data.try_into_vec().expect("parameters are f32") }
+    }
+
+    /// Copies the array to a device.
+    ///
+    /// # Panics
+    /// When `D` is not the number of axes.
+    pub fn to_tensor<const D: usize>(&self, device: &Device) -> Tensor<D> {
+        Tensor::from_data(TensorData::new(self.values.clone(), self.shape.clone()), device)
+    }
+}
+
+/// All parameters of `module`.
+pub fn export<M: Module>(module: &M) -> Weights {
+    let mut collect = Collect::default();
+    module.visit(&mut collect);
+    collect.weights
+}
+
+/// `module` with its parameters replaced by `weights`.
+///
+/// # Errors
+/// [`Kind::Data`](crate::error::Kind::Data) naming the first array that is missing, unknown or of another shape.
+pub fn import<M: Module>(module: M, weights: &Weights) -> Result<M> {
+    let expected = export(&module);
+    for (name, array) in &expected {
+        let found = weights.get(name).ok_or_else(|| Error::data("the array is missing").key(name))?;
+        if found.shape != array.shape {
+            let message = format!("has shape {:?}, expected {:?}", found.shape, array.shape);
+            return Err(Error::data(message).key(name));
+        }
+    }
+    if let Some(unknown) = weights.keys().find(|name| !expected.contains_key(*name)) {
+        return Err(Error::data("the model has no such parameter").key(unknown));
+    }
+    Ok(module.map(&mut Replace { path: Vec::new(), weights }))
+}
+
+#[derive(Default)]
+struct Collect {
+    weights: Weights,
+}
+
+impl ModuleVisitor for Collect {
+    fn visit_float_with_path<const D: usize>(&mut self, path: &[String], _: ParamId, tensor: &Tensor<D>) {
+        self.weights.insert(path.join("."), Array::from_tensor(tensor.clone()));
+    }
+}
+
+struct Replace<'a> {
+    path: Vec<String>,
+    weights: &'a Weights,
+}
+
+impl ModuleMapper for Replace<'_> {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let array = &self.weights[&self.path.join(".")];
+        replace(param, |old| array.to_tensor(&old.device()))
+    }
+}
+
+/// `param` with another value, trainable if it was.
+pub fn replace<const D: usize>(
+    param: Param<Tensor<D>>,
+    with: impl FnOnce(&Tensor<D>) -> Tensor<D>,
+) -> Param<Tensor<D>> {
+    let (id, old, mapper) = param.consume();
+    let trainable = old.is_require_grad();
+    let new = with(&old).set_require_grad(trainable);
+    Param::from_mapped_value(id, new, mapper)
+}
+
+/// A parameter that gradients reach.
+pub fn trainable<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Param<Tensor<D>> {
+    Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), device))
+}
+
+/// A parameter that is stored with the model but not fitted by gradients.
+pub fn fixed<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Param<Tensor<D>> {
+    trainable(values, shape, device).set_require_grad(false)
+}
