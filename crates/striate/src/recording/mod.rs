@@ -11,6 +11,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
+pub mod antolik2016;
+mod archive;
+pub mod files;
+pub mod formats;
+mod licence;
+pub mod npy;
+mod npy_header;
+pub mod sensorium2022;
+pub mod write;
+
 /// One or more sessions opened from one path.
 #[derive(Debug)]
 pub struct Recording {
@@ -135,7 +145,7 @@ pub struct Statistics {
 pub struct Licence {
     /// File name.
     pub file: String,
-    /// First non-empty line.
+    /// What it is called there, e.g. `CC BY`, else the first non-empty line.
     pub title: String,
 }
 
@@ -147,6 +157,24 @@ pub trait TrialSource: Send + Sync + fmt::Debug {
     /// [`Kind::Data`](crate::error::Kind::Data) naming file, trial and stream when the stored array is
     /// missing, truncated, of another shape than `shape`, or not finite.
     fn read(&self, stream: Stream, trial: usize, shape: &[usize]) -> Result<Vec<f32>>;
+
+    /// As [`read`](TrialSource::read), but values that are not finite are kept as they are stored:
+    /// for looking at a recording, not for computing with it.
+    ///
+    /// # Errors
+    /// As [`read`](TrialSource::read), except for values that are not finite.
+    fn read_as_stored(&self, stream: Stream, trial: usize, shape: &[usize]) -> Result<Vec<f32>> {
+        self.read(stream, trial, shape)
+    }
+}
+
+/// `values`, if all of them are finite.
+pub(crate) fn finite(values: Vec<f32>) -> Result<Vec<f32>> {
+    match values.iter().position(|value| !value.is_finite()) {
+        Some(index) => Err(Error::data(format!("value {index} is {}", values[index]))
+            .hint("leave the neuron or trial out, or repair the recording")),
+        None => Ok(values),
+    }
 }
 
 impl Recording {
@@ -178,10 +206,26 @@ impl Session {
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when the recording lacks the stream or the trial is damaged.
     pub fn read(&self, stream: Stream, trial: usize) -> Result<Vec<f32>> {
-        let shape = self.shape(stream).ok_or_else(|| {
-            Error::data(format!("the recording has no stream `{stream}`")).file(&self.path).trial(trial)
-        })?;
-        self.source.read(stream, trial, shape)
+        self.source.read(stream, trial, self.require_shape(stream, trial)?)
+    }
+
+    /// As [`Session::read`], but values that are not finite are kept.
+    ///
+    /// # Errors
+    /// As [`Session::read`], except for values that are not finite.
+    pub fn read_as_stored(&self, stream: Stream, trial: usize) -> Result<Vec<f32>> {
+        self.source.read_as_stored(stream, trial, self.require_shape(stream, trial)?)
+    }
+
+    fn require_shape(&self, stream: Stream, trial: usize) -> Result<&[usize]> {
+        let known = (trial < self.trials.len()).then(|| self.shape(stream)).flatten();
+        known.ok_or_else(|| {
+            let message = match self.trials.len() {
+                n if trial >= n => format!("the recording has only {n} trials"),
+                _ => format!("the recording has no stream `{stream}`"),
+            };
+            Error::data(message).file(&self.path).trial(trial).key(stream.name())
+        })
     }
 
     /// Indices of the trials of `tier`, in file order.
@@ -280,11 +324,11 @@ impl fmt::Display for Stream {
     }
 }
 
-/// Opens a recording of any known format at `path` (a folder or an archive).
+/// Opens a recording of any known format at `path`: a folder or a `.zip` of one session, or of several.
 ///
 /// # Errors
 /// [`Kind::Data`](crate::error::Kind::Data) when the path is missing, no format recognises it, or its
 /// tables are damaged.
 pub fn open(path: &Path) -> Result<Recording> {
-    Err(Error::data("no format recognises it").file(path))
+    Ok(Recording { path: path.to_path_buf(), sessions: formats::open_all(path)? })
 }

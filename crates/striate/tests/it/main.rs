@@ -1,1 +1,4 @@
 //! Tests across rooms, one module per room.
+
+mod score;
+mod simulate;

@@ -1,0 +1,301 @@
+//! Writes recordings in the Sensorium 2022 layout, readable by striate and by the tools of the field.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use super::{Neurons, Stream, Tier, Trial, npy};
+use crate::disk;
+use crate::error::{Error, Result};
+
+/// Everything about a session except the values of its trials.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan<'a> {
+    /// Columns that are `None` are not written.
+    pub neurons: &'a Neurons,
+    /// Images are written for the trials that have a stimulus.
+    pub trials: &'a [Trial],
+    /// Shape of one image, `[channel, height, width]`.
+    pub image_shape: [usize; 3],
+}
+
+/// The values of one trial.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TrialValues {
+    /// Image, `[channel, height, width]`, raw pixel values; not looked at when the trial has no stimulus.
+    pub image: Vec<f32>,
+    /// Response of each neuron, `[neuron]`.
+    pub responses: Vec<f32>,
+    /// Behaviour, `[variable]`; `None` in all trials or in none.
+    pub behavior: Option<Vec<f32>>,
+    /// Pupil centre, `[2]`; `None` in all trials or in none.
+    pub pupil_center: Option<Vec<f32>>,
+}
+
+/// Writes the recording as folder `path`, replacing an earlier one only when the new one is complete.
+///
+/// `values` is asked once per trial, in order. Statistics (mean and population standard deviation;
+/// one value for images, one per element for the rest) come from the train tier, or from all trials
+/// when there is none.
+///
+/// # Errors
+/// An error of `values`, [`Kind::Data`](crate::error::Kind::Data) when a trial has another shape than
+/// the plan says, or a file that cannot be written.
+pub fn write(path: &Path, plan: &Plan<'_>, values: impl FnMut(usize) -> Result<TrialValues>) -> Result<()> {
+    disk::replace_folder(path, |folder| write_into(folder, plan, values))
+}
+
+/// [`write()`] into an existing folder: for recordings with more files beside them.
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_into(
+    folder: &Path,
+    plan: &Plan<'_>,
+    mut values: impl FnMut(usize) -> Result<TrialValues>,
+) -> Result<()> {
+    let mut writer = Writer::new(folder, plan)?;
+    for trial in 0..plan.trials.len() {
+        let values = values(trial).map_err(|error| error.trial(trial))?;
+        writer.trial(trial, &values)?;
+    }
+    writer.finish()
+}
+
+struct Writer<'a> {
+    folder: &'a Path,
+    plan: &'a Plan<'a>,
+    moments: [(Stream, Moments); 4],
+    has_train: bool,
+    written: Vec<PathBuf>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(folder: &'a Path, plan: &'a Plan<'a>) -> Result<Self> {
+        if plan.trials.is_empty() || plan.neurons.is_empty() {
+            return Err(Error::data("a recording needs at least one trial and one neuron").file(folder));
+        }
+        let moments = [
+            (Stream::Images, Moments::default()),
+            (Stream::Responses, Moments::default()),
+            (Stream::Behavior, Moments::default()),
+            (Stream::PupilCenter, Moments::default()),
+        ];
+        let has_train = plan.trials.iter().any(|trial| trial.tier == Tier::Train);
+        Ok(Self { folder, plan, moments, has_train, written: Vec::new() })
+    }
+
+    fn trial(&mut self, trial: usize, values: &TrialValues) -> Result<()> {
+        let image = self.plan.trials[trial].has_stimulus.then_some(&values.image);
+        let streams =
+            [image, Some(&values.responses), values.behavior.as_ref(), values.pupil_center.as_ref()];
+        for (index, values) in streams.into_iter().enumerate() {
+            if let Some(values) = values {
+                self.stream(index, trial, values)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn stream(&mut self, index: usize, trial: usize, values: &[f32]) -> Result<()> {
+        let stream = self.moments[index].0;
+        let shape = self.shape(index, values.len());
+        let name = format!("data/{stream}/{trial}.npy");
+        if shape.iter().product::<usize>() != values.len() {
+            return Err(Error::data(format!("has {} values, expected shape {shape:?}", values.len()))
+                .file(self.folder.join(name))
+                .trial(trial)
+                .key(stream.name()));
+        }
+        if !self.has_train || self.plan.trials[trial].tier == Tier::Train {
+            self.moments[index].1.add(values, stream == Stream::Images);
+        }
+        self.put(&name, &npy::write_f32(&shape, values))
+    }
+
+    fn shape(&self, index: usize, length: usize) -> Vec<usize> {
+        match &self.moments[index] {
+            (Stream::Images, _) => self.plan.image_shape.to_vec(),
+            (Stream::Responses, _) => vec![self.plan.neurons.len()],
+            // The first trial sets the number of variables.
+            (_, moments) => vec![if moments.mean.is_empty() { length } else { moments.mean.len() }],
+        }
+    }
+
+    /// Plain write: the folder is still invisible, and syncing thousands of small files one by one is slow.
+    fn put(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        let path = self.folder.join(name);
+        let folder = path.parent().unwrap_or(self.folder);
+        fs::create_dir_all(folder)
+            .and_then(|()| fs::write(&path, bytes))
+            .map_err(|source| Error::io("cannot write", &path, source).hint("is the disk full?"))?;
+        self.written.push(path);
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<()> {
+        self.trial_tables()?;
+        self.neuron_tables()?;
+        self.statistics()?;
+        sync(&self.written)
+    }
+
+    fn trial_tables(&mut self) -> Result<()> {
+        let trials = self.plan.trials;
+        let tiers: Vec<String> = trials.iter().map(|trial| trial.tier.to_string()).collect();
+        let order: Vec<i64> = (0..trials.len() as i64).collect();
+        self.put("meta/trials/tiers.npy", &npy::write_strings(&tiers))?;
+        self.put("meta/trials/trial_idx.npy", &npy::write_i64(&[order.len()], &order))?;
+        self.put("meta/trials/frame_image_id.npy", &identifiers(trials))
+    }
+
+    fn neuron_tables(&mut self) -> Result<()> {
+        let neurons = self.plan.neurons;
+        self.put("meta/neurons/unit_ids.npy", &npy::write_i64(&[neurons.len()], &neurons.ids))?;
+        if let Some(positions) = &neurons.position_um {
+            let bytes = npy::write_f64(&[positions.len(), 3], positions.as_flattened());
+            self.put("meta/neurons/cell_motor_coordinates.npy", &bytes)?;
+        }
+        for (name, labels) in [("area", &neurons.area), ("layer", &neurons.layer)] {
+            if let Some(labels) = labels {
+                self.put(&format!("meta/neurons/{name}.npy"), &npy::write_strings(labels))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn statistics(&mut self) -> Result<()> {
+        for (stream, moments) in self.collected() {
+            // Images have one value for all pixels: an array without axes.
+            let shape = if stream == Stream::Images { vec![] } else { vec![moments.mean.len()] };
+            for (name, values) in [("mean", moments.mean()), ("std", moments.std())] {
+                let name = format!("meta/statistics/{stream}/all/{name}.npy");
+                self.put(&name, &npy::write_f32(&shape, &values))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The moments of the streams that were written.
+    fn collected(&mut self) -> Vec<(Stream, Moments)> {
+        let all = self.moments.iter_mut().map(|(stream, moments)| (*stream, std::mem::take(moments)));
+        all.filter(|(_, moments)| moments.count > 0.0).collect()
+    }
+}
+
+/// Stimulus ids as integers when all of them are, as the competition files have them.
+fn identifiers(trials: &[Trial]) -> Vec<u8> {
+    let number =
+        |trial: &Trial| trial.stimulus_id.parse::<i64>().ok().filter(|n| n.to_string() == trial.stimulus_id);
+    match trials.iter().map(number).collect::<Option<Vec<i64>>>() {
+        Some(numbers) => npy::write_i64(&[numbers.len()], &numbers),
+        None => {
+            npy::write_strings(&trials.iter().map(|trial| trial.stimulus_id.as_str()).collect::<Vec<_>>())
+        }
+    }
+}
+
+fn sync(files: &[PathBuf]) -> Result<()> {
+    files.par_iter().try_for_each(|path| {
+        let synced = File::open(path).and_then(|file| file.sync_all());
+        synced.map_err(|source| Error::io("cannot write", path, source))
+    })
+}
+
+/// Running mean and sum of squared deviations (Welford 1962), in `f64`.
+#[derive(Debug, Default)]
+struct Moments {
+    count: f64,
+    mean: Vec<f64>,
+    squares: Vec<f64>,
+}
+
+impl Moments {
+    /// Adds one trial: every element to its own moments, or all to one (`pooled`).
+    fn add(&mut self, values: &[f32], pooled: bool) {
+        let width = if pooled { 1 } else { values.len() };
+        self.mean.resize(width, 0.0);
+        self.squares.resize(width, 0.0);
+        for sample in values.chunks_exact(width) {
+            self.count += 1.0;
+            let moments = self.mean.iter_mut().zip(&mut self.squares);
+            for (&value, (mean, squares)) in sample.iter().zip(moments) {
+                let step = f64::from(value) - *mean;
+                *mean += step / self.count;
+                *squares += step * (f64::from(value) - *mean);
+            }
+        }
+    }
+
+    fn mean(&self) -> Vec<f32> {
+        self.mean.iter().map(|&mean| mean as f32).collect()
+    }
+
+    fn std(&self) -> Vec<f32> {
+        self.squares.iter().map(|&squares| (squares / self.count).sqrt() as f32).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recording;
+
+    fn trial(tier: &str, id: &str) -> Trial {
+        Trial { tier: tier.into(), stimulus_id: id.to_owned(), has_stimulus: true }
+    }
+
+    fn values(i: usize) -> TrialValues {
+        let base = i as f32;
+        TrialValues {
+            image: vec![base, base + 2.0],
+            responses: vec![base, 1.0, -base],
+            behavior: Some(vec![base * 10.0]),
+            pupil_center: None,
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_opened_with_train_statistics() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let neurons = Neurons {
+            ids: vec![7, 8, 9],
+            position_um: Some(vec![[1.0, 2.0, 3.0]; 3]),
+            area: None,
+            layer: Some(vec!["L2/3".into(), "L4".into(), "L5".into()]),
+        };
+        let trials = [trial("train", "5"), trial("test", "a"), trial("train", "6")];
+        let plan = Plan { neurons: &neurons, trials: &trials, image_shape: [1, 1, 2] };
+        write(&path, &plan, |i| Ok(values(i))).unwrap();
+        let recording = recording::open(&path).unwrap();
+        let session = recording.single().unwrap();
+        assert_eq!((&session.neurons, session.trials.as_slice()), (&neurons, &trials[..]));
+        let images = &session.statistics[&Stream::Images];
+        assert_eq!((images.mean[0], images.std[0]), (2.0, 2f32.sqrt()));
+        let responses = &session.statistics[&Stream::Responses];
+        assert_eq!(
+            (responses.mean.as_slice(), responses.std.as_slice()),
+            (&[1.0, 1.0, -1.0][..], &[1.0, 0.0, 1.0][..])
+        );
+        assert_eq!(session.read(Stream::Behavior, 2).unwrap(), [20.0]);
+        assert_eq!(session.shape(Stream::PupilCenter), None);
+        assert!(session.warnings.is_empty());
+    }
+
+    #[test]
+    fn a_failure_keeps_the_earlier_recording() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let neurons = Neurons { ids: vec![0, 1, 2], ..Neurons::default() };
+        let trials = [trial("train", "0"), trial("train", "1")];
+        let plan = Plan { neurons: &neurons, trials: &trials, image_shape: [1, 1, 2] };
+        write(&path, &plan, |i| Ok(values(i))).unwrap();
+        let short = |i| Ok(TrialValues { responses: vec![0.0; 3 - i], ..values(i) });
+        let error = write(&path, &plan, short).unwrap_err();
+        assert_eq!((error.place().trial, error.place().key.as_deref()), (Some(1), Some("responses")));
+        recording::open(&path).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}

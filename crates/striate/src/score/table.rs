@@ -1,0 +1,155 @@
+//! Scores with one row per neuron, as Parquet and as JSON.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use parquet::data_type::{DoubleType, Int64Type};
+use parquet::errors::Result as ParquetResult;
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::schema::parser::parse_message_type;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::Scored;
+use crate::disk;
+use crate::error::{Error, Result};
+
+/// Per-neuron scores: the index and unit id of each neuron and a column for each metric.
+#[derive(Debug, Clone, Copy)]
+pub struct Table<'a> {
+    unit_id: &'a [i64],
+    columns: &'a [(&'static str, Vec<f64>)],
+}
+
+impl<'a> Table<'a> {
+    /// The per-neuron metrics of `scored`, for neurons called `unit_id`.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when the number of ids is not the number of neurons.
+    pub fn new(unit_id: &'a [i64], scored: &'a Scored) -> Result<Self> {
+        match scored.per_neuron.iter().find(|(_, values)| values.len() != unit_id.len()) {
+            None => Ok(Self { unit_id, columns: &scored.per_neuron }),
+            Some((id, values)) => {
+                let message = format!("{} ids for {} neurons scored by `{id}`", unit_id.len(), values.len());
+                Err(Error::data(message).key("unit_ids"))
+            }
+        }
+    }
+
+    /// Writes `neuron`, `unit_id` and one column per metric; an undefined score is null.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write_parquet(&self, path: &Path) -> Result<()> {
+        let bytes =
+            self.parquet().map_err(|e| Error::data(format!("cannot encode Parquet: {e}")).file(path))?;
+        disk::write_bytes(path, &bytes)
+    }
+
+    /// Writes `{"unit_id": […], "metrics": {ID: [number or null, …]}}`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write_json(&self, path: &Path) -> Result<()> {
+        disk::write_atomic(path, |out| serde_json::to_writer(out, self).map_err(Into::into))
+    }
+
+    fn parquet(&self) -> ParquetResult<Vec<u8>> {
+        let schema = Arc::new(parse_message_type(&self.schema())?);
+        let properties = Arc::new(WriterProperties::builder().build());
+        let mut file = SerializedFileWriter::new(Vec::new(), schema, properties)?;
+        let mut rows = file.next_row_group()?;
+        let neuron: Vec<i64> = (0..).take(self.unit_id.len()).collect();
+        write_integers(&mut rows, &neuron)?;
+        write_integers(&mut rows, self.unit_id)?;
+        self.columns.iter().try_for_each(|(_, values)| write_scores(&mut rows, values))?;
+        rows.close()?;
+        file.into_inner()
+    }
+
+    fn schema(&self) -> String {
+        let scores: String = self.columns.iter().map(|(id, _)| format!("optional double {id};")).collect();
+        format!("message scores {{ required int64 neuron; required int64 unit_id; {scores} }}")
+    }
+}
+
+impl Serialize for Table<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("unit_id", self.unit_id)?;
+        map.serialize_entry("metrics", &Columns(self.columns))?;
+        map.end()
+    }
+}
+
+struct Columns<'a>(&'a [(&'static str, Vec<f64>)]);
+
+impl Serialize for Columns<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(id, values)| (id, values)))
+    }
+}
+
+type Rows<'a> = SerializedRowGroupWriter<'a, Vec<u8>>;
+
+fn write_integers(rows: &mut Rows<'_>, values: &[i64]) -> ParquetResult<()> {
+    if let Some(mut column) = rows.next_column()? {
+        column.typed::<Int64Type>().write_batch(values, None, None)?;
+        column.close()?;
+    }
+    Ok(())
+}
+
+fn write_scores(rows: &mut Rows<'_>, values: &[f64]) -> ParquetResult<()> {
+    let present: Vec<i16> = values.iter().map(|value| i16::from(!value.is_nan())).collect();
+    let defined: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
+    if let Some(mut column) = rows.next_column()? {
+        column.typed::<DoubleType>().write_batch(&defined, Some(&present), None)?;
+        column.close()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fs::File;
+
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    use parquet::record::{Field, RowAccessor};
+
+    use super::*;
+
+    fn scored() -> Scored {
+        let per_neuron = vec![("mse", vec![0.25, 1.5]), ("feve", vec![f64::NAN, 0.5])];
+        Scored { summaries: BTreeMap::new(), omitted: BTreeMap::new(), per_neuron }
+    }
+
+    #[test]
+    fn parquet_reads_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.parquet");
+        Table::new(&[11, 42], &scored()).unwrap().write_parquet(&path).unwrap();
+        let reader = SerializedFileReader::new(File::open(&path).unwrap()).unwrap();
+        let rows: Vec<_> = reader.get_row_iter(None).unwrap().map(Result::unwrap).collect();
+        let names: Vec<&String> = rows[0].get_column_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["neuron", "unit_id", "mse", "feve"]);
+        assert_eq!((rows[1].get_long(0).unwrap(), rows[1].get_long(1).unwrap()), (1, 42));
+        assert_eq!((rows[1].get_double(2).unwrap(), rows[1].get_double(3).unwrap()), (1.5, 0.5));
+        assert_eq!(rows[0].get_column_iter().nth(3).unwrap().1, &Field::Null);
+    }
+
+    #[test]
+    fn json_writes_null_for_undefined() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.per_neuron.json");
+        Table::new(&[11, 42], &scored()).unwrap().write_json(&path).unwrap();
+        let text = std::fs::read_to_string(path).unwrap();
+        assert_eq!(text, r#"{"unit_id":[11,42],"metrics":{"mse":[0.25,1.5],"feve":[null,0.5]}}"#);
+    }
+
+    #[test]
+    fn ids_must_match_the_neurons() {
+        assert!(Table::new(&[11], &scored()).is_err());
+    }
+}
