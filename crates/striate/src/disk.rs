@@ -17,7 +17,9 @@ pub fn write_atomic(path: &Path, fill: impl FnOnce(&mut dyn Write) -> std::io::R
     let outcome = fill_and_sync(&temporary, fill).and_then(|()| fs::rename(&temporary, path));
     if let Err(source) = outcome {
         let _ = fs::remove_file(&temporary);
-        return Err(Error::io("cannot write", path, source).hint("is the disk full, or the folder read-only?"));
+        return Err(
+            Error::io("cannot write", path, source).hint("is the disk full, or the folder read-only?")
+        );
     }
     sync_folder(path);
     Ok(())
@@ -75,7 +77,10 @@ pub fn recover_folder(path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn fill_and_sync(path: &Path, fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> std::io::Result<()> {
+fn fill_and_sync(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+) -> std::io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }

@@ -138,11 +138,7 @@ impl Error {
 
     fn render(&self) -> String {
         let place = self.0.place.to_string();
-        if place.is_empty() {
-            self.0.message.clone()
-        } else {
-            format!("{place}: {}", self.0.message)
-        }
+        if place.is_empty() { self.0.message.clone() } else { format!("{place}: {}", self.0.message) }
     }
 }
 
@@ -177,10 +173,7 @@ mod tests {
             .trial(3)
             .key("responses")
             .hint("re-export the trial");
-        assert_eq!(
-            error.to_string(),
-            "responses/3.npy, trial 3, `responses`: has shape [4], expected [5]"
-        );
+        assert_eq!(error.to_string(), "responses/3.npy, trial 3, `responses`: has shape [4], expected [5]");
         assert_eq!(error.advice(), Some("re-export the trial"));
         assert_eq!(error.kind(), Kind::Data);
     }
