@@ -1,1 +1,20 @@
-//! run
+//! One folder per run: what was asked for, what happened, and the results.
+//!
+//! ```text
+//! RUN/config.toml        resolved, complete      RUN/manifest.json   versions, seed, recording, sizes
+//! RUN/checkpoints/{best,last}/                   RUN/metrics.csv · RUN/tensorboard/ · RUN/log.txt
+//! RUN/scores/TIER.json · TIER.parquet            RUN/explain/KIND/ · RUN/report.html
+//! ```
+//!
+//! A [`RunFolder`] knows the paths, a [`Manifest`] says what was run, [`MetricsLog`] and
+//! [`EventLog`] record how it went.
+
+pub mod folder;
+pub mod manifest;
+pub mod metrics;
+pub mod tensorboard;
+
+pub use folder::{Checkpoint, RunFolder};
+pub use manifest::{Best, Manifest, RecordingInfo, Status};
+pub use metrics::MetricsLog;
+pub use tensorboard::EventLog;

@@ -1,0 +1,261 @@
+//! The folder of one run and the names of the files in it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::manifest::Manifest;
+use crate::disk;
+use crate::error::{Error, Result};
+
+/// A folder known to hold a run that this version can read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+/// Which of the two saved states of a fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checkpoint {
+    /// The state with the best validation score.
+    Best,
+    /// The state to resume from.
+    Last,
+}
+
+impl RunFolder {
+    /// Starts a run at `path` by writing its resolved configuration and its manifest.
+    ///
+    /// The manifest is written last: a folder becomes a run only when it is complete, and a start
+    /// that was cut off can be repeated.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config) when `path` holds a run or other files already,
+    /// [`Kind::Io`](crate::error::Kind::Io) when it cannot be written.
+    pub fn create(path: &Path, config: &str, manifest: &Manifest) -> Result<Self> {
+        refuse_occupied(path)?;
+        let run = Self { path: path.to_path_buf() };
+        disk::write_bytes(&run.config(), config.as_bytes())?;
+        manifest.save(&run.manifest())?;
+        Ok(run)
+    }
+
+    /// Opens the run at `path`.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when `path` is no run, or one written by a newer striate.
+    pub fn open(path: &Path) -> Result<Self> {
+        let run = Self { path: path.to_path_buf() };
+        if !run.manifest().is_file() {
+            return Err(not_a_run(path));
+        }
+        run.read_manifest()?;
+        Ok(run)
+    }
+
+    /// Whether `path` looks like a run, complete or not readable.
+    pub fn exists(path: &Path) -> bool {
+        path.join("manifest.json").is_file()
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Last part of the path, as a name for people.
+    pub fn name(&self) -> String {
+        let full = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        full.file_name()
+            .map_or_else(|| full.display().to_string(), |name| name.to_string_lossy().into_owned())
+    }
+
+    /// `config.toml`, resolved and complete.
+    pub fn config(&self) -> PathBuf {
+        self.path.join("config.toml")
+    }
+
+    /// `manifest.json`.
+    pub fn manifest(&self) -> PathBuf {
+        self.path.join("manifest.json")
+    }
+
+    /// `checkpoints/best` or `checkpoints/last`.
+    pub fn checkpoint(&self, which: Checkpoint) -> PathBuf {
+        self.path.join("checkpoints").join(which.name())
+    }
+
+    /// `metrics.csv`, one row per validation check.
+    pub fn metrics(&self) -> PathBuf {
+        self.path.join("metrics.csv")
+    }
+
+    /// The folder of TensorBoard event files.
+    pub fn tensorboard(&self) -> PathBuf {
+        self.path.join("tensorboard")
+    }
+
+    /// `log.txt`.
+    pub fn log(&self) -> PathBuf {
+        self.path.join("log.txt")
+    }
+
+    /// `scores/TIER.json`, the object that `striate score --json` prints.
+    pub fn scores(&self, tier: &str) -> PathBuf {
+        self.score_file(tier, "json")
+    }
+
+    /// `scores/TIER.parquet`, one row per neuron.
+    pub fn score_table(&self, tier: &str) -> PathBuf {
+        self.score_file(tier, "parquet")
+    }
+
+    /// `scores/TIER.per_neuron.json`, the same table for readers without Parquet.
+    pub fn per_neuron(&self, tier: &str) -> PathBuf {
+        self.score_file(tier, "per_neuron.json")
+    }
+
+    /// `scores/TIER.traces.json`, recorded and predicted responses of the best neurons.
+    pub fn traces(&self, tier: &str) -> PathBuf {
+        self.score_file(tier, "traces.json")
+    }
+
+    /// Tiers that were scored, sorted by name.
+    pub fn scored_tiers(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.path.join("scores")).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let mut tiers: Vec<String> = names
+            .filter_map(|name| name.strip_suffix(".json").map(str::to_owned))
+            .filter(|tier| !tier.ends_with(".per_neuron") && !tier.ends_with(".traces"))
+            .collect();
+        tiers.sort();
+        tiers
+    }
+
+    /// `explain/KIND`, the folder of one kind of explanation.
+    pub fn explain(&self, kind: &str) -> PathBuf {
+        self.path.join("explain").join(file_name(kind))
+    }
+
+    /// `report.html`.
+    pub fn report(&self) -> PathBuf {
+        self.path.join("report.html")
+    }
+
+    /// What was run.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when the manifest is damaged or of a newer format.
+    pub fn read_manifest(&self) -> Result<Manifest> {
+        Manifest::read(&self.manifest())
+    }
+
+    fn score_file(&self, tier: &str, extension: &str) -> PathBuf {
+        self.path.join("scores").join(format!("{}.{extension}", file_name(tier)))
+    }
+}
+
+impl Checkpoint {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Best => "best",
+            Self::Last => "last",
+        }
+    }
+}
+
+/// Tier names come from recordings: none of them may lead out of the folder.
+fn file_name(name: &str) -> String {
+    let plain = |c: char| if c.is_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' };
+    name.chars().map(plain).collect()
+}
+
+fn refuse_occupied(path: &Path) -> Result<()> {
+    if RunFolder::exists(path) {
+        return Err(Error::config("holds a run already")
+            .file(path)
+            .hint("resume it, or choose another folder with `--out`"));
+    }
+    let left_by_a_start_cut_off = ["config.toml", "config.toml.tmp", "manifest.json.tmp"];
+    let stranger = match fs::read_dir(path) {
+        Ok(entries) => entries
+            .flatten()
+            .map(|entry| entry.file_name())
+            .find(|name| !left_by_a_start_cut_off.iter().any(|own| name == own)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(Error::io("cannot use as a run folder", path, error)),
+    };
+    match stranger {
+        None => Ok(()),
+        Some(name) => Err(Error::config(format!("is not empty (it holds `{}`)", name.to_string_lossy()))
+            .file(path)
+            .hint("a run needs a folder of its own: choose another one with `--out`")),
+    }
+}
+
+fn not_a_run(path: &Path) -> Error {
+    if !path.exists() {
+        return Error::data("no such run folder").file(path).hint("`striate fit … --out RUN` makes one");
+    }
+    Error::data("is not a run: it has no `manifest.json`")
+        .file(path)
+        .hint("point at the folder given to `striate fit --out`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    fn started(path: &Path) -> RunFolder {
+        RunFolder::create(path, "seed = 1\n", &Manifest::start(1, "striate fit demo")).unwrap()
+    }
+
+    #[test]
+    fn a_started_run_opens_and_is_not_started_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run");
+        let run = started(&path);
+        assert_eq!(RunFolder::open(&path).unwrap(), run);
+        assert_eq!(run.name(), "run");
+        let error = RunFolder::create(&path, "", &Manifest::start(1, "")).unwrap_err();
+        assert_eq!((error.kind(), error.message()), (Kind::Config, "holds a run already"));
+    }
+
+    #[test]
+    fn refuses_folders_that_are_not_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = RunFolder::open(dir.path()).unwrap_err();
+        assert_eq!(error.message(), "is not a run: it has no `manifest.json`");
+        let error = RunFolder::open(&dir.path().join("none")).unwrap_err();
+        assert_eq!(error.message(), "no such run folder");
+        fs::write(dir.path().join("thesis.tex"), "").unwrap();
+        let error = RunFolder::create(dir.path(), "", &Manifest::start(1, "")).unwrap_err();
+        assert!(error.message().contains("thesis.tex"), "{error}");
+    }
+
+    #[test]
+    fn a_start_that_was_cut_off_can_be_repeated() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("config.toml"), "half").unwrap();
+        started(dir.path());
+    }
+
+    #[test]
+    fn names_stay_inside_the_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = started(&dir.path().join("run"));
+        assert_eq!(run.scores("../../x"), run.path().join("scores").join("______x.json"));
+        assert_eq!(run.checkpoint(Checkpoint::Best), run.path().join("checkpoints/best"));
+    }
+
+    #[test]
+    fn lists_scored_tiers_without_their_companions() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = started(&dir.path().join("run"));
+        assert!(run.scored_tiers().is_empty());
+        for file in [run.scores("test"), run.per_neuron("test"), run.traces("test"), run.scores("oracle")] {
+            disk::write_bytes(&file, b"{}").unwrap();
+        }
+        assert_eq!(run.scored_tiers(), ["oracle", "test"]);
+    }
+}

@@ -1,0 +1,249 @@
+//! What was run, on what, with which outcome: `manifest.json`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::disk;
+use crate::error::{Error, Result};
+
+/// Version of the run folder that this striate writes; it reads this one and all earlier ones.
+pub const FORMAT: u64 = 1;
+
+/// The facts about a run that are needed to trust it or to repeat it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of the run folder, [`FORMAT`] when written by this striate.
+    pub format: u64,
+    /// Version of striate that wrote it.
+    pub striate: String,
+    /// Start of the run, UTC, `2026-11-21T06:00:00Z`.
+    pub created: String,
+    /// Seed of every random draw.
+    pub seed: u64,
+    /// Where it was computed, e.g. `cpu`.
+    pub device: String,
+    /// Worker threads.
+    pub threads: usize,
+    /// The command line.
+    pub command: String,
+    /// What it was fitted on.
+    pub recording: RecordingInfo,
+    /// Number of parameters of each part of the model, e.g. `core`, `readout`.
+    pub parameters: BTreeMap<String, usize>,
+    /// Sum of `parameters`.
+    pub total_parameters: usize,
+    /// Whether the fit ended by itself.
+    pub status: Status,
+    /// Time spent fitting in s, all sessions of a resumed run together.
+    pub wall_seconds: f64,
+    /// Largest resident memory of the process in MiB, where the system tells.
+    pub peak_memory_mib: Option<f64>,
+    /// The best check so far.
+    pub best: Option<Best>,
+}
+
+/// The recording a run was fitted on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordingInfo {
+    /// Path as the user gave it.
+    pub path: String,
+    /// Name of the session.
+    pub session: String,
+    /// Format id, e.g. `sensorium2022`.
+    pub format: String,
+    /// Fingerprint of the content, to notice when a file has changed.
+    pub fingerprint: String,
+    /// Number of neurons.
+    pub neurons: usize,
+    /// Number of trials per tier.
+    pub trials: BTreeMap<String, usize>,
+}
+
+/// How far a run has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Still fitting, or killed.
+    Running,
+    /// Stopped by the user; can be resumed.
+    Interrupted,
+    /// Ended by its stopping rule or its last step.
+    Finished,
+}
+
+/// The check with the best validation score.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// Optimiser steps done.
+    pub step: u64,
+    /// Epochs done.
+    pub epoch: f64,
+    /// Value of `metric`.
+    pub value: f64,
+    /// Id of the metric that decides.
+    pub metric: String,
+}
+
+impl Manifest {
+    /// The manifest of a run that starts now, on the CPU, with nothing known of recording or model.
+    pub fn start(seed: u64, command: impl Into<String>) -> Self {
+        Self {
+            format: FORMAT,
+            striate: env!("CARGO_PKG_VERSION").into(),
+            created: utc(SystemTime::now()),
+            seed,
+            device: "cpu".into(),
+            threads: 1,
+            command: command.into(),
+            recording: RecordingInfo::default(),
+            parameters: BTreeMap::new(),
+            total_parameters: 0,
+            status: Status::Running,
+            wall_seconds: 0.0,
+            peak_memory_mib: None,
+            best: None,
+        }
+    }
+
+    /// Sets the number of parameters of each part, and their sum.
+    #[must_use]
+    pub fn with_parameters(mut self, parameters: BTreeMap<String, usize>) -> Self {
+        self.total_parameters = parameters.values().sum();
+        self.parameters = parameters;
+        self
+    }
+
+    /// Reads a manifest of this or an earlier format.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when the file is missing, damaged or of a newer format.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path).map_err(|error| match error.kind() {
+            ErrorKind::InvalidData => damaged(path, &"not text"),
+            _ => Error::io("cannot read", path, error),
+        })?;
+        let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| damaged(path, &e))?;
+        check_format(value["format"].as_u64(), path)?;
+        serde_json::from_value(value).map_err(|e| damaged(path, &e))
+    }
+
+    /// Writes the manifest to `path`, whole or not at all.
+    ///
+    /// # Errors
+    /// When the file cannot be written, or holds a number that JSON cannot (NaN, infinity).
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let mut text =
+            serde_json::to_string_pretty(self).map_err(|e| Error::data(e.to_string()).file(path))?;
+        text.push('\n');
+        disk::write_bytes(path, text.as_bytes())
+    }
+}
+
+fn check_format(format: Option<u64>, path: &Path) -> Result<()> {
+    match format {
+        Some(1..=FORMAT) => Ok(()),
+        Some(newer @ FORMAT..) => Err(Error::data(format!(
+            "was written by a newer striate (run format {newer}, this one reads up to {FORMAT})"
+        ))
+        .file(path)
+        .hint("update striate")),
+        _ => Err(damaged(path, &"no valid `format`")),
+    }
+}
+
+fn damaged(path: &Path, why: &dyn std::fmt::Display) -> Error {
+    Error::data(format!("is not a run manifest: {why}"))
+        .file(path)
+        .hint("the file was damaged or edited; restore it, or fit again into a fresh folder")
+}
+
+/// Largest resident memory of this process so far in MiB; `None` where the system does not tell.
+pub fn peak_memory_mib() -> Option<f64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib / 1024.0)
+}
+
+/// `time` as `2026-11-21T06:00:00Z`.
+fn utc(time: SystemTime) -> String {
+    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (year, month, day) = civil(seconds / 86_400);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// Gregorian date of a day since 1970-01-01. Years are counted from March, so that the leap day
+/// ends a year and the months follow a pattern of 153 days in five.
+fn civil(days: u64) -> (u64, u64, u64) {
+    const DAYS_IN_400_YEARS: u64 = 146_097;
+    let since_year_zero = days + 719_468;
+    let era = since_year_zero / DAYS_IN_400_YEARS;
+    let day_of_era = since_year_zero % DAYS_IN_400_YEARS;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn dates_are_right_across_leap_years() {
+        let date = |seconds| utc(UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(date(0), "1970-01-01T00:00:00Z");
+        assert_eq!(date(951_782_399), "2000-02-28T23:59:59Z");
+        assert_eq!(date(951_782_400), "2000-02-29T00:00:00Z");
+        assert_eq!(date(1_795_240_800), "2026-11-21T06:00:00Z");
+        assert_eq!(date(4_107_542_400), "2100-03-01T00:00:00Z");
+    }
+
+    #[test]
+    fn is_read_as_it_was_saved() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("manifest.json");
+        let parameters = BTreeMap::from([("core".to_owned(), 10), ("readout".to_owned(), 32)]);
+        let mut manifest = Manifest::start(7, "striate fit").with_parameters(parameters);
+        manifest.best = Some(Best { step: 3, epoch: 1.5, value: 0.25, metric: "val_correlation".into() });
+        manifest.save(&path).unwrap();
+        assert_eq!(Manifest::read(&path).unwrap(), manifest);
+        assert_eq!(manifest.total_parameters, 42);
+    }
+
+    #[test]
+    fn says_when_a_newer_striate_wrote_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("manifest.json");
+        fs::write(&path, r#"{"format": 2, "unknown": true}"#).unwrap();
+        let message = Manifest::read(&path).unwrap_err().to_string();
+        assert!(message.contains("newer striate"), "{message}");
+    }
+
+    #[test]
+    fn damage_is_an_error_with_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("manifest.json");
+        for text in [&b"{"[..], b"[]", b"{}", b"{\"format\": 0}", b"{\"format\": 1}", b"\xff\xfe"] {
+            fs::write(&path, text).unwrap();
+            let error = Manifest::read(&path).unwrap_err();
+            assert_eq!(error.place().file.as_deref(), Some(path.as_path()));
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn peak_memory_is_plausible() {
+        let peak = peak_memory_mib().unwrap();
+        assert!((1.0..100_000.0).contains(&peak), "{peak}");
+    }
+}
