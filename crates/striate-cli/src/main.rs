@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod outcome;
+mod progress;
 mod verb;
 
 use outcome::Outcome;
@@ -39,6 +40,7 @@ struct Common {
 #[derive(Subcommand)]
 enum Verb {
     Inspect(verb::inspect::Args),
+    Fit(verb::fit::Args),
     Simulate(verb::simulate::Args),
     Report(verb::report::Args),
 }
@@ -46,12 +48,14 @@ enum Verb {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     outcome::start_log(&cli.common);
-    outcome::exit(dispatch(&cli.verb, &cli.common))
+    let started = striate::ops::set_threads(cli.common.threads).map_err(anyhow::Error::from);
+    outcome::exit(started.and_then(|()| dispatch(&cli.verb, &cli.common)))
 }
 
 fn dispatch(verb: &Verb, common: &Common) -> Outcome {
     match verb {
         Verb::Inspect(args) => verb::inspect::run(args, common),
+        Verb::Fit(args) => verb::fit::run(args, common),
         Verb::Simulate(args) => verb::simulate::run(args, common),
         Verb::Report(args) => verb::report::run(args, common),
     }

@@ -1,5 +1,6 @@
 //! Digital twins of primary visual cortex.
 
+pub mod array;
 pub mod disk;
 pub mod error;
 
@@ -8,9 +9,11 @@ pub mod recording;
 pub mod batch;
 pub mod fit;
 pub mod model;
+pub mod mt19937;
 pub mod ops;
 pub mod random;
 pub mod report;
 pub mod run;
 pub mod score;
 pub mod simulate;
+pub mod twin;

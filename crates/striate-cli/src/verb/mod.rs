@@ -1,5 +1,6 @@
 //! One file per verb.
 
+pub mod fit;
 pub mod inspect;
 pub mod report;
 pub mod simulate;

@@ -1,1 +1,9 @@
-//! batch
+//! From the streams of a recording to normalised tensors on a device.
+
+mod normalisation;
+mod split;
+mod trials;
+
+pub use normalisation::{ImageScaling, Normalisation, ResponseScaling};
+pub use split::{DataConfig, Split, fingerprint, session_of};
+pub use trials::{Batch, Trials};

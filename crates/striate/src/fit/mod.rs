@@ -1,1 +1,412 @@
-//! fit
+//! From a recording and a configuration to a twin.
+//!
+//! [`fit`] emits [`Event`]s and never prints. Everything random is a function of the seed and the step, so a
+//! fit that is killed and resumed makes the same steps as one that is not.
+
+pub mod checkpoint;
+pub mod config;
+pub mod loss;
+pub mod optimiser;
+pub mod schedule;
+pub mod start;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use burn::prelude::*;
+
+pub use config::{FitConfig, PRESETS};
+
+use crate::array::Arrays;
+use crate::batch::{Normalisation, Split, Trials};
+use crate::error::{Error, Result};
+use crate::model::WhatWhere;
+use crate::model::core::stacked::Pass;
+use crate::model::weights::{export, import, to_host};
+use crate::random::{generator, permutation};
+use crate::recording::Session;
+use crate::run::metrics::Row;
+use crate::run::{Best, Checkpoint, EventLog, Manifest, MetricsLog, RunFolder, Status};
+use crate::score::{mean_ignoring_nan, single_trial_correlation};
+use crate::twin::{Card, Twin};
+use checkpoint::{LoopState, Saved};
+use optimiser::Optimiser;
+use schedule::{Monitor, Next};
+
+/// What happens during a fit, for whoever shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The data are read and the model is made.
+    Started {
+        /// Parameters of the model.
+        parameters: usize,
+        /// Steps in an epoch.
+        steps_per_epoch: u64,
+        /// Step it resumes from; 0 for a new fit.
+        step: u64,
+    },
+    /// One step was made.
+    Step {
+        /// Steps so far.
+        step: u64,
+    },
+    /// The validation trials were scored.
+    Check {
+        /// The row of `metrics.csv`.
+        row: Row,
+        /// Whether it is the best so far.
+        improved: bool,
+    },
+    /// The learning rate was lowered.
+    NewRound {
+        /// New learning rate.
+        learning_rate: f64,
+    },
+}
+
+/// How a fit ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// Best check.
+    pub best: Option<Best>,
+    /// Steps made in all.
+    pub steps: u64,
+    /// Whether it ended by itself.
+    pub finished: bool,
+}
+
+/// Everything one fit works with.
+struct Fit<'a> {
+    config: &'a FitConfig,
+    run: &'a RunFolder,
+    trials: Trials<'a>,
+    split: Split,
+    device: Device,
+    training: Device,
+    card: Card,
+    model: WhatWhere,
+    optimiser: Optimiser,
+    state: LoopState,
+    metrics: MetricsLog,
+    events: EventLog,
+}
+
+/// Fits `config` to `session` in the run folder `run`, resuming it when it holds a checkpoint.
+///
+/// `stop` ends the fit at the next step, with a checkpoint to resume from.
+///
+/// # Errors
+/// [`Kind::Data`](crate::error::Kind::Data) for a damaged recording or run,
+/// [`Kind::Config`](crate::error::Kind::Config) for options that do not fit the recording,
+/// [`Kind::Io`](crate::error::Kind::Io) when the run folder cannot be written.
+pub fn fit(
+    config: &FitConfig,
+    session: &Session,
+    run: &RunFolder,
+    device: &Device,
+    stop: &AtomicBool,
+    observe: &mut dyn FnMut(&Event),
+) -> Result<Outcome> {
+    let clock = Instant::now();
+    let mut fit = Fit::prepare(config, session, run, device)?;
+    let before = fit.state.seconds;
+    observe(&fit.started());
+    while !fit.state.finished {
+        fit.epoch(stop, observe, &mut |state| state.seconds = before + clock.elapsed().as_secs_f64())?;
+        if stop.load(Ordering::Relaxed) && !fit.state.finished {
+            fit.saved().write(run, Checkpoint::Last)?;
+            break;
+        }
+    }
+    fit.conclude()
+}
+
+impl<'a> Fit<'a> {
+    fn prepare(
+        config: &'a FitConfig,
+        session: &'a Session,
+        run: &'a RunFolder,
+        device: &Device,
+    ) -> Result<Self> {
+        let split = Split::new(session, &config.data)?;
+        let saved = Saved::read(run, Checkpoint::Last)?;
+        let normalisation = match &saved {
+            Some(_) => Card::load(run)?.normalisation,
+            None => Normalisation::measure(
+                session,
+                &split.tier,
+                &split.neurons,
+                config.data.images,
+                config.data.responses,
+            )?,
+        };
+        let trials = Trials::new(session, split.neurons.clone(), normalisation, config.data.cache_mib);
+        let card = card(config, session, &split, trials.normalisation());
+        let training = device.clone().autodiff();
+        let mean = &card.normalisation.mean_response;
+        let starts = match &saved {
+            Some(_) => card.blank_starts(),
+            None => start::starts(&config.model, &trials, &split.train, mean, device)?,
+        };
+        let model = config.model.init(card.image_shape, &starts, config.seed, &training)?;
+        let mut fit = Self {
+            optimiser: Optimiser::new((config.fit.clip > 0.0).then_some(config.fit.clip)),
+            metrics: MetricsLog::resume(&run.metrics(), saved.as_ref().map_or(0, |s| s.state.step))?,
+            events: EventLog::resume(&run.tensorboard(), saved.as_ref().map_or(0, |s| s.state.step))?,
+            config,
+            run,
+            trials,
+            split,
+            device: device.clone(),
+            training,
+            card,
+            model,
+            state: LoopState::default(),
+        };
+        match saved {
+            Some(saved) => fit.restore(saved)?,
+            None => fit.card.save(run)?,
+        }
+        Ok(fit)
+    }
+
+    fn started(&self) -> Event {
+        Event::Started {
+            parameters: crate::model::weights::count(&self.model).values().sum(),
+            steps_per_epoch: self.batches_per_epoch(),
+            step: self.state.step,
+        }
+    }
+
+    fn batches_per_epoch(&self) -> u64 {
+        let (trials, batch) = (self.split.train.len(), self.batch_size());
+        (if self.config.fit.drop_last { trials / batch } else { trials.div_ceil(batch) }) as u64
+    }
+
+    fn batch_size(&self) -> usize {
+        self.config.fit.batch.min(self.split.train.len())
+    }
+
+    /// The rest of the current epoch.
+    fn epoch(
+        &mut self,
+        stop: &AtomicBool,
+        observe: &mut dyn FnMut(&Event),
+        clock: &mut dyn FnMut(&mut LoopState),
+    ) -> Result<()> {
+        let order = self.order();
+        while self.state.batch < self.batches_per_epoch() {
+            let start = self.state.batch as usize * self.batch_size();
+            let batch = &order[start..(start + self.batch_size()).min(order.len())];
+            self.step(batch)?;
+            observe(&Event::Step { step: self.state.step });
+            if self.check_is_due() {
+                clock(&mut self.state);
+                self.check(observe)?;
+            }
+            if self.state.finished || stop.load(Ordering::Relaxed) {
+                clock(&mut self.state);
+                return Ok(());
+            }
+        }
+        self.state.epoch += 1;
+        self.state.batch = 0;
+        Ok(())
+    }
+
+    /// Training trials in the order of this epoch: a function of seed and epoch alone.
+    fn order(&self) -> Vec<usize> {
+        let train = &self.split.train;
+        if self.state.epoch == 0 && !self.config.fit.shuffle_first {
+            return train.clone();
+        }
+        let mut rng = generator(self.config.seed, 1 << 32 | self.state.epoch);
+        permutation(&mut rng, train.len()).into_iter().map(|i| train[i]).collect()
+    }
+
+    fn step(&mut self, trials: &[usize]) -> Result<()> {
+        let batch = self.trials.batch(trials, &self.training)?;
+        let config = &self.config.fit;
+        let pass = Pass::Train { seed: self.config.seed ^ (self.state.step << 20) };
+        let (predicted, moments) = self.model.forward(batch.images, pass);
+        let divisor = config.over_neurons.divisor(self.trials.neurons());
+        let data = config.loss.summed(predicted, batch.responses).div_scalar(divisor);
+        let penalty = self.penalty(divisor);
+        self.state.loss_sum += f64::from(data.clone().detach().into_scalar::<f32>());
+        let objective = match penalty {
+            Some(penalty) => {
+                self.state.penalty_sum += f64::from(penalty.clone().detach().into_scalar::<f32>());
+                data + penalty
+            }
+            None => data,
+        };
+        let gradients = objective.backward();
+        let rate = self.config.schedule.learning_rate(config.learning_rate, self.state.progress.rounds);
+        let model = self.optimiser.step(rate, self.model.clone(), &gradients);
+        self.model = model.keep_moments(&moments);
+        self.state.step += 1;
+        self.state.batch += 1;
+        self.state.summed_steps += 1;
+        Ok(())
+    }
+
+    /// Penalties on the core as they are, on the readout combined over neurons like the loss.
+    fn penalty(&self, divisor: f64) -> Option<Tensor<1>> {
+        let (core, readout) = self.model.penalties();
+        let readout = readout.map(|sum| sum.div_scalar(divisor));
+        [core, readout].into_iter().flatten().reduce(|a, b| a + b)
+    }
+
+    fn check_is_due(&self) -> bool {
+        match self.config.schedule.check_every {
+            0 => self.state.batch == self.batches_per_epoch(),
+            every => self.state.step.is_multiple_of(every),
+        }
+    }
+
+    fn check(&mut self, observe: &mut dyn FnMut(&Event)) -> Result<()> {
+        let row = self.measure()?;
+        let value = match self.config.schedule.monitor {
+            Monitor::Loss => row.val_loss,
+            Monitor::Correlation => row.val_correlation,
+        };
+        let value = value.unwrap_or(f64::NAN);
+        if row.train_loss.is_some_and(|loss| !loss.is_finite()) {
+            return Err(Error::data("the training loss is no longer a number")
+                .file(self.run.path())
+                .hint("lower `fit.learning_rate`, or set `fit.clip` to 1"));
+        }
+        let verdict = self.config.schedule.check(&mut self.state.progress, self.state.step, value);
+        (self.state.loss_sum, self.state.penalty_sum, self.state.summed_steps) = (0.0, 0.0, 0);
+        self.log(&row)?;
+        if verdict.improved {
+            self.saved().write(self.run, Checkpoint::Best)?;
+        }
+        observe(&Event::Check { row, improved: verdict.improved });
+        match verdict.next {
+            Next::Continue => {}
+            Next::NextRound { rewind } => {
+                if rewind {
+                    self.rewind()?;
+                }
+                let rate = self.config.fit.learning_rate;
+                let learning_rate = self.config.schedule.learning_rate(rate, self.state.progress.rounds);
+                observe(&Event::NewRound { learning_rate });
+            }
+            Next::Stop => self.state.finished = true,
+        }
+        self.saved().write(self.run, Checkpoint::Last)
+    }
+
+    /// Loss and correlation on the validation trials, and the means since the last check.
+    fn measure(&self) -> Result<Row> {
+        let recorded = self.trials.responses(&self.split.validation)?;
+        let (predicted, loss) = self.validate()?;
+        let correlation = single_trial_correlation(&predicted, &recorded, self.trials.neurons());
+        let steps = self.state.summed_steps.max(1) as f64;
+        let schedule = &self.config.schedule;
+        Ok(Row {
+            step: self.state.step,
+            epoch: self.state.step as f64 / self.batches_per_epoch() as f64,
+            learning_rate: Some(
+                schedule.learning_rate(self.config.fit.learning_rate, self.state.progress.rounds),
+            ),
+            train_loss: Some(self.state.loss_sum / steps),
+            penalty: Some(self.state.penalty_sum / steps),
+            val_loss: Some(loss),
+            val_correlation: Some(mean_ignoring_nan(&correlation)),
+            seconds: Some(self.state.seconds),
+        })
+    }
+
+    fn validate(&self) -> Result<(Vec<f32>, f64)> {
+        use burn::module::Module;
+        let model = self.model.valid();
+        let validation = &self.split.validation;
+        let divisor = self.config.fit.over_neurons.divisor(self.trials.neurons());
+        let (mut predictions, mut loss) = (Vec::new(), 0.0);
+        for chunk in validation.chunks(128) {
+            let batch = self.trials.batch(chunk, &self.device)?;
+            let predicted = model.respond(batch.images);
+            let sum = self.config.fit.loss.summed(predicted.clone(), batch.responses);
+            loss += f64::from(sum.into_scalar::<f32>()) * chunk.len() as f64;
+            predictions.extend(to_host(predicted).values);
+        }
+        Ok((predictions, loss / validation.len() as f64 / divisor))
+    }
+
+    fn log(&mut self, row: &Row) -> Result<()> {
+        self.metrics.append(row)?;
+        let scalars = [
+            ("train/loss", row.train_loss),
+            ("train/penalty", row.penalty),
+            ("train/learning_rate", row.learning_rate),
+            ("validation/loss", row.val_loss),
+            ("validation/correlation", row.val_correlation),
+        ];
+        let known: Vec<(&str, f64)> =
+            scalars.iter().filter_map(|(name, value)| Some((*name, (*value)?))).collect();
+        self.events.scalars(row.step, &known)
+    }
+
+    fn saved(&self) -> Saved {
+        Saved { weights: self.weights(), optimiser: self.optimiser.export(), state: self.state.clone() }
+    }
+
+    fn weights(&self) -> Arrays {
+        export(&self.model)
+    }
+
+    fn restore(&mut self, saved: Saved) -> Result<()> {
+        self.model = import(self.model.clone(), &saved.weights).map_err(|e| e.file(self.run.path()))?;
+        self.optimiser.import(&saved.optimiser, &self.device);
+        self.state = saved.state;
+        Ok(())
+    }
+
+    /// Back to the weights and optimiser of the best check; the loop goes on.
+    fn rewind(&mut self) -> Result<()> {
+        if let Some(best) = Saved::read(self.run, Checkpoint::Best)? {
+            let state = self.state.clone();
+            self.restore(best)?;
+            self.state = state;
+        }
+        Ok(())
+    }
+
+    fn conclude(self) -> Result<Outcome> {
+        let progress = &self.state.progress;
+        let best = progress.best.map(|value| Best {
+            step: progress.best_step,
+            epoch: progress.best_step as f64 / self.batches_per_epoch() as f64,
+            value: if self.config.schedule.monitor == Monitor::Correlation { -value } else { value },
+            metric: match self.config.schedule.monitor {
+                Monitor::Loss => "val_loss".into(),
+                Monitor::Correlation => "val_correlation".into(),
+            },
+        });
+        let mut manifest: Manifest =
+            self.run.read_manifest()?.with_parameters(crate::model::weights::count(&self.model));
+        manifest.status = if self.state.finished { Status::Finished } else { Status::Interrupted };
+        manifest.wall_seconds = self.state.seconds;
+        manifest.peak_memory_mib = crate::run::manifest::peak_memory_mib();
+        manifest.best = best.clone();
+        manifest.save(&self.run.manifest())?;
+        if self.state.finished {
+            let twin = Twin::load(self.run, &self.device)?;
+            crate::array::save(&self.run.explain("parts").join("parts.safetensors"), &twin.parts())?;
+        }
+        Ok(Outcome { best, steps: self.state.step, finished: self.state.finished })
+    }
+}
+
+fn card(config: &FitConfig, session: &Session, split: &Split, normalisation: &Normalisation) -> Card {
+    let shape = &session.stimulus.shape;
+    Card {
+        model: config.model.clone(),
+        image_shape: [shape[0], shape[1], shape[2]],
+        neurons: split.neurons.clone(),
+        unit_ids: split.neurons.iter().map(|&n| session.neurons.ids[n]).collect(),
+        normalisation: normalisation.clone(),
+    }
+}

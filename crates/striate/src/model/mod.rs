@@ -10,4 +10,3 @@ pub mod readout;
 pub mod weights;
 
 pub use paper::klindt2017::{WhatWhere, WhatWhereConfig};
-pub use weights::{Array, Weights};

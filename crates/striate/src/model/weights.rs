@@ -1,43 +1,28 @@
 //! The parameters of a module as named arrays: for checkpoints, optimisers and imports.
 
-use std::collections::BTreeMap;
-
 use burn::module::{ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::prelude::*;
 
+use crate::array::{Array, Arrays};
 use crate::error::{Error, Result};
 
-/// An array in C order.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Array {
-    /// Shape.
-    pub shape: Vec<usize>,
-    /// Values in C order.
-    pub values: Vec<f32>,
+/// Copies a tensor to the host.
+pub fn to_host<const D: usize>(tensor: Tensor<D>) -> Array {
+    let data = tensor.into_data();
+    let shape = data.shape().to_vec();
+    Array { shape, values: data.try_into_vec().expect("parameters are f32") }
 }
 
-/// Arrays by the path of the parameter, e.g. `core.layers.0.weight`.
-pub type Weights = BTreeMap<String, Array>;
-
-impl Array {
-    /// Copies a tensor to the host.
-    pub fn from_tensor<const D: usize>(tensor: Tensor<D>) -> Self {
-        let data = tensor.into_data();
-        let shape = data.shape().to_vec();
-        Self { shape, values: data.try_into_vec().expect("parameters are f32") }
-    }
-
-    /// Copies the array to a device.
-    ///
-    /// # Panics
-    /// When `D` is not the number of axes.
-    pub fn to_tensor<const D: usize>(&self, device: &Device) -> Tensor<D> {
-        Tensor::from_data(TensorData::new(self.values.clone(), self.shape.clone()), device)
-    }
+/// Copies an array to a device.
+///
+/// # Panics
+/// When `D` is not the number of axes.
+pub fn to_device<const D: usize>(array: &Array, device: &Device) -> Tensor<D> {
+    Tensor::from_data(TensorData::new(array.values.clone(), array.shape.clone()), device)
 }
 
 /// All parameters of `module`.
-pub fn export<M: Module>(module: &M) -> Weights {
+pub fn export<M: Module>(module: &M) -> Arrays {
     let mut collect = Collect::default();
     module.visit(&mut collect);
     collect.weights
@@ -47,7 +32,7 @@ pub fn export<M: Module>(module: &M) -> Weights {
 ///
 /// # Errors
 /// [`Kind::Data`](crate::error::Kind::Data) naming the first array that is missing, unknown or of another shape.
-pub fn import<M: Module>(module: M, weights: &Weights) -> Result<M> {
+pub fn import<M: Module>(module: M, weights: &Arrays) -> Result<M> {
     let expected = export(&module);
     for (name, array) in &expected {
         let found = weights.get(name).ok_or_else(|| Error::data("the array is missing").key(name))?;
@@ -64,18 +49,18 @@ pub fn import<M: Module>(module: M, weights: &Weights) -> Result<M> {
 
 #[derive(Default)]
 struct Collect {
-    weights: Weights,
+    weights: Arrays,
 }
 
 impl ModuleVisitor for Collect {
     fn visit_float_with_path<const D: usize>(&mut self, path: &[String], _: ParamId, tensor: &Tensor<D>) {
-        self.weights.insert(path.join("."), Array::from_tensor(tensor.clone()));
+        self.weights.insert(path.join("."), to_host(tensor.clone()));
     }
 }
 
 struct Replace<'a> {
     path: Vec<String>,
-    weights: &'a Weights,
+    weights: &'a Arrays,
 }
 
 impl ModuleMapper for Replace<'_> {
@@ -89,7 +74,7 @@ impl ModuleMapper for Replace<'_> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let array = &self.weights[&self.path.join(".")];
-        replace(param, |old| array.to_tensor(&old.device()))
+        replace(param, |old| to_device(array, &old.device()))
     }
 }
 
@@ -112,4 +97,24 @@ pub fn trainable<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &D
 /// A parameter that is stored with the model but not fitted by gradients.
 pub fn fixed<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Param<Tensor<D>> {
     trainable(values, shape, device).set_require_grad(false)
+}
+
+/// Number of trainable parameters of each part: the first name of the path.
+pub fn count<M: Module>(module: &M) -> std::collections::BTreeMap<String, usize> {
+    let mut count = Count::default();
+    module.visit(&mut count);
+    count.parts
+}
+
+#[derive(Default)]
+struct Count {
+    parts: std::collections::BTreeMap<String, usize>,
+}
+
+impl ModuleVisitor for Count {
+    fn visit_float_with_path<const D: usize>(&mut self, path: &[String], _: ParamId, tensor: &Tensor<D>) {
+        if tensor.is_require_grad() {
+            *self.parts.entry(path[0].clone()).or_insert(0) += tensor.shape().num_elements();
+        }
+    }
 }

@@ -19,6 +19,10 @@ use crate::model::readout::factorised::{
 use crate::ops::Moments;
 use crate::random::generator;
 
+/// Expected s.d. of a simulated neuron's response averaged over 30 noisy repeats,
+/// `√(0.12533² + 0.1/30)`: the starting height of masks in figures 3 and 4 (spec §1.2, §2.1).
+const NOISE_CANCEL: f64 = 0.138;
+
 /// All options of the what/where model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,7 +51,7 @@ impl WhatWhereConfig {
     pub fn figure3() -> Self {
         let mut config = Self::linear(vec![17], vec![1]);
         config.core.batch_norm = Some(BatchNormConfig { decay: 0.998, epsilon: 1e-3, offset: false });
-        config.readout.mask_init = MaskInit::StaPeak { noise_sd: 1e-3, height: 0.0, smooth: 17 };
+        config.readout.mask_init = MaskInit::StaPeak { noise_sd: 1e-3, height: NOISE_CANCEL, smooth: 17 };
         config.penalty.mask_l1 = 0.1;
         config
     }
@@ -57,7 +61,7 @@ impl WhatWhereConfig {
         let mut config = Self::linear(vec![17], vec![2]);
         config.core.kernel_constraint = KernelConstraint::UnitNorm;
         config.core.init_truncated = true;
-        config.readout.feature_init_mean = f64::NAN;
+        config.readout.feature_init_mean = NOISE_CANCEL;
         config.readout.feature_init_sd = 0.01;
         config.penalty.mask_l1 = 0.01;
         config.penalty.feature_l1 = 0.04;
@@ -156,7 +160,7 @@ impl WhatWhereConfig {
             readout: FactorisedConfig {
                 mask: MaskConstraint::None,
                 features: FeatureConstraint::None,
-                mask_init: MaskInit::StaPeak { noise_sd: 1e-3, height: 0.0, smooth: 0 },
+                mask_init: MaskInit::StaPeak { noise_sd: 1e-3, height: NOISE_CANCEL, smooth: 0 },
                 feature_init_mean: 1.0,
                 feature_init_sd: 0.1,
                 feature_init_truncated: false,

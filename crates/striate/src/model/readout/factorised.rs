@@ -66,7 +66,7 @@ pub enum MaskInit {
     StaPeak {
         /// Standard deviation of the noise.
         noise_sd: f64,
-        /// Height of the pixel; 0 takes the neuron's response scale (`noise_cancel`).
+        /// Height of the pixel.
         height: f64,
         /// Side of the smoothing kernel, in pixels; 0 means none.
         smooth: usize,
@@ -87,8 +87,6 @@ pub enum MaskInit {
 pub struct Start {
     /// Peak of the spike-triggered average in mask coordinates (row, column).
     pub peak: (f64, f64),
-    /// Response scale: height of the starting pixel where the config leaves it open.
-    pub scale: f32,
     /// Starting bias.
     pub bias: f32,
 }
@@ -123,8 +121,7 @@ impl FactorisedConfig {
         let [channels, height, width] = shape;
         let neurons = start.len();
         let draw = if self.feature_init_truncated { truncated_normal } else { normal };
-        let mean = self.feature_mean(start);
-        let features = draw(rng, channels * neurons, mean, self.feature_init_sd);
+        let features = draw(rng, channels * neurons, self.feature_init_mean, self.feature_init_sd);
         let bias: Vec<f32> = start.iter().map(|start| start.bias).collect();
         let bias_param = if self.bias { trainable } else { fixed };
         // With a single feature the weight repeats the scale of the mask, and is left out (spec §2.2).
@@ -138,15 +135,6 @@ impl FactorisedConfig {
         }
     }
 
-    /// NaN in the config stands for the mean response scale (figure 4).
-    fn feature_mean(&self, start: &[Start]) -> f64 {
-        if self.feature_init_mean.is_nan() {
-            start.iter().map(|s| f64::from(s.scale)).sum::<f64>() / start.len().max(1) as f64
-        } else {
-            self.feature_init_mean
-        }
-    }
-
     fn init_mask(&self, [height, width]: [usize; 2], start: &[Start], rng: &mut ChaCha8Rng) -> Vec<f32> {
         let neurons = start.len();
         let size = height * width * neurons;
@@ -157,8 +145,7 @@ impl FactorisedConfig {
                 for (n, start) in start.iter().enumerate() {
                     let row = (start.peak.0.round().max(0.0) as usize).min(height - 1);
                     let column = (start.peak.1.round().max(0.0) as usize).min(width - 1);
-                    let peak = if value == 0.0 { start.scale } else { value as f32 };
-                    mask[(row * width + column) * neurons + n] = peak;
+                    mask[(row * width + column) * neurons + n] = value as f32;
                 }
                 mask
             }

@@ -1,0 +1,131 @@
+//! `striate fit`: train a model; resume it when the run folder exists.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use striate::error::Error;
+use striate::fit::{self, FitConfig, Outcome as Fitted};
+use striate::recording::{self, Session};
+use striate::run::{Manifest, RecordingInfo, RunFolder};
+use striate::{batch, ops};
+
+use crate::Common;
+use crate::outcome::{DONE, INTERRUPTED, Outcome};
+use crate::progress::Progress;
+
+/// Train a model on a recording. Resumes the run if its folder exists.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  striate fit whatwhere data.path=static20457.zip data.neurons=1000 --out runs/first
+  striate fit my.toml fit.learning_rate=0.001 --out runs/second
+  striate fit --out runs/first                 go on with an interrupted run")]
+pub struct Args {
+    /// A configuration file or the name of a preset (see `striate config`), then overrides `key=value`.
+    #[arg(value_name = "CONFIG|PRESET [key=value …]")]
+    what: Vec<String>,
+    /// The recording; short for `data.path=DATA`.
+    #[arg(long, value_name = "DATA")]
+    data: Option<String>,
+    /// The run folder; made if it does not exist, resumed if it does.
+    #[arg(long, value_name = "RUN")]
+    out: PathBuf,
+}
+
+pub fn run(args: &Args, common: &Common) -> Outcome {
+    let fitted = fit_into(args, common)?;
+    if !fitted.finished {
+        eprintln!("stopped at step {}; resume with: striate fit --out {}", fitted.steps, args.out.display());
+        return Ok(INTERRUPTED);
+    }
+    if let Some(best) = &fitted.best {
+        eprintln!("best {} {:.4} at step {}", best.metric, best.value, best.step);
+    }
+    println!("{}", args.out.display());
+    Ok(DONE)
+}
+
+fn fit_into(args: &Args, common: &Common) -> anyhow::Result<Fitted> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::SeqCst) {
+            std::process::exit(i32::from(INTERRUPTED));
+        }
+        eprintln!("\nstopping at the next step (again: at once)");
+    })?;
+    let config = resolve(args)?;
+    Ok(train(&config, &args.out, common, &stop)?)
+}
+
+/// Fits `config` into the run folder `out`, showing progress.
+pub fn train(
+    config: &FitConfig,
+    out: &Path,
+    common: &Common,
+    stop: &AtomicBool,
+) -> striate::error::Result<Fitted> {
+    let device = ops::device(&common.device)?;
+    let recording = recording::open(Path::new(&config.data.path))?;
+    let session = batch::session_of(&recording, &config.data.session)?;
+    let run = if RunFolder::exists(out) {
+        RunFolder::open(out)?
+    } else {
+        RunFolder::create(out, &config.to_toml(), &manifest(config, session, common))?
+    };
+    let mut progress = Progress::new(common);
+    fit::fit(config, session, &run, &device, stop, &mut |event| progress.show(event))
+}
+
+/// The configuration of an existing run, or the one asked for.
+fn resolve(args: &Args) -> striate::error::Result<FitConfig> {
+    if RunFolder::exists(&args.out) {
+        return resumed(args);
+    }
+    let Some((what, overrides)) = args.what.split_first() else {
+        return Err(Error::config("name a configuration file or a preset").hint("see `striate config`"));
+    };
+    let mut overrides = overrides.to_vec();
+    overrides.extend(args.data.iter().map(|data| format!("data.path={}", toml_text(data))));
+    let config = if Path::new(what).is_file() {
+        let text = std::fs::read_to_string(what).map_err(|e| Error::io("cannot read", what, e))?;
+        FitConfig::parse(&text, &overrides).map_err(|e| e.file(what))?
+    } else {
+        FitConfig::preset(what)?.with(&overrides)?
+    };
+    if config.data.path.is_empty() {
+        return Err(Error::config("no recording is named").key("data.path").hint("add --data DATA"));
+    }
+    Ok(config)
+}
+
+fn resumed(args: &Args) -> striate::error::Result<FitConfig> {
+    if args.what.len() > 1 || args.data.is_some() {
+        return Err(Error::config("the run exists, and its configuration cannot be changed")
+            .file(&args.out)
+            .hint("give only --out to go on with it, or another folder for a new run"));
+    }
+    let path = RunFolder::open(&args.out)?.config();
+    let text = std::fs::read_to_string(&path).map_err(|e| Error::io("cannot read", &path, e))?;
+    FitConfig::parse(&text, &[]).map_err(|e| e.file(&path))
+}
+
+fn toml_text(text: &str) -> String {
+    format!("'{text}'")
+}
+
+fn manifest(config: &FitConfig, session: &Session, common: &Common) -> Manifest {
+    let command: Vec<String> = std::env::args().collect();
+    let mut manifest = Manifest::start(config.seed, command.join(" "));
+    manifest.device = if common.device == "auto" { "cpu".into() } else { common.device.clone() };
+    manifest.threads = ops::threads();
+    manifest.recording = RecordingInfo {
+        path: config.data.path.clone(),
+        session: session.id.clone(),
+        format: session.format.into(),
+        fingerprint: batch::fingerprint(session),
+        neurons: session.neurons.len(),
+        trials: session.tiers().into_iter().map(|(tier, n)| (tier.to_string(), n)).collect(),
+    };
+    manifest
+}

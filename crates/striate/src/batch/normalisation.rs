@@ -1,0 +1,146 @@
+//! How raw pixels and responses are scaled before a model sees them.
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::recording::{Session, Stream};
+
+/// Scaling of images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageScaling {
+    /// Raw pixel values.
+    None,
+    /// Minus the mean, divided by the s.d., both over all pixels of the training images.
+    Scalar,
+    /// As `scalar`, for each pixel on its own (Klindt et al. 2017, Table 1; spec §5).
+    PerPixel,
+}
+
+/// Scaling of responses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResponseScaling {
+    /// Raw responses.
+    None,
+    /// Divided by the neuron's s.d. over training trials, or by 1 % of the mean s.d. where that is larger
+    /// (Sensorium; spec §7.7).
+    Std,
+}
+
+/// Numbers that turn raw values into model values; part of the twin.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Normalisation {
+    /// Subtracted from pixels: one value, or one per pixel.
+    pub image_mean: Vec<f32>,
+    /// Multiplied with pixels after that: one value, or one per pixel.
+    pub image_scale: Vec<f32>,
+    /// Multiplied with the responses of each neuron.
+    pub response_scale: Vec<f32>,
+    /// Mean of each neuron's scaled responses over training trials.
+    pub mean_response: Vec<f32>,
+}
+
+impl Normalisation {
+    /// Measures the training trials of a session, for the chosen neurons.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when a trial is damaged.
+    pub fn measure(
+        session: &Session,
+        trials: &[usize],
+        neurons: &[usize],
+        images: ImageScaling,
+        responses: ResponseScaling,
+    ) -> Result<Self> {
+        let pixels = Moments::over(session, Stream::Images, trials)?;
+        let (image_mean, image_scale) = match images {
+            ImageScaling::None => (vec![0.0], vec![1.0]),
+            ImageScaling::Scalar => {
+                let (mean, sd) = pixels.pooled();
+                (vec![mean as f32], vec![inverse(sd)])
+            }
+            ImageScaling::PerPixel => {
+                let sds = (0..pixels.mean.len()).map(|i| inverse(pixels.sd(i)));
+                (pixels.mean.iter().map(|m| *m as f32).collect(), sds.collect())
+            }
+        };
+        let activity = Moments::over(session, Stream::Responses, trials)?;
+        let response_scale = match responses {
+            ResponseScaling::None => vec![1.0; neurons.len()],
+            ResponseScaling::Std => precisions(&activity, neurons),
+        };
+        let mean = |(&n, scale): (&usize, &f32)| activity.mean[n] as f32 * scale;
+        let mean_response = neurons.iter().zip(&response_scale).map(mean).collect();
+        Ok(Self { image_mean, image_scale, response_scale, mean_response })
+    }
+
+    /// Scales an image in place.
+    pub fn scale_image(&self, image: &mut [f32]) {
+        if let ([mean], [scale]) = (self.image_mean.as_slice(), self.image_scale.as_slice()) {
+            image.iter_mut().for_each(|pixel| *pixel = (*pixel - mean) * scale);
+        } else {
+            let numbers = self.image_mean.iter().zip(&self.image_scale);
+            image.iter_mut().zip(numbers).for_each(|(pixel, (mean, scale))| *pixel = (*pixel - mean) * scale);
+        }
+    }
+}
+
+fn inverse(sd: f64) -> f32 {
+    if sd > 0.0 { (1.0 / sd) as f32 } else { 1.0 }
+}
+
+fn precisions(activity: &Moments, neurons: &[usize]) -> Vec<f32> {
+    let sds: Vec<f64> = neurons.iter().map(|&n| activity.sd(n)).collect();
+    let threshold = 0.01 * sds.iter().sum::<f64>() / sds.len().max(1) as f64;
+    sds.iter().map(|sd| inverse(sd.max(threshold))).collect()
+}
+
+/// Mean and sum of squared deviations of every element of a stream.
+struct Moments {
+    count: f64,
+    mean: Vec<f64>,
+    squares: Vec<f64>,
+}
+
+impl Moments {
+    /// Trials are read in parallel chunks and added in order, so that the sums do not depend on threads.
+    fn over(session: &Session, stream: Stream, trials: &[usize]) -> Result<Self> {
+        let mut total: Option<Self> = None;
+        for chunk in trials.chunks(256) {
+            let values: Vec<Vec<f32>> =
+                chunk.par_iter().map(|&trial| session.read(stream, trial)).collect::<Result<_>>()?;
+            for trial in &values {
+                total.get_or_insert_with(|| Self::zero(trial.len())).add(trial);
+            }
+        }
+        Ok(total.unwrap_or_else(|| Self::zero(0)))
+    }
+
+    fn zero(length: usize) -> Self {
+        Self { count: 0.0, mean: vec![0.0; length], squares: vec![0.0; length] }
+    }
+
+    fn add(&mut self, values: &[f32]) {
+        self.count += 1.0;
+        for ((mean, squares), value) in self.mean.iter_mut().zip(&mut self.squares).zip(values) {
+            let before = f64::from(*value) - *mean;
+            *mean += before / self.count;
+            *squares += before * (f64::from(*value) - *mean);
+        }
+    }
+
+    fn sd(&self, element: usize) -> f64 {
+        (self.squares[element] / self.count.max(1.0)).sqrt()
+    }
+
+    /// Mean and s.d. over all elements and trials.
+    fn pooled(&self) -> (f64, f64) {
+        let n = self.mean.len().max(1) as f64;
+        let mean = self.mean.iter().sum::<f64>() / n;
+        let between = self.mean.iter().map(|m| (m - mean).powi(2)).sum::<f64>() / n;
+        let within = self.squares.iter().sum::<f64>() / (n * self.count.max(1.0));
+        (mean, (between + within).sqrt())
+    }
+}

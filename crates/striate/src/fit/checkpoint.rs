@@ -1,0 +1,78 @@
+//! The state of a fit on disk: replaced as a whole, so that a kill at any moment leaves a usable one.
+
+use std::fs;
+
+use serde::{Deserialize, Serialize};
+
+use super::schedule::Progress;
+use crate::array::{self, Arrays};
+use crate::disk;
+use crate::error::{Error, Result};
+use crate::run::{Checkpoint, RunFolder};
+use crate::twin::{load_weights, save_weights};
+
+/// Numbers that say where a fit stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+pub struct LoopState {
+    /// Steps made.
+    pub step: u64,
+    /// Epochs completed.
+    pub epoch: u64,
+    /// Batches of the current epoch already used.
+    pub batch: u64,
+    /// Rounds, best value, patience.
+    pub progress: Progress,
+    /// Sum of training losses since the last check.
+    pub loss_sum: f64,
+    /// Sum of penalties since the last check.
+    pub penalty_sum: f64,
+    /// Steps in those sums.
+    pub summed_steps: u64,
+    /// Time spent so far in s.
+    pub seconds: f64,
+    /// Whether the fit has ended by itself.
+    pub finished: bool,
+}
+
+/// Weights, optimiser and loop state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Saved {
+    /// Weights of the model.
+    pub weights: Arrays,
+    /// State of the optimiser.
+    pub optimiser: Arrays,
+    /// State of the loop.
+    pub state: LoopState,
+}
+
+impl Saved {
+    /// Writes a checkpoint in place of the earlier one.
+    ///
+    /// # Errors
+    /// [`Kind::Io`](crate::error::Kind::Io) when it cannot be written; the earlier one is then intact.
+    pub fn write(&self, run: &RunFolder, which: Checkpoint) -> Result<()> {
+        disk::replace_folder(&run.checkpoint(which), |folder| {
+            save_weights(folder, &self.weights)?;
+            array::save(&folder.join("optimiser.safetensors"), &self.optimiser)?;
+            let state = serde_json::to_vec_pretty(&self.state).map_err(|e| Error::data(e.to_string()))?;
+            disk::write_bytes(&folder.join("state.json"), &state)
+        })
+    }
+
+    /// Reads a checkpoint, or `None` when there is none.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when it is damaged.
+    pub fn read(run: &RunFolder, which: Checkpoint) -> Result<Option<Self>> {
+        let folder = run.checkpoint(which);
+        disk::recover_folder(&folder)?;
+        if !folder.is_dir() {
+            return Ok(None);
+        }
+        let path = folder.join("state.json");
+        let state = fs::read(&path).map_err(|e| Error::io("cannot read", &path, e))?;
+        let state = serde_json::from_slice(&state).map_err(|e| Error::data(e.to_string()).file(&path))?;
+        let optimiser = array::load(&folder.join("optimiser.safetensors"))?;
+        Ok(Some(Self { weights: load_weights(&folder)?, optimiser, state }))
+    }
+}

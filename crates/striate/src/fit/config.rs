@@ -1,0 +1,333 @@
+//! What the user asks for: one strict TOML file, presets, and `a.b=c` overrides.
+
+use serde::{Deserialize, Serialize};
+
+use super::loss::{Loss, OverNeurons};
+use super::schedule::{Monitor, ScheduleConfig};
+use crate::batch::{DataConfig, ImageScaling, ResponseScaling};
+use crate::error::{Error, Result, nearest};
+use crate::model::WhatWhereConfig;
+
+/// A complete description of a fit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FitConfig {
+    /// Name shown in the report.
+    pub name: String,
+    /// Seed of every random draw.
+    pub seed: u64,
+    /// What is read, and how it is scaled.
+    pub data: DataConfig,
+    /// Model and penalties.
+    pub model: WhatWhereConfig,
+    /// Loss and optimiser.
+    pub fit: TrainConfig,
+    /// When the rate is lowered and when to stop.
+    pub schedule: ScheduleConfig,
+}
+
+/// Loss, optimiser and order of the batches.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Loss.
+    pub loss: Loss,
+    /// How loss and readout penalty combine neurons.
+    pub over_neurons: OverNeurons,
+    /// Learning rate of Adam at the start.
+    pub learning_rate: f64,
+    /// Trials per step.
+    pub batch: usize,
+    /// Largest Euclidean norm of the gradient; 0 means no limit.
+    pub clip: f64,
+    /// Whether the last, smaller batch of an epoch is left out.
+    pub drop_last: bool,
+    /// Whether the first epoch is shuffled too.
+    pub shuffle_first: bool,
+}
+
+/// Names of the presets, with what they are for.
+pub const PRESETS: [(&str, &str); 6] = [
+    ("whatwhere", "natural images, mouse V1: 13-3-3 convolutions, pooled factorised readout, Poisson loss"),
+    ("klindt2017-table1", "the winning network of Table 1 (Antolik et al. 2016 data): net 6, 13-3-3 x 48"),
+    ("klindt2017-fig3", "one linear 17x17 feature, for `simulate klindt-fig3`"),
+    ("klindt2017-fig4", "two linear 17x17 features of unit norm, for `simulate klindt-fig4`"),
+    ("klindt2017-fig5", "three 5x5 ReLU layers, 4 features"),
+    ("demo", "two small linear features, for the embedded example"),
+];
+
+impl FitConfig {
+    /// The preset called `name`.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config) with the nearest name when there is none.
+    pub fn preset(name: &str) -> Result<Self> {
+        let config = match name {
+            "whatwhere" => Self::natural(),
+            "klindt2017-table1" => Self::table1(),
+            "klindt2017-fig3" => Self::synthetic("klindt2017-fig3", WhatWhereConfig::figure3(), 256, 3, 0),
+            "klindt2017-fig4" => Self::synthetic("klindt2017-fig4", WhatWhereConfig::figure4(), 512, 2, 10),
+            "klindt2017-fig5" => Self::synthetic("klindt2017-fig5", WhatWhereConfig::figure5(4), 64, 3, 10),
+            "demo" => Self::demo(),
+            _ => return Err(unknown_preset(name)),
+        };
+        Ok(config)
+    }
+
+    fn natural() -> Self {
+        Self {
+            name: "whatwhere".into(),
+            seed: 1,
+            data: DataConfig { images: ImageScaling::Scalar, responses: ResponseScaling::Std, ..data() },
+            model: WhatWhereConfig::natural(),
+            fit: TrainConfig {
+                loss: Loss::Poisson,
+                over_neurons: OverNeurons::Mean,
+                learning_rate: 2e-3,
+                batch: 64,
+                clip: 0.0,
+                drop_last: false,
+                shuffle_first: true,
+            },
+            schedule: ScheduleConfig {
+                check_every: 0,
+                monitor: Monitor::Correlation,
+                patience: 4,
+                rounds: 3,
+                factor: 0.3,
+                rewind: true,
+                burn_in: 0,
+                min_delta: 1e-4,
+                round_steps: 0,
+                max_steps: 0,
+            },
+        }
+    }
+
+    /// Spec §2.6 and §3.2.
+    fn table1() -> Self {
+        let mut config = Self::natural();
+        config.name = "klindt2017-table1".into();
+        config.model = WhatWhereConfig::antolik(6).expect("network 6 exists");
+        config.data = DataConfig { images: ImageScaling::PerPixel, ..data() };
+        config.fit = TrainConfig {
+            over_neurons: OverNeurons::Sum,
+            learning_rate: 1e-3,
+            batch: 256,
+            drop_last: true,
+            ..config.fit
+        };
+        config.schedule = ScheduleConfig {
+            check_every: 50,
+            monitor: Monitor::Loss,
+            patience: 10,
+            rounds: 3,
+            factor: 1.0 / 3.0,
+            min_delta: 0.0,
+            round_steps: 10_000,
+            ..config.schedule
+        };
+        config
+    }
+
+    /// Spec §2.3 and §3.1.
+    fn synthetic(name: &str, model: WhatWhereConfig, batch: usize, rounds: u32, burn_in: u32) -> Self {
+        Self {
+            name: name.into(),
+            seed: 1,
+            data: data(),
+            model,
+            fit: TrainConfig {
+                loss: Loss::Mse,
+                over_neurons: OverNeurons::Mean,
+                learning_rate: 1e-3,
+                batch,
+                clip: 0.0,
+                drop_last: false,
+                shuffle_first: false,
+            },
+            schedule: ScheduleConfig {
+                check_every: 100,
+                monitor: Monitor::Loss,
+                patience: 5,
+                rounds,
+                factor: 0.1,
+                rewind: false,
+                burn_in,
+                min_delta: 0.0,
+                round_steps: 0,
+                max_steps: 10_000,
+            },
+        }
+    }
+
+    fn demo() -> Self {
+        let mut config = Self::synthetic("demo", WhatWhereConfig::figure4(), 128, 2, 5);
+        config.model.core.kernels = vec![9];
+        config.schedule = ScheduleConfig { check_every: 50, max_steps: 1500, ..config.schedule };
+        config
+    }
+
+    /// The configuration in `text` after the overrides `key.key=value`.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config) naming the key; an unknown one with the nearest known name.
+    pub fn parse(text: &str, overrides: &[String]) -> Result<Self> {
+        let mut table: toml::Table = text.parse().map_err(|e: toml::de::Error| explain(e.message()))?;
+        for text in overrides {
+            set(&mut table, text)?;
+        }
+        let config = Self::deserialize(toml::Value::Table(table)).map_err(|e| explain(e.message()))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// This configuration after the overrides `key.key=value`.
+    ///
+    /// # Errors
+    /// As [`FitConfig::parse`].
+    pub fn with(&self, overrides: &[String]) -> Result<Self> {
+        Self::parse(&self.to_toml(), overrides)
+    }
+
+    /// The complete configuration as TOML.
+    pub fn to_toml(&self) -> String {
+        toml::to_string_pretty(self).expect("a configuration is plain data")
+    }
+
+    fn check(&self) -> Result<()> {
+        let positive = [
+            ("fit.batch", self.fit.batch as f64),
+            ("fit.learning_rate", self.fit.learning_rate),
+            ("schedule.rounds", f64::from(self.schedule.rounds)),
+            ("schedule.patience", f64::from(self.schedule.patience)),
+        ];
+        match positive.into_iter().find(|(_, value)| !(*value > 0.0 && value.is_finite())) {
+            Some((key, value)) => Err(Error::config(format!("is {value}, must be above 0")).key(key)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn data() -> DataConfig {
+    DataConfig {
+        path: String::new(),
+        session: String::new(),
+        neurons: 0,
+        neuron_seed: 1,
+        train_trials: 0,
+        validation_fraction: 0.2,
+        images: ImageScaling::None,
+        responses: ResponseScaling::None,
+        cache_mib: 384,
+    }
+}
+
+fn unknown_preset(name: &str) -> Error {
+    let names: Vec<&str> = PRESETS.iter().map(|(name, _)| *name).collect();
+    let error = Error::config(format!("there is no preset or file `{name}`"));
+    match nearest(name, names.iter().copied()) {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None => error.hint(format!("presets: {}", names.join(", "))),
+    }
+}
+
+/// Sets `a.b=c` in a table; a value that is no TOML literal is taken as text.
+fn set(table: &mut toml::Table, text: &str) -> Result<()> {
+    let Some((path, value)) = text.split_once('=') else {
+        return Err(Error::config(format!("`{text}` is not of the form key=value")));
+    };
+    let value = format!("v = {value}").parse::<toml::Table>().map_or_else(
+        |_| toml::Value::String(value.to_owned()),
+        |mut parsed| parsed.remove("v").expect("just parsed"),
+    );
+    let (folders, leaf) = path.rsplit_once('.').unwrap_or(("", path));
+    let mut here = table;
+    for key in folders.split('.').filter(|key| !key.is_empty()) {
+        let known: Vec<String> = here.keys().cloned().collect();
+        here = match here.get_mut(key) {
+            Some(toml::Value::Table(inner)) => inner,
+            _ => return Err(unknown_key(path, key, known.iter().map(String::as_str))),
+        };
+    }
+    // Integers are welcome where the default is a fraction.
+    let value = match (here.get(leaf), value) {
+        (Some(toml::Value::Float(_)), toml::Value::Integer(whole)) => toml::Value::Float(whole as f64),
+        (_, value) => value,
+    };
+    here.insert(leaf.to_owned(), value);
+    Ok(())
+}
+
+fn unknown_key<'a>(path: &str, key: &str, known: impl Iterator<Item = &'a str>) -> Error {
+    let known: Vec<&str> = known.collect();
+    let error = Error::config(format!("unknown configuration key `{key}`")).key(path);
+    match nearest(key, known.iter().copied()) {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None => error.hint(format!("known keys: {}", known.join(", "))),
+    }
+}
+
+/// Serde's words for an unknown field or variant, with the nearest known name as a hint.
+fn explain(message: &str) -> Error {
+    let message = message.trim();
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let error = Error::config(message.to_owned());
+    if !message.starts_with("unknown ") {
+        return error;
+    }
+    let name = quoted.next().unwrap_or_default().to_owned();
+    let known: Vec<&str> = quoted.collect();
+    match nearest(&name, known.iter().copied()) {
+        Some(near) => error.key(name).hint(format!("did you mean `{near}`?")),
+        None => error.key(name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_survives_its_own_text() {
+        for (name, _) in PRESETS {
+            let config = FitConfig::preset(name).unwrap();
+            assert_eq!(FitConfig::parse(&config.to_toml(), &[]).unwrap(), config, "{name}");
+        }
+    }
+
+    #[test]
+    fn overrides_reach_every_depth() {
+        let overrides =
+            ["model.core.channels=[8, 8, 8]", "fit.learning_rate=1", "data.path=/some/where", "seed=7"]
+                .map(String::from);
+        let config = FitConfig::preset("whatwhere").unwrap().with(&overrides).unwrap();
+        assert_eq!(config.model.core.channels, [8, 8, 8]);
+        assert_eq!((config.fit.learning_rate, config.seed), (1.0, 7));
+        assert_eq!(config.data.path, "/some/where");
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_with_the_nearest_name() {
+        let config = FitConfig::preset("whatwhere").unwrap();
+        for (text, near) in [
+            ("model.core.chanels=3", "channels"),
+            ("modle.core.channels=3", "model"),
+            ("fit.loss=poison", "poisson"),
+            ("fit.learning_rat=1", "learning_rate"),
+        ] {
+            let error = config.with(&[text.to_owned()]).unwrap_err();
+            assert!(
+                error.advice().is_some_and(|hint| hint.contains(near)),
+                "{text}: {error} {:?}",
+                error.advice()
+            );
+        }
+    }
+
+    #[test]
+    fn impossible_values_name_their_key() {
+        let error = FitConfig::preset("whatwhere").unwrap().with(&["fit.batch=0".into()]).unwrap_err();
+        assert_eq!(error.place().key.as_deref(), Some("fit.batch"));
+    }
+}

@@ -1,0 +1,63 @@
+//! Losses between predictions and responses.
+
+use burn::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// Loss of one batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Loss {
+    /// `ŷ − y log(ŷ + 1e-5)`, the Poisson loss of Klindt et al. 2017 (spec §2.6).
+    Poisson,
+    /// `(ŷ − y)²`.
+    Mse,
+}
+
+/// How losses and readout penalties are combined over neurons; over the batch it is always the mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OverNeurons {
+    /// Mean: the numbers do not change with the population.
+    Mean,
+    /// Sum, as in the Table 1 model of Klindt et al. 2017.
+    Sum,
+}
+
+impl Loss {
+    /// Loss of predictions `[batch, neuron]`: mean over the batch, sum over neurons.
+    pub fn summed(self, predicted: Tensor<2>, recorded: Tensor<2>) -> Tensor<1> {
+        let batch = predicted.dims()[0] as f64;
+        let each = match self {
+            Self::Poisson => predicted.clone() - recorded * predicted.add_scalar(1e-5).log(),
+            Self::Mse => (predicted - recorded).square(),
+        };
+        each.sum().div_scalar(batch)
+    }
+}
+
+impl OverNeurons {
+    /// What a sum over neurons is divided by.
+    pub fn divisor(self, neurons: usize) -> f64 {
+        match self {
+            Self::Mean => neurons as f64,
+            Self::Sum => 1.0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_are_means_over_the_batch_and_sums_over_neurons() {
+        let device = Device::flex();
+        let predicted = Tensor::<2>::from_floats([[1.0, 2.0], [3.0, 4.0]], &device);
+        let recorded = Tensor::<2>::from_floats([[0.0, 2.0], [1.0, 1.0]], &device);
+        let mse: f32 = Loss::Mse.summed(predicted.clone(), recorded.clone()).into_scalar();
+        assert!((mse - (1.0 + 0.0 + 4.0 + 9.0) / 2.0).abs() < 1e-6);
+        let poisson: f32 = Loss::Poisson.summed(predicted, recorded).into_scalar();
+        let exact = (1.0 + (2.0 - 2.0 * 2f64.ln()) + (3.0 - 3f64.ln()) + (4.0 - 4f64.ln())) / 2.0;
+        assert!((f64::from(poisson) - exact).abs() < 1e-4);
+    }
+}

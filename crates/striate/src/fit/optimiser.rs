@@ -1,0 +1,115 @@
+//! Adam over the named parameters of a module, with its state as plain arrays.
+
+use std::collections::BTreeMap;
+
+use burn::module::{ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::optim::{Adam, AdamConfig, AdamState, AdaptiveMomentumState, Optimizer};
+use burn::prelude::*;
+use burn::tensor::Gradients;
+
+use crate::array::{Array, Arrays};
+use crate::model::weights::{replace, to_device, to_host};
+
+/// Adam (β₁ 0.9, β₂ 0.999, ε 1e-8) with optional clipping of the gradient's norm.
+#[derive(Clone)]
+pub struct Optimiser {
+    adam: Adam,
+    clip: Option<f64>,
+    states: BTreeMap<String, AdamState<1>>,
+}
+
+impl Optimiser {
+    /// A fresh optimiser; `clip` is the largest Euclidean norm of the whole gradient.
+    pub fn new(clip: Option<f64>) -> Self {
+        let adam = AdamConfig::new().with_epsilon(1e-8).build();
+        Self { adam, clip, states: BTreeMap::new() }
+    }
+
+    /// One step on every parameter that has a gradient.
+    pub fn step<M: Module>(&mut self, learning_rate: f64, module: M, gradients: &Gradients) -> M {
+        let shrink = self.clip.map_or(1.0, |limit| {
+            let norm = norm(&module, gradients);
+            if norm > limit { limit / norm } else { 1.0 }
+        });
+        module.map(&mut Step { optimiser: self, path: Vec::new(), learning_rate, shrink, gradients })
+    }
+
+    /// Moments and step counts by name.
+    pub fn export(&self) -> Arrays {
+        let mut arrays = Arrays::new();
+        for (name, state) in &self.states {
+            let momentum = &state.momentum;
+            arrays.insert(format!("{name}.first"), to_host(momentum.moment_1.clone()));
+            arrays.insert(format!("{name}.second"), to_host(momentum.moment_2.clone()));
+            // Exact below 2²⁴ steps, far beyond any fit.
+            arrays
+                .insert(format!("{name}.time"), Array { shape: vec![1], values: vec![momentum.time as f32] });
+        }
+        arrays
+    }
+
+    /// Takes over what [`Optimiser::export`] gave.
+    pub fn import(&mut self, arrays: &Arrays, device: &Device) {
+        self.states.clear();
+        for (key, first) in arrays {
+            let Some(name) = key.strip_suffix(".first") else { continue };
+            let (second, time) = (&arrays[&format!("{name}.second")], &arrays[&format!("{name}.time")]);
+            let momentum = AdaptiveMomentumState::new(
+                time.values[0] as usize,
+                to_device(first, device),
+                to_device(second, device),
+            );
+            self.states.insert(name.to_owned(), AdamState::new(momentum));
+        }
+    }
+}
+
+struct Step<'a> {
+    optimiser: &'a mut Optimiser,
+    path: Vec<String>,
+    learning_rate: f64,
+    shrink: f64,
+    gradients: &'a Gradients,
+}
+
+impl ModuleMapper for Step<'_> {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(gradient) = param.val().grad(self.gradients) else { return param };
+        let name = self.path.join(".");
+        let shape = param.val().dims();
+        let size = shape.iter().product::<usize>();
+        let mut gradient = gradient.reshape([size]);
+        if self.shrink != 1.0 {
+            gradient = gradient.mul_scalar(self.shrink);
+        }
+        let state = self.optimiser.states.remove(&name);
+        let value = param.val().inner().reshape([size]);
+        let (value, state) = self.optimiser.adam.step(self.learning_rate, value, gradient, state);
+        if let Some(state) = state {
+            self.optimiser.states.insert(name, state);
+        }
+        replace(param, |_| Tensor::from_inner(value.reshape(shape)))
+    }
+}
+
+fn norm<M: Module>(module: &M, gradients: &Gradients) -> f64 {
+    struct Squares<'a>(&'a Gradients, f64);
+    impl ModuleVisitor for Squares<'_> {
+        fn visit_float_with_path<const D: usize>(&mut self, _: &[String], _: ParamId, tensor: &Tensor<D>) {
+            if let Some(gradient) = tensor.grad(self.0) {
+                self.1 += f64::from(gradient.square().sum().into_scalar::<f32>());
+            }
+        }
+    }
+    let mut squares = Squares(gradients, 0.0);
+    module.visit(&mut squares);
+    squares.1.sqrt()
+}

@@ -1,0 +1,181 @@
+//! When to lower the learning rate and when to stop: a state machine that sees only numbers.
+
+use serde::{Deserialize, Serialize};
+
+/// How a fit proceeds from check to check.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScheduleConfig {
+    /// Steps between checks on the validation trials; 0 checks once per epoch.
+    pub check_every: u64,
+    /// The number that decides.
+    pub monitor: Monitor,
+    /// Checks in a row without improvement that end a round.
+    pub patience: u32,
+    /// Rounds; the learning rate is lowered between them, and the fit stops after the last.
+    pub rounds: u32,
+    /// Factor of the learning rate from round to round.
+    pub factor: f64,
+    /// Whether a round that ran out of patience goes back to the best checkpoint, optimiser included.
+    pub rewind: bool,
+    /// Checks at the start that never count as bad.
+    pub burn_in: u32,
+    /// Smallest change that counts as improvement.
+    pub min_delta: f64,
+    /// Steps after which a round ends; 0 means no limit.
+    pub round_steps: u64,
+    /// Steps after which the fit stops; 0 means no limit.
+    pub max_steps: u64,
+}
+
+/// What is watched on the validation trials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Monitor {
+    /// The loss without penalties; lower is better.
+    Loss,
+    /// Mean single-trial correlation; higher is better.
+    Correlation,
+}
+
+/// Where a fit stands; part of every checkpoint.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+pub struct Progress {
+    /// Best value so far, signed so that lower is better.
+    pub best: Option<f64>,
+    /// Step of the best value.
+    pub best_step: u64,
+    /// Checks made.
+    pub checks: u32,
+    /// Checks in a row without improvement.
+    pub bad: u32,
+    /// Rounds completed.
+    pub rounds: u32,
+    /// Step at which the round began.
+    pub round_start: u64,
+}
+
+/// What to do after a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    /// The value is the best so far: keep these weights.
+    pub improved: bool,
+    /// What comes next.
+    pub next: Next,
+}
+
+/// What comes after a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Go on.
+    Continue,
+    /// Lower the learning rate; go back to the best checkpoint first if `rewind`.
+    NextRound {
+        /// Whether to go back to the best checkpoint.
+        rewind: bool,
+    },
+    /// Stop and keep the best checkpoint.
+    Stop,
+}
+
+impl ScheduleConfig {
+    /// Learning rate after `rounds` completed rounds.
+    pub fn learning_rate(&self, start: f64, rounds: u32) -> f64 {
+        start * self.factor.powi(rounds as i32)
+    }
+
+    /// Takes note of a check at `step` and decides.
+    ///
+    /// # Source
+    /// Klindt et al. 2017: figures 3–5 lower the rate without rewinding, Table 1 rewinds (spec §3.1, §3.2).
+    pub fn check(&self, progress: &mut Progress, step: u64, value: f64) -> Verdict {
+        let value = if self.monitor == Monitor::Correlation { -value } else { value };
+        progress.checks += 1;
+        let improved = value.is_finite() && progress.best.is_none_or(|best| value < best - self.min_delta);
+        if improved {
+            (progress.best, progress.best_step) = (Some(value), step);
+        }
+        if improved || progress.checks <= self.burn_in {
+            progress.bad = 0;
+        } else {
+            progress.bad += 1;
+        }
+        Verdict { improved, next: self.next(progress, step) }
+    }
+
+    fn next(&self, progress: &mut Progress, step: u64) -> Next {
+        if self.max_steps > 0 && step >= self.max_steps {
+            return Next::Stop;
+        }
+        let tired = progress.bad >= self.patience;
+        let long = self.round_steps > 0 && step - progress.round_start >= self.round_steps;
+        if !tired && !long {
+            return Next::Continue;
+        }
+        progress.rounds += 1;
+        (progress.bad, progress.round_start) = (0, step);
+        if progress.rounds >= self.rounds {
+            Next::Stop
+        } else {
+            Next::NextRound { rewind: self.rewind && tired }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schedule() -> ScheduleConfig {
+        ScheduleConfig {
+            check_every: 100,
+            monitor: Monitor::Loss,
+            patience: 2,
+            rounds: 2,
+            factor: 0.1,
+            rewind: true,
+            burn_in: 0,
+            min_delta: 0.0,
+            round_steps: 0,
+            max_steps: 0,
+        }
+    }
+
+    fn run(schedule: &ScheduleConfig, values: &[f64]) -> Vec<Next> {
+        let mut progress = Progress::default();
+        (1..).zip(values).map(|(i, v)| schedule.check(&mut progress, i * 100, *v).next).collect()
+    }
+
+    #[test]
+    fn patience_counts_checks_in_a_row() {
+        use Next::{Continue, NextRound, Stop};
+        let rewind = NextRound { rewind: true };
+        assert_eq!(
+            run(&schedule(), &[3.0, 4.0, 2.0, 2.0, 2.5]),
+            [Continue, Continue, Continue, Continue, rewind]
+        );
+        assert_eq!(run(&schedule(), &[1.0, 2.0, 2.0, 2.0, 2.0]).last(), Some(&Stop));
+    }
+
+    #[test]
+    fn early_checks_are_forgiven() {
+        let schedule = ScheduleConfig { burn_in: 10, ..schedule() };
+        assert!(run(&schedule, &[1.0; 11]).iter().all(|next| *next == Next::Continue));
+    }
+
+    #[test]
+    fn a_round_that_ends_by_its_length_does_not_rewind() {
+        let schedule = ScheduleConfig { round_steps: 200, ..schedule() };
+        assert_eq!(run(&schedule, &[3.0, 2.0]).last(), Some(&Next::NextRound { rewind: false }));
+    }
+
+    #[test]
+    fn correlation_is_better_when_higher_and_nan_is_never_better() {
+        let schedule = ScheduleConfig { monitor: Monitor::Correlation, ..schedule() };
+        let mut progress = Progress::default();
+        assert!(schedule.check(&mut progress, 1, 0.1).improved);
+        assert!(schedule.check(&mut progress, 2, 0.2).improved);
+        assert!(!schedule.check(&mut progress, 3, f64::NAN).improved);
+        assert_eq!(progress.best, Some(-0.2));
+    }
+}

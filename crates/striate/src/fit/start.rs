@@ -1,0 +1,198 @@
+//! Where each neuron's readout starts: spike-triggered averages and mean rates.
+
+use burn::prelude::*;
+use rayon::prelude::*;
+
+use crate::batch::Trials;
+use crate::error::Result;
+use crate::model::WhatWhereConfig;
+use crate::model::readout::factorised::{MaskInit, Start};
+use crate::model::weights::to_host;
+
+/// Spike-triggered averages `[neuron, height, width]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sta {
+    /// Height in pixels.
+    pub height: usize,
+    /// Width in pixels.
+    pub width: usize,
+    /// Values, C order.
+    pub values: Vec<f32>,
+}
+
+/// Starting points for all neurons.
+///
+/// # Errors
+/// [`Kind::Data`](crate::error::Kind::Data) when a trial is damaged.
+pub fn starts(
+    model: &WhatWhereConfig,
+    trials: &Trials<'_>,
+    train: &[usize],
+    mean_response: &[f32],
+    device: &Device,
+) -> Result<Vec<Start>> {
+    let biases = mean_response.iter().map(|&mean| model.output.inverse(mean));
+    if !model.readout.needs_sta() {
+        return Ok(biases.map(|bias| Start { peak: (0.0, 0.0), bias }).collect());
+    }
+    let centred = matches!(model.readout.mask_init, MaskInit::StaGaussian { .. });
+    let sta = spike_triggered_average(trials, train, centred.then_some(mean_response), device)?;
+    let [_, height, width] = model.core.out_shape(trials.image_shape());
+    let window = Window::of(&sta, [height, width], model.core.pool);
+    let plane = sta.height * sta.width;
+    let peaks: Vec<(f64, f64)> = sta
+        .values
+        .par_chunks(plane)
+        .map(|sta_n| window.peak(&evidence(sta_n, sta.height, sta.width, &model.readout.mask_init)))
+        .collect();
+    Ok(peaks.into_iter().zip(biases).map(|(peak, bias)| Start { peak, bias }).collect())
+}
+
+/// `(1/D) Σ_d X_d y_nd`, the mean over colour channels of `X`; responses are centred if a mean is given.
+///
+/// # Source
+/// Klindt et al. 2017 (spec §2.4, step 1; not centred there).
+pub fn spike_triggered_average(
+    trials: &Trials<'_>,
+    train: &[usize],
+    mean_response: Option<&[f32]>,
+    device: &Device,
+) -> Result<Sta> {
+    let [_, height, width] = trials.image_shape();
+    let neurons = trials.neurons();
+    let mean = mean_response.map(|m| Tensor::<1>::from_floats(m, device).reshape([1, neurons]));
+    let mut sum = Tensor::<2>::zeros([neurons, height * width], device);
+    for chunk in train.chunks(512) {
+        let batch = trials.batch(chunk, device)?;
+        let images = batch.images.mean_dim(1).reshape([chunk.len(), height * width]);
+        let responses = match &mean {
+            Some(mean) => batch.responses - mean.clone(),
+            None => batch.responses,
+        };
+        sum = sum + responses.transpose().matmul(images);
+    }
+    let values = to_host(sum.div_scalar(train.len() as f64)).values;
+    Ok(Sta { height, width, values })
+}
+
+/// The map whose peak is the starting location.
+fn evidence(sta: &[f32], height: usize, width: usize, init: &MaskInit) -> Vec<f32> {
+    match *init {
+        MaskInit::Noise { .. } => Vec::new(),
+        MaskInit::StaPeak { smooth: 0, .. } => sta.iter().map(|v| v.abs()).collect(),
+        MaskInit::StaPeak { smooth, .. } => {
+            smoothed(sta, height, width, &paper_kernel(smooth), smooth).iter().map(|v| v.abs()).collect()
+        }
+        MaskInit::StaGaussian { smooth_px, .. } => {
+            let squared: Vec<f32> = sta.iter().map(|v| v * v).collect();
+            let (kernel, side) = gaussian(smooth_px);
+            smoothed(&squared, height, width, &kernel, side)
+        }
+    }
+}
+
+/// Smoothing kernel of side `m`: the normal density of the distance to the centre, s.d. `m^¼` (spec §2.4, step 2).
+fn paper_kernel(side: usize) -> Vec<f32> {
+    let sd = (side as f64).powf(0.25);
+    let peak = 1.0 / (sd * (2.0 * std::f64::consts::PI).sqrt());
+    radial(side, |squared| peak * (-squared / (2.0 * sd * sd)).exp())
+}
+
+fn gaussian(sd: f64) -> (Vec<f32>, usize) {
+    let side = 2 * (3.0 * sd).ceil() as usize + 1;
+    (radial(side, |squared| (-squared / (2.0 * sd * sd)).exp()), side)
+}
+
+fn radial(side: usize, value: impl Fn(f64) -> f64) -> Vec<f32> {
+    let centre = (side as f64 - 1.0) / 2.0;
+    let squared = |i: usize| ((i / side) as f64 - centre).powi(2) + ((i % side) as f64 - centre).powi(2);
+    (0..side * side).map(|i| value(squared(i)) as f32).collect()
+}
+
+/// Zero-padded smoothing to the same size.
+fn smoothed(map: &[f32], height: usize, width: usize, kernel: &[f32], side: usize) -> Vec<f32> {
+    let half = side / 2;
+    let mut out = vec![0.0; map.len()];
+    for (i, out) in out.iter_mut().enumerate() {
+        let (y, x) = (i / width, i % width);
+        for ky in half.saturating_sub(y)..side.min(height + half - y) {
+            let row = &map[(y + ky - half) * width..][..width];
+            for kx in half.saturating_sub(x)..side.min(width + half - x) {
+                *out += kernel[ky * side + kx] * row[x + kx - half];
+            }
+        }
+    }
+    out
+}
+
+/// The part of the image that the masks cover: centred, `pool` image pixels to a mask pixel.
+struct Window {
+    image_width: usize,
+    rows: std::ops::Range<usize>,
+    columns: std::ops::Range<usize>,
+    pool: usize,
+}
+
+impl Window {
+    fn of(sta: &Sta, [height, width]: [usize; 2], pool: usize) -> Self {
+        let range = |image: usize, mask: usize| {
+            let start = (image - mask * pool) / 2;
+            start..start + mask * pool
+        };
+        Self {
+            image_width: sta.width,
+            rows: range(sta.height, height),
+            columns: range(sta.width, width),
+            pool,
+        }
+    }
+
+    /// Peak of a map in mask coordinates (row, column).
+    fn peak(&self, map: &[f32]) -> (f64, f64) {
+        let mut best = (f32::NEG_INFINITY, self.rows.start, self.columns.start);
+        for row in self.rows.clone() {
+            for column in self.columns.clone() {
+                let value = map[row * self.image_width + column];
+                if value > best.0 {
+                    best = (value, row, column);
+                }
+            }
+        }
+        let place = |at: usize, start: usize| ((at - start) as f64 + 0.5) / self.pool as f64 - 0.5;
+        (place(best.1, self.rows.start), place(best.2, self.columns.start))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers of spec §2.4: peak 0.1964707, sum 5.0896.
+    #[test]
+    fn the_smoothing_kernel_is_the_papers() {
+        let kernel = paper_kernel(17);
+        assert!((kernel[8 * 17 + 8] - 0.196_470_7).abs() < 1e-6);
+        assert!((kernel.iter().sum::<f32>() - 5.089_6).abs() < 1e-3);
+    }
+
+    #[test]
+    fn the_window_is_centred() {
+        let sta = Sta { height: 48, width: 48, values: vec![0.0; 48 * 48] };
+        let mut map = sta.values.clone();
+        map[20 * 48 + 30] = 1.0;
+        map[0] = 9.0; // outside the window
+        assert_eq!(Window::of(&sta, [32, 32], 1).peak(&map), (12.0, 22.0));
+        assert_eq!(Window::of(&sta, [16, 16], 2).peak(&map), (5.75, 10.75));
+    }
+
+    #[test]
+    fn smoothing_spreads_a_point_into_the_kernel() {
+        let mut map = vec![0.0; 9 * 11];
+        map[4 * 11 + 5] = 2.0;
+        let (kernel, side) = gaussian(1.0);
+        let out = smoothed(&map, 9, 11, &kernel, side);
+        assert_eq!(out[4 * 11 + 5], 2.0);
+        assert!((out[4 * 11 + 6] - 2.0 * (-0.5f32).exp()).abs() < 1e-6);
+        assert_eq!(out[0], 0.0);
+    }
+}

@@ -1,0 +1,167 @@
+//! A fitted model with all that is needed to run it again.
+
+use std::fs;
+use std::path::Path;
+
+use burn::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::array::{self, Array, Arrays};
+use crate::batch::Normalisation;
+use crate::disk;
+use crate::error::{Error, Result};
+use crate::model::readout::factorised::Start;
+use crate::model::weights::{export, import, to_host};
+use crate::model::{WhatWhere, WhatWhereConfig};
+use crate::run::{Checkpoint, RunFolder};
+
+/// Everything about a twin but its weights; `twin.json` in the run folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Card {
+    /// Model and its options.
+    pub model: WhatWhereConfig,
+    /// Shape of an image, `[channel, height, width]`.
+    pub image_shape: [usize; 3],
+    /// Index of each neuron in the recording.
+    pub neurons: Vec<usize>,
+    /// Identifier of each neuron in the recording.
+    pub unit_ids: Vec<i64>,
+    /// Scaling of images and responses.
+    pub normalisation: Normalisation,
+}
+
+/// A model, its neurons and its scaling.
+#[derive(Debug, Clone)]
+pub struct Twin {
+    /// Everything but the weights.
+    pub card: Card,
+    /// The model, on a device without gradients.
+    pub model: WhatWhere,
+}
+
+const CARD: &str = "twin.json";
+const WEIGHTS: &str = "weights.safetensors";
+
+impl Card {
+    /// Writes the card into a run folder.
+    ///
+    /// # Errors
+    /// [`Kind::Io`](crate::error::Kind::Io) when it cannot be written.
+    pub fn save(&self, run: &RunFolder) -> Result<()> {
+        let text = serde_json::to_vec_pretty(self).map_err(|e| Error::data(e.to_string()).key(CARD))?;
+        disk::write_bytes(&run.path().join(CARD), &text)
+    }
+
+    /// Reads the card of a run folder.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when it is missing or damaged.
+    pub fn load(run: &RunFolder) -> Result<Self> {
+        let path = run.path().join(CARD);
+        let text = fs::read(&path).map_err(|e| {
+            Error::io("cannot read", &path, e)
+                .hint("the fit stopped before its first step; run `striate fit` again")
+        })?;
+        serde_json::from_slice(&text).map_err(|e| Error::data(e.to_string()).file(&path))
+    }
+
+    /// An untrained model of the right shape.
+    fn blank(&self, device: &Device) -> Result<WhatWhere> {
+        self.model.init(self.image_shape, &self.blank_starts(), 0, device)
+    }
+
+    /// Starting points for a model whose weights are about to be replaced.
+    pub fn blank_starts(&self) -> Vec<Start> {
+        vec![Start { peak: (0.0, 0.0), bias: 0.0 }; self.neurons.len()]
+    }
+}
+
+/// Writes the weights of `model` into a checkpoint folder.
+///
+/// # Errors
+/// [`Kind::Io`](crate::error::Kind::Io) when they cannot be written.
+pub fn save_weights(folder: &Path, weights: &Arrays) -> Result<()> {
+    array::save(&folder.join(WEIGHTS), weights)
+}
+
+/// Reads the weights of a checkpoint folder.
+///
+/// # Errors
+/// [`Kind::Data`](crate::error::Kind::Data) when they are missing or damaged.
+pub fn load_weights(folder: &Path) -> Result<Arrays> {
+    disk::recover_folder(folder)?;
+    array::load(&folder.join(WEIGHTS))
+}
+
+impl Twin {
+    /// The twin of a run at its best checkpoint.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when the run holds no checkpoint, or a damaged one.
+    pub fn load(run: &RunFolder, device: &Device) -> Result<Self> {
+        let card = Card::load(run)?;
+        let folder = run.checkpoint(Checkpoint::Best);
+        let weights = load_weights(&folder).map_err(|e| {
+            e.hint("the fit has not reached its first check; run `striate fit` again to go on")
+        })?;
+        let model = import(card.blank(device)?, &weights).map_err(|e| e.file(folder.join(WEIGHTS)))?;
+        Ok(Self { card, model })
+    }
+
+    /// Predicted responses `[image, neuron]`, in the recording's units, to raw images
+    /// `[image, channel, height, width]` in C order.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when the length is not a whole number of images.
+    pub fn respond(&self, images: &[f32], device: &Device) -> Result<Vec<f32>> {
+        let [channels, height, width] = self.card.image_shape;
+        let size = channels * height * width;
+        if images.len() % size != 0 {
+            let message =
+                format!("holds {} values, not a multiple of {channels}×{height}×{width}", images.len());
+            return Err(Error::data(message).key("images"));
+        }
+        let mut responses = Vec::with_capacity(images.len() / size * self.card.neurons.len());
+        for chunk in images.chunks(size * 64) {
+            let mut scaled = chunk.to_vec();
+            scaled.chunks_mut(size).for_each(|image| self.card.normalisation.scale_image(image));
+            let shape = [chunk.len() / size, channels, height, width];
+            let batch = Tensor::from_data(TensorData::new(scaled, shape), device);
+            responses.extend(self.in_recorded_units(to_host(self.model.respond(batch)).values));
+        }
+        Ok(responses)
+    }
+
+    fn in_recorded_units(&self, mut responses: Vec<f32>) -> Vec<f32> {
+        let scale = &self.card.normalisation.response_scale;
+        for row in responses.chunks_mut(scale.len()) {
+            row.iter_mut().zip(scale).for_each(|(response, scale)| *response /= scale);
+        }
+        responses
+    }
+
+    /// First-layer `kernels` `[channel, in, height, width]`, `masks` `[neuron, height, width]` and `features`
+    /// `[neuron, channel]` (the barcodes), all after their constraints.
+    pub fn parts(&self) -> Arrays {
+        let [_, height, width] = self.card.model.core.out_shape(self.card.image_shape);
+        let mut masks = to_host(self.model.readout().mask().transpose());
+        masks.shape = vec![self.card.neurons.len(), height, width];
+        let kernels = to_host(self.model.core().kernel(0));
+        let features = to_host(self.model.readout().features().transpose());
+        Arrays::from([("kernels".into(), kernels), ("masks".into(), masks), ("features".into(), features)])
+    }
+
+    /// All weights by name.
+    pub fn weights(&self) -> Arrays {
+        export(&self.model)
+    }
+}
+
+/// One row per selected neuron of an array `[neuron, …]`.
+pub fn select(array: &Array, rows: &[usize]) -> Array {
+    let size: usize = array.shape[1..].iter().product();
+    let values = rows.iter().flat_map(|&row| array.values[row * size..(row + 1) * size].iter().copied());
+    let mut shape = array.shape.clone();
+    shape[0] = rows.len();
+    Array { shape, values: values.collect() }
+}
