@@ -1,1 +1,4 @@
 //! report
+
+mod extent;
+pub mod inspect;

@@ -1,4 +1,5 @@
 //! Tests across rooms, one module per room.
 
+mod recording;
 mod score;
 mod simulate;
