@@ -13,8 +13,10 @@ use crate::score::{
     Evaluation, Settings, Summary, explainable_variance, find, number_stimuli, oracle_jackknife,
 };
 
+type PerNeuron = fn(&Evaluation) -> Vec<f64>;
+
 /// Metrics that need nothing but repeated responses.
-const RELIABILITY: [(&str, fn(&Evaluation) -> Vec<f64>); 2] =
+const RELIABILITY: [(&str, PerNeuron); 2] =
     [("oracle_jackknife", oracle_jackknife), ("explainable_variance", explainable_variance)];
 /// Flagged neurons and problems are counted in full and listed up to this number.
 const LISTED: usize = 5;
@@ -252,7 +254,7 @@ fn reliability(
     // Trials that cannot be read are among the problems already.
     let evaluation = tiers.first().and_then(|tier| Some((*tier, evaluation(session, tier, sound).ok()?)));
     let Some((tier, evaluation)) = evaluation else { return Ok(BTreeMap::new()) };
-    let measure = |(id, metric): &(&'static str, fn(&Evaluation) -> Vec<f64>)| {
+    let measure = |(id, metric): &(&'static str, PerNeuron)| {
         let mut per_neuron = vec![f64::NAN; session.neurons.len()];
         sound.iter().zip(metric(&evaluation)).for_each(|(&neuron, value)| per_neuron[neuron] = value);
         let settings = Settings { resamples: 0, ..Settings::default() };

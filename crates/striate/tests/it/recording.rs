@@ -316,6 +316,9 @@ fn missing_files_are_named() {
         fs::remove_file(path.join(file)).unwrap();
         expect(&refused(&path), file, trial, key, "is missing");
     }
+    let (_dir, path) = tiny();
+    fs::remove_dir_all(path.join("data/responses")).unwrap();
+    expect(&refused(&path), "data/responses/0.npy", Some(0), Some("responses"), "is missing");
 }
 
 #[test]
