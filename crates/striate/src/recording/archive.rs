@@ -233,6 +233,7 @@ impl Seek for Positioned {
 mod tests {
     use std::io::Write;
 
+    use proptest::prelude::*;
     use zip::write::{SimpleFileOptions, ZipWriter};
 
     use super::*;
@@ -349,5 +350,21 @@ mod tests {
         assert!(error.to_string().contains("a.zip:a: is damaged"), "{error}");
         std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
         assert!(refusal(&path).contains("damaged"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+        #[test]
+        fn damaged_archives_never_panic(spot in 0usize..400, byte: u8, end in 0usize..400) {
+            let (_dir, path) = zip_of(&[("s/a", b"some bytes"), ("s/b/c", &[7; 300])]);
+            let mut bytes = std::fs::read(&path).unwrap();
+            let spot = spot % bytes.len();
+            bytes[spot] = byte;
+            bytes.truncate(bytes.len() - if end < bytes.len() && end % 3 == 0 { end } else { 0 });
+            std::fs::write(&path, bytes).unwrap();
+            if let Ok(archive) = Archive::open(&path) {
+                archive.members.keys().for_each(|name| drop(archive.read(name, 1000)));
+            }
+        }
     }
 }

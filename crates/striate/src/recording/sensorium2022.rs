@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::files::Root;
+use super::files::{self, Root};
 use super::formats::Format;
 use super::npy::Array;
 use super::{
@@ -103,8 +103,10 @@ fn trial_files(root: &Root, stream: Stream) -> Result<BTreeSet<usize>> {
 }
 
 fn trials(root: &Root, present: &Present, warnings: &mut Vec<String>) -> Result<Vec<Trial>> {
-    let files = present.responses.len();
-    let tiers = root.array(TIERS, files)?;
+    if present.responses.is_empty() {
+        return Err(missing(root, Stream::Responses, 0));
+    }
+    let tiers = root.array(TIERS, present.responses.len())?;
     let count = tiers.shape.first().copied().unwrap_or(0);
     check_counts(root, present, count)?;
     let tiers = column(root, TIERS, tiers, count, Array::to_strings)?;
@@ -125,18 +127,18 @@ fn check_counts(root: &Root, present: &Present, count: usize) -> Result<()> {
     if count == 0 {
         return Err(Error::data("lists no trials").file(root.place(TIERS)).key("tiers"));
     }
-    for (stream, files) in present.streams() {
-        if let Some(&extra) = files.range(count..).next() {
+    for (stream, found) in present.streams() {
+        if let Some(&extra) = found.range(count..).next() {
             let message = format!("belongs to no trial: {TIERS} lists {count}");
             return Err(Error::data(message)
                 .file(root.place(&trial_file(stream, extra)))
                 .trial(extra)
                 .key(stream.name()));
         }
-        let optional = stream != Stream::Responses && files.is_empty();
+        let optional = stream != Stream::Responses && found.is_empty();
         // Images may be withheld for a whole tier, which is told apart once the tiers are known.
-        if files.len() < count && stream != Stream::Images && !optional {
-            let gap = (0..count).find(|trial| !files.contains(trial)).unwrap_or(0);
+        if found.len() < count && stream != Stream::Images && !optional {
+            let gap = (0..count).find(|trial| !found.contains(trial)).unwrap_or(0);
             return Err(missing(root, stream, gap));
         }
     }
@@ -144,11 +146,7 @@ fn check_counts(root: &Root, present: &Present, count: usize) -> Result<()> {
 }
 
 fn missing(root: &Root, stream: Stream, trial: usize) -> Error {
-    Error::data("is missing")
-        .file(root.place(&trial_file(stream, trial)))
-        .trial(trial)
-        .key(stream.name())
-        .hint("was the recording copied or unpacked completely?")
+    files::missing(root.place(&trial_file(stream, trial))).trial(trial).key(stream.name())
 }
 
 /// A table with one entry per trial or neuron.

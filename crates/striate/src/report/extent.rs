@@ -1,0 +1,172 @@
+//! One pass over a stream: smallest and largest values, and what cannot be read.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+
+use crate::recording::{Session, Stream, StreamInfo, Tier};
+
+/// Smallest and largest finite value of one element of a stream.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Extent {
+    low: f32,
+    high: f32,
+    not_finite: usize,
+}
+
+/// What one pass over all trials of a stream found.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    tiers: BTreeMap<Tier, Pass>,
+    total: Pass,
+    /// Trials that cannot be read, in order, and why.
+    pub failures: Vec<(usize, String)>,
+}
+
+#[derive(Debug, Default)]
+struct Pass {
+    /// One per element of the stream; empty before the first trial.
+    extents: Vec<Extent>,
+    failures: Vec<(usize, String)>,
+    first_not_finite: Option<usize>,
+}
+
+/// Reads every trial of the stream once, in parallel; memory does not grow with the trials.
+pub(super) fn scan(session: &Session, info: &StreamInfo) -> Scan {
+    let mut scan = Scan::default();
+    for tier in session.tiers().into_keys() {
+        let trials = session.trials_of(&tier);
+        let shown = |trial: &&usize| info.stream != Stream::Images || session.trials[**trial].has_stimulus;
+        let mut pass = trials
+            .par_iter()
+            .filter(shown)
+            .fold(Pass::default, |pass, &trial| pass.with_trial(session, info.stream, trial))
+            .reduce(Pass::default, Pass::joined);
+        scan.failures.append(&mut pass.failures);
+        scan.total = scan.total.joined(Pass { extents: pass.extents.clone(), ..Pass::default() });
+        scan.total.first_not_finite = earliest(scan.total.first_not_finite, pass.first_not_finite);
+        scan.tiers.insert(tier, pass);
+    }
+    scan.failures.sort();
+    scan
+}
+
+impl Scan {
+    /// Whether not a single trial could be read.
+    pub fn unreadable(&self) -> bool {
+        self.total.extents.is_empty()
+    }
+
+    pub fn extents(&self) -> impl Iterator<Item = &Extent> {
+        self.total.extents.iter()
+    }
+
+    /// Elements that never change.
+    pub fn constant(&self) -> Vec<usize> {
+        self.which(|extent| extent.low == extent.high)
+    }
+
+    /// Elements that are NaN or infinite in some trial.
+    pub fn not_finite(&self) -> Vec<usize> {
+        self.which(|extent| extent.not_finite > 0)
+    }
+
+    /// Elements that are finite in all trials.
+    pub fn finite(&self) -> Vec<usize> {
+        self.which(|extent| extent.not_finite == 0)
+    }
+
+    /// The first trial with a value that is not finite, and how many such values there are.
+    pub fn first_not_finite(&self) -> Option<(usize, usize)> {
+        let count = self.extents().map(|extent| extent.not_finite).sum();
+        self.total.first_not_finite.map(|trial| (trial, count))
+    }
+
+    /// Tiers in which every value is zero.
+    pub fn silent_tiers(&self) -> impl Iterator<Item = &Tier> {
+        let silent = |pass: &Pass| !pass.extents.is_empty() && pass.extents.iter().all(Extent::is_zero);
+        self.tiers.iter().filter(move |(_, pass)| silent(pass)).map(|(tier, _)| tier)
+    }
+
+    fn which(&self, condition: impl Fn(&Extent) -> bool) -> Vec<usize> {
+        self.extents().enumerate().filter(|(_, extent)| condition(extent)).map(|(index, _)| index).collect()
+    }
+}
+
+impl Pass {
+    fn with_trial(mut self, session: &Session, stream: Stream, trial: usize) -> Self {
+        match session.read_as_stored(stream, trial) {
+            Ok(values) => self.add(trial, &values),
+            Err(error) => self.failures.push((trial, error.to_string())),
+        }
+        self
+    }
+
+    fn add(&mut self, trial: usize, values: &[f32]) {
+        self.extents.resize(values.len(), Extent::EMPTY);
+        let mut finite = true;
+        for (extent, &value) in self.extents.iter_mut().zip(values) {
+            if value.is_finite() {
+                extent.low = extent.low.min(value);
+                extent.high = extent.high.max(value);
+            } else {
+                extent.not_finite += 1;
+                finite = false;
+            }
+        }
+        if !finite {
+            self.first_not_finite = earliest(self.first_not_finite, Some(trial));
+        }
+    }
+
+    fn joined(mut self, mut other: Self) -> Self {
+        let length = self.extents.len().max(other.extents.len());
+        self.extents.resize(length, Extent::EMPTY);
+        for (extent, more) in self.extents.iter_mut().zip(&other.extents) {
+            extent.low = extent.low.min(more.low);
+            extent.high = extent.high.max(more.high);
+            extent.not_finite += more.not_finite;
+        }
+        self.failures.append(&mut other.failures);
+        self.first_not_finite = earliest(self.first_not_finite, other.first_not_finite);
+        self
+    }
+}
+
+impl Extent {
+    const EMPTY: Self = Self { low: f32::INFINITY, high: f32::NEG_INFINITY, not_finite: 0 };
+
+    /// Smallest and largest value; `None` when no value is finite.
+    pub fn range(&self) -> Option<[f32; 2]> {
+        (self.low <= self.high).then_some([self.low, self.high])
+    }
+
+    fn is_zero(&self) -> bool {
+        self.low == 0.0 && self.high == 0.0
+    }
+}
+
+fn earliest(a: Option<usize>, b: Option<usize>) -> Option<usize> {
+    a.into_iter().chain(b).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passes_join_in_any_order() {
+        let pass = |trials: &[(usize, [f32; 3])]| {
+            let mut pass = Pass::default();
+            trials.iter().for_each(|(trial, values)| pass.add(*trial, values));
+            pass
+        };
+        let a = pass(&[(4, [1.0, f32::NAN, 2.0]), (3, [-1.0, 0.5, 2.0])]);
+        let b = pass(&[(9, [5.0, f32::INFINITY, 2.0])]);
+        let joined = Pass::default().joined(b).joined(a);
+        let ranges: Vec<_> = joined.extents.iter().map(Extent::range).collect();
+        assert_eq!(ranges, [Some([-1.0, 5.0]), Some([0.5, 0.5]), Some([2.0, 2.0])]);
+        assert_eq!(joined.extents[1].not_finite, 2);
+        assert_eq!(joined.first_not_finite, Some(4));
+    }
+}

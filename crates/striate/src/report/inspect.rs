@@ -1,0 +1,307 @@
+//! What is in a recording, and is it sound.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::extent::{Scan, scan};
+use crate::error::{Error, Result};
+use crate::recording::{Licence, Recording, Session, StimulusInfo, Stream, StreamInfo, Tier, Trial};
+use crate::score::{
+    Evaluation, Settings, Summary, explainable_variance, find, number_stimuli, oracle_jackknife,
+};
+
+type PerNeuron = fn(&Evaluation) -> Vec<f64>;
+
+/// Metrics that need nothing but repeated responses.
+const RELIABILITY: [(&str, PerNeuron); 2] =
+    [("oracle_jackknife", oracle_jackknife), ("explainable_variance", explainable_variance)];
+/// Flagged neurons and problems are counted in full and listed up to this number.
+const LISTED: usize = 5;
+
+/// Everything `striate inspect` says.
+#[derive(Debug, Serialize)]
+pub struct Inspection {
+    /// Format id; several are joined by ` + `.
+    pub format: String,
+    /// What was opened.
+    pub path: PathBuf,
+    /// One entry per session.
+    pub sessions: Vec<SessionInspection>,
+}
+
+/// What is in one session.
+#[derive(Debug, Serialize)]
+pub struct SessionInspection {
+    /// Name of the session.
+    pub id: String,
+    /// Number of neurons.
+    pub neurons: usize,
+    /// Neurons per visual area.
+    pub areas: BTreeMap<String, usize>,
+    /// Neurons per cortical layer.
+    pub layers: BTreeMap<String, usize>,
+    /// Smallest and largest cortical x, y and z.
+    pub extent_um: Option<[[f64; 2]; 3]>,
+    /// Trials per tier.
+    pub trials: BTreeMap<Tier, usize>,
+    /// What the animal saw.
+    pub stimulus: StimulusInfo,
+    /// What was recorded, with the shape of one trial.
+    pub streams: Vec<StreamInfo>,
+    /// Smallest and largest value: of each variable of behaviour and pupil centre, of all elements of the rest.
+    pub ranges: BTreeMap<Stream, Vec<[f32; 2]>>,
+    /// How often stimuli were shown, for tiers with repeats.
+    pub repeats: BTreeMap<Tier, Repeats>,
+    /// How much of the responses the stimulus can explain, by metric id.
+    pub reliability: BTreeMap<&'static str, Reliability>,
+    /// Neurons whose response never changes.
+    pub constant_neurons: Flagged,
+    /// Neurons with a response that is NaN or infinite.
+    pub not_finite_neurons: Flagged,
+    /// The licence file found with the recording.
+    pub licence: Option<Licence>,
+    /// Things to know.
+    pub warnings: Vec<String>,
+    /// Things that make it unsound: damaged trials, values that are not finite.
+    pub problems: Vec<String>,
+}
+
+/// Presentations per stimulus in one tier.
+#[derive(Debug, PartialEq, Serialize)]
+pub struct Repeats {
+    /// Distinct stimuli.
+    pub images: usize,
+    /// Fewest presentations of one stimulus.
+    pub min: usize,
+    /// Median presentations.
+    pub median: f64,
+    /// Most presentations.
+    pub max: usize,
+}
+
+/// One metric on the repeated tier.
+#[derive(Debug, Serialize)]
+pub struct Reliability {
+    /// The tier it was computed on.
+    pub tier: Tier,
+    /// Population summary.
+    #[serde(flatten)]
+    pub summary: Summary,
+    /// One value per neuron, NaN where undefined.
+    #[serde(skip)]
+    pub per_neuron: Vec<f64>,
+}
+
+/// A number of neurons and the first few of them.
+#[derive(Debug, Default, PartialEq, Serialize)]
+pub struct Flagged {
+    /// How many.
+    pub count: usize,
+    /// Unit ids of the first.
+    pub first_ids: Vec<i64>,
+}
+
+/// Reads all trials of `recording` once and describes it.
+///
+/// Damaged trials do not stop it: they are listed as problems.
+///
+/// # Errors
+/// [`Kind::Data`](crate::error::Kind::Data) when no trial at all can be read.
+pub fn inspect(recording: &Recording) -> Result<Inspection> {
+    let formats: BTreeSet<&str> = recording.sessions.iter().map(|session| session.format).collect();
+    Ok(Inspection {
+        format: formats.into_iter().collect::<Vec<_>>().join(" + "),
+        path: recording.path.clone(),
+        sessions: recording.sessions.iter().map(inspect_session).collect::<Result<_>>()?,
+    })
+}
+
+impl Inspection {
+    /// Whether no session has a problem.
+    pub fn is_sound(&self) -> bool {
+        self.sessions.iter().all(|session| session.problems.is_empty())
+    }
+}
+
+fn inspect_session(session: &Session) -> Result<SessionInspection> {
+    let scans: BTreeMap<Stream, Scan> =
+        session.streams.iter().map(|info| (info.stream, scan(session, info))).collect();
+    let responses = scans
+        .get(&Stream::Responses)
+        .filter(|scan| !scan.unreadable())
+        .ok_or_else(|| unreadable(session, &scans))?;
+    let repeats = repeats(session);
+    let mut warnings = session.warnings.clone();
+    warnings.extend(responses.silent_tiers().map(withheld));
+    let sound = responses.finite();
+    Ok(SessionInspection {
+        id: session.id.clone(),
+        neurons: session.neurons.len(),
+        areas: counts(session.neurons.area.as_deref()),
+        layers: counts(session.neurons.layer.as_deref()),
+        extent_um: session.neurons.position_um.as_deref().and_then(bounds),
+        trials: session.tiers(),
+        stimulus: session.stimulus.clone(),
+        streams: session.streams.clone(),
+        ranges: scans.iter().map(|(&stream, scan)| (stream, ranges(stream, scan))).collect(),
+        reliability: reliability(session, &repeats, responses, &sound)?,
+        repeats,
+        constant_neurons: flagged(session, responses.constant()),
+        not_finite_neurons: flagged(session, responses.not_finite()),
+        licence: session.licence.clone(),
+        warnings,
+        problems: scans.iter().flat_map(|(&stream, scan)| problems(stream, scan)).collect(),
+    })
+}
+
+fn unreadable(session: &Session, scans: &BTreeMap<Stream, Scan>) -> Error {
+    let first = scans.get(&Stream::Responses).and_then(|scan| scan.failures.first());
+    let why = first.map_or(String::new(), |(_, message)| format!(": {message}"));
+    Error::data(format!("no trial of session `{}` has readable responses{why}", session.id))
+        .file(&session.path)
+}
+
+fn withheld(tier: &Tier) -> String {
+    format!("all responses of tier `{tier}` are zero: withheld by the publishers?")
+}
+
+fn counts(labels: Option<&[String]>) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for label in labels.unwrap_or_default() {
+        *counts.entry(label.clone()).or_default() += 1;
+    }
+    counts
+}
+
+fn bounds(positions: &[[f64; 3]]) -> Option<[[f64; 2]; 3]> {
+    let first = positions.first()?.map(|at| [at, at]);
+    Some(positions.iter().fold(first, |bounds, position| {
+        std::array::from_fn(|axis| {
+            let ([low, high], at) = (bounds[axis], position[axis]);
+            [low.min(at), high.max(at)]
+        })
+    }))
+}
+
+fn ranges(stream: Stream, scan: &Scan) -> Vec<[f32; 2]> {
+    let each: Vec<[f32; 2]> = scan.extents().filter_map(|extent| extent.range()).collect();
+    match stream {
+        Stream::Behavior | Stream::PupilCenter => each,
+        Stream::Images | Stream::Responses => {
+            each.into_iter().reduce(|a, b| [a[0].min(b[0]), a[1].max(b[1])]).into_iter().collect()
+        }
+    }
+}
+
+fn flagged(session: &Session, neurons: Vec<usize>) -> Flagged {
+    let first_ids = neurons.iter().take(LISTED).map(|&neuron| session.neurons.ids[neuron]).collect();
+    Flagged { count: neurons.len(), first_ids }
+}
+
+fn problems(stream: Stream, scan: &Scan) -> Vec<String> {
+    let mut problems: Vec<String> =
+        scan.failures.iter().take(LISTED).map(|(_, message)| message.clone()).collect();
+    if scan.failures.len() > LISTED {
+        problems.push(format!("{} more trials of `{stream}` cannot be read", scan.failures.len() - LISTED));
+    }
+    if let Some((trial, count)) = scan.first_not_finite() {
+        problems
+            .push(format!("`{stream}` has {count} values that are not finite, the first in trial {trial}"));
+    }
+    problems
+}
+
+fn repeats(session: &Session) -> BTreeMap<Tier, Repeats> {
+    let mut shown: BTreeMap<&Tier, BTreeMap<&str, usize>> = BTreeMap::new();
+    for Trial { tier, stimulus_id, .. } in &session.trials {
+        *shown.entry(tier).or_default().entry(stimulus_id).or_default() += 1;
+    }
+    let tier =
+        |(tier, stimuli): (&Tier, BTreeMap<&str, usize>)| Some((tier.clone(), presentations(stimuli)?));
+    shown.into_iter().filter_map(tier).collect()
+}
+
+fn presentations(stimuli: BTreeMap<&str, usize>) -> Option<Repeats> {
+    let mut counts: Vec<usize> = stimuli.into_values().collect();
+    counts.sort_unstable();
+    let middle = counts.len() / 2;
+    let median = if counts.len() % 2 == 1 {
+        counts[middle] as f64
+    } else {
+        (counts[middle - 1] + counts[middle]) as f64 / 2.0
+    };
+    let (min, max) = (*counts.first()?, *counts.last()?);
+    (max > 1).then_some(Repeats { images: counts.len(), min, median, max })
+}
+
+/// Metrics on the test tier, else the oracle tier, else any tier with repeats.
+fn reliability(
+    session: &Session,
+    repeats: &BTreeMap<Tier, Repeats>,
+    responses: &Scan,
+    sound: &[usize],
+) -> Result<BTreeMap<&'static str, Reliability>> {
+    let silent: Vec<&Tier> = responses.silent_tiers().collect();
+    let mut tiers: Vec<&Tier> = repeats.keys().filter(|tier| !silent.contains(tier)).collect();
+    tiers.sort_by_key(|tier| match tier {
+        Tier::Test => 0,
+        Tier::Other(name) if name == "oracle" => 1,
+        _ => 2,
+    });
+    // Trials that cannot be read are among the problems already.
+    let evaluation = tiers.first().and_then(|tier| Some((*tier, evaluation(session, tier, sound).ok()?)));
+    let Some((tier, evaluation)) = evaluation else { return Ok(BTreeMap::new()) };
+    let measure = |(id, metric): &(&'static str, PerNeuron)| {
+        let mut per_neuron = vec![f64::NAN; session.neurons.len()];
+        sound.iter().zip(metric(&evaluation)).for_each(|(&neuron, value)| per_neuron[neuron] = value);
+        let settings = Settings { resamples: 0, ..Settings::default() };
+        let summary = Summary::of_neurons(find(id)?, &per_neuron, &settings);
+        Ok((*id, Reliability { tier: tier.clone(), summary, per_neuron }))
+    };
+    RELIABILITY.iter().map(measure).collect()
+}
+
+/// Responses of the sound neurons to the repeated stimuli of a tier.
+fn evaluation(session: &Session, tier: &Tier, sound: &[usize]) -> Result<Evaluation> {
+    let trials = session.trials_of(tier);
+    let ids = number_stimuli(trials.iter().map(|&trial| &session.trials[trial].stimulus_id));
+    let mut shown = vec![0; ids.len()];
+    ids.iter().for_each(|&id| shown[id] += 1);
+    let (trials, ids): (Vec<usize>, Vec<usize>) =
+        trials.into_iter().zip(ids).filter(|&(_, id)| shown[id] > 1).unzip();
+    let rows: Vec<Vec<f32>> = trials
+        .par_iter()
+        .map(|&trial| {
+            let values = session.read_as_stored(Stream::Responses, trial)?;
+            Ok(sound.iter().map(|&neuron| values[neuron]).collect())
+        })
+        .collect::<Result<_>>()?;
+    Evaluation::new(sound.len(), &rows.concat(), &ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(counts: &[usize]) -> Option<Repeats> {
+        const IDS: [&str; 4] = ["a", "b", "c", "d"];
+        presentations(IDS.into_iter().zip(counts.iter().copied()).collect())
+    }
+
+    #[test]
+    fn repeats_are_counted_per_stimulus() {
+        assert_eq!(shown(&[1, 1, 1]), None);
+        assert_eq!(shown(&[2, 10, 3]), Some(Repeats { images: 3, min: 2, median: 3.0, max: 10 }));
+        assert_eq!(shown(&[2, 10, 3, 4]).unwrap().median, 3.5);
+    }
+
+    #[test]
+    fn bounds_of_positions() {
+        assert_eq!(bounds(&[]), None);
+        let found = bounds(&[[1.0, 5.0, 0.0], [-1.0, 6.0, 0.0]]);
+        assert_eq!(found, Some([[-1.0, 1.0], [5.0, 6.0], [0.0, 0.0]]));
+    }
+}
