@@ -202,7 +202,7 @@ impl TrialSource for Region {
     fn read_as_stored(&self, stream: Stream, trial: usize, shape: &[usize]) -> Result<Vec<f32>> {
         let values = self.row(stream, trial).and_then(|(table, row)| {
             let values = table.values.get(row * table.width..(row + 1) * table.width)?;
-            (table.width == shape.iter().product()).then(|| values.to_vec())
+            (table.width == shape.iter().product::<usize>()).then(|| values.to_vec())
         });
         values.ok_or_else(|| {
             Error::data(format!("has no values of shape {shape:?} for this trial"))
