@@ -1,3 +1,4 @@
 //! End-to-end tests through the `striate` binary, one module per verb.
 
 mod inspect;
+mod simulate;

@@ -10,8 +10,9 @@ pub(super) const METRIC: Metric = Metric {
     name: "normalised correlation",
     definition: "per neuron, over stimuli shown at least twice: cov(mean response, mean prediction) / \
                  sqrt(var(mean prediction) · SP), all ddof 1; the signal power SP is the mean covariance between \
-                 different repeats, which for R repeats of each is (var(Σ_r y_r) − Σ_r var(y_r)) / (R (R − 1))",
-    source: "Schoppe et al. 2016, eq. 7; unequal repeats: pairs of repeats pooled over the stimuli that have both",
+                 different repeats, which for R repeats of each is (var(Σ_r y_r) − Σ_r var(y_r)) / (R (R − 1)), and for unequal \
+                 repeats pools pairs over the stimuli that have both",
+    source: "Schoppe et al. 2016; least signal power as in ViV1T; unequal repeats are striate's own extension",
     needs: &[Need::Predictions, Need::Repeats],
     undefined: "its signal power is at most 1e-4, or its average prediction is the same for every stimulus",
     zero_in_sensorium2022: false,

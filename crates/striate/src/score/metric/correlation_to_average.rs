@@ -9,7 +9,7 @@ pub(super) const METRIC: Metric = Metric {
     name: "correlation to average",
     definition: "per neuron: mean of responses and of predictions over the repeats of each stimulus, then \
                  Pearson correlation over stimuli (stimuli shown once count too)",
-    source: "Sensorium 2022 (Willeke et al. 2022); the preset `sensorium2022` counts undefined neurons as 0",
+    source: "Sensorium 2022 starter kit; the preset `sensorium2022` counts undefined neurons as 0",
     needs: &[Need::Predictions, Need::Repeats],
     undefined: "the average response or prediction is the same for every stimulus",
     zero_in_sensorium2022: true,

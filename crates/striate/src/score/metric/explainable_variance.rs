@@ -10,7 +10,7 @@ pub(super) const METRIC: Metric = Metric {
     name: "explainable variance",
     definition: "per neuron: (V_tot − V_noise) / V_tot; V_tot is the variance over all trials, V_noise the mean \
                  over stimuli of the variance over repeats (both ddof 1), over stimuli shown at least twice",
-    source: "Cadena et al. 2019; Sensorium 2022 (Willeke et al. 2022)",
+    source: "neuralpredictors and the Sensorium 2022 starter kit",
     needs: &[Need::Repeats],
     undefined: "the response is the same in every repeated trial",
     zero_in_sensorium2022: false,

@@ -10,7 +10,7 @@ pub(super) const METRIC: Metric = Metric {
     name: "fraction of explainable variance explained",
     definition: "per neuron: 1 − (MSE − V_noise) / (V_tot − V_noise); MSE, V_tot and V_noise (ddof 1) over single \
                  trials of stimuli shown at least twice; only neurons whose explainable variance reaches the threshold",
-    source: "Cadena et al. 2019; Sensorium 2022 (Willeke et al. 2022)",
+    source: "neuralpredictors and the Sensorium 2022 starter kit",
     needs: &[Need::Predictions, Need::Repeats],
     undefined: "its explainable variance is below the threshold",
     zero_in_sensorium2022: false,

@@ -9,7 +9,7 @@ pub(super) const METRIC: Metric = Metric {
     name: "oracle correlation (jackknife)",
     definition: "per neuron: Pearson correlation of each trial's response with the mean of the other repeats \
                  of its stimulus, over all trials of stimuli shown at least twice; underestimates the ceiling",
-    source: "Lurz et al. 2021; Walker et al. 2019",
+    source: "neuralpredictors, oracle measures; Lurz et al. 2021",
     needs: &[Need::Repeats],
     undefined: "the response is the same in every repeated trial",
     zero_in_sensorium2022: false,

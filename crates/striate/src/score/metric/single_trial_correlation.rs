@@ -10,7 +10,7 @@ pub(super) const METRIC: Metric = Metric {
     id: "single_trial_correlation",
     name: "single-trial correlation",
     definition: "per neuron: Pearson correlation of prediction and response over the trials of the tier",
-    source: "Sensorium 2022 (Willeke et al. 2022); the preset `sensorium2022` counts undefined neurons as 0",
+    source: "Sensorium 2022 starter kit; the preset `sensorium2022` counts undefined neurons as 0",
     needs: &[Need::Predictions],
     undefined: "the response or the prediction is the same in every trial",
     zero_in_sensorium2022: true,

@@ -1,0 +1,73 @@
+//! `striate simulate` through the binary.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use striate::simulate::Truth;
+
+fn simulate(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_striate"));
+    command.arg("simulate").args(arguments).current_dir(folder).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+const TINY: [&str; 8] =
+    ["klindt-linear", "--out", "sim", "neurons=4", "samples=10", "test=2", "test_repeats=3", "seed=5"];
+
+#[test]
+fn writes_a_recording_and_says_what() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = simulate(folder.path(), &TINY);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(
+        text(&output.stdout),
+        "wrote sim\n  \
+         neurons   4 of kernel size 0.6, 1, kernels 13 × 13\n  \
+         images    24 × 24 pixels of white noise\n  \
+         trials    8 train, 2 validation, 6 test (2 images × 3)\n  \
+         truth/    receptive fields, locations, types, noise-free responses, parameters\n"
+    );
+    let truth = Truth::open(&folder.path().join("sim")).unwrap().unwrap();
+    assert_eq!((truth.parameters.seed, truth.responses.len()), (5, 16 * 4));
+}
+
+#[test]
+fn the_same_parameters_give_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sim/data/responses/7.npy");
+    let first = (simulate(folder.path(), &TINY), std::fs::read(&file).unwrap()).1;
+    simulate(folder.path(), &TINY);
+    assert_eq!(std::fs::read(&file).unwrap(), first);
+}
+
+#[test]
+fn mistakes_exit_with_2_and_a_hint() {
+    let folder = tempfile::tempdir().unwrap();
+    let cases = [
+        (vec!["klindt-linaer", "--out", "sim"], "did you mean `klindt-linear`?"),
+        (vec!["klindt-linear", "--out", "sim", "nuerons=3"], "did you mean `neurons`?"),
+        (vec!["klindt-linear", "--out", "sim", "neurons"], "write key=value"),
+        (vec!["klindt-linear", "--out", "sim", "neurons=7"], "multiple of the 2 types"),
+    ];
+    for (arguments, expected) in cases {
+        let output = simulate(folder.path(), &arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&output.stderr).contains(expected), "{}", text(&output.stderr));
+        assert!(!folder.path().join("sim").exists());
+    }
+}
+
+#[test]
+fn other_peoples_folders_stay_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let notes = folder.path().join("sim/notes.txt");
+    std::fs::create_dir(folder.path().join("sim")).unwrap();
+    std::fs::write(&notes, "mine").unwrap();
+    let output = simulate(folder.path(), &TINY);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("is not a simulation"), "{}", text(&output.stderr));
+    assert_eq!(std::fs::read_to_string(notes).unwrap(), "mine");
+}

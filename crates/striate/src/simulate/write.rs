@@ -1,0 +1,72 @@
+//! A simulation as a recording folder in the Sensorium 2022 layout, with its truth beside it.
+
+use std::fs;
+use std::path::Path;
+
+use super::{Block, Simulation, truth};
+use crate::disk;
+use crate::error::{Error, Result};
+use crate::recording::write::{Plan, TrialValues, write_into};
+use crate::recording::{Neurons, Trial};
+
+/// Trials computed together: enough for every core, little enough for memory.
+const BLOCK: usize = 256;
+
+/// Writes `simulation` as recording folder `path`, with the folder `truth/` inside.
+///
+/// # Errors
+/// [`Kind::Config`](crate::error::Kind::Config) when `path` holds anything but an earlier simulation or
+/// the simulation is too large to write; otherwise when a file cannot be written.
+pub fn write(simulation: &Simulation, path: &Path) -> Result<()> {
+    simulation.parameters().check_writable()?;
+    refuse_foreign(path)?;
+    disk::replace_folder(path, |folder| {
+        let responses = write_recording(simulation, folder)?;
+        truth::write(simulation, &responses, folder)
+    })
+}
+
+/// Nothing but a simulation is ever replaced by one.
+fn refuse_foreign(path: &Path) -> Result<()> {
+    let is_empty = || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    if !path.exists() || is_empty() || truth::is_simulation(path) {
+        return Ok(());
+    }
+    Err(Error::config("exists and is not a simulation written by striate; it stays as it is")
+        .file(path)
+        .hint("choose another folder"))
+}
+
+/// Writes the recording and returns the noise-free responses, `[trial, neuron]`.
+fn write_recording(simulation: &Simulation, folder: &Path) -> Result<Vec<f32>> {
+    let (trials, side) = (simulation.trials(), simulation.parameters().side);
+    let mut truth = Vec::with_capacity(trials * simulation.neurons().len());
+    let mut block = Block::default();
+    let neurons = Neurons { ids: (0..).take(simulation.neurons().len()).collect(), ..Neurons::default() };
+    let table: Vec<Trial> = (0..trials).map(|trial| row(simulation, trial)).collect();
+    let plan = Plan { neurons: &neurons, trials: &table, image_shape: [1, side, side] };
+    write_into(folder, &plan, |trial| {
+        if trial % BLOCK == 0 {
+            block = simulation.block(trial..trials.min(trial + BLOCK));
+            truth.extend_from_slice(&block.truth);
+        }
+        Ok(values(&block, trial % BLOCK, side * side, neurons.len()))
+    })?;
+    Ok(truth)
+}
+
+fn row(simulation: &Simulation, trial: usize) -> Trial {
+    Trial {
+        tier: simulation.tier(trial),
+        stimulus_id: simulation.stimulus(trial).to_string(),
+        has_stimulus: true,
+    }
+}
+
+fn values(block: &Block, at: usize, pixels: usize, neurons: usize) -> TrialValues {
+    TrialValues {
+        image: block.images[at * pixels..][..pixels].to_vec(),
+        responses: block.responses[at * neurons..][..neurons].to_vec(),
+        ..TrialValues::default()
+    }
+}
