@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::{ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::module::{ModuleMapper, ModuleVisitor, Param};
 use burn::optim::{Adam, AdamConfig, AdamState, AdaptiveMomentumState, Optimizer};
 use burn::prelude::*;
 use burn::tensor::Gradients;
@@ -103,8 +103,8 @@ impl ModuleMapper for Step<'_> {
 fn norm<M: Module>(module: &M, gradients: &Gradients) -> f64 {
     struct Squares<'a>(&'a Gradients, f64);
     impl ModuleVisitor for Squares<'_> {
-        fn visit_float_with_path<const D: usize>(&mut self, _: &[String], _: ParamId, tensor: &Tensor<D>) {
-            if let Some(gradient) = tensor.grad(self.0) {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if let Some(gradient) = param.val().grad(self.0) {
                 self.1 += f64::from(gradient.square().sum().into_scalar::<f32>());
             }
         }

@@ -1,6 +1,6 @@
 //! The parameters of a module as named arrays: for checkpoints, optimisers and imports.
 
-use burn::module::{ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::module::{ModuleMapper, ModuleVisitor, Param};
 use burn::prelude::*;
 
 use crate::array::{Array, Arrays};
@@ -49,12 +49,21 @@ pub fn import<M: Module>(module: M, weights: &Arrays) -> Result<M> {
 
 #[derive(Default)]
 struct Collect {
+    path: Vec<String>,
     weights: Arrays,
 }
 
 impl ModuleVisitor for Collect {
-    fn visit_float_with_path<const D: usize>(&mut self, path: &[String], _: ParamId, tensor: &Tensor<D>) {
-        self.weights.insert(path.join("."), to_host(tensor.clone()));
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.weights.insert(self.path.join("."), to_host(param.val()));
     }
 }
 
@@ -108,13 +117,22 @@ pub fn count<M: Module>(module: &M) -> std::collections::BTreeMap<String, usize>
 
 #[derive(Default)]
 struct Count {
+    path: Vec<String>,
     parts: std::collections::BTreeMap<String, usize>,
 }
 
 impl ModuleVisitor for Count {
-    fn visit_float_with_path<const D: usize>(&mut self, path: &[String], _: ParamId, tensor: &Tensor<D>) {
-        if tensor.is_require_grad() {
-            *self.parts.entry(path[0].clone()).or_insert(0) += tensor.shape().num_elements();
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if param.val().is_require_grad() {
+            *self.parts.entry(self.path[0].clone()).or_insert(0) += param.val().shape().num_elements();
         }
     }
 }

@@ -139,6 +139,9 @@ impl WhatWhereConfig {
         config.readout.mask_init = MaskInit::StaGaussian { sd_px: 1.0, height: 0.15, smooth_px: 2.0 };
         config.readout.features = FeatureConstraint::None;
         config.readout.feature_init_sd = 0.03;
+        // The paper sums its loss over about 100 neurons; here it is the mean over neurons.
+        config.penalty.smoothness = 3e-5;
+        config.penalty.group = 5e-5;
         config
     }
 
