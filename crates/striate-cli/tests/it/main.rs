@@ -1,1 +1,3 @@
 //! End-to-end tests through the `striate` binary, one module per verb.
+
+mod report;
