@@ -39,10 +39,15 @@ struct Common {
 
 #[derive(Subcommand)]
 enum Verb {
+    Demo(verb::demo::Args),
     Inspect(verb::inspect::Args),
-    Fit(verb::fit::Args),
     Simulate(verb::simulate::Args),
+    Config(verb::config::Args),
+    Fit(verb::fit::Args),
+    Score(verb::score::Args),
+    Predict(verb::predict::Args),
     Report(verb::report::Args),
+    Info(verb::info::Args),
 }
 
 fn main() -> ExitCode {
@@ -54,9 +59,14 @@ fn main() -> ExitCode {
 
 fn dispatch(verb: &Verb, common: &Common) -> Outcome {
     match verb {
+        Verb::Demo(args) => verb::demo::run(args, common),
         Verb::Inspect(args) => verb::inspect::run(args, common),
-        Verb::Fit(args) => verb::fit::run(args, common),
         Verb::Simulate(args) => verb::simulate::run(args, common),
+        Verb::Config(args) => verb::config::run(args, common),
+        Verb::Fit(args) => verb::fit::run(args, common),
+        Verb::Score(args) => verb::score::run(args, common),
+        Verb::Predict(args) => verb::predict::run(args, common),
         Verb::Report(args) => verb::report::run(args, common),
+        Verb::Info(args) => verb::info::run(args, common),
     }
 }

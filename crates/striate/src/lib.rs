@@ -15,5 +15,6 @@ pub mod random;
 pub mod report;
 pub mod run;
 pub mod score;
+pub mod scoring;
 pub mod simulate;
 pub mod twin;

@@ -6,7 +6,7 @@ use std::path::Path;
 use burn::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::array::{self, Array, Arrays};
+use crate::array::{self, Arrays};
 use crate::batch::Normalisation;
 use crate::disk;
 use crate::error::{Error, Result};
@@ -155,13 +155,4 @@ impl Twin {
     pub fn weights(&self) -> Arrays {
         export(&self.model)
     }
-}
-
-/// One row per selected neuron of an array `[neuron, …]`.
-pub fn select(array: &Array, rows: &[usize]) -> Array {
-    let size: usize = array.shape[1..].iter().product();
-    let values = rows.iter().flat_map(|&row| array.values[row * size..(row + 1) * size].iter().copied());
-    let mut shape = array.shape.clone();
-    shape[0] = rows.len();
-    Array { shape, values: values.collect() }
 }

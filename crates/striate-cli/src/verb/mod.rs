@@ -1,6 +1,11 @@
 //! One file per verb.
 
+pub mod config;
+pub mod demo;
 pub mod fit;
+pub mod info;
 pub mod inspect;
+pub mod predict;
 pub mod report;
+pub mod score;
 pub mod simulate;

@@ -1,12 +1,30 @@
 //! `striate report`
 
+use std::path::PathBuf;
+
+use striate::run::RunFolder;
+use striate::{disk, error, report};
+
 use crate::Common;
 use crate::outcome::{DONE, Outcome};
 
-/// report
+/// Show one or several runs as one HTML page that opens offline.
+///
+/// Example: striate report runs/mouse runs/mouse-sparser --out comparison.html
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Run folders, made by `striate fit`.
+    #[arg(required = true, value_name = "RUN")]
+    runs: Vec<PathBuf>,
+    /// Where to write the page; `report.html` in the (first) run folder when not given.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
 
-pub fn run(_args: &Args, _common: &Common) -> Outcome {
+pub fn run(args: &Args, _common: &Common) -> Outcome {
+    let runs = args.runs.iter().map(|path| RunFolder::open(path)).collect::<error::Result<Vec<_>>>()?;
+    let out = args.out.clone().unwrap_or_else(|| runs[0].report());
+    disk::write_bytes(&out, report::render(&runs)?.as_bytes())?;
+    println!("{}", out.display());
     Ok(DONE)
 }

@@ -1,4 +1,5 @@
 //! End-to-end tests through the `striate` binary, one module per verb.
 
 mod inspect;
+mod report;
 mod simulate;

@@ -284,6 +284,100 @@ fn explain(message: &str) -> Error {
     }
 }
 
+/// What each key means, by its path; keys of every table of the configuration.
+const MEANINGS: &[(&str, &str)] = &[
+    ("name", "shown in the report"),
+    ("seed", "seed of every random draw"),
+    ("data.path", "the recording: a folder or an archive"),
+    ("data.session", "which session, where the recording holds several"),
+    ("data.neurons", "number of neurons, drawn at random; 0 takes all"),
+    ("data.neuron_seed", "seed of that draw"),
+    ("data.train_trials", "number of training trials, the first in file order; 0 takes all"),
+    (
+        "data.validation_fraction",
+        "share of the training tier to validate on, where there is no validation tier",
+    ),
+    ("data.images", "scaling of images: none, scalar, per_pixel (z-scores)"),
+    ("data.responses", "scaling of responses: none, std (divided by the s.d.)"),
+    ("data.cache_mib", "memory for trials already read, in MiB"),
+    ("model.output", "final nonlinearity: identity, relu, softplus, elu_plus_one"),
+    ("model.core.kernels", "kernel side of each layer, in pixels"),
+    ("model.core.channels", "output channels of each layer"),
+    ("model.core.padding", "border of each layer: valid, same"),
+    ("model.core.nonlinearity", "of every layer but the last: identity, relu, softplus, elu"),
+    ("model.core.final_nonlinearity", "of the last layer"),
+    ("model.core.kernel_constraint", "none, unit_norm"),
+    ("model.core.init_sd", "s.d. of the starting kernels"),
+    ("model.core.init_truncated", "whether they are truncated at 2 s.d."),
+    ("model.core.dropout", "rate of dropout on the input of each layer"),
+    ("model.core.pool", "side of the average pooling before the masks, in pixels; 1 means none"),
+    ("model.core.batch_norm.decay", "share of the running statistics kept at each step"),
+    ("model.core.batch_norm.epsilon", "added to the variance"),
+    ("model.core.batch_norm.offset", "whether an offset is learned"),
+    ("model.readout.mask", "constraint on masks: none, abs"),
+    ("model.readout.features", "constraint on feature weights: none, abs, norm, abs_norm"),
+    ("model.readout.feature_init_mean", "mean of the starting feature weights"),
+    ("model.readout.feature_init_sd", "their s.d."),
+    ("model.readout.feature_init_truncated", "whether they are truncated at 2 s.d."),
+    ("model.readout.bias", "whether each neuron has a bias, started at its mean rate"),
+    (
+        "model.readout.mask_init.kind",
+        "how masks start: noise {sd}, sta_peak {noise_sd, height, smooth}, sta_gaussian {sd_px, height, smooth_px}",
+    ),
+    ("model.readout.mask_init.sd", "s.d. of the noise"),
+    ("model.readout.mask_init.noise_sd", "s.d. of the noise"),
+    ("model.readout.mask_init.height", "height of the starting peak"),
+    ("model.readout.mask_init.smooth", "side of the smoothing kernel, in pixels; 0 means none"),
+    ("model.readout.mask_init.sd_px", "s.d. of the starting bump, in pixels of the mask"),
+    ("model.readout.mask_init.smooth_px", "s.d. of the smoothing, in pixels of the image"),
+    ("model.penalty.smoothness", "strength of the Laplacian penalty on kernels"),
+    ("model.penalty.smoothness_layers", "its share for each layer"),
+    ("model.penalty.group", "strength of group sparsity of kernels"),
+    ("model.penalty.group_layers", "its share for each layer"),
+    ("model.penalty.kernel_l2", "strength of 1e-4/2 x sum of squared kernels"),
+    ("model.penalty.mask_l1", "strength of the L1 of masks, per neuron"),
+    ("model.penalty.feature_l1", "strength of the L1 of feature weights, per neuron"),
+    ("model.penalty.readout_l1", "strength of L1(mask) x L1(feature weights), per neuron"),
+    ("fit.loss", "poisson, mse"),
+    ("fit.over_neurons", "how loss and readout penalty combine neurons: mean, sum"),
+    ("fit.learning_rate", "of Adam at the start"),
+    ("fit.batch", "trials per step"),
+    ("fit.clip", "largest norm of the gradient; 0 means no limit"),
+    ("fit.drop_last", "whether the last, smaller batch of an epoch is left out"),
+    ("fit.shuffle_first", "whether the first epoch is shuffled too"),
+    ("schedule.check_every", "steps between checks on the validation trials; 0 checks once per epoch"),
+    ("schedule.monitor", "the number that decides: loss, correlation"),
+    ("schedule.patience", "checks in a row without improvement that end a round"),
+    ("schedule.rounds", "rounds; the learning rate is lowered between them"),
+    ("schedule.factor", "factor of the learning rate from round to round"),
+    ("schedule.rewind", "whether a round that ran out of patience goes back to the best checkpoint"),
+    ("schedule.burn_in", "checks at the start that never count as bad"),
+    ("schedule.min_delta", "smallest change that counts as improvement"),
+    ("schedule.round_steps", "steps after which a round ends; 0 means no limit"),
+    ("schedule.max_steps", "steps after which the fit stops; 0 means no limit"),
+];
+
+const HEADER: &str =
+    "# A complete description of a fit. Start it with: striate fit FILE --data DATA --out RUN\n";
+
+/// The configuration as TOML with the meaning of each key above it.
+pub fn commented(config: &FitConfig) -> String {
+    let mut table = String::new();
+    let mut out = String::from(HEADER);
+    for line in config.to_toml().lines() {
+        if let Some(header) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            table = format!("{header}.");
+        }
+        let key = line.split_once(" = ").map(|(key, _)| format!("{table}{key}"));
+        let meaning = key.and_then(|key| MEANINGS.iter().find(|(path, _)| *path == key));
+        if let Some((_, meaning)) = meaning {
+            out += &format!("# {meaning}\n");
+        }
+        out += &format!("{line}\n");
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -293,6 +387,18 @@ mod tests {
         for (name, _) in PRESETS {
             let config = FitConfig::preset(name).unwrap();
             assert_eq!(FitConfig::parse(&config.to_toml(), &[]).unwrap(), config, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_key_of_every_preset_is_explained() {
+        for (name, _) in PRESETS {
+            let text = commented(&FitConfig::preset(name).unwrap());
+            let lines: Vec<&str> = text.lines().collect();
+            for pair in lines.windows(2).filter(|pair| pair[1].contains(" = ")) {
+                assert!(pair[0].starts_with("# "), "{name}: {}", pair[1]);
+            }
+            assert_eq!(FitConfig::parse(&text, &[]).unwrap(), FitConfig::preset(name).unwrap());
         }
     }
 

@@ -28,7 +28,7 @@ use crate::recording::Session;
 use crate::run::metrics::Row;
 use crate::run::{Best, Checkpoint, EventLog, Manifest, MetricsLog, RunFolder, Status};
 use crate::score::{mean_ignoring_nan, single_trial_correlation};
-use crate::twin::{Card, Twin};
+use crate::twin::Card;
 use checkpoint::{LoopState, Saved};
 use optimiser::Optimiser;
 use schedule::{Monitor, Next};
@@ -392,10 +392,6 @@ impl<'a> Fit<'a> {
         manifest.peak_memory_mib = crate::run::manifest::peak_memory_mib();
         manifest.best = best.clone();
         manifest.save(&self.run.manifest())?;
-        if self.state.finished {
-            let twin = Twin::load(self.run, &self.device)?;
-            crate::array::save(&self.run.explain("parts").join("parts.safetensors"), &twin.parts())?;
-        }
         Ok(Outcome { best, steps: self.state.step, finished: self.state.finished })
     }
 }

@@ -58,3 +58,8 @@ pub fn activate<const D: usize>(x: Tensor<D>, activation: Activation) -> Tensor<
         Activation::Elu => activation::elu(x, 1.0),
     }
 }
+
+/// The instruction set of the kernels.
+pub fn simd_level() -> striate_kernels::lanes::Level {
+    striate_kernels::lanes::level()
+}

@@ -1,4 +1,42 @@
-//! What was found, for people: recordings and runs as tables, figures and pages.
+//! What was found, for people: recordings as a summary, run folders as one HTML page that opens offline.
+//!
+//! [`render`] reads the plain files of each run ([`results`]), turns every one it finds into a figure
+//! with a caption that says how to read it, and puts a note in the place of the others. The page
+//! holds its own style and figures (inline SVG, small embedded PNGs), follows the reader's light or
+//! dark setting, and prints.
 
+use crate::error::Result;
+use crate::run::RunFolder;
+
+mod barcode;
+mod compare;
+mod curves;
 mod extent;
+mod header;
 pub mod inspect;
+mod maps;
+mod markup;
+mod metric;
+mod neurons;
+mod page;
+mod palette;
+mod plot;
+pub mod results;
+mod table;
+mod traces;
+
+#[cfg(test)]
+mod fixture;
+
+/// The page about one run, or about several with a comparison in front.
+///
+/// # Errors
+/// [`Kind::Data`](crate::error::Kind::Data) when a manifest cannot be read. Other files may be
+/// missing or damaged: the page says so in the place of their figure.
+pub fn render(runs: &[RunFolder]) -> Result<String> {
+    let results = runs.iter().map(results::Results::read).collect::<Result<Vec<_>>>()?;
+    Ok(page::page(&results))
+}
+
+#[cfg(test)]
+mod tests;

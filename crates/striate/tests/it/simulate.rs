@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 use striate::error::Kind;
-use striate::recording::{self, Stream, Tier};
 use striate::mt19937::RandomState;
+use striate::recording::{self, Stream, Tier};
 use striate::simulate::{DogType, KlindtLinear, Simulation, Truth, write};
 
 #[derive(Deserialize)]

@@ -1,0 +1,24 @@
+//! `striate config`: presets as files to start from.
+
+use striate::fit::{FitConfig, PRESETS, config};
+
+use crate::Common;
+use crate::outcome::{DONE, Outcome};
+
+/// Print a preset as a commented file to edit, or list the presets.
+#[derive(clap::Args)]
+#[command(after_help = "Example:
+  striate config whatwhere > my.toml")]
+pub struct Args {
+    /// Name of the preset.
+    #[arg(value_name = "PRESET")]
+    preset: Option<String>,
+}
+
+pub fn run(args: &Args, _common: &Common) -> Outcome {
+    match &args.preset {
+        Some(name) => print!("{}", config::commented(&FitConfig::preset(name)?)),
+        None => PRESETS.iter().for_each(|(name, purpose)| println!("{name:<20} {purpose}")),
+    }
+    Ok(DONE)
+}

@@ -1,0 +1,26 @@
+//! `striate info`: what this build can do.
+
+use crate::Common;
+use crate::outcome::{DONE, Outcome};
+
+/// Version, features and devices.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Print as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &Args, _common: &Common) -> Outcome {
+    let simd = format!("{:?}", striate::ops::simd_level()).to_lowercase();
+    let (version, threads) = (env!("CARGO_PKG_VERSION"), striate::ops::threads());
+    if args.json {
+        let info = serde_json::json!({
+            "version": version, "devices": ["cpu"], "simd": simd, "threads": threads,
+        });
+        println!("{info:#}");
+    } else {
+        println!("striate {version}\ndevices  cpu\nsimd     {simd}\nthreads  {threads}");
+    }
+    Ok(DONE)
+}

@@ -1,0 +1,126 @@
+//! `striate score`: how well a twin predicts a tier.
+
+use std::path::{Path, PathBuf};
+
+use striate::error::Result;
+use striate::recording::Tier;
+use striate::run::RunFolder;
+use striate::score::{Null, ScoreReport, Settings, Summary};
+use striate::scoring::{self, Task};
+use striate::simulate::Truth;
+use striate::twin::Twin;
+use striate::{batch, ops, recording};
+
+use crate::Common;
+use crate::outcome::{DONE, Outcome};
+
+/// Score a fitted model on a tier, beside the same score on shuffled data.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  striate score runs/first
+  striate score runs/first --tier validation --null shuffle-trials --json")]
+pub struct Args {
+    /// The run folder.
+    #[arg(value_name = "RUN")]
+    run: PathBuf,
+    /// Another copy of the recording; by default the one the run was fitted to.
+    #[arg(long, value_name = "DATA")]
+    data: Option<PathBuf>,
+    /// The tier to score.
+    #[arg(long, default_value = "test", value_name = "TIER")]
+    tier: String,
+    /// Controls to compute: `shuffle-trials`, `shuffle-neurons`, `none`; both by default.
+    #[arg(long, value_name = "KIND")]
+    null: Vec<String>,
+    /// Print the whole result as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &Args, common: &Common) -> Outcome {
+    let run = RunFolder::open(&args.run)?;
+    let report = score_run(&run, args.data.as_deref(), &args.tier, &nulls(&args.null)?, common)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print!("{}", table(&report));
+    }
+    Ok(DONE)
+}
+
+/// Scores a run on a tier and writes the results into its folder.
+pub fn score_run(
+    run: &RunFolder,
+    data: Option<&Path>,
+    tier: &str,
+    nulls: &[Null],
+    common: &Common,
+) -> Result<ScoreReport> {
+    let device = ops::device(&common.device)?;
+    let twin = Twin::load(run, &device)?;
+    let about = run.read_manifest()?.recording;
+    let path = data.unwrap_or(Path::new(&about.path));
+    let recording = recording::open(path)?;
+    let session = batch::session_of(&recording, if data.is_none() { &about.session } else { "" })?;
+    let truth = Truth::open(path)?;
+    let name = run.name();
+    let task = Task {
+        name: &name,
+        tier: Tier::from(tier),
+        nulls,
+        truth: truth.as_ref().map(|truth| truth.responses.as_slice()),
+        settings: Settings::default(),
+    };
+    let scores = scoring::score(&twin, session, &task, &device)?;
+    scores.write(run)?;
+    scoring::write_parts(&twin, run, truth.as_ref().map(|truth| truth.types.as_slice()))?;
+    Ok(scores.report)
+}
+
+fn nulls(asked: &[String]) -> Result<Vec<Null>> {
+    if asked.is_empty() {
+        return Ok(Null::ALL.to_vec());
+    }
+    asked.iter().filter(|kind| *kind != "none").map(|kind| kind.parse()).collect()
+}
+
+/// One line per metric.
+fn table(report: &ScoreReport) -> String {
+    let mut text = format!(
+        "{} · {} · tier {} · {} neurons · {} trials\n\n{:<26}{:>8}  {:<18}{:>8}{:>7}  null\n",
+        report.run,
+        report.recording,
+        report.tier,
+        report.neurons,
+        report.trials,
+        "",
+        "mean",
+        "95 % interval",
+        "median",
+        "n"
+    );
+    for (id, summary) in &report.metrics {
+        text += &line(id, summary, report);
+    }
+    for (id, why) in &report.omitted {
+        text += &format!("{id:<26}{:>8}  {why}\n", "-");
+    }
+    text
+}
+
+fn line(id: &str, summary: &Summary, report: &ScoreReport) -> String {
+    let interval = summary.ci95.map_or(String::new(), |[low, high]| format!("[{low:.3}, {high:.3}]"));
+    let nulls: Vec<String> = report
+        .null
+        .iter()
+        .filter_map(|(kind, scores)| Some(format!("{:.3} ({kind})", scores.get(id)?.mean?)))
+        .collect();
+    let number = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.3}"));
+    let median = if summary.n > 1 { number(summary.median) } else { String::new() };
+    format!(
+        "{id:<26}{:>8}  {interval:<18}{median:>8}{:>7}  {}\n",
+        number(summary.mean),
+        summary.n,
+        nulls.join(", ")
+    )
+}

@@ -1,0 +1,106 @@
+//! Several runs side by side.
+
+use std::collections::BTreeSet;
+
+use super::curves::column;
+use super::header::{duration, verdict};
+use super::markup::{Tag, decimal, figure, note, tag, thousands};
+use super::metric;
+use super::palette::KINDS;
+use super::plot::{Axis, Plot};
+use super::results::{Results, Score, Scores};
+use super::table::interval_mark;
+
+/// More columns than this do not fit the page.
+const METRICS_SHOWN: usize = 4;
+
+/// Table of the runs, their validation curves, and a warning when they are not comparable.
+pub fn section(runs: &[Results]) -> Vec<Tag> {
+    warnings(runs).into_iter().map(note).chain([table(runs)]).chain(curves(runs)).collect()
+}
+
+fn warnings(runs: &[Results]) -> Vec<&'static str> {
+    let recordings: BTreeSet<_> = runs.iter().map(|run| &run.manifest.recording.fingerprint).collect();
+    let tiers: BTreeSet<_> = runs.iter().filter_map(|run| run.main_tier()).map(|tier| &tier.name).collect();
+    let neurons: BTreeSet<_> = runs.iter().map(|run| run.manifest.recording.neurons).collect();
+    let all = [
+        (
+            recordings.len() > 1,
+            "The runs were fitted on different recordings: their scores cannot be compared.",
+        ),
+        (tiers.len() > 1, "The runs were scored on different tiers: their scores cannot be compared."),
+        (
+            neurons.len() > 1,
+            "The runs hold different numbers of neurons: means are over different populations.",
+        ),
+    ];
+    all.into_iter().filter(|(applies, _)| *applies).map(|(_, words)| words).collect()
+}
+
+fn table(runs: &[Results]) -> Tag {
+    let ids = common_metrics(runs);
+    let names = ids.iter().map(|id| metric::name(id));
+    let heads = ["Run", "Model"].map(str::to_owned).into_iter().chain(names);
+    let heads = heads.chain(["Parameters", "Wall time"].map(str::to_owned));
+    let head = tag("thead").with(tag("tr").all(heads.map(|name| tag("th").set("scope", "col").text(name))));
+    let rows = runs.iter().enumerate().map(|(i, run)| row(i, run, &ids));
+    let table = tag("table").class("scores runs").with(head).with(tag("tbody").all(rows));
+    figure(
+        [tag("div").class("scroll").with(table)],
+        "Mean over neurons of the tier each run was scored on; bar: 95 % interval over neurons, ring: shuffled data. \
+         Intervals that overlap can still hide a reliable difference, since the runs share their neurons.",
+    )
+}
+
+fn row(index: usize, run: &Results, ids: &[&str]) -> Tag {
+    let swatch = tag("i").class("swatch").set("style", format!("background:{}", colour(index)));
+    let link = tag("a").set("href", format!("#run-{index}")).text(&run.name);
+    let name = tag("th").set("scope", "row").with(swatch).with(link).with(tag("small").prose(verdict(run)));
+    let scores = ids.iter().map(|id| score_cell(id, run.main_scores()));
+    let number = |text: String| tag("td").class("number").text(text);
+    let model = tag("td").text(run.model().unwrap_or_else(|| "–".into()));
+    let size = number(thousands(run.manifest.total_parameters as f64));
+    tag("tr").with(name).with(model).all(scores).with(size).with(number(duration(run.manifest.wall_seconds)))
+}
+
+fn score_cell(id: &str, scores: Option<&Scores>) -> Tag {
+    let score = scores.and_then(|scores| scores.metrics.get(id)).cloned().unwrap_or_else(Score::default);
+    let null = scores.and_then(|scores| scores.null_of(id)).and_then(|(_, null)| null.mean);
+    let mean = tag("span").class("mean").text(decimal(score.mean, 3));
+    tag("td").class("number").with(mean).with(interval_mark(id, &score, null))
+}
+
+/// The first metrics that any of the runs has.
+fn common_metrics(runs: &[Results]) -> Vec<&str> {
+    let scores = runs.iter().filter_map(Results::main_scores);
+    let ids: BTreeSet<&String> = scores.flat_map(|scores| scores.metrics.keys()).collect();
+    metric::order(ids.into_iter()).into_iter().take(METRICS_SHOWN).collect()
+}
+
+fn curves(runs: &[Results]) -> Option<Tag> {
+    let lines: Vec<Vec<(f64, f64)>> = runs
+        .iter()
+        .map(|run| run.curve.as_ref().map(|rows| column(rows, |row| row.val_correlation)).unwrap_or_default())
+        .collect();
+    let points = || lines.iter().flatten();
+    points().next()?;
+    let x = Axis::exactly("optimiser steps", 0.0, points().map(|p| p.0).fold(0.0, f64::max));
+    let y = Axis::around("correlation, validation", points().map(|p| p.1).chain([0.0]));
+    let mut plot = Plot::new(1080.0, 300.0, x, y);
+    for (i, line) in lines.iter().enumerate() {
+        plot.styled_line("line", &format!("stroke:{}", colour(i)), line);
+    }
+    let names = runs.iter().enumerate().map(|(i, run)| {
+        let swatch = tag("i").class("swatch").set("style", format!("background:{}", colour(i)));
+        tag("span").class("key").with(swatch).text(&run.name)
+    });
+    let legend = tag("p").class("legend").all(names);
+    Some(figure(
+        [legend, plot.finish("Validation correlation of each run over optimiser steps")],
+        "Single-trial correlation on the validation tier while fitting.",
+    ))
+}
+
+fn colour(index: usize) -> &'static str {
+    KINDS[index % KINDS.len()]
+}

@@ -1,0 +1,51 @@
+//! Names of the metrics, in the order in which people want to see them.
+
+/// How a metric is shown; what it means stands in the score file itself.
+pub struct Shown {
+    /// Id in the score file.
+    pub id: &'static str,
+    /// Name for people.
+    pub name: &'static str,
+    /// Whether it lives on a scale from 0 (nothing) to 1 (all), and can be drawn as a dot on it.
+    pub is_fraction: bool,
+}
+
+const fn fraction(id: &'static str, name: &'static str) -> Shown {
+    Shown { id, name, is_fraction: true }
+}
+
+const fn loss(id: &'static str, name: &'static str) -> Shown {
+    Shown { id, name, is_fraction: false }
+}
+
+const KNOWN: &[Shown] = &[
+    fraction("single_trial_correlation", "Single-trial correlation"),
+    fraction("correlation_to_average", "Correlation to average"),
+    fraction("fraction_oracle", "Fraction oracle"),
+    fraction("feve", "FEVE"),
+    fraction("fev", "FEV"),
+    fraction("cc_norm", "Normalised correlation"),
+    fraction("oracle_jackknife", "Oracle, jackknife"),
+    fraction("oracle_conservative", "Oracle, conservative"),
+    fraction("explainable_variance", "Explainable variance"),
+    loss("poisson_loss", "Poisson loss"),
+    loss("mse", "Mean squared error"),
+];
+
+/// How the metric `id` is shown, when it is a known one.
+pub fn shown(id: &str) -> Option<&'static Shown> {
+    KNOWN.iter().find(|metric| metric.id == id)
+}
+
+/// Name of metric `id` for people.
+pub fn name(id: &str) -> String {
+    shown(id).map_or_else(|| id.replace('_', " "), |metric| metric.name.into())
+}
+
+/// Known ids first, in their order, then the others by name.
+pub fn order<'a>(ids: impl Iterator<Item = &'a String>) -> Vec<&'a str> {
+    let rank = |id: &str| KNOWN.iter().position(|metric| metric.id == id).unwrap_or(KNOWN.len());
+    let mut ids: Vec<&str> = ids.map(String::as_str).collect();
+    ids.sort_by_key(|id| (rank(id), *id));
+    ids
+}

@@ -1,0 +1,104 @@
+//! The page: style, sections in the order in which a reader asks, one block per run.
+
+use super::markup::{Tag, note, tag};
+use super::results::Results;
+use super::{barcode, compare, curves, header, maps, neurons, table, traces};
+
+const STYLE: &str = include_str!("style.css");
+
+/// The whole document.
+pub fn page(runs: &[Results]) -> String {
+    let title = runs.iter().map(header::title).collect::<Vec<_>>().join(", ");
+    let meta = |name: &str, content: &str| tag("meta").set("name", name).set("content", content);
+    let head = tag("head")
+        .with(tag("meta").set("charset", "utf-8"))
+        .with(meta("viewport", "width=device-width, initial-scale=1"))
+        .with(meta("color-scheme", "light dark"))
+        .with(tag("title").text(format!("{title} · striate")))
+        .with(tag("style").raw(STYLE));
+    let body = tag("body").with(tag("main").all(comparison(runs)).all(runs.iter().enumerate().map(block)));
+    format!("<!DOCTYPE html>\n{}\n", tag("html").set("lang", "en").with(head).with(body))
+}
+
+fn comparison(runs: &[Results]) -> Option<Tag> {
+    let several = runs.len() > 1;
+    let heading = tag("h1").text(format!("{} runs compared", runs.len()));
+    let top =
+        || tag("header").class("card").with(tag("p").class("kicker").text("Digital twins")).with(heading);
+    several.then(|| tag("section").with(top()).all(compare::section(runs)))
+}
+
+/// A titled part of the page, by the function that fills it.
+type Section = (&'static str, &'static str, fn(&Results) -> Vec<Tag>);
+
+const SECTIONS: &[Section] = &[
+    ("scores", "Scores", table::section),
+    ("neurons", "Neurons", neurons::section),
+    ("traces", "Predicted and recorded", traces::section),
+    ("fit", "Learning curves", curves::section),
+    ("masks", "Where the neurons look", maps::masks),
+    ("kernels", "What the features are", maps::kernels),
+    ("barcodes", "What each neuron reads", barcode::section),
+    ("configuration", "Configuration", configuration),
+    ("cite", "How to cite", citation),
+];
+
+fn block((index, run): (usize, &Results)) -> Tag {
+    let anchor = |id: &str| format!("run-{index}-{id}");
+    let links =
+        SECTIONS.iter().map(|(id, title, _)| tag("a").set("href", format!("#{}", anchor(id))).text(title));
+    let section = |(id, title, fill): &Section| {
+        let heading = tag("h2").text(title);
+        tag("section").set("id", anchor(id)).with(heading).all(fill(run))
+    };
+    tag("article")
+        .set("id", format!("run-{index}"))
+        .with(header::card(run))
+        .with(tag("nav").all(links))
+        .all(SECTIONS.iter().map(section))
+}
+
+fn configuration(run: &Results) -> Vec<Tag> {
+    let command = tag("p").with(tag("code").text(&run.manifest.command));
+    let config = match &run.config {
+        Err(why) => note(why),
+        Ok(text) => {
+            let summary = tag("summary").text("config.toml, resolved and complete");
+            tag("details").with(summary).with(tag("pre").text(text))
+        }
+    };
+    vec![command, config]
+}
+
+fn citation(run: &Results) -> Vec<Tag> {
+    let model = run.model().unwrap_or_default().to_lowercase();
+    let paper = PAPERS.iter().find(|(names, _)| names.iter().any(|name| model.contains(name)));
+    let source = paper.map(|(_, paper)| tag("p").text("The model: ").with(tag("cite").text(paper)));
+    let recording = "The recording: cite the source it came with, and respect its licence.";
+    let software = format!(
+        "The software: striate {}, run format {}, seed {}. The manifest beside this page holds what is needed to \
+         repeat the run.",
+        run.manifest.striate, run.manifest.format, run.manifest.seed
+    );
+    source.into_iter().chain([tag("p").text(recording), tag("p").text(software)]).collect()
+}
+
+/// Part of a model's name, and the paper it is from.
+const PAPERS: &[(&[&str], &str)] = &[
+    (
+        &["klindt", "what_where", "what-where"],
+        "Klindt, D. A., Ecker, A. S., Euler, T. & Bethge, M. Neural system identification for large populations \
+         separating “what” and “where”. Advances in Neural Information Processing Systems 30 (2017).",
+    ),
+    (
+        &["xu2023", "xu_2023"],
+        "Xu, A., Hou, Y., Niell, C. M. & Beyeler, M. Multimodal deep learning model unveils behavioral dynamics of \
+         V1 activity in freely moving mice. Advances in Neural Information Processing Systems 36, 15341–15357 (2023).",
+    ),
+    (
+        &["mivae"],
+        "Zhu, Y., Lei, B., Song, C., Ouyang, W., Yu, S. & Huang, T. Multi-modal latent variables for \
+         cross-individual primary visual cortex modeling and analysis. AAAI Conference on Artificial Intelligence \
+         (2025), arXiv:2412.14536.",
+    ),
+];

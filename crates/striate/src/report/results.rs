@@ -1,0 +1,281 @@
+//! What a run folder holds, read from its plain files.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use safetensors::{Dtype, SafeTensors};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+
+use crate::error::Result;
+use crate::run::{Manifest, RunFolder, metrics};
+
+/// A value, or the sentence that stands in the page in its place.
+pub type Found<T> = std::result::Result<T, String>;
+
+/// Everything the page shows of one run.
+#[derive(Debug)]
+pub struct Results {
+    /// Name of the folder.
+    pub name: String,
+    /// What was run.
+    pub manifest: Manifest,
+    /// Text of `config.toml`.
+    pub config: Found<String>,
+    /// One row per validation check.
+    pub curve: Found<Vec<metrics::Row>>,
+    /// Scored tiers, the most telling first.
+    pub tiers: Vec<Tier>,
+    /// What the model has learned.
+    pub parts: Found<Parts>,
+}
+
+/// The score files of one tier.
+#[derive(Debug)]
+pub struct Tier {
+    /// Name of the tier.
+    pub name: String,
+    /// Summaries over neurons.
+    pub scores: Found<Scores>,
+    /// One value per neuron.
+    pub per_neuron: Found<PerNeuron>,
+    /// Recorded and predicted responses of the best neurons.
+    pub traces: Found<Vec<Trace>>,
+}
+
+/// `scores/TIER.json`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Scores {
+    /// Number of neurons.
+    pub neurons: usize,
+    /// Number of trials.
+    pub trials: usize,
+    /// Summary of each metric by id.
+    pub metrics: BTreeMap<String, Score>,
+    /// The same on shuffled data, by kind of shuffle; `null` in the file when not asked for.
+    #[serde(deserialize_with = "null_as_default")]
+    pub null: BTreeMap<String, BTreeMap<String, Score>>,
+}
+
+/// One metric over the neurons.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Score {
+    /// Mean over neurons, or the value of a population metric.
+    #[serde(alias = "value")]
+    pub mean: Option<f64>,
+    /// Median over neurons.
+    pub median: Option<f64>,
+    /// Standard deviation over neurons.
+    pub sd: Option<f64>,
+    /// Neurons counted.
+    pub n: Option<usize>,
+    /// Neurons left out: a number, or an object that says why.
+    pub excluded: serde_json::Value,
+    /// 95 % interval.
+    pub ci95: Option<[Option<f64>; 2]>,
+    /// What the number is.
+    pub definition: Option<String>,
+}
+
+/// `scores/TIER.per_neuron.json`.
+#[derive(Debug, Default, Deserialize)]
+pub struct PerNeuron {
+    /// Identifier of each neuron.
+    pub unit_id: Vec<i64>,
+    /// Values by metric id, in the order of `unit_id`.
+    pub metrics: BTreeMap<String, Vec<Option<f64>>>,
+}
+
+/// One neuron of `scores/TIER.traces.json`; vectors have one element per stimulus.
+#[derive(Debug, Deserialize)]
+pub struct Trace {
+    /// Identifier of the neuron.
+    pub unit_id: i64,
+    /// Single-trial correlation.
+    pub single_trial_correlation: Option<f64>,
+    /// Oracle correlation.
+    pub oracle: Option<f64>,
+    /// Identity of each stimulus.
+    #[serde(default)]
+    pub stimulus: Vec<String>,
+    /// Mean response over repeats.
+    pub recorded: Vec<Option<f64>>,
+    /// Standard error of that mean.
+    #[serde(default)]
+    pub recorded_sem: Vec<Option<f64>>,
+    /// Predicted response.
+    pub predicted: Vec<Option<f64>>,
+}
+
+#[derive(Deserialize)]
+struct Traces {
+    neurons: Vec<Trace>,
+}
+
+/// An array and its shape, C order.
+#[derive(Debug, Clone, Default)]
+pub struct Array {
+    /// Length of each axis.
+    pub shape: Vec<usize>,
+    /// Values.
+    pub values: Vec<f32>,
+}
+
+/// `explain/parts/parts.safetensors`; each array may be missing.
+#[derive(Debug, Default)]
+pub struct Parts {
+    /// First-layer kernels, `[channel, input, height, width]`.
+    pub kernels: Option<Array>,
+    /// Masks of some neurons, `[shown, height, width]`.
+    pub masks: Option<Array>,
+    /// Index of the neuron of each mask, `[shown]`.
+    pub masks_neuron: Vec<usize>,
+    /// Feature weights, `[neuron, channel]`.
+    pub features: Option<Array>,
+    /// True kind of each neuron where the recording is simulated, `[neuron]`.
+    pub truth_type: Option<Vec<usize>>,
+}
+
+impl Results {
+    /// Reads what the run at `folder` holds.
+    ///
+    /// # Errors
+    /// Only when the manifest cannot be read.
+    pub fn read(folder: &RunFolder) -> Result<Self> {
+        Ok(Self {
+            name: folder.name(),
+            manifest: folder.read_manifest()?,
+            config: text(&folder.config()),
+            curve: curve(&folder.metrics()),
+            tiers: tiers(folder),
+            parts: bytes(&folder.explain("parts").join("parts.safetensors")).and_then(|b| Parts::parse(&b)),
+        })
+    }
+
+    /// The tier that figures are drawn of.
+    pub fn main_tier(&self) -> Option<&Tier> {
+        self.tiers.first()
+    }
+
+    /// The summaries of that tier.
+    pub fn main_scores(&self) -> Option<&Scores> {
+        self.main_tier()?.scores.as_ref().ok()
+    }
+
+    /// The values per neuron of that tier.
+    pub fn main_neurons(&self) -> Option<&PerNeuron> {
+        self.main_tier()?.per_neuron.as_ref().ok()
+    }
+
+    /// `model.name` of the configuration, or the nearest thing to it.
+    pub fn model(&self) -> Option<String> {
+        let config: toml::Table = self.config.as_ref().ok()?.parse().ok()?;
+        let model = config.get("model");
+        let inside = |key| model.and_then(toml::Value::as_table).and_then(|m| m.get(key));
+        [inside("name"), inside("paper"), inside("kind"), inside("preset"), model, config.get("preset")]
+            .into_iter()
+            .flatten()
+            .find_map(|value| value.as_str().map(str::to_owned))
+    }
+}
+
+impl Scores {
+    /// The first null model that has metric `id`: its kind and its score.
+    pub fn null_of(&self, id: &str) -> Option<(&str, &Score)> {
+        self.null.iter().find_map(|(kind, scores)| Some((kind.as_str(), scores.get(id)?)))
+    }
+}
+
+impl PerNeuron {
+    /// Values of metric `id`, NaN where it is undefined.
+    pub fn values(&self, id: &str) -> Option<Vec<f64>> {
+        let column = self.metrics.get(id)?;
+        Some(column.iter().map(|value| value.unwrap_or(f64::NAN)).collect())
+    }
+}
+
+impl Parts {
+    /// Reads the arrays out of a safetensors file.
+    fn parse(bytes: &[u8]) -> Found<Self> {
+        let file = SafeTensors::deserialize(bytes)
+            .map_err(|error| format!("`explain/parts/parts.safetensors` is damaged: {error}."))?;
+        let indices = |name| array(&file, name, 1).map(|a| a.values.iter().map(|&v| v as usize).collect());
+        Ok(Self {
+            kernels: array(&file, "kernels", 4),
+            masks: array(&file, "masks", 3),
+            masks_neuron: indices("masks_neuron").unwrap_or_default(),
+            features: array(&file, "features", 2),
+            truth_type: indices("truth_type"),
+        })
+    }
+}
+
+fn null_as_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    input: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(input)?.unwrap_or_default())
+}
+
+fn array(file: &SafeTensors, name: &str, rank: usize) -> Option<Array> {
+    let view = file.tensor(name).ok()?;
+    let fits = view.dtype() == Dtype::F32 && view.shape().len() == rank && !view.shape().contains(&0);
+    let value = |four: &[u8]| f32::from_le_bytes([four[0], four[1], four[2], four[3]]);
+    fits.then(|| Array {
+        shape: view.shape().to_vec(),
+        values: view.data().chunks_exact(4).map(value).collect(),
+    })
+}
+
+fn tiers(folder: &RunFolder) -> Vec<Tier> {
+    let mut names = folder.scored_tiers();
+    let telling =
+        |name: &String| ["test", "oracle", "validation"].iter().position(|t| t == name).unwrap_or(3);
+    names.sort_by_key(telling);
+    let read = |name: String| Tier {
+        scores: json(&folder.scores(&name)),
+        per_neuron: json(&folder.per_neuron(&name)),
+        traces: json(&folder.traces(&name)).map(|traces: Traces| traces.neurons),
+        name,
+    };
+    names.into_iter().map(read).collect()
+}
+
+fn curve(path: &Path) -> Found<Vec<metrics::Row>> {
+    if !path.is_file() {
+        return Err(missing(path));
+    }
+    metrics::read(path).map_err(|error| format!("`{}` is damaged: {}.", short(path), error.message()))
+}
+
+fn json<T: DeserializeOwned>(path: &Path) -> Found<T> {
+    serde_json::from_slice(&bytes(path)?).map_err(|error| format!("`{}` is damaged: {error}.", short(path)))
+}
+
+fn text(path: &Path) -> Found<String> {
+    String::from_utf8(bytes(path)?).map_err(|_| format!("`{}` is damaged: not text.", short(path)))
+}
+
+fn bytes(path: &Path) -> Found<Vec<u8>> {
+    fs::read(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => missing(path),
+        _ => format!("`{}` cannot be read: {error}.", short(path)),
+    })
+}
+
+fn missing(path: &Path) -> String {
+    format!("Nothing to show yet: the run has no `{}`.", short(path))
+}
+
+/// `path` inside its run folder.
+fn short(path: &Path) -> String {
+    let part = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    match path.parent().map(part).unwrap_or_default().as_str() {
+        "scores" => format!("scores/{}", part(path)),
+        "parts" => format!("explain/parts/{}", part(path)),
+        _ => part(path),
+    }
+}

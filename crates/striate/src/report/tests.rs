@@ -1,0 +1,147 @@
+use std::fs;
+use std::path::Path;
+
+use super::fixture::{Fixture, safetensors, save};
+use super::render;
+use crate::disk;
+use crate::run::{Manifest, RunFolder};
+use serde_json::json;
+
+/// Every opened element is closed in order, and no number in an attribute is missing.
+fn assert_sound(html: &str) {
+    let body = &html[html.find("<body").unwrap()..];
+    let mut open: Vec<&str> = Vec::new();
+    for piece in body.split('<').skip(1) {
+        let (inside, _) = piece.split_once('>').expect("a tag without an end");
+        if let Some(name) = inside.strip_prefix('/') {
+            let opened = open.pop();
+            assert!(
+                opened == Some(name) || name == "html" && opened.is_none(),
+                "</{name}> closes {opened:?}"
+            );
+        } else if !inside.ends_with('/') {
+            open.push(inside.split_whitespace().next().unwrap());
+        }
+        let attributes = inside.split("data:image").next().unwrap();
+        assert!(!attributes.contains("NaN") && !attributes.contains("inf"), "{attributes}");
+        assert_eq!(inside.matches('"').count() % 2, 0, "{inside}");
+    }
+    assert!(open.is_empty(), "never closed: {open:?}");
+}
+
+fn page(run: &RunFolder) -> String {
+    let html = render(std::slice::from_ref(run)).unwrap();
+    assert_sound(&html);
+    html
+}
+
+fn bare(path: &Path) -> RunFolder {
+    RunFolder::create(path, "", &Manifest::start(1, "striate fit <x> & y")).unwrap()
+}
+
+#[test]
+fn a_complete_run_has_every_figure_and_needs_nothing_from_outside() {
+    let dir = tempfile::tempdir().unwrap();
+    let html = page(&Fixture::small().write(&dir.path().join("mouse")));
+    assert!(!html.contains("class=\"note\""), "a figure is missing");
+    for words in ["Explains 41 %", "klindt2017", "slope 0.5", "Barcodes", "kind 3", "unit 10", "best 0.2"] {
+        assert!(html.contains(words), "`{words}` is missing");
+    }
+    for outside in ["<script", "http://", "https://", "@import"] {
+        assert!(!html.contains(outside), "{outside}");
+    }
+}
+
+#[test]
+fn a_run_that_has_only_begun_gets_notes_in_place_of_figures() {
+    let dir = tempfile::tempdir().unwrap();
+    let html = page(&bare(&dir.path().join("run")));
+    for words in [
+        "Not scored yet",
+        "no <code>metrics.csv</code>",
+        "<code>explain/parts/parts.safetensors</code>",
+        "No tier was scored",
+    ] {
+        assert!(html.contains(words), "`{words}` is missing");
+    }
+    assert!(html.contains("striate fit &lt;x&gt; &amp; y"));
+}
+
+#[test]
+fn damaged_files_are_named_in_the_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = bare(&dir.path().join("run"));
+    for file in [run.metrics(), run.scores("test"), run.per_neuron("test"), run.traces("test")] {
+        disk::write_bytes(&file, b"\xff{\n").unwrap();
+    }
+    disk::write_bytes(&run.explain("parts").join("parts.safetensors"), b"\xff\xff\xff").unwrap();
+    let html = page(&run);
+    for words in
+        ["not a metrics file", "scores/test.json</code> is damaged", "parts.safetensors</code> is damaged"]
+    {
+        assert!(html.contains(words), "`{words}` is missing");
+    }
+}
+
+#[test]
+fn strange_but_valid_files_never_break_the_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = bare(&dir.path().join("run"));
+    fs::write(run.metrics(), format!("{}\n5,0,,NaN,,inf,NaN,\n", crate::run::metrics::HEADER)).unwrap();
+    save(
+        &run.scores("te\"st<"),
+        &json!({"metrics": {"<b>": {"mean": null, "ci95": [null, 1]}}, "null": {"k": {}}}),
+    );
+    let columns = json!({"single_trial_correlation": [null, 1e300], "oracle_jackknife": [null, -1e300]});
+    save(&run.per_neuron("te\"st<"), &json!({"unit_id": [], "metrics": columns}));
+    let trace = json!({"unit_id": 1, "recorded": [], "predicted": [1.0]});
+    save(&run.traces("te\"st<"), &json!({"neurons": [trace]}));
+    let arrays = [
+        ("kernels", vec![1, 1, 1, 1], vec![f32::NAN]),
+        ("masks", vec![1, 1, 2], vec![f32::INFINITY, 0.0]),
+        ("masks_neuron", vec![1], vec![-7.0]),
+        ("features", vec![2, 1], vec![0.0, f32::NAN]),
+        ("truth_type", vec![2], vec![9e9, f32::NAN]),
+    ];
+    disk::write_bytes(&run.explain("parts").join("parts.safetensors"), &safetensors(&arrays)).unwrap();
+    let html = page(&run);
+    assert!(html.contains("&lt;b&gt;"));
+}
+
+#[test]
+fn several_runs_are_compared_and_mismatches_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Fixture::small().write(&dir.path().join("first"));
+    let second = Fixture { neurons: 20, seed: 2, ..Fixture::small() }.write(&dir.path().join("second"));
+    let html = render(&[first, second]).unwrap();
+    assert_sound(&html);
+    assert!(html.contains("2 runs compared") && html.contains("different numbers of neurons"));
+    assert!(html.contains("href=\"#run-1\"") && html.contains("id=\"run-1\""));
+}
+
+#[test]
+fn a_large_run_stays_a_small_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let fixture = Fixture { neurons: 4000, ..Fixture::realistic() };
+    let html = page(&fixture.write(&dir.path().join("large")));
+    assert!(html.len() < 1_500_000, "{} bytes", html.len());
+}
+
+/// `STRIATE_SAMPLE_REPORT=dir` keeps pages of realistic runs, to be looked at.
+#[test]
+fn sample_pages() {
+    let Ok(folder) = std::env::var("STRIATE_SAMPLE_REPORT") else {
+        println!("skipped: STRIATE_SAMPLE_REPORT is not set");
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let first = Fixture::realistic().write(&dir.path().join("mouse"));
+    let second = Fixture { seed: 2, ..Fixture::realistic() }.write(&dir.path().join("mouse-sparser"));
+    let empty = bare(&dir.path().join("begun"));
+    let save = |name: &str, runs: &[RunFolder]| {
+        disk::write_bytes(&Path::new(&folder).join(name), render(runs).unwrap().as_bytes()).unwrap();
+    };
+    save("one.html", std::slice::from_ref(&first));
+    save("begun.html", &[empty]);
+    save("two.html", &[first, second]);
+}

@@ -1,0 +1,93 @@
+//! Recorded and predicted responses of the best neurons, stimulus by stimulus.
+
+use super::markup::{Tag, decimal, figure, key, note, tag};
+use super::plot::{Axis, Plot};
+use super::results::{Results, Trace};
+
+const SHOWN: usize = 12;
+
+/// Small multiples, one per neuron.
+pub fn section(run: &Results) -> Vec<Tag> {
+    let Some(tier) = run.main_tier() else {
+        return vec![note("No tier was scored yet.")];
+    };
+    let traces = match &tier.traces {
+        Err(why) => return vec![note(why)],
+        Ok(traces) if traces.is_empty() => return vec![note("The trace file holds no neuron.")],
+        Ok(traces) => traces,
+    };
+    let plots = traces.iter().take(SHOWN).map(small_plot);
+    let legend = tag("p")
+        .class("legend")
+        .all([key("line recorded", "recorded, mean over repeats ± s.e.m."), key("spot model", "predicted")]);
+    let caption = format!(
+        "Responses of the {} best neurons to each stimulus of tier {}, in the units of the recording. Stimuli are \
+         sorted by the recorded response, so the line falls by construction; what counts is how closely the dots \
+         follow it.",
+        traces.len().min(SHOWN),
+        tier.name
+    );
+    vec![figure([legend, tag("div").class("three").all(plots)], &caption)]
+}
+
+fn small_plot(trace: &Trace) -> Tag {
+    let [recorded, low, high, predicted] = curves(trace);
+    let heights = [&low, &high, &predicted].into_iter().flatten().map(|p| p.1).chain([0.0]);
+    let stimuli = Axis::exactly("stimuli, sorted", 0.0, (recorded.len().max(2) - 1) as f64);
+    let mut plot = Plot::new(350.0, 172.0, stimuli, Axis::around("", heights));
+    plot.band("band", &low, &high);
+    plot.line("line recorded", &recorded);
+    plot.dots("dots model", &predicted);
+    let title = format!("unit {}", trace.unit_id);
+    let numbers = match trace.oracle {
+        Some(oracle) => {
+            format!("r {} · oracle {}", decimal(trace.single_trial_correlation, 2), decimal(Some(oracle), 2))
+        }
+        None => format!("r {}", decimal(trace.single_trial_correlation, 2)),
+    };
+    let drawing = plot.finish(&format!("Recorded and predicted responses of {title}"));
+    let label = tag("span").class("label").with(tag("b").text(&title)).with(tag("span").text(numbers));
+    tag("div").class("tile").with(label).with(drawing)
+}
+
+type Curve = Vec<(f64, f64)>;
+
+/// Recorded mean, its lower and upper bound, and the prediction, over stimuli sorted by the recorded mean.
+fn curves(trace: &Trace) -> [Curve; 4] {
+    let value = |column: &[Option<f64>], i: usize| column.get(i).copied().flatten().unwrap_or(f64::NAN);
+    let mut order: Vec<usize> = (0..trace.recorded.len()).collect();
+    order.retain(|&i| value(&trace.recorded, i).is_finite());
+    order.sort_by(|&a, &b| value(&trace.recorded, b).total_cmp(&value(&trace.recorded, a)));
+    let sem = |i: usize| Some(value(&trace.recorded_sem, i)).filter(|v| v.is_finite()).unwrap_or(0.0);
+    let curve =
+        |of: &dyn Fn(usize) -> f64| order.iter().enumerate().map(|(x, &i)| (x as f64, of(i))).collect();
+    [
+        curve(&|i| value(&trace.recorded, i)),
+        curve(&|i| value(&trace.recorded, i) - sem(i)),
+        curve(&|i| value(&trace.recorded, i) + sem(i)),
+        curve(&|i| value(&trace.predicted, i)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stimuli_are_sorted_by_the_recorded_response_and_gaps_left_out() {
+        let trace = Trace {
+            unit_id: 1,
+            single_trial_correlation: None,
+            oracle: None,
+            stimulus: vec![],
+            recorded: vec![Some(1.0), None, Some(3.0)],
+            recorded_sem: vec![Some(0.5)],
+            predicted: vec![Some(7.0), Some(8.0)],
+        };
+        let [recorded, low, _, predicted] = curves(&trace);
+        assert_eq!(recorded, [(0.0, 3.0), (1.0, 1.0)]);
+        assert_eq!(low, [(0.0, 3.0), (1.0, 0.5)]);
+        assert!(predicted[0].1.is_nan());
+        assert_eq!(predicted[1], (1.0, 7.0));
+    }
+}

@@ -1,0 +1,217 @@
+//! A twin's predictions on one tier, scored and written to its run folder.
+
+use std::cmp::Ordering;
+use std::path::Path;
+
+use burn::prelude::*;
+use serde::Serialize;
+
+use crate::array;
+use crate::disk;
+use crate::error::{Error, Result};
+use crate::recording::{Session, Stream, Tier};
+use crate::run::RunFolder;
+use crate::score::{self, Evaluation, Null, ScoreReport, Scored, Settings, Table, number_stimuli};
+use crate::twin::Twin;
+
+/// How many neurons' traces are kept for the report.
+const TRACES: usize = 12;
+/// How many stimuli a trace shows.
+const TRACE_LENGTH: usize = 100;
+
+/// What to score, and against what.
+#[derive(Debug, Clone)]
+pub struct Task<'a> {
+    /// Name of the run, for the result file.
+    pub name: &'a str,
+    /// The tier.
+    pub tier: Tier,
+    /// Controls on shuffled data.
+    pub nulls: &'a [Null],
+    /// Noise-free responses `[trial, neuron]` of the whole recording, for simulated ones.
+    pub truth: Option<&'a [f32]>,
+    /// NaN rule, thresholds, bootstrap.
+    pub settings: Settings,
+}
+
+/// Scores of one tier with the arrays behind them.
+#[derive(Debug)]
+pub struct Scores {
+    /// Summaries, as in `scores/TIER.json`.
+    pub report: ScoreReport,
+    scored: Scored,
+    evaluation: Arrays,
+    unit_ids: Vec<i64>,
+}
+
+/// `[trial, neuron]` arrays and the stimulus of each trial.
+#[derive(Debug)]
+struct Arrays {
+    recorded: Vec<f32>,
+    predicted: Vec<f32>,
+    stimulus: Vec<String>,
+}
+
+/// Predictions `[trial, neuron]`, in the recording's units, for some trials of a session.
+///
+/// # Errors
+/// [`Kind::Data`](crate::error::Kind::Data) when a trial is damaged or its image was not recorded.
+pub fn predict(twin: &Twin, session: &Session, trials: &[usize], device: &Device) -> Result<Vec<f32>> {
+    let shape = session.shape(Stream::Images).unwrap_or(&[]);
+    if shape != twin.card.image_shape {
+        let message = format!("images are {shape:?}, the model takes {:?}", twin.card.image_shape);
+        return Err(Error::data(message).file(&session.path).key("images"));
+    }
+    let mut predicted = Vec::with_capacity(trials.len() * twin.card.neurons.len());
+    for chunk in trials.chunks(256) {
+        let images: Vec<Vec<f32>> =
+            chunk.iter().map(|&trial| session.read(Stream::Images, trial)).collect::<Result<_>>()?;
+        predicted.extend(twin.respond(&images.concat(), device)?);
+    }
+    Ok(predicted)
+}
+
+/// Scores `twin` on one tier of `session`.
+///
+/// # Errors
+/// [`Kind::Data`](crate::error::Kind::Data) when the tier is empty, a trial is damaged, or the recording does not
+/// hold the twin's neurons.
+pub fn score(twin: &Twin, session: &Session, task: &Task<'_>, device: &Device) -> Result<Scores> {
+    check_neurons(twin, session)?;
+    let trials = session.require_tier(&task.tier)?;
+    let predicted = predict(twin, session, &trials, device)?;
+    let neurons = &twin.card.neurons;
+    let mut recorded = Vec::with_capacity(predicted.len());
+    for &trial in &trials {
+        let row = session.read(Stream::Responses, trial)?;
+        recorded.extend(neurons.iter().map(|&n| row[n]));
+    }
+    let stimulus: Vec<String> = trials.iter().map(|&t| session.trials[t].stimulus_id.clone()).collect();
+    let groups = number_stimuli(stimulus.iter());
+    let mut evaluation = Evaluation::new(neurons.len(), &recorded, &groups)?.with_predictions(&predicted)?;
+    if let Some(truth) = task.truth {
+        let width = session.neurons.len();
+        let row = |trial: usize| neurons.iter().map(move |&n| truth[trial * width + n]);
+        let truth: Vec<f32> = trials.iter().flat_map(|&trial| row(trial)).collect();
+        evaluation = evaluation.with_truth(&truth)?;
+    }
+    let scored = score::score(&evaluation, &task.settings);
+    let mut report = ScoreReport::new(task.name, &session.id, &task.tier.to_string(), &evaluation, &scored);
+    for &null in task.nulls {
+        report.add_null(null, &evaluation, &task.settings)?;
+    }
+    let evaluation = Arrays { recorded, predicted, stimulus };
+    Ok(Scores { report, scored, evaluation, unit_ids: twin.card.unit_ids.clone() })
+}
+
+fn check_neurons(twin: &Twin, session: &Session) -> Result<()> {
+    let same = |(&index, id): (&usize, &i64)| session.neurons.ids.get(index) == Some(id);
+    if twin.card.neurons.iter().zip(&twin.card.unit_ids).all(same) {
+        return Ok(());
+    }
+    Err(Error::data("does not hold the neurons this model was fitted to").file(&session.path).key("unit_ids"))
+}
+
+impl Scores {
+    /// Writes `scores/TIER.{json,parquet,per_neuron.json,traces.json}`.
+    ///
+    /// # Errors
+    /// [`Kind::Io`](crate::error::Kind::Io) when a file cannot be written.
+    pub fn write(&self, run: &RunFolder) -> Result<()> {
+        let tier = &self.report.tier;
+        write_json(&run.scores(tier), &self.report)?;
+        let table = Table::new(&self.unit_ids, &self.scored)?;
+        table.write_parquet(&run.score_table(tier))?;
+        table.write_json(&run.per_neuron(tier))?;
+        write_json(&run.traces(tier), &Traces { neurons: self.traces() })
+    }
+
+    fn metric(&self, id: &str) -> Option<&[f64]> {
+        self.scored.per_neuron.iter().find(|(name, _)| *name == id).map(|(_, values)| values.as_slice())
+    }
+
+    /// Recorded and predicted responses to each stimulus for the best predicted neurons.
+    fn traces(&self) -> Vec<Trace> {
+        let Some(scores) = self.metric("single_trial_correlation") else { return Vec::new() };
+        let oracle = self.metric("oracle_jackknife");
+        let mut order: Vec<usize> = (0..scores.len()).filter(|&n| scores[n].is_finite()).collect();
+        order.sort_by(|&a, &b| scores[b].partial_cmp(&scores[a]).unwrap_or(Ordering::Equal));
+        order.iter().take(TRACES).map(|&n| self.trace(n, scores[n], oracle.map(|o| o[n]))).collect()
+    }
+
+    fn trace(&self, neuron: usize, score: f64, oracle: Option<f64>) -> Trace {
+        let width = self.unit_ids.len();
+        let groups = number_stimuli(self.evaluation.stimulus.iter());
+        let count = groups.iter().max().map_or(0, |last| last + 1).min(TRACE_LENGTH);
+        let mut trace = Trace {
+            neuron,
+            unit_id: self.unit_ids[neuron],
+            single_trial_correlation: score,
+            oracle: oracle.filter(|o| o.is_finite()),
+            ..Trace::default()
+        };
+        for stimulus in 0..count {
+            let trials: Vec<usize> = (0..groups.len()).filter(|&t| groups[t] == stimulus).collect();
+            let of = |values: &[f32]| -> Vec<f64> {
+                trials.iter().map(|&t| f64::from(values[t * width + neuron])).collect()
+            };
+            let recorded = of(&self.evaluation.recorded);
+            trace.stimulus.push(self.evaluation.stimulus[trials[0]].clone());
+            trace.recorded.push(mean(&recorded));
+            trace.recorded_sem.push(standard_error(&recorded));
+            trace.predicted.push(mean(&of(&self.evaluation.predicted)));
+        }
+        trace
+    }
+}
+
+#[derive(Serialize)]
+struct Traces {
+    neurons: Vec<Trace>,
+}
+
+/// One neuron; vectors have one element per stimulus.
+#[derive(Debug, Default, Serialize)]
+struct Trace {
+    neuron: usize,
+    unit_id: i64,
+    single_trial_correlation: f64,
+    oracle: Option<f64>,
+    stimulus: Vec<String>,
+    recorded: Vec<f64>,
+    recorded_sem: Vec<Option<f64>>,
+    predicted: Vec<f64>,
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+fn standard_error(values: &[f64]) -> Option<f64> {
+    let n = values.len() as f64;
+    let centre = mean(values);
+    let squares: f64 = values.iter().map(|v| (v - centre).powi(2)).sum();
+    (values.len() > 1).then(|| (squares / (n - 1.0) / n).sqrt())
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_vec_pretty(value).map_err(|e| Error::data(e.to_string()).file(path))?;
+    disk::write_bytes(path, &text)
+}
+
+/// Writes `explain/parts/parts.safetensors`: kernels, masks and barcodes for the report, with the true type of
+/// each neuron where it is known.
+///
+/// # Errors
+/// [`Kind::Io`](crate::error::Kind::Io) when it cannot be written.
+pub fn write_parts(twin: &Twin, run: &RunFolder, types: Option<&[usize]>) -> Result<()> {
+    let mut parts = twin.parts();
+    let numbers = |values: Vec<f32>| array::Array { shape: vec![values.len()], values };
+    let neurons = twin.card.neurons.len();
+    parts.insert("masks_neuron".into(), numbers((0..neurons).map(|n| n as f32).collect()));
+    if let Some(types) = types {
+        let types = twin.card.neurons.iter().map(|&n| types[n] as f32);
+        parts.insert("truth_type".into(), numbers(types.collect()));
+    }
+    array::save(&run.explain("parts").join("parts.safetensors"), &parts)
+}
