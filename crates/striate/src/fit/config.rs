@@ -36,6 +36,9 @@ pub struct TrainConfig {
     pub over_neurons: OverNeurons,
     /// Learning rate of Adam at the start.
     pub learning_rate: f64,
+    /// Learning rate of the masks as a share of `learning_rate`: Adam moves every pixel of a mask by about the
+    /// rate, however small its gradient, so masks that start localised need a low one to stay so.
+    pub mask_rate: f64,
     /// Trials per step.
     pub batch: usize,
     /// Largest Euclidean norm of the gradient; 0 means no limit.
@@ -83,7 +86,8 @@ impl FitConfig {
             fit: TrainConfig {
                 loss: Loss::Poisson,
                 over_neurons: OverNeurons::Mean,
-                learning_rate: 2e-3,
+                learning_rate: 1e-2,
+                mask_rate: 0.1,
                 batch: 64,
                 clip: 0.0,
                 drop_last: false,
@@ -113,6 +117,7 @@ impl FitConfig {
         config.fit = TrainConfig {
             over_neurons: OverNeurons::Sum,
             learning_rate: 1e-3,
+            mask_rate: 1.0,
             batch: 256,
             drop_last: true,
             ..config.fit
@@ -141,6 +146,7 @@ impl FitConfig {
                 loss: Loss::Mse,
                 over_neurons: OverNeurons::Mean,
                 learning_rate: 1e-3,
+                mask_rate: 1.0,
                 batch,
                 clip: 0.0,
                 drop_last: false,
@@ -300,6 +306,7 @@ const MEANINGS: &[(&str, &str)] = &[
     ("data.images", "scaling of images: none, scalar, per_pixel (z-scores)"),
     ("data.responses", "scaling of responses: none, std (divided by the s.d.)"),
     ("data.cache_mib", "memory for trials already read, in MiB"),
+    ("model.paper", "the page of the model"),
     ("model.output", "final nonlinearity: identity, relu, softplus, elu_plus_one"),
     ("model.core.kernels", "kernel side of each layer, in pixels"),
     ("model.core.channels", "output channels of each layer"),
@@ -341,6 +348,7 @@ const MEANINGS: &[(&str, &str)] = &[
     ("fit.loss", "poisson, mse"),
     ("fit.over_neurons", "how loss and readout penalty combine neurons: mean, sum"),
     ("fit.learning_rate", "of Adam at the start"),
+    ("fit.mask_rate", "learning rate of the masks as a share of `learning_rate`"),
     ("fit.batch", "trials per step"),
     ("fit.clip", "largest norm of the gradient; 0 means no limit"),
     ("fit.drop_last", "whether the last, smaller batch of an epoch is left out"),

@@ -242,7 +242,8 @@ impl<'a> Fit<'a> {
         };
         let gradients = objective.backward();
         let rate = self.config.schedule.learning_rate(config.learning_rate, self.state.progress.rounds);
-        let model = self.optimiser.step(rate, self.model.clone(), &gradients);
+        let rate_of = |name: &str| if name == "readout.mask" { rate * config.mask_rate } else { rate };
+        let model = self.optimiser.step(&rate_of, self.model.clone(), &gradients);
         self.model = model.keep_moments(&moments);
         self.state.step += 1;
         self.state.batch += 1;

@@ -25,13 +25,13 @@ impl Optimiser {
         Self { adam, clip, states: BTreeMap::new() }
     }
 
-    /// One step on every parameter that has a gradient.
-    pub fn step<M: Module>(&mut self, learning_rate: f64, module: M, gradients: &Gradients) -> M {
+    /// One step on every parameter that has a gradient; `rate` gives the learning rate for a parameter's name.
+    pub fn step<M: Module>(&mut self, rate: &dyn Fn(&str) -> f64, module: M, gradients: &Gradients) -> M {
         let shrink = self.clip.map_or(1.0, |limit| {
             let norm = norm(&module, gradients);
             if norm > limit { limit / norm } else { 1.0 }
         });
-        module.map(&mut Step { optimiser: self, path: Vec::new(), learning_rate, shrink, gradients })
+        module.map(&mut Step { optimiser: self, path: Vec::new(), rate, shrink, gradients })
     }
 
     /// Moments and step counts by name.
@@ -67,7 +67,7 @@ impl Optimiser {
 struct Step<'a> {
     optimiser: &'a mut Optimiser,
     path: Vec<String>,
-    learning_rate: f64,
+    rate: &'a dyn Fn(&str) -> f64,
     shrink: f64,
     gradients: &'a Gradients,
 }
@@ -92,7 +92,7 @@ impl ModuleMapper for Step<'_> {
         }
         let state = self.optimiser.states.remove(&name);
         let value = param.val().inner().reshape([size]);
-        let (value, state) = self.optimiser.adam.step(self.learning_rate, value, gradient, state);
+        let (value, state) = self.optimiser.adam.step((self.rate)(&name), value, gradient, state);
         if let Some(state) = state {
             self.optimiser.states.insert(name, state);
         }

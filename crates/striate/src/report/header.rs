@@ -124,15 +124,15 @@ struct Claim {
 /// From the most to the least telling.
 const CLAIMS: &[Claim] = &[
     Claim {
-        id: "feve",
-        before: "Explains ",
-        after: " of the response variance that the repeats say is explainable",
-        in_percent: true,
-    },
-    Claim {
         id: "fev",
         before: "Explains ",
         after: " of the noise-free response variance of the simulated neurons",
+        in_percent: true,
+    },
+    Claim {
+        id: "feve",
+        before: "Explains ",
+        after: " of the response variance that the repeats say is explainable",
         in_percent: true,
     },
     Claim {

@@ -27,6 +27,8 @@ const NOISE_CANCEL: f64 = 0.138;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WhatWhereConfig {
+    /// The page this model is on.
+    pub paper: Paper,
     /// Shared features.
     pub core: StackedConfig,
     /// Masks and feature weights.
@@ -35,6 +37,14 @@ pub struct WhatWhereConfig {
     pub output: Output,
     /// Penalties added to the loss.
     pub penalty: PenaltyConfig,
+}
+
+/// Tag of the models on this page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Paper {
+    /// Klindt et al. 2017.
+    Klindt2017,
 }
 
 /// The what/where model.
@@ -96,6 +106,7 @@ impl WhatWhereConfig {
         let mut padding = vec![Padding::Same; layers];
         padding[0] = Padding::Valid;
         Some(Self {
+            paper: Paper::Klindt2017,
             core: StackedConfig {
                 channels: vec![channels; layers],
                 kernels,
@@ -147,6 +158,7 @@ impl WhatWhereConfig {
 
     fn linear(kernels: Vec<usize>, channels: Vec<usize>) -> Self {
         Self {
+            paper: Paper::Klindt2017,
             core: StackedConfig {
                 padding: vec![Padding::Valid; kernels.len()],
                 kernels,
