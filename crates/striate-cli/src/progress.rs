@@ -1,6 +1,8 @@
 //! Shows a fit: a bar on a terminal, plain lines elsewhere.
 
-use std::io::IsTerminal;
+use std::fs::{File, OpenOptions};
+use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -11,16 +13,18 @@ use crate::Common;
 /// Turns [`Event`]s into words.
 pub struct Progress {
     bar: Option<ProgressBar>,
+    log: Option<File>,
     quiet: bool,
     steps_per_epoch: u64,
     best: Option<String>,
 }
 
 impl Progress {
-    /// A display for stderr.
-    pub fn new(common: &Common) -> Self {
+    /// A display for stderr that repeats its lines in the file `log`.
+    pub fn new(common: &Common, log: &Path) -> Self {
         let bar = (std::io::stderr().is_terminal() && !common.quiet).then(bar);
-        Self { bar, quiet: common.quiet, steps_per_epoch: 1, best: None }
+        let log = OpenOptions::new().create(true).append(true).open(log).ok();
+        Self { bar, log, quiet: common.quiet, steps_per_epoch: 1, best: None }
     }
 
     /// Shows one event.
@@ -62,7 +66,11 @@ impl Progress {
         }
     }
 
-    fn line(&self, text: &str) {
+    fn line(&mut self, text: &str) {
+        // The log is a convenience; the numbers are in metrics.csv, whose errors do surface.
+        if let Some(log) = &mut self.log {
+            let _ = writeln!(log, "{text}");
+        }
         match &self.bar {
             Some(bar) => bar.suspend(|| eprintln!("{text}")),
             None if self.quiet => {}

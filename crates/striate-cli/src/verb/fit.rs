@@ -73,7 +73,7 @@ pub fn train(
     } else {
         RunFolder::create(out, &config.to_toml(), &manifest(config, session, common))?
     };
-    let mut progress = Progress::new(common);
+    let mut progress = Progress::new(common, &run.log());
     fit::fit(config, session, &run, &device, stop, &mut |event| progress.show(event))
 }
 
