@@ -8,9 +8,8 @@
 //! # Source
 //! Antolik, Hofer, Bednar, Mrsic-Flogel 2016 (doi 10.1371/journal.pcbi.1004927), supplement S1.
 
-use super::files::Root;
-use super::formats::Format;
-use super::{Neurons, Session, StimulusInfo, Stream, StreamInfo, Tier, Trial, TrialSource, finite};
+use super::root::Root;
+use super::{Format, Neurons, Session, StimulusInfo, Stream, StreamInfo, Tier, Trial, TrialSource, finite};
 use crate::error::{Error, Result};
 
 /// The entry in the list of formats.

@@ -1,28 +1,14 @@
 //! The known formats, and finding the sessions at a path.
 //!
-//! A format is one file with a [`Format`] in it and one line in [`FORMATS`]. Zipped or not,
+//! A format is one file with a [`Format`](super::Format) in it and one line in [`FORMATS`]. Zipped or not,
 //! alone or beside other sessions: that is settled here, once for all of them.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::files::{Root, is_zip};
-use super::licence;
-use super::{Session, antolik2016, sensorium2022};
+use super::root::{Root, is_zip};
+use super::{Format, Session, antolik2016, licence, sensorium2022};
 use crate::error::{Error, Result};
-
-/// One on-disk format.
-#[derive(Debug)]
-pub struct Format {
-    /// Id, e.g. `sensorium2022`.
-    pub id: &'static str,
-    /// What a folder in this format looks like, for people.
-    pub layout: &'static str,
-    /// Whether the folder looks like one session; must be quick and not read arrays.
-    pub recognise: fn(&Root) -> bool,
-    /// Reads the tables of the session.
-    pub open: fn(&Root) -> Result<Session>,
-}
 
 /// Every format that [`open`](super::open) knows.
 pub const FORMATS: &[Format] = &[sensorium2022::FORMAT, antolik2016::FORMAT];

@@ -1,7 +1,7 @@
 //! Which terms a recording comes under, as far as the files beside it say.
 
 use super::Licence;
-use super::files::Root;
+use super::root::Root;
 
 /// A licence text is some tens of kilobytes.
 const LIMIT: u64 = 1 << 20;

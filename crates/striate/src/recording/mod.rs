@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use root::Root;
 
 pub mod antolik2016;
 mod archive;
@@ -18,6 +19,7 @@ pub mod formats;
 mod licence;
 pub mod npy;
 mod npy_header;
+pub mod root;
 pub mod sensorium2022;
 pub mod write;
 
@@ -147,6 +149,19 @@ pub struct Licence {
     pub file: String,
     /// What it is called there, e.g. `CC BY`, else the first non-empty line.
     pub title: String,
+}
+
+/// One on-disk format.
+#[derive(Debug)]
+pub struct Format {
+    /// Id, e.g. `sensorium2022`.
+    pub id: &'static str,
+    /// What a folder in this format looks like, for people.
+    pub layout: &'static str,
+    /// Whether the folder looks like one session; must be quick and not read arrays.
+    pub recognise: fn(&Root) -> bool,
+    /// Reads the tables of the session.
+    pub open: fn(&Root) -> Result<Session>,
 }
 
 /// Reads the streams of one trial at a time.

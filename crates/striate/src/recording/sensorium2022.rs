@@ -8,11 +8,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::files::{self, Root};
-use super::formats::Format;
+use super::files;
 use super::npy::Array;
+use super::root::Root;
 use super::{
-    Neurons, Session, Statistics, StimulusInfo, Stream, StreamInfo, Tier, Trial, TrialSource, finite,
+    Format, Neurons, Session, Statistics, StimulusInfo, Stream, StreamInfo, Tier, Trial, TrialSource, finite,
 };
 use crate::error::{Error, Result};
 

@@ -1,0 +1,206 @@
+//! Where one session lives: a folder, on disk or inside an archive.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::archive::Archive;
+use super::files::{Entry, Files, MEMBER_LIMIT, missing, read_within, too_large};
+use super::npy::{self, Array};
+use crate::error::{Error, Result};
+
+const NPY_ROOM: u64 = super::npy_header::LIMIT as u64 + 64;
+
+/// Opens a folder or a zip archive.
+///
+/// # Errors
+/// When the path does not exist, or the archive is damaged or unsafe.
+pub fn open(path: &Path) -> Result<Arc<dyn Files>> {
+    let metadata = fs::metadata(path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => Error::data("does not exist").file(path),
+        _ => Error::io("cannot open", path, source),
+    })?;
+    match (metadata.is_dir(), is_zip(path)) {
+        (true, _) => Ok(Arc::new(Folder(path.to_path_buf()))),
+        (false, true) => Ok(Arc::new(Archive::open(path)?)),
+        (false, false) => Err(Error::data("is neither a folder nor a .zip archive").file(path)),
+    }
+}
+
+/// Whether the name ends in `.zip`.
+pub fn is_zip(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zip"))
+}
+
+/// A folder on disk.
+#[derive(Debug)]
+struct Folder(PathBuf);
+
+impl Files for Folder {
+    fn list(&self, folder: &str) -> Result<Vec<Entry>> {
+        let path = self.place(folder);
+        if !path.is_dir() {
+            return Ok(Vec::new());
+        }
+        let failed = |source| Error::io("cannot list", &path, source);
+        let mut entries = Vec::new();
+        for item in fs::read_dir(&path).map_err(failed)? {
+            let item = item.map_err(failed)?;
+            let Ok(name) = item.file_name().into_string() else { continue };
+            // Following links here lets a recording be assembled from links to its parts.
+            entries.push(Entry { is_folder: is_folder(&item), name });
+        }
+        entries.sort();
+        Ok(entries)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.place(name).is_file()
+    }
+
+    fn read(&self, name: &str, limit: u64) -> Result<Vec<u8>> {
+        let path = self.place(name);
+        // Asked before opening: opening a pipe would wait forever.
+        if !path.is_file() {
+            return Err(missing(path));
+        }
+        let failed = |source| Error::io("cannot read", &path, source);
+        let file = File::open(&path).map_err(failed)?;
+        let size = file.metadata().map_err(failed)?.len();
+        let bytes = if size > limit { None } else { read_within(file, size, limit).map_err(failed)? };
+        bytes.ok_or_else(|| too_large(size, limit, path))
+    }
+
+    fn place(&self, name: &str) -> PathBuf {
+        if name.is_empty() { self.0.clone() } else { self.0.join(name) }
+    }
+}
+
+fn is_folder(item: &fs::DirEntry) -> bool {
+    match item.file_type() {
+        Ok(kind) if !kind.is_symlink() => kind.is_dir(),
+        _ => item.path().is_dir(),
+    }
+}
+
+/// A folder inside [`Files`]: where one session lives.
+#[derive(Debug, Clone)]
+pub struct Root {
+    files: Arc<dyn Files>,
+    /// `""`, or a path that ends in `/`.
+    base: String,
+    /// The folder or archive that was opened.
+    path: PathBuf,
+}
+
+impl Root {
+    /// The top of the folder or archive at `path`.
+    ///
+    /// # Errors
+    /// See [`open`].
+    pub fn open(path: &Path) -> Result<Self> {
+        Ok(Self { files: open(path)?, base: String::new(), path: path.to_path_buf() })
+    }
+
+    /// The folder `name` inside.
+    #[must_use]
+    pub fn child(&self, name: &str) -> Self {
+        Self { base: format!("{}{name}/", self.base), ..self.clone() }
+    }
+
+    /// The top of the folder or archive it lies in.
+    #[must_use]
+    pub fn top(&self) -> Self {
+        Self { base: String::new(), ..self.clone() }
+    }
+
+    /// The folder or archive it lies in.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How to show `name` to people.
+    pub fn place(&self, name: &str) -> PathBuf {
+        self.files.place(format!("{}{name}", self.base).trim_end_matches('/'))
+    }
+
+    /// Name of the folder, or of the archive without `.zip`.
+    pub fn name(&self) -> String {
+        let inner = self.base.trim_end_matches('/').rsplit('/').next().filter(|name| !name.is_empty());
+        inner.map_or_else(|| path_name(&self.path), str::to_owned)
+    }
+
+    /// What lies directly in `folder`, system files left out.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn list(&self, folder: &str) -> Result<Vec<Entry>> {
+        let mut entries = self.files.list(format!("{}{folder}", self.base).trim_end_matches('/'))?;
+        entries.retain(|entry| !entry.name.starts_with('.') && entry.name != "__MACOSX");
+        Ok(entries)
+    }
+
+    /// Whether `name` is a file.
+    pub fn has(&self, name: &str) -> bool {
+        self.files.has(&format!("{}{name}", self.base))
+    }
+
+    /// Whether `folder` holds anything.
+    pub fn has_any(&self, folder: &str) -> bool {
+        self.list(folder).is_ok_and(|entries| !entries.is_empty())
+    }
+
+    /// The bytes of `name`, at most `limit` of them.
+    ///
+    /// # Errors
+    /// When it is missing, larger than `limit`, or cannot be read.
+    pub fn read(&self, name: &str, limit: u64) -> Result<Vec<u8>> {
+        self.files.read(&format!("{}{name}", self.base), limit)
+    }
+
+    /// The `.npy` array `name` that should have about `elements` elements.
+    ///
+    /// # Errors
+    /// When it is missing, far larger than that, or not a sound array.
+    pub fn array(&self, name: &str, elements: usize) -> Result<Array> {
+        // 256 bytes hold a 64-letter text; wrong shapes should be reported as such, not as a wrong size.
+        let limit = (elements as u64).saturating_mul(256).saturating_add(NPY_ROOM).min(MEMBER_LIMIT);
+        npy::parse(self.read(name, limit)?).map_err(|error| error.file(self.place(name)))
+    }
+}
+
+fn path_name(path: &Path) -> String {
+    let full = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let name = if is_zip(&full) { full.file_stem() } else { full.file_name() };
+    name.map_or_else(|| "recording".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_lists_reads_and_refuses() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("s/data")).unwrap();
+        fs::write(dir.path().join("s/a.npy"), npy::write_f32(&[1], &[4.0])).unwrap();
+        fs::write(dir.path().join("s/.DS_Store"), b"x").unwrap();
+        let root = Root::open(dir.path()).unwrap().child("s");
+        assert_eq!(root.name(), "s");
+        let names: Vec<String> = root.list("").unwrap().into_iter().map(|entry| entry.name).collect();
+        assert_eq!(names, ["a.npy", "data"]);
+        assert_eq!(root.array("a.npy", 1).unwrap().to_f32().unwrap(), [4.0]);
+        assert_eq!(root.array("b.npy", 1).unwrap_err().message(), "is missing");
+        assert!(root.read("a.npy", 10).unwrap_err().message().contains("at most 10"));
+        assert!(root.read("data", 10).unwrap_err().message().contains("is missing"));
+    }
+
+    #[test]
+    fn only_folders_and_zips_are_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.txt");
+        fs::write(&file, b"x").unwrap();
+        assert!(open(&file).unwrap_err().message().contains("neither"));
+        assert!(open(&dir.path().join("no")).unwrap_err().message().contains("does not exist"));
+    }
+}
