@@ -15,7 +15,7 @@ use crate::outcome::{DONE, Outcome};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   striate predict runs/first --data stack.npy --out responses.npy
-  striate predict runs/first --data static20457.zip --out responses.npy")]
+  striate predict runs/first --data mouse.zip --out responses.npy")]
 pub struct Args {
     /// The run folder.
     #[arg(value_name = "RUN")]
