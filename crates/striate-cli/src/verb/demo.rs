@@ -55,5 +55,9 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
         clock.elapsed().as_secs_f64()
     );
     println!("report: {}", run.report().display());
-    Ok(if fev >= ENOUGH { DONE } else { NO })
+    if fev >= ENOUGH {
+        return Ok(DONE);
+    }
+    eprintln!("the neurons were not recovered: {ENOUGH} was expected");
+    Ok(NO)
 }

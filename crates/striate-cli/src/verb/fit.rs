@@ -83,8 +83,7 @@ fn resolve(args: &Args) -> striate::error::Result<FitConfig> {
         return resumed(args);
     }
     let Some((what, overrides)) = args.what.split_first() else {
-        return Err(Error::config("nothing says what to fit")
-            .hint("name a preset or a configuration file; `striate config` lists the presets"));
+        return Err(Error::config("name a configuration file or a preset").hint("see `striate config`"));
     };
     let mut overrides = overrides.to_vec();
     overrides.extend(args.data.iter().map(|data| format!("data.path={}", toml_text(data))));
