@@ -38,7 +38,9 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     }
     let data = args.out.join("recording");
     let simulation = Simulation::new(KlindtLinear::demo())?;
-    eprintln!("simulating {} neurons of two types", simulation.parameters().neurons);
+    if !common.quiet {
+        eprintln!("simulating {} neurons of two types", simulation.parameters().neurons);
+    }
     simulate::write(&simulation, &data)?;
 
     let path = args.out.join("run");
