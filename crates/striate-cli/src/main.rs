@@ -10,15 +10,26 @@ mod verb;
 
 use outcome::Outcome;
 
-/// Digital twins of primary visual cortex: recordings in, scored and explained models out.
+/// Digital twins of primary visual cortex: recordings in, scored models out.
 #[derive(Parser)]
-#[command(version, propagate_version = true, max_term_width = 100)]
+#[command(version, max_term_width = 100, after_help = FIRST_STEPS)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
     #[command(flatten)]
     common: Common,
 }
+
+const FIRST_STEPS: &str = "First steps:
+  striate demo                                              everything at once, on simulated neurons
+  striate inspect mouse.zip                                 is the recording sound?
+  striate fit whatwhere --data mouse.zip --out runs/first   fit it; again with only --out to resume
+  striate score runs/first                                  how well?
+  striate report runs/first                                 one page to look at
+
+Exit codes:
+  0 done · 1 the answer is no · 2 usage or configuration · 3 recording, run folder or disk
+  4 device · 101 a bug in striate · 130 stopped by Ctrl-C, saved";
 
 /// Flags every verb understands.
 #[derive(clap::Args, Clone, Debug)]

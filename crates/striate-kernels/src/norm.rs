@@ -275,14 +275,14 @@ mod tests {
     /// ⟨g, forward(x)⟩ with batch statistics, in `f64`, from the definition.
     fn objective(activation: Activation, x: &[f64], g: &[f32], offset: &[f64]) -> f64 {
         let mut total = 0.0;
-        for channel in 0..PLANES.channels {
+        for (channel, offset) in offset.iter().enumerate() {
             let at: Vec<usize> = (0..PLANES.batch)
                 .flat_map(|b| PLANES.start(b, channel)..PLANES.start(b, channel) + PLANES.pixels)
                 .collect();
             let mean = at.iter().map(|&i| x[i]).sum::<f64>() / PLANES.per_channel();
             let variance = at.iter().map(|&i| (x[i] - mean).powi(2)).sum::<f64>() / PLANES.per_channel();
             for &i in &at {
-                let pre = (x[i] - mean) / (variance + 1e-3).sqrt() + offset[channel];
+                let pre = (x[i] - mean) / (variance + 1e-3).sqrt() + offset;
                 let y = match activation {
                     Activation::Identity => pre,
                     Activation::Relu => pre.max(0.0),

@@ -1,20 +1,68 @@
-//! Digital twins of primary visual cortex.
+//! Digital twins of primary visual cortex: **a recording goes in, a twin comes out, and the twin can be scored.**
+//!
+//! The steps in the order of the data, each with the function that starts it:
+//!
+//! 1. Open a **recording**: [`recording::open`]. [`report::inspect::inspect`] says what is in it and whether it is
+//!    sound; [`simulate::write`] makes one whose right answer is known.
+//! 2. Say what to **fit**: [`fit::FitConfig::preset`], or [`fit::FitConfig::parse`] for a TOML file.
+//! 3. Start a **run**, the folder that keeps everything: [`run::RunFolder::create`].
+//! 4. **Fit**: [`fit::fit`]. It divides the trials ([`batch::Split::new`]), makes **batches**
+//!    ([`batch::Trials::batch`]), builds the **model** ([`model::WhatWhereConfig::init`]) and writes checkpoints; called
+//!    again, it goes on where it was stopped.
+//! 5. Load the **twin** of a run: [`twin::Twin::load`], and ask it for responses: [`twin::Twin::respond`].
+//! 6. **Score** its predictions on a tier: [`scoring::score`], which hands plain arrays to [`score::score`].
+//! 7. Show runs as one page: [`report::render`].
+//!
+//! ```
+//! use std::sync::atomic::AtomicBool;
+//! use striate::fit::{FitConfig, fit};
+//! use striate::run::{Manifest, RunFolder};
+//! use striate::simulate::{KlindtLinear, Simulation};
+//! use striate::{batch, ops, recording, simulate, twin::Twin};
+//!
+//! let folder = tempfile::tempdir().unwrap();
+//! let demo = KlindtLinear { neurons: 4, samples: 60, test: 4, test_repeats: 2, ..KlindtLinear::demo() };
+//! simulate::write(&Simulation::new(demo)?, &folder.path().join("recording"))?;
+//!
+//! let recording = recording::open(&folder.path().join("recording"))?;
+//! let config = FitConfig::preset("demo")?
+//!     .with(&["fit.batch=16".into(), "schedule.check_every=5".into(), "schedule.max_steps=10".into()])?;
+//! let run = RunFolder::create(
+//!     &folder.path().join("run"),
+//!     &config.to_toml(),
+//!     &Manifest::start(config.seed, "an example"),
+//! )?;
+//! let device = ops::device("auto")?;
+//! let session = batch::session_of(&recording, "")?;
+//! let outcome = fit(&config, session, &run, &device, &AtomicBool::new(false), &mut |_event| {})?;
+//! assert_eq!((outcome.steps, outcome.finished), (10, true));
+//!
+//! let twin = Twin::load(&run, &device)?;
+//! let two_grey_images = vec![0.0; 2 * 24 * 24]; // [image, channel, height, width]
+//! assert_eq!(twin.respond(&two_grey_images, &device)?.len(), 2 * 4); // [image, neuron]
+//! # Ok::<(), striate::error::Error>(())
+//! ```
+//!
+//! Everything above assumes a recording of still images and one what/where model
+//! ([`model::paper::klindt2017`]). Who may import whom stands in `docs/ARCHITECTURE.md`; shapes, units and the metric
+//! registry in `docs/CONVENTIONS.md`.
 
-pub mod array;
-pub mod disk;
+// The ground floor, free to every room.
 pub mod error;
-
-pub mod recording;
-
-pub mod batch;
-pub mod fit;
-pub mod model;
-pub mod mt19937;
-pub mod ops;
+pub mod disk;
+pub mod array;
 pub mod random;
-pub mod report;
+pub mod mt19937;
+
+// The rooms, in the order of the data.
+pub mod recording;
+pub mod simulate;
+pub mod batch;
+pub mod ops;
+pub mod model;
 pub mod run;
+pub mod fit;
+pub mod twin;
 pub mod score;
 pub mod scoring;
-pub mod simulate;
-pub mod twin;
+pub mod report;

@@ -7,10 +7,11 @@ use crate::outcome::{DONE, Outcome};
 
 /// Print a preset as a commented file to edit, or list the presets.
 #[derive(clap::Args)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
+  striate config                           list the presets
   striate config whatwhere > my.toml")]
 pub struct Args {
-    /// Name of the preset.
+    /// Name of the preset; without one they are listed.
     #[arg(value_name = "PRESET")]
     preset: Option<String>,
 }

@@ -31,28 +31,35 @@ pub struct Args {
 pub fn run(args: &Args, common: &Common) -> Outcome {
     let clock = Instant::now();
     if args.out.exists() {
-        return Err(Error::config("exists already")
+        return Err(Error::config("exists already, and the demo starts afresh")
             .file(&args.out)
-            .hint("choose another folder with --out")
+            .hint("delete it, or choose another folder with --out")
             .into());
     }
     let data = args.out.join("recording");
     let simulation = Simulation::new(KlindtLinear::demo())?;
-    eprintln!("simulating {} neurons of two types", simulation.parameters().neurons);
+    if !common.quiet {
+        eprintln!("simulating {} neurons of two types", simulation.parameters().neurons);
+    }
     simulate::write(&simulation, &data)?;
 
     let path = args.out.join("run");
-    let config = FitConfig::preset("demo")?.with(&[format!("data.path='{}'", data.display())])?;
+    let mut config = FitConfig::preset("demo")?;
+    config.data.path = data.display().to_string();
     fit::train(&config, &path, common, &AtomicBool::new(false))?;
 
     let run = RunFolder::open(&path)?;
     let scores = score::score_run(&run, None, "test", &Null::ALL, common)?;
-    disk::write_bytes(&run.report(), report::render(&[run.clone()])?.as_bytes())?;
+    disk::write_bytes(&run.report(), report::render(std::slice::from_ref(&run))?.as_bytes())?;
     let fev = scores.metrics.get("fev").and_then(|summary| summary.mean).unwrap_or(f64::NAN);
     println!(
         "recovered FEV {fev:.3} against ground truth (1 is perfect), in {:.0} s",
         clock.elapsed().as_secs_f64()
     );
     println!("report: {}", run.report().display());
-    Ok(if fev >= ENOUGH { DONE } else { NO })
+    if fev >= ENOUGH {
+        return Ok(DONE);
+    }
+    eprintln!("the neurons were not recovered: {ENOUGH} was expected");
+    Ok(NO)
 }

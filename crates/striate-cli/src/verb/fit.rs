@@ -14,11 +14,11 @@ use crate::Common;
 use crate::outcome::{DONE, INTERRUPTED, Outcome};
 use crate::progress::Progress;
 
-/// Train a model on a recording. Resumes the run if its folder exists.
+/// Fit a model to a recording, or go on with a run that was stopped.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  striate fit whatwhere data.path=static20457.zip data.neurons=1000 --out runs/first
-  striate fit my.toml fit.learning_rate=0.001 --out runs/second
+  striate fit whatwhere --data mouse.zip data.neurons=1000 --out runs/first
+  striate fit my.toml --data mouse.zip fit.learning_rate=0.001 --out runs/second
   striate fit --out runs/first                 go on with an interrupted run")]
 pub struct Args {
     /// A configuration file or the name of a preset (see `striate config`), then overrides `key=value`.

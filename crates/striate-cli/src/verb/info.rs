@@ -3,10 +3,12 @@
 use crate::Common;
 use crate::outcome::{DONE, Outcome};
 
-/// Version, features and devices.
+/// Show version, devices, instruction set and threads.
 #[derive(clap::Args)]
+#[command(after_help = "Example:
+  striate info --json")]
 pub struct Args {
-    /// Print as JSON.
+    /// Print one JSON object.
     #[arg(long)]
     json: bool,
 }

@@ -1,4 +1,4 @@
-//! `striate inspect`
+//! `striate inspect`: what is in a recording, and whether it is sound.
 
 use std::fmt::{Display, Write as _};
 use std::io::Write as _;

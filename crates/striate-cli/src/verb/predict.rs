@@ -11,11 +11,11 @@ use striate::{batch, disk, ops, scoring};
 use crate::Common;
 use crate::outcome::{DONE, Outcome};
 
-/// Predict the response of every neuron to images.
+/// Predict the response of every neuron of a run to any images.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   striate predict runs/first --data stack.npy --out responses.npy
-  striate predict runs/first --data static20457.zip --out responses.npy")]
+  striate predict runs/first --data mouse.zip --out responses.npy")]
 pub struct Args {
     /// The run folder.
     #[arg(value_name = "RUN")]

@@ -1,4 +1,4 @@
-//! `striate report`
+//! `striate report`: runs as one page.
 
 use std::path::PathBuf;
 
@@ -9,9 +9,10 @@ use crate::Common;
 use crate::outcome::{DONE, Outcome};
 
 /// Show one or several runs as one HTML page that opens offline.
-///
-/// Example: striate report runs/mouse runs/mouse-sparser --out comparison.html
 #[derive(clap::Args)]
+#[command(after_help = "Examples:
+  striate report runs/first
+  striate report runs/first runs/second --out comparison.html")]
 pub struct Args {
     /// Run folders, made by `striate fit`.
     #[arg(required = true, value_name = "RUN")]

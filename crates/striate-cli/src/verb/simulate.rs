@@ -1,4 +1,4 @@
-//! `striate simulate`
+//! `striate simulate`: recordings whose right answer is known.
 
 use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
@@ -9,16 +9,17 @@ use striate::simulate::{KEYS, KlindtLinear, Simulation, write};
 use crate::Common;
 use crate::outcome::{DONE, Outcome};
 
-/// Make a recording whose right answer is known
+/// Make a recording whose right answer is known.
 #[derive(clap::Args)]
 #[command(after_help = after_help())]
 pub struct Args {
-    /// `klindt-linear` (small, two types), `klindt-fig3` or `klindt-fig4`
+    /// `klindt-linear` (small, two types), `klindt-fig3` or `klindt-fig4`.
+    #[arg(value_name = "NAME")]
     name: String,
-    /// Folder to write; an earlier simulation there is replaced, anything else refused
+    /// Folder to write; an earlier simulation there is replaced, anything else refused.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Parameters to change, listed below
+    /// Parameters to change, listed below.
     #[arg(value_name = "KEY=VALUE")]
     changes: Vec<String>,
 }

@@ -1,6 +1,6 @@
 //! Ground truth: neurons whose right answer is known, recorded in the formats of real data.
 //!
-//! A [`Simulation`] computes any trial on its own; [`write`] makes a recording folder of it, with the
+//! A [`Simulation`] computes any trial on its own; [`write()`] makes a recording folder of it, with the
 //! answers beside it in `truth/`, which [`Truth::open`] reads.
 //!
 //! ```

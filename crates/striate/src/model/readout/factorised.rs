@@ -125,11 +125,12 @@ impl FactorisedConfig {
         let bias: Vec<f32> = start.iter().map(|start| start.bias).collect();
         let bias_param = if self.bias { trainable } else { fixed };
         // With a single feature the weight repeats the scale of the mask, and is left out (spec §2.2).
-        let (features, param): (_, fn(Vec<f32>, [usize; 2], &Device) -> _) =
-            if channels == 1 { (vec![1.0; neurons], fixed) } else { (features, trainable) };
+        let is_single = channels == 1;
+        let features = if is_single { vec![1.0; neurons] } else { features };
+        let feature_param = if is_single { fixed } else { trainable };
         Factorised {
             mask: trainable(self.init_mask([height, width], start, rng), [height * width, neurons], device),
-            features: param(features, [channels, neurons], device),
+            features: feature_param(features, [channels, neurons], device),
             bias: bias_param(if self.bias { bias } else { vec![0.0; neurons] }, [neurons], device),
             config: self.clone(),
         }

@@ -1,0 +1,85 @@
+//! Tables in the documents are made from the registries; `STRIATE_BLESS=1 cargo test documents` rewrites them.
+
+use std::fs;
+use std::path::Path;
+
+use striate::fit::PRESETS;
+use striate::recording::formats::FORMATS;
+use striate::score::{METRICS, Metric};
+
+#[test]
+fn tables_agree_with_the_registries() {
+    let tables = [
+        ("docs/CONVENTIONS.md", "metrics", definitions()),
+        ("README.md", "metrics", metrics()),
+        ("README.md", "presets", presets()),
+        ("README.md", "formats", formats()),
+    ];
+    for (file, name, table) in tables {
+        keep(file, name, &table);
+    }
+}
+
+/// Holds the part of `file` between `<!-- name -->` and `<!-- /name -->` to `table`.
+fn keep(file: &str, name: &str, table: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file);
+    let text = fs::read_to_string(&path).unwrap();
+    let fresh = with_table(&text, name, table).unwrap_or_else(|| panic!("{file} has no marks for `{name}`"));
+    if std::env::var_os("STRIATE_BLESS").is_some() {
+        fs::write(&path, fresh).unwrap();
+    } else {
+        assert!(text == fresh, "table `{name}` of {file} is stale; rewrite it with STRIATE_BLESS=1");
+    }
+}
+
+fn with_table(text: &str, name: &str, table: &str) -> Option<String> {
+    let (before, rest) = text.split_once(&format!("<!-- {name} -->\n"))?;
+    let (_, after) = rest.split_once(&format!("<!-- /{name} -->"))?;
+    Some(format!("{before}<!-- {name} -->\n{table}<!-- /{name} -->{after}"))
+}
+
+fn rows(head: &str, rows: impl Iterator<Item = Vec<String>>) -> String {
+    let line = "|---".repeat(head.matches('|').count() - 1);
+    let plain = |cell: &String| cell.replace('|', "\\|").replace('<', "\\<");
+    let body: String = rows
+        .map(|cells| format!("| {} |\n", cells.iter().map(plain).collect::<Vec<_>>().join(" | ")))
+        .collect();
+    format!("{head}\n{line}|\n{body}")
+}
+
+fn definitions() -> String {
+    let row = |metric: &Metric| {
+        let zero = if metric.zero_in_sensorium2022 { "; 0 in `sensorium2022`" } else { "" };
+        vec![
+            format!("`{}`", metric.id),
+            metric.definition.to_owned(),
+            metric.source.to_owned(),
+            format!("{}{zero}", metric.undefined),
+        ]
+    };
+    rows("| id | formula | source | a neuron is left out when |", METRICS.iter().map(row))
+}
+
+fn metrics() -> String {
+    let row = |metric: &Metric| {
+        let needs: Vec<String> = metric.needs.iter().map(|need| format!("{need:?}").to_lowercase()).collect();
+        vec![format!("`{}`", metric.id), metric.name.to_owned(), needs.join(", ")]
+    };
+    rows("| id | name | needs |", METRICS.iter().map(row))
+}
+
+fn presets() -> String {
+    let row = |(name, purpose): &(&str, &str)| vec![format!("`{name}`"), (*purpose).to_owned()];
+    rows("| preset | for |", PRESETS.iter().map(row))
+}
+
+fn formats() -> String {
+    rows("| format | layout |", FORMATS.iter().map(|f| vec![format!("`{}`", f.id), f.layout.to_owned()]))
+}
+
+#[test]
+fn only_the_marked_part_is_replaced() {
+    let text = "a\n<!-- t -->\nold\n<!-- /t -->\nb";
+    assert_eq!(with_table(text, "t", "new\n").unwrap(), "a\n<!-- t -->\nnew\n<!-- /t -->\nb");
+    assert_eq!(with_table(text, "u", "new\n"), None);
+}
