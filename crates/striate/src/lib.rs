@@ -56,6 +56,7 @@ pub mod mt19937;
 
 // The rooms, in the order of the data.
 pub mod recording;
+pub mod stimulus;
 pub mod simulate;
 pub mod batch;
 pub mod ops;

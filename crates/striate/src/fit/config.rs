@@ -86,7 +86,7 @@ impl FitConfig {
             fit: TrainConfig {
                 loss: Loss::Poisson,
                 over_neurons: OverNeurons::Mean,
-                learning_rate: 1e-2,
+                learning_rate: 5e-3,
                 mask_rate: 0.1,
                 batch: 64,
                 clip: 0.0,
@@ -96,7 +96,7 @@ impl FitConfig {
             schedule: ScheduleConfig {
                 check_every: 0,
                 monitor: Monitor::Correlation,
-                patience: 4,
+                patience: 2,
                 rounds: 3,
                 factor: 0.3,
                 rewind: true,
