@@ -335,6 +335,10 @@ const MEANINGS: &[(&str, &str)] = &[
     ("model.readout.mask_init.noise_sd", "s.d. of the noise"),
     ("model.readout.mask_init.height", "height of the starting peak"),
     ("model.readout.mask_init.smooth", "side of the smoothing kernel, in pixels; 0 means none"),
+    (
+        "model.readout.mask_init.with_validation",
+        "whether the spike-triggered average takes in the validation trials",
+    ),
     ("model.readout.mask_init.sd_px", "s.d. of the starting bump, in pixels of the mask"),
     ("model.readout.mask_init.smooth_px", "s.d. of the smoothing, in pixels of the image"),
     ("model.penalty.smoothness", "strength of the Laplacian penalty on kernels"),

@@ -146,7 +146,7 @@ impl<'a> Fit<'a> {
         let mean = &card.normalisation.mean_response;
         let starts = match &saved {
             Some(_) => card.blank_starts(),
-            None => start::starts(&config.model, &trials, &split.train, mean, device)?,
+            None => start::starts(&config.model, &trials, &sta_trials(config, &split), mean, device)?,
         };
         let model = config.model.init(card.image_shape, &starts, config.seed, &training)?;
         let mut fit = Self {
@@ -395,6 +395,13 @@ impl<'a> Fit<'a> {
         manifest.save(&self.run.manifest())?;
         Ok(Outcome { best, steps: self.state.step, finished: self.state.finished })
     }
+}
+
+/// Trials of the spike-triggered average.
+fn sta_trials(config: &FitConfig, split: &Split) -> Vec<usize> {
+    let validation =
+        if config.model.readout.sta_with_validation() { split.validation.as_slice() } else { &[] };
+    [&split.train, validation].concat()
 }
 
 fn card(config: &FitConfig, session: &Session, split: &Split, normalisation: &Normalisation) -> Card {

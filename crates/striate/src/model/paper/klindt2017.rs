@@ -61,7 +61,8 @@ impl WhatWhereConfig {
     pub fn figure3() -> Self {
         let mut config = Self::linear(vec![17], vec![1]);
         config.core.batch_norm = Some(BatchNormConfig { decay: 0.998, epsilon: 1e-3, offset: false });
-        config.readout.mask_init = MaskInit::StaPeak { noise_sd: 1e-3, height: NOISE_CANCEL, smooth: 17 };
+        config.readout.mask_init =
+            MaskInit::StaPeak { noise_sd: 1e-3, height: NOISE_CANCEL, smooth: 17, with_validation: true };
         config.penalty.mask_l1 = 0.1;
         config
     }
@@ -85,7 +86,8 @@ impl WhatWhereConfig {
         config.core.final_nonlinearity = Nonlinearity::Relu;
         config.core.batch_norm = Some(BatchNormConfig { decay: 0.998, epsilon: 1e-3, offset: true });
         config.readout.features = FeatureConstraint::Abs;
-        config.readout.mask_init = MaskInit::StaPeak { noise_sd: 1e-3, height: 1.0, smooth: 0 };
+        config.readout.mask_init =
+            MaskInit::StaPeak { noise_sd: 1e-3, height: 1.0, smooth: 0, with_validation: false };
         config.readout.feature_init_mean = 1.0 / types as f64;
         config.readout.feature_init_sd = 0.01;
         config.penalty.mask_l1 = 0.003;
@@ -178,7 +180,12 @@ impl WhatWhereConfig {
             readout: FactorisedConfig {
                 mask: MaskConstraint::None,
                 features: FeatureConstraint::None,
-                mask_init: MaskInit::StaPeak { noise_sd: 1e-3, height: NOISE_CANCEL, smooth: 0 },
+                mask_init: MaskInit::StaPeak {
+                    noise_sd: 1e-3,
+                    height: NOISE_CANCEL,
+                    smooth: 0,
+                    with_validation: false,
+                },
                 feature_init_mean: 1.0,
                 feature_init_sd: 0.1,
                 feature_init_truncated: false,

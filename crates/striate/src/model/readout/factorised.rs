@@ -70,6 +70,9 @@ pub enum MaskInit {
         height: f64,
         /// Side of the smoothing kernel, in pixels; 0 means none.
         smooth: usize,
+        /// Whether the average takes in the validation trials (figure 3; spec §2.4).
+        #[serde(default)]
+        with_validation: bool,
     },
     /// A Gaussian bump at the peak of the smoothed squared spike-triggered average.
     StaGaussian {
@@ -105,6 +108,11 @@ pub struct Factorised {
 }
 
 impl FactorisedConfig {
+    /// Whether the spike-triggered average takes in the validation trials.
+    pub fn sta_with_validation(&self) -> bool {
+        matches!(self.mask_init, MaskInit::StaPeak { with_validation: true, .. })
+    }
+
     /// Whether starting masks need the spike-triggered average.
     pub fn needs_sta(&self) -> bool {
         !matches!(self.mask_init, MaskInit::Noise { .. })
