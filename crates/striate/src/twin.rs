@@ -40,7 +40,8 @@ pub struct Twin {
 }
 
 const CARD: &str = "twin.json";
-const WEIGHTS: &str = "weights.safetensors";
+/// File of the weights in a checkpoint folder.
+pub(crate) const WEIGHTS: &str = "weights.safetensors";
 
 impl Card {
     /// Writes the card into a run folder.

@@ -42,7 +42,8 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     simulate::write(&simulation, &data)?;
 
     let path = args.out.join("run");
-    let config = FitConfig::preset("demo")?.with(&[format!("data.path='{}'", data.display())])?;
+    let mut config = FitConfig::preset("demo")?;
+    config.data.path = data.display().to_string();
     fit::train(&config, &path, common, &AtomicBool::new(false))?;
 
     let run = RunFolder::open(&path)?;

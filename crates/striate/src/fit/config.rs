@@ -199,6 +199,7 @@ impl FitConfig {
         let positive = [
             ("fit.batch", self.fit.batch as f64),
             ("fit.learning_rate", self.fit.learning_rate),
+            ("schedule.factor", self.schedule.factor),
             ("schedule.rounds", f64::from(self.schedule.rounds)),
             ("schedule.patience", f64::from(self.schedule.patience)),
         ];
@@ -234,11 +235,11 @@ fn unknown_preset(name: &str) -> Error {
 
 /// Sets `a.b=c` in a table; a value that is no TOML literal is taken as text.
 fn set(table: &mut toml::Table, text: &str) -> Result<()> {
-    let Some((path, value)) = text.split_once('=') else {
+    let Some((path, literal)) = text.split_once('=') else {
         return Err(Error::config(format!("`{text}` is not of the form key=value")));
     };
-    let value = format!("v = {value}").parse::<toml::Table>().map_or_else(
-        |_| toml::Value::String(value.to_owned()),
+    let value = format!("v = {literal}").parse::<toml::Table>().map_or_else(
+        |_| toml::Value::String(literal.to_owned()),
         |mut parsed| parsed.remove("v").expect("just parsed"),
     );
     let (folders, leaf) = path.rsplit_once('.').unwrap_or(("", path));
@@ -250,9 +251,10 @@ fn set(table: &mut toml::Table, text: &str) -> Result<()> {
             _ => return Err(unknown_key(path, key, known.iter().map(String::as_str))),
         };
     }
-    // Integers are welcome where the default is a fraction.
+    // Integers are welcome where the default is a fraction, and anything where it is text (a session `20457`).
     let value = match (here.get(leaf), value) {
         (Some(toml::Value::Float(_)), toml::Value::Integer(whole)) => toml::Value::Float(whole as f64),
+        (Some(toml::Value::String(_)), value) if !value.is_str() => toml::Value::String(literal.to_owned()),
         (_, value) => value,
     };
     here.insert(leaf.to_owned(), value);

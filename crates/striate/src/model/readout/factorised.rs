@@ -5,6 +5,7 @@ use burn::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Result, in_range};
 use crate::model::weights::{fixed, trainable};
 use crate::random::{normal, truncated_normal};
 
@@ -105,6 +106,26 @@ pub struct Factorised {
 }
 
 impl FactorisedConfig {
+    /// Checks that all numbers can be used.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config) naming the key.
+    pub fn check(&self) -> Result<()> {
+        in_range("model.readout.feature_init_mean", self.feature_init_mean, -1e6..=1e6)?;
+        in_range("model.readout.feature_init_sd", self.feature_init_sd, 0.0..=1e6)?;
+        let mask =
+            |key: &str, value, range| in_range(&format!("model.readout.mask_init.{key}"), value, range);
+        match self.mask_init {
+            MaskInit::Noise { sd } => mask("sd", sd, 0.0..=1e6),
+            MaskInit::StaPeak { noise_sd, height, smooth } => mask("noise_sd", noise_sd, 0.0..=1e6)
+                .and_then(|()| mask("height", height, -1e6..=1e6))
+                .and_then(|()| mask("smooth", smooth as f64, 0.0..=1000.0)),
+            MaskInit::StaGaussian { sd_px, height, smooth_px } => mask("sd_px", sd_px, 1e-3..=1e6)
+                .and_then(|()| mask("height", height, -1e6..=1e6))
+                .and_then(|()| mask("smooth_px", smooth_px, 1e-3..=100.0)),
+        }
+    }
+
     /// Whether starting masks need the spike-triggered average.
     pub fn needs_sta(&self) -> bool {
         !matches!(self.mask_init, MaskInit::Noise { .. })
