@@ -117,7 +117,7 @@ impl Twin {
     pub fn respond(&self, images: &[f32], device: &Device) -> Result<Vec<f32>> {
         let [channels, height, width] = self.card.image_shape;
         let size = channels * height * width;
-        if images.len() % size != 0 {
+        if !images.len().is_multiple_of(size) {
             let message =
                 format!("holds {} values, not a multiple of {channels}×{height}×{width}", images.len());
             return Err(Error::data(message).key("images"));

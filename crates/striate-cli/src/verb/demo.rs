@@ -48,7 +48,7 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
 
     let run = RunFolder::open(&path)?;
     let scores = score::score_run(&run, None, "test", &Null::ALL, common)?;
-    disk::write_bytes(&run.report(), report::render(&[run.clone()])?.as_bytes())?;
+    disk::write_bytes(&run.report(), report::render(std::slice::from_ref(&run))?.as_bytes())?;
     let fev = scores.metrics.get("fev").and_then(|summary| summary.mean).unwrap_or(f64::NAN);
     println!(
         "recovered FEV {fev:.3} against ground truth (1 is perfect), in {:.0} s",

@@ -173,11 +173,11 @@ impl FitConfig {
     /// # Errors
     /// [`Kind::Config`](crate::error::Kind::Config) naming the key; an unknown one with the nearest known name.
     pub fn parse(text: &str, overrides: &[String]) -> Result<Self> {
-        let mut table: toml::Table = text.parse().map_err(|e: toml::de::Error| explain(e.message()))?;
+        let mut table: toml::Table = text.parse().map_err(|e| syntax(text, &e))?;
         for text in overrides {
             set(&mut table, text)?;
         }
-        let config = Self::deserialize(toml::Value::Table(table)).map_err(|e| explain(e.message()))?;
+        let config = Self::deserialize(toml::Value::Table(table)).map_err(|e| explain(&e))?;
         config.check()?;
         Ok(config)
     }
@@ -270,19 +270,29 @@ fn unknown_key<'a>(path: &str, key: &str, known: impl Iterator<Item = &'a str>) 
     }
 }
 
-/// Serde's words for an unknown field or variant, with the nearest known name as a hint.
-fn explain(message: &str) -> Error {
-    let message = message.trim();
+/// A text that is no TOML, by its line.
+fn syntax(text: &str, error: &toml::de::Error) -> Error {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    Error::config(format!("line {}: {}", before.matches('\n').count() + 1, error.message().trim()))
+}
+
+/// Serde's words for a value of the wrong kind or an unknown name, with its key and the nearest known name.
+fn explain(error: &toml::de::Error) -> Error {
+    let (shown, message) = (error.to_string(), error.message().trim());
+    let path = shown.lines().find_map(|line| line.strip_prefix("in `")?.strip_suffix('`'));
     let mut quoted = message.split('`').skip(1).step_by(2);
-    let error = Error::config(message.to_owned());
+    let refused = Error::config(message.to_owned());
     if !message.starts_with("unknown ") {
-        return error;
+        return match path {
+            Some(path) => refused.key(path),
+            None => refused,
+        };
     }
     let name = quoted.next().unwrap_or_default().to_owned();
     let known: Vec<&str> = quoted.collect();
     match nearest(&name, known.iter().copied()) {
-        Some(near) => error.key(name).hint(format!("did you mean `{near}`?")),
-        None => error.key(name),
+        Some(near) => refused.key(name).hint(format!("did you mean `{near}`?")),
+        None => refused.key(name),
     }
 }
 

@@ -146,11 +146,14 @@ impl FactorisedConfig {
         let bias: Vec<f32> = start.iter().map(|start| start.bias).collect();
         let bias_param = if self.bias { trainable } else { fixed };
         // With a single feature the weight repeats the scale of the mask, and is left out (spec §2.2).
-        let (features, param): (_, fn(Vec<f32>, [usize; 2], &Device) -> _) =
-            if channels == 1 { (vec![1.0; neurons], fixed) } else { (features, trainable) };
+        let features = if channels == 1 {
+            fixed(vec![1.0; neurons], [channels, neurons], device)
+        } else {
+            trainable(features, [channels, neurons], device)
+        };
         Factorised {
             mask: trainable(self.init_mask([height, width], start, rng), [height * width, neurons], device),
-            features: param(features, [channels, neurons], device),
+            features,
             bias: bias_param(if self.bias { bias } else { vec![0.0; neurons] }, [neurons], device),
             config: self.clone(),
         }
