@@ -1,6 +1,10 @@
 //! Tests across rooms, one module per room.
 
+mod fit;
+mod model;
+mod ops;
 mod recording;
 mod run;
 mod score;
 mod simulate;
+mod simulated;
