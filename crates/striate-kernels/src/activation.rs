@@ -64,9 +64,22 @@ impl Activation {
     pub fn value(self, x: f32) -> f32 {
         match self {
             Self::Identity => x,
-            Self::Relu => x.max(0.0),
+            // Written so that NaN stays NaN, which `f32::max` would hide.
+            Self::Relu => {
+                if x < 0.0 {
+                    0.0
+                } else {
+                    x
+                }
+            }
             Self::Softplus => softplus(x),
-            Self::Elu => x.max(0.0) + (exp(x.min(0.0)) - 1.0),
+            Self::Elu => {
+                if x < 0.0 {
+                    exp(x) - 1.0
+                } else {
+                    x
+                }
+            }
         }
     }
 
@@ -109,6 +122,13 @@ mod tests {
         let exact = |x: f32| 1.0 / (1.0 + (-f64::from(x)).exp());
         let worst = grid().map(|x| relative(sigmoid(x), exact(x))).fold(0.0, f64::max);
         assert!(worst < 4e-7, "{worst}");
+    }
+
+    #[test]
+    fn what_is_not_a_number_stays_so() {
+        for activation in [Activation::Identity, Activation::Relu, Activation::Elu] {
+            assert!(activation.value(f32::NAN).is_nan(), "{activation:?}");
+        }
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub fn replace_folder(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Re
         let _ = fs::remove_dir_all(&temporary);
         return Err(error);
     }
-    sync_folder(&temporary.join("."));
+    sync(&temporary);
     if path.exists() {
         fs::rename(path, &previous).map_err(|e| io("cannot replace", e))?;
     }
@@ -59,6 +59,11 @@ pub fn replace_folder(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Re
     sync_folder(path);
     let _ = fs::remove_dir_all(&previous);
     Ok(())
+}
+
+/// Where [`replace_folder`] keeps the current content of `path`, also for a reader that looks in the middle of a swap.
+pub fn current_folder(path: &Path) -> PathBuf {
+    if path.exists() { path.to_path_buf() } else { previous_name(path) }
 }
 
 /// Repairs what a kill in the middle of [`replace_folder`] leaves behind.
@@ -91,7 +96,14 @@ fn fill_and_sync(
 }
 
 fn sync_folder(path: &Path) {
-    if let Some(Ok(folder)) = path.parent().map(File::open) {
+    if let Some(folder) = path.parent() {
+        sync(folder);
+    }
+}
+
+/// Makes the names in a folder durable, where the system can.
+fn sync(folder: &Path) {
+    if let Ok(folder) = File::open(folder) {
         let _ = folder.sync_all();
     }
 }
@@ -136,6 +148,7 @@ mod tests {
         let path = dir.path().join("best");
         replace_folder(&path, |folder| write_bytes(&folder.join("w"), b"1")).unwrap();
         fs::rename(&path, previous_name(&path)).unwrap();
+        assert_eq!(fs::read(current_folder(&path).join("w")).unwrap(), b"1");
         recover_folder(&path).unwrap();
         assert_eq!(fs::read(path.join("w")).unwrap(), b"1");
     }

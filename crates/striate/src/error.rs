@@ -162,6 +162,17 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, candidate)| candidate)
 }
 
+/// `value` of the configuration key `key`, if it lies in `range`.
+///
+/// # Errors
+/// [`Kind::Config`] naming the key.
+pub fn in_range(key: &str, value: f64, range: std::ops::RangeInclusive<f64>) -> Result<()> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    Err(Error::config(format!("is {value}, must be from {} to {}", range.start(), range.end())).key(key))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

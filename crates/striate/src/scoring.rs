@@ -98,7 +98,10 @@ pub fn score(twin: &Twin, session: &Session, task: &Task<'_>, device: &Device) -
     let scored = score::score(&evaluation, &task.settings);
     let mut report = ScoreReport::new(task.name, &session.id, &task.tier.to_string(), &evaluation, &scored);
     for &null in task.nulls {
-        report.add_null(null, &evaluation, &task.settings)?;
+        // One trial or one neuron cannot be shuffled; the scores themselves stand.
+        if let Err(error) = report.add_null(null, &evaluation, &task.settings) {
+            report.omitted.insert(null.id().into(), error.message().to_owned());
+        }
     }
     let evaluation = Arrays { recorded, predicted, stimulus };
     Ok(Scores { report, scored, evaluation, unit_ids: twin.card.unit_ids.clone() })

@@ -40,7 +40,8 @@ pub struct Twin {
 }
 
 const CARD: &str = "twin.json";
-const WEIGHTS: &str = "weights.safetensors";
+/// File of the weights in a checkpoint folder.
+pub(crate) const WEIGHTS: &str = "weights.safetensors";
 
 impl Card {
     /// Writes the card into a run folder.
@@ -89,8 +90,7 @@ pub fn save_weights(folder: &Path, weights: &Arrays) -> Result<()> {
 /// # Errors
 /// [`Kind::Data`](crate::error::Kind::Data) when they are missing or damaged.
 pub fn load_weights(folder: &Path) -> Result<Arrays> {
-    disk::recover_folder(folder)?;
-    array::load(&folder.join(WEIGHTS))
+    array::load(&disk::current_folder(folder).join(WEIGHTS))
 }
 
 impl Twin {

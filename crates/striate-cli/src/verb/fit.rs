@@ -68,6 +68,7 @@ pub fn train(
     let device = ops::device(&common.device)?;
     let recording = recording::open(Path::new(&config.data.path))?;
     let session = batch::session_of(&recording, &config.data.session)?;
+    fit::check(config, session)?;
     let run = if RunFolder::exists(out) {
         RunFolder::open(out)?
     } else {
@@ -85,14 +86,15 @@ fn resolve(args: &Args) -> striate::error::Result<FitConfig> {
     let Some((what, overrides)) = args.what.split_first() else {
         return Err(Error::config("name a configuration file or a preset").hint("see `striate config`"));
     };
-    let mut overrides = overrides.to_vec();
-    overrides.extend(args.data.iter().map(|data| format!("data.path={}", toml_text(data))));
-    let config = if Path::new(what).is_file() {
+    let mut config = if Path::new(what).is_file() {
         let text = std::fs::read_to_string(what).map_err(|e| Error::io("cannot read", what, e))?;
-        FitConfig::parse(&text, &overrides).map_err(|e| e.file(what))?
+        FitConfig::parse(&text, overrides).map_err(|e| e.file(what))?
     } else {
-        FitConfig::preset(what)?.with(&overrides)?
+        FitConfig::preset(what)?.with(overrides)?
     };
+    if let Some(data) = &args.data {
+        config.data.path.clone_from(data);
+    }
     if config.data.path.is_empty() {
         return Err(Error::config("no recording is named").key("data.path").hint("add --data DATA"));
     }
@@ -108,10 +110,6 @@ fn resumed(args: &Args) -> striate::error::Result<FitConfig> {
     let path = RunFolder::open(&args.out)?.config();
     let text = std::fs::read_to_string(&path).map_err(|e| Error::io("cannot read", &path, e))?;
     FitConfig::parse(&text, &[]).map_err(|e| e.file(&path))
-}
-
-fn toml_text(text: &str) -> String {
-    format!("'{text}'")
 }
 
 fn manifest(config: &FitConfig, session: &Session, common: &Common) -> Manifest {

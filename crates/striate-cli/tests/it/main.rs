@@ -1,5 +1,11 @@
 //! End-to-end tests through the `striate` binary, one module per verb.
 
+mod bench;
+mod config;
+mod demo;
+mod fit;
 mod inspect;
+mod predict;
 mod report;
+mod score;
 mod simulate;

@@ -44,7 +44,13 @@ impl<'a> Trials<'a> {
         cache_mib: usize,
     ) -> Self {
         let kept = (0..session.trials.len()).map(|_| OnceLock::new()).collect();
-        Self { session, neurons, normalisation, kept, free: AtomicUsize::new(cache_mib << 20) }
+        Self {
+            session,
+            neurons,
+            normalisation,
+            kept,
+            free: AtomicUsize::new(cache_mib.saturating_mul(1 << 20)),
+        }
     }
 
     /// Shape of an image, `[channel, height, width]`.

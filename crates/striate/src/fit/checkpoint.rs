@@ -11,6 +11,9 @@ use crate::error::{Error, Result};
 use crate::run::{Checkpoint, RunFolder};
 use crate::twin::{load_weights, save_weights};
 
+/// File of the optimiser's state in a checkpoint folder.
+pub(super) const OPTIMISER: &str = "optimiser.safetensors";
+
 /// Numbers that say where a fit stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 pub struct LoopState {
@@ -53,7 +56,7 @@ impl Saved {
     pub fn write(&self, run: &RunFolder, which: Checkpoint) -> Result<()> {
         disk::replace_folder(&run.checkpoint(which), |folder| {
             save_weights(folder, &self.weights)?;
-            array::save(&folder.join("optimiser.safetensors"), &self.optimiser)?;
+            array::save(&folder.join(OPTIMISER), &self.optimiser)?;
             let state = serde_json::to_vec_pretty(&self.state).map_err(|e| Error::data(e.to_string()))?;
             disk::write_bytes(&folder.join("state.json"), &state)
         })
@@ -72,7 +75,7 @@ impl Saved {
         let path = folder.join("state.json");
         let state = fs::read(&path).map_err(|e| Error::io("cannot read", &path, e))?;
         let state = serde_json::from_slice(&state).map_err(|e| Error::data(e.to_string()).file(&path))?;
-        let optimiser = array::load(&folder.join("optimiser.safetensors"))?;
+        let optimiser = array::load(&folder.join(OPTIMISER))?;
         Ok(Some(Self { weights: load_weights(&folder)?, optimiser, state }))
     }
 }

@@ -179,11 +179,11 @@ impl FitConfig {
     /// # Errors
     /// [`Kind::Config`](crate::error::Kind::Config) naming the key; an unknown one with the nearest known name.
     pub fn parse(text: &str, overrides: &[String]) -> Result<Self> {
-        let mut table: toml::Table = text.parse().map_err(|e: toml::de::Error| explain(e.message()))?;
+        let mut table: toml::Table = text.parse().map_err(|e| syntax(text, &e))?;
         for text in overrides {
             set(&mut table, text)?;
         }
-        let config = Self::deserialize(toml::Value::Table(table)).map_err(|e| explain(e.message()))?;
+        let config = Self::deserialize(toml::Value::Table(table)).map_err(|e| explain(&e))?;
         config.check()?;
         Ok(config)
     }
@@ -205,6 +205,7 @@ impl FitConfig {
         let positive = [
             ("fit.batch", self.fit.batch as f64),
             ("fit.learning_rate", self.fit.learning_rate),
+            ("schedule.factor", self.schedule.factor),
             ("schedule.rounds", f64::from(self.schedule.rounds)),
             ("schedule.patience", f64::from(self.schedule.patience)),
         ];
@@ -240,11 +241,11 @@ fn unknown_preset(name: &str) -> Error {
 
 /// Sets `a.b=c` in a table; a value that is no TOML literal is taken as text.
 fn set(table: &mut toml::Table, text: &str) -> Result<()> {
-    let Some((path, value)) = text.split_once('=') else {
+    let Some((path, literal)) = text.split_once('=') else {
         return Err(Error::config(format!("`{text}` is not of the form key=value")));
     };
-    let value = format!("v = {value}").parse::<toml::Table>().map_or_else(
-        |_| toml::Value::String(value.to_owned()),
+    let value = format!("v = {literal}").parse::<toml::Table>().map_or_else(
+        |_| toml::Value::String(literal.to_owned()),
         |mut parsed| parsed.remove("v").expect("just parsed"),
     );
     let (folders, leaf) = path.rsplit_once('.').unwrap_or(("", path));
@@ -256,9 +257,10 @@ fn set(table: &mut toml::Table, text: &str) -> Result<()> {
             _ => return Err(unknown_key(path, key, known.iter().map(String::as_str))),
         };
     }
-    // Integers are welcome where the default is a fraction.
+    // Integers are welcome where the default is a fraction, and anything where it is text (a session `20457`).
     let value = match (here.get(leaf), value) {
         (Some(toml::Value::Float(_)), toml::Value::Integer(whole)) => toml::Value::Float(whole as f64),
+        (Some(toml::Value::String(_)), value) if !value.is_str() => toml::Value::String(literal.to_owned()),
         (_, value) => value,
     };
     here.insert(leaf.to_owned(), value);
@@ -274,19 +276,29 @@ fn unknown_key<'a>(path: &str, key: &str, known: impl Iterator<Item = &'a str>) 
     }
 }
 
-/// Serde's words for an unknown field or variant, with the nearest known name as a hint.
-fn explain(message: &str) -> Error {
-    let message = message.trim();
+/// A text that is no TOML, by its line.
+fn syntax(text: &str, error: &toml::de::Error) -> Error {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    Error::config(format!("line {}: {}", before.matches('\n').count() + 1, error.message().trim()))
+}
+
+/// Serde's words for a value of the wrong kind or an unknown name, with its key and the nearest known name.
+fn explain(error: &toml::de::Error) -> Error {
+    let (shown, message) = (error.to_string(), error.message().trim());
+    let path = shown.lines().find_map(|line| line.strip_prefix("in `")?.strip_suffix('`'));
     let mut quoted = message.split('`').skip(1).step_by(2);
-    let error = Error::config(message.to_owned());
+    let refused = Error::config(message.to_owned());
     if !message.starts_with("unknown ") {
-        return error;
+        return match path {
+            Some(path) => refused.key(path),
+            None => refused,
+        };
     }
     let name = quoted.next().unwrap_or_default().to_owned();
     let known: Vec<&str> = quoted.collect();
     match nearest(&name, known.iter().copied()) {
-        Some(near) => error.key(name).hint(format!("did you mean `{near}`?")),
-        None => error.key(name),
+        Some(near) => refused.key(name).hint(format!("did you mean `{near}`?")),
+        None => refused.key(name),
     }
 }
 

@@ -18,7 +18,7 @@ use burn::prelude::*;
 pub use config::{FitConfig, PRESETS};
 
 use crate::array::Arrays;
-use crate::batch::{Normalisation, Split, Trials};
+use crate::batch::{Normalisation, Split, Trials, fingerprint};
 use crate::error::{Error, Result};
 use crate::model::WhatWhere;
 use crate::model::core::stacked::Pass;
@@ -28,7 +28,7 @@ use crate::recording::Session;
 use crate::run::metrics::Row;
 use crate::run::{Best, Checkpoint, EventLog, Manifest, MetricsLog, RunFolder, Status};
 use crate::score::{mean_ignoring_nan, single_trial_correlation};
-use crate::twin::Card;
+use crate::twin::{Card, WEIGHTS};
 use checkpoint::{LoopState, Saved};
 use optimiser::Optimiser;
 use schedule::{Monitor, Next};
@@ -91,6 +91,16 @@ struct Fit<'a> {
     events: EventLog,
 }
 
+/// Whether `config` can be fitted to `session`, before anything is measured or written.
+///
+/// # Errors
+/// [`Kind::Data`](crate::error::Kind::Data) when the recording lacks what a fit needs,
+/// [`Kind::Config`](crate::error::Kind::Config) for options that do not fit the recording.
+pub fn check(config: &FitConfig, session: &Session) -> Result<()> {
+    Split::new(session, &config.data)?;
+    config.model.check(image_shape(session))
+}
+
 /// Fits `config` to `session` in the run folder `run`, resuming it when it holds a checkpoint.
 ///
 /// `stop` ends the fit at the next step, with a checkpoint to resume from.
@@ -128,8 +138,12 @@ impl<'a> Fit<'a> {
         run: &'a RunFolder,
         device: &Device,
     ) -> Result<Self> {
+        check(config, session)?;
         let split = Split::new(session, &config.data)?;
         let saved = Saved::read(run, Checkpoint::Last)?;
+        if saved.is_some() {
+            same_recording(run, session)?;
+        }
         let normalisation = match &saved {
             Some(_) => Card::load(run)?.normalisation,
             None => Normalisation::measure(
@@ -164,7 +178,7 @@ impl<'a> Fit<'a> {
             state: LoopState::default(),
         };
         match saved {
-            Some(saved) => fit.restore(saved)?,
+            Some(saved) => fit.restore(saved, Checkpoint::Last)?,
             None => fit.card.save(run)?,
         }
         Ok(fit)
@@ -232,7 +246,16 @@ impl<'a> Fit<'a> {
         let divisor = config.over_neurons.divisor(self.trials.neurons());
         let data = config.loss.summed(predicted, batch.responses).div_scalar(divisor);
         let penalty = self.penalty(divisor);
-        self.state.loss_sum += f64::from(data.clone().detach().into_scalar::<f32>());
+        let loss = f64::from(data.clone().detach().into_scalar::<f32>());
+        if !loss.is_finite() {
+            return Err(Error::data(format!(
+                "the training loss is no longer a number, at step {}",
+                self.state.step
+            ))
+            .file(self.run.path())
+            .hint("lower `fit.learning_rate`, or set `fit.clip` to 1"));
+        }
+        self.state.loss_sum += loss;
         let objective = match penalty {
             Some(penalty) => {
                 self.state.penalty_sum += f64::from(penalty.clone().detach().into_scalar::<f32>());
@@ -259,10 +282,12 @@ impl<'a> Fit<'a> {
     }
 
     fn check_is_due(&self) -> bool {
-        match self.config.schedule.check_every {
+        let schedule = &self.config.schedule;
+        let due = match schedule.check_every {
             0 => self.state.batch == self.batches_per_epoch(),
             every => self.state.step.is_multiple_of(every),
-        }
+        };
+        due || self.state.step == schedule.max_steps
     }
 
     fn check(&mut self, observe: &mut dyn FnMut(&Event)) -> Result<()> {
@@ -272,11 +297,6 @@ impl<'a> Fit<'a> {
             Monitor::Correlation => row.val_correlation,
         };
         let value = value.unwrap_or(f64::NAN);
-        if row.train_loss.is_some_and(|loss| !loss.is_finite()) {
-            return Err(Error::data("the training loss is no longer a number")
-                .file(self.run.path())
-                .hint("lower `fit.learning_rate`, or set `fit.clip` to 1"));
-        }
         let verdict = self.config.schedule.check(&mut self.state.progress, self.state.step, value);
         (self.state.loss_sum, self.state.penalty_sum, self.state.summed_steps) = (0.0, 0.0, 0);
         self.log(&row)?;
@@ -358,9 +378,12 @@ impl<'a> Fit<'a> {
         export(&self.model)
     }
 
-    fn restore(&mut self, saved: Saved) -> Result<()> {
-        self.model = import(self.model.clone(), &saved.weights).map_err(|e| e.file(self.run.path()))?;
-        self.optimiser.import(&saved.optimiser, &self.device);
+    fn restore(&mut self, saved: Saved, from: Checkpoint) -> Result<()> {
+        let folder = self.run.checkpoint(from);
+        self.model = import(self.model.clone(), &saved.weights).map_err(|e| e.file(folder.join(WEIGHTS)))?;
+        self.optimiser
+            .import(&saved.optimiser, &saved.weights, &self.device)
+            .map_err(|e| e.file(folder.join(checkpoint::OPTIMISER)))?;
         self.state = saved.state;
         Ok(())
     }
@@ -369,7 +392,7 @@ impl<'a> Fit<'a> {
     fn rewind(&mut self) -> Result<()> {
         if let Some(best) = Saved::read(self.run, Checkpoint::Best)? {
             let state = self.state.clone();
-            self.restore(best)?;
+            self.restore(best, Checkpoint::Best)?;
             self.state = state;
         }
         Ok(())
@@ -405,12 +428,27 @@ fn sta_trials(config: &FitConfig, split: &Split) -> Vec<usize> {
 }
 
 fn card(config: &FitConfig, session: &Session, split: &Split, normalisation: &Normalisation) -> Card {
-    let shape = &session.stimulus.shape;
     Card {
         model: config.model.clone(),
-        image_shape: [shape[0], shape[1], shape[2]],
+        image_shape: image_shape(session),
         neurons: split.neurons.clone(),
         unit_ids: split.neurons.iter().map(|&n| session.neurons.ids[n]).collect(),
         normalisation: normalisation.clone(),
     }
+}
+
+fn image_shape(session: &Session) -> [usize; 3] {
+    let shape = &session.stimulus.shape;
+    [shape[0], shape[1], shape[2]]
+}
+
+/// A fit goes on only with the recording it began with.
+fn same_recording(run: &RunFolder, session: &Session) -> Result<()> {
+    let known = run.read_manifest()?.recording.fingerprint;
+    if known.is_empty() || known == fingerprint(session) {
+        return Ok(());
+    }
+    Err(Error::data("is not the recording this run began with: neurons, trials or responses differ")
+        .file(&session.path)
+        .hint("restore the recording, or fit into a fresh folder"))
 }

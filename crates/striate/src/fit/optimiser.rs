@@ -8,6 +8,7 @@ use burn::prelude::*;
 use burn::tensor::Gradients;
 
 use crate::array::{Array, Arrays};
+use crate::error::{Error, Result};
 use crate::model::weights::{replace, to_device, to_host};
 
 /// Adam (β₁ 0.9, β₂ 0.999, ε 1e-8) with optional clipping of the gradient's norm.
@@ -48,19 +49,35 @@ impl Optimiser {
         arrays
     }
 
-    /// Takes over what [`Optimiser::export`] gave.
-    pub fn import(&mut self, arrays: &Arrays, device: &Device) {
+    /// Takes over what [`Optimiser::export`] gave, for the parameters in `weights`.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) naming the first array that is missing, of another shape, or of
+    /// no parameter.
+    pub fn import(&mut self, arrays: &Arrays, weights: &Arrays, device: &Device) -> Result<()> {
         self.states.clear();
-        for (key, first) in arrays {
-            let Some(name) = key.strip_suffix(".first") else { continue };
-            let (second, time) = (&arrays[&format!("{name}.second")], &arrays[&format!("{name}.time")]);
+        for key in arrays.keys() {
+            let name = key.rsplit_once('.').map_or("", |(name, _)| name);
+            let weight = weights
+                .get(name)
+                .ok_or_else(|| Error::data("belongs to no parameter of the model").key(key))?;
+            let moment = |part| array_of(arrays, format!("{name}.{part}"), weight.values.len());
             let momentum = AdaptiveMomentumState::new(
-                time.values[0] as usize,
-                to_device(first, device),
-                to_device(second, device),
+                array_of(arrays, format!("{name}.time"), 1)?.values[0] as usize,
+                to_device(moment("first")?, device),
+                to_device(moment("second")?, device),
             );
             self.states.insert(name.to_owned(), AdamState::new(momentum));
         }
+        Ok(())
+    }
+}
+
+fn array_of(arrays: &Arrays, key: String, length: usize) -> Result<&Array> {
+    match arrays.get(&key) {
+        Some(array) if array.shape == [length] => Ok(array),
+        Some(array) => Err(Error::data(format!("has shape {:?}, expected [{length}]", array.shape)).key(key)),
+        None => Err(Error::data("the array is missing").key(key)),
     }
 }
 

@@ -38,7 +38,8 @@ pub fn starts(
     let centred = matches!(model.readout.mask_init, MaskInit::StaGaussian { .. });
     let sta = spike_triggered_average(trials, train, centred.then_some(mean_response), device)?;
     let [_, height, width] = model.core.out_shape(trials.image_shape());
-    let window = Window::of(&sta, [height, width], model.core.pool);
+    let [_, rows, columns] = model.core.unpooled_shape(trials.image_shape());
+    let window = Window::of(&sta, [height, width], [rows, columns], model.core.pool);
     let plane = sta.height * sta.width;
     let peaks: Vec<(f64, f64)> = sta
         .values
@@ -125,7 +126,8 @@ fn smoothed(map: &[f32], height: usize, width: usize, kernel: &[f32], side: usiz
     out
 }
 
-/// The part of the image that the masks cover: centred, `pool` image pixels to a mask pixel.
+/// The part of the image that the masks cover, `pool` image pixels to a mask pixel: the maps before pooling lie
+/// in the centre, and pooling leaves out a ragged border below and to the right.
 struct Window {
     image_width: usize,
     rows: std::ops::Range<usize>,
@@ -134,15 +136,15 @@ struct Window {
 }
 
 impl Window {
-    fn of(sta: &Sta, [height, width]: [usize; 2], pool: usize) -> Self {
-        let range = |image: usize, mask: usize| {
-            let start = (image - mask * pool) / 2;
+    fn of(sta: &Sta, [height, width]: [usize; 2], [rows, columns]: [usize; 2], pool: usize) -> Self {
+        let range = |image: usize, map: usize, mask: usize| {
+            let start = (image - map) / 2;
             start..start + mask * pool
         };
         Self {
             image_width: sta.width,
-            rows: range(sta.height, height),
-            columns: range(sta.width, width),
+            rows: range(sta.height, rows, height),
+            columns: range(sta.width, columns, width),
             pool,
         }
     }
@@ -181,8 +183,10 @@ mod tests {
         let mut map = sta.values.clone();
         map[20 * 48 + 30] = 1.0;
         map[0] = 9.0; // outside the window
-        assert_eq!(Window::of(&sta, [32, 32], 1).peak(&map), (12.0, 22.0));
-        assert_eq!(Window::of(&sta, [16, 16], 2).peak(&map), (5.75, 10.75));
+        assert_eq!(Window::of(&sta, [32, 32], [32, 32], 1).peak(&map), (12.0, 22.0));
+        assert_eq!(Window::of(&sta, [16, 16], [32, 32], 2).peak(&map), (5.75, 10.75));
+        // 32 = 4 · 7 + 4: the border that is left out lies below and to the right only.
+        assert_eq!(Window::of(&sta, [4, 4], [32, 32], 7).rows, 8..36);
     }
 
     #[test]

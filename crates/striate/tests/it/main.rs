@@ -2,7 +2,11 @@
 
 mod architecture;
 mod documents;
+mod fit;
+mod model;
+mod ops;
 mod recording;
 mod run;
 mod score;
 mod simulate;
+mod simulated;

@@ -42,6 +42,9 @@ pub struct StackedConfig {
     pub pool: usize,
 }
 
+/// Kernel weights of one layer beyond which a configuration is a slip of the pen (1 GiB).
+const MOST_WEIGHTS: f64 = (1 << 28) as f64;
+
 fn one() -> usize {
     1
 }
@@ -130,6 +133,7 @@ impl StackedConfig {
     /// [`Kind::Config`](crate::error::Kind::Config) naming the key.
     pub fn check(&self, shape: [usize; 3]) -> crate::error::Result<()> {
         use crate::error::Error;
+        self.check_numbers()?;
         let layers = self.kernels.len();
         if layers == 0 {
             return Err(Error::config("needs at least one layer").key("model.core.kernels"));
@@ -161,12 +165,29 @@ impl StackedConfig {
         Ok(())
     }
 
+    fn check_numbers(&self) -> crate::error::Result<()> {
+        use crate::error::in_range;
+        in_range("model.core.init_sd", self.init_sd, 0.0..=1e6)?;
+        if let Some(norm) = &self.batch_norm {
+            in_range("model.core.batch_norm.decay", norm.decay, 0.0..=1.0)?;
+            in_range("model.core.batch_norm.epsilon", norm.epsilon, 1e-12..=1e6)?;
+        }
+        let sides = self.kernels.iter().map(|&kernel| kernel as f64);
+        let most = sides.zip(&self.channels).map(|(kernel, &c)| kernel * kernel * c as f64 * c as f64);
+        in_range("model.core", most.fold(0.0, f64::max), 0.0..=MOST_WEIGHTS)
+            .map_err(|e| e.hint("this is the number of kernel weights of one layer"))
+    }
+
     /// `[channel, height, width]` of the features for images `[channel, height, width]`.
     pub fn out_shape(&self, shape: [usize; 3]) -> [usize; 3] {
-        let side = |side: usize| {
-            let shrink = |side, (k, p): (&usize, &Padding)| shrunk(side, *k, *p);
-            self.kernels.iter().zip(&self.padding).fold(side, shrink) / self.pool
-        };
+        let [channels, height, width] = self.unpooled_shape(shape);
+        [channels, height / self.pool, width / self.pool]
+    }
+
+    /// As [`StackedConfig::out_shape`], before the pooling.
+    pub fn unpooled_shape(&self, shape: [usize; 3]) -> [usize; 3] {
+        let shrink = |side, (k, p): (&usize, &Padding)| shrunk(side, *k, *p);
+        let side = |side: usize| self.kernels.iter().zip(&self.padding).fold(side, shrink);
         [*self.channels.last().unwrap_or(&0), side(shape[1]), side(shape[2])]
     }
 
@@ -323,7 +344,7 @@ impl Stacked {
         if rate == 0.0 {
             return x;
         }
-        let mask = crate::random::dropout_mask(seed, layer as u64, rate, x.dims().iter().product());
+        let mask = crate::random::dropout_mask(seed, 2 << 32 | layer as u64, rate, x.dims().iter().product());
         let mask = Tensor::from_data(TensorData::new(mask, x.dims()), &x.device());
         x * mask
     }

@@ -196,12 +196,21 @@ impl WhatWhereConfig {
         }
     }
 
+    /// Checks the options against images `[channel, height, width]`.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config) naming the key.
+    pub fn check(&self, shape: [usize; 3]) -> Result<()> {
+        self.core.check(shape)?;
+        self.readout.check()
+    }
+
     /// A model for images `[channel, height, width]` and one neuron per element of `start`.
     ///
     /// # Errors
     /// [`Kind::Config`](crate::error::Kind::Config) when the layers do not fit the image.
     pub fn init(&self, shape: [usize; 3], start: &[Start], seed: u64, device: &Device) -> Result<WhatWhere> {
-        self.core.check(shape)?;
+        self.check(shape)?;
         let core = self.core.init(shape[0], &mut generator(seed, 1), device);
         let features = self.core.out_shape(shape);
         let readout = self.readout.init(features, start, &mut generator(seed, 2), device);

@@ -5,6 +5,7 @@ use burn::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Result, in_range};
 use crate::model::weights::{fixed, trainable};
 use crate::random::{normal, truncated_normal};
 
@@ -113,6 +114,26 @@ impl FactorisedConfig {
         matches!(self.mask_init, MaskInit::StaPeak { with_validation: true, .. })
     }
 
+    /// Checks that all numbers can be used.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config) naming the key.
+    pub fn check(&self) -> Result<()> {
+        in_range("model.readout.feature_init_mean", self.feature_init_mean, -1e6..=1e6)?;
+        in_range("model.readout.feature_init_sd", self.feature_init_sd, 0.0..=1e6)?;
+        let mask =
+            |key: &str, value, range| in_range(&format!("model.readout.mask_init.{key}"), value, range);
+        match self.mask_init {
+            MaskInit::Noise { sd } => mask("sd", sd, 0.0..=1e6),
+            MaskInit::StaPeak { noise_sd, height, smooth, .. } => mask("noise_sd", noise_sd, 0.0..=1e6)
+                .and_then(|()| mask("height", height, -1e6..=1e6))
+                .and_then(|()| mask("smooth", smooth as f64, 0.0..=1000.0)),
+            MaskInit::StaGaussian { sd_px, height, smooth_px } => mask("sd_px", sd_px, 1e-3..=1e6)
+                .and_then(|()| mask("height", height, -1e6..=1e6))
+                .and_then(|()| mask("smooth_px", smooth_px, 1e-3..=100.0)),
+        }
+    }
+
     /// Whether starting masks need the spike-triggered average.
     pub fn needs_sta(&self) -> bool {
         !matches!(self.mask_init, MaskInit::Noise { .. })
@@ -133,12 +154,14 @@ impl FactorisedConfig {
         let bias: Vec<f32> = start.iter().map(|start| start.bias).collect();
         let bias_param = if self.bias { trainable } else { fixed };
         // With a single feature the weight repeats the scale of the mask, and is left out (spec §2.2).
-        let is_single = channels == 1;
-        let features = if is_single { vec![1.0; neurons] } else { features };
-        let feature_param = if is_single { fixed } else { trainable };
+        let features = if channels == 1 {
+            fixed(vec![1.0; neurons], [channels, neurons], device)
+        } else {
+            trainable(features, [channels, neurons], device)
+        };
         Factorised {
             mask: trainable(self.init_mask([height, width], start, rng), [height * width, neurons], device),
-            features: feature_param(features, [channels, neurons], device),
+            features,
             bias: bias_param(if self.bias { bias } else { vec![0.0; neurons] }, [neurons], device),
             config: self.clone(),
         }

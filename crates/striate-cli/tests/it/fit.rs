@@ -1,0 +1,215 @@
+//! `striate fit`: kills, interrupts, full disks and damaged data, through the binary.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use striate::recording::npy;
+
+use crate::bench::{Bench, Done, FIT};
+
+const RESUME: [&str; 3] = ["fit", "--out", "run"];
+
+/// A second or two in a debug build: long enough to be killed in.
+const LONG: [&str; 4] =
+    ["schedule.max_steps=600", "schedule.patience=1000", "schedule.check_every=10", "fit.shuffle_first=true"];
+
+fn signal(child: &Child, name: &str) {
+    assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn fits_and_prints_the_run() {
+    let bench = Bench::with_recording();
+    let done = bench.fit(&["--out", "run"]).succeeds();
+    assert_eq!(done.out, "run\n");
+    assert!(done.err.contains("best val_loss"), "{}", done.err);
+    let manifest: Value = serde_json::from_slice(&bench.read("run/manifest.json")).unwrap();
+    assert_eq!((&manifest["status"], &manifest["recording"]["neurons"]), (&"finished".into(), &8.into()));
+    // Two 5×5 kernels; masks of 8×8 pixels and two feature weights for each of 8 neurons.
+    assert_eq!(manifest["parameters"], serde_json::json!({"core": 50, "readout": 8 * 66}));
+    assert_eq!(manifest["total_parameters"], 578);
+    let left: Vec<String> = bench.files("run").into_iter().filter(|file| file.contains("tmp")).collect();
+    assert!(left.is_empty(), "{left:?}");
+    // A finished run stays as it is.
+    let before = bench.result("run");
+    bench.run(&RESUME).succeeds();
+    assert_eq!(bench.result("run"), before);
+}
+
+#[test]
+fn the_recording_must_be_named_and_there() {
+    let bench = Bench::new();
+    bench.run(&["fit", "demo", "--out", "run"]).fails(2, &["data.path", "--data"]);
+    bench.run(&["fit", "--out", "run"]).fails(2, &["preset"]);
+    bench.run(&["fit", "demo", "--data", "none", "--out", "run"]).fails(3, &["none"]);
+    assert!(bench.files("").is_empty(), "{:?}", bench.files(""));
+    assert_eq!(bench.run(&["fit", "demo", "--data", "none"]).code, Some(2));
+}
+
+#[test]
+fn a_run_keeps_its_configuration() {
+    let bench = Bench::with_run();
+    bench.fit(&["--out", "run"]).fails(2, &["cannot be changed", "hint: "]);
+}
+
+#[test]
+fn a_run_folder_of_a_newer_format_is_refused() {
+    let bench = Bench::with_run();
+    let text = String::from_utf8(bench.read("run/manifest.json")).unwrap();
+    fs::write(bench.path("run/manifest.json"), text.replace("\"format\": 1", "\"format\": 99")).unwrap();
+    for args in [&RESUME[..], &["score", "run"], &["report", "run"]] {
+        bench.run(args).fails(3, &["newer striate", "manifest.json"]);
+    }
+    bench.run(&["predict", "run", "--data", "recording", "--out", "x.npy"]).fails(3, &["newer striate"]);
+}
+
+#[test]
+fn a_recording_without_training_images_is_refused_plainly() {
+    let bench = Bench::with_recording();
+    (0..128).for_each(|trial| {
+        fs::remove_file(bench.path(&format!("recording/data/images/{trial}.npy"))).unwrap()
+    });
+    bench.fit(&["--out", "run"]).fails(3, &["training images are missing", "hint: "]);
+    assert!(!bench.path("run").exists());
+}
+
+#[test]
+fn a_damaged_trial_is_named_and_the_fit_goes_on_once_it_is_repaired() {
+    let bench = Bench::with_recording();
+    let file = bench.path("recording/data/responses/3.npy");
+    let intact = fs::read(&file).unwrap();
+    fs::write(&file, npy::write_f64(&[8], &[f64::NAN; 8])).unwrap();
+    bench.fit(&["--out", "run"]).fails(3, &["3.npy", "trial 3", "NaN"]);
+    assert!(!bench.files("run").iter().any(|file| file.contains("checkpoints")));
+    fs::write(&file, intact).unwrap();
+    bench.run(&RESUME).succeeds();
+}
+
+#[test]
+fn a_recording_that_changed_is_not_gone_on_with() {
+    let bench = Bench::with_recording();
+    interrupted(&bench);
+    bench
+        .run(&[
+            "simulate",
+            "klindt-linear",
+            "--out",
+            "recording",
+            "neurons=8",
+            "side=12",
+            "kernel=5",
+            "samples=160",
+            "test=10",
+            "test_repeats=4",
+            "seed=4",
+        ])
+        .succeeds();
+    bench.run(&RESUME).fails(3, &["not the recording this run began with"]);
+}
+
+/// Starts a long fit and sends Ctrl-C after its third check.
+fn interrupted(bench: &Bench) -> Done {
+    let mut child = bench.command(&[FIT, &LONG, &["--out", "run"]].concat()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut err: Vec<String> = lines.by_ref().take(4).collect();
+    signal(&child, "-INT");
+    err.extend(lines);
+    let mut done = Done::from(child.wait_with_output().unwrap());
+    done.err = err.join("\n");
+    done
+}
+
+#[test]
+fn ctrl_c_saves_and_says_how_to_resume() {
+    let bench = Bench::with_recording();
+    let done = interrupted(&bench);
+    assert_eq!(done.code, Some(130), "{}", done.err);
+    assert!(done.err.contains("resume with: striate fit --out run"), "{}", done.err);
+    let manifest: Value = serde_json::from_slice(&bench.read("run/manifest.json")).unwrap();
+    assert_eq!(manifest["status"], "interrupted");
+    let resumed = bench.run(&RESUME).succeeds();
+    assert!(resumed.err.contains("going on from step"), "{}", resumed.err);
+    bench.run(&[FIT, &LONG, &["--out", "whole"]].concat()).succeeds();
+    assert!(bench.result("run") == bench.result("whole"));
+}
+
+/// Kills a fit `kills` times after delays that look random, then lets it end: nothing may be lost.
+fn survives(kills: u32) {
+    let bench = Bench::with_recording();
+    bench.run(&[FIT, &LONG, &["--out", "whole"]].concat()).succeeds();
+    let (mut random, mut killed) = (12_345_u64, 0);
+    let first = [FIT, &LONG, &["--out", "run"]].concat();
+    for _ in 0..kills {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let begun = bench.path("run/manifest.json").exists();
+        let mut command = bench.command(if begun { &RESUME } else { &first });
+        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(40 + (random >> 33) % 260));
+        child.kill().unwrap();
+        killed += u32::from(child.wait().unwrap().code().is_none());
+    }
+    println!("{killed} of {kills} kills hit a running fit");
+    assert!(killed > 0);
+    let begun = bench.path("run/manifest.json").exists();
+    bench.run(if begun { &RESUME } else { &first }).succeeds();
+    assert!(bench.result("run") == bench.result("whole"));
+    bench.run(&["score", "run"]).succeeds();
+}
+
+#[test]
+fn kills_at_any_moment_lose_nothing() {
+    survives(6);
+}
+
+#[test]
+#[ignore = "twenty kills take a while"]
+fn twenty_kills_lose_nothing() {
+    survives(20);
+}
+
+/// A limit on the size of files fails writes as a full disk does.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_said_and_the_last_checkpoint_stays() {
+    let bench = Bench::with_recording();
+    let fit = [FIT, &LONG, &["schedule.check_every=2", "--out", "run"]].concat().join(" ");
+    let script = format!("trap '' XFSZ; ulimit -f 8; exec {} {fit}", env!("CARGO_BIN_EXE_striate"));
+    let script = script.replace('[', "'[").replace(']', "]'");
+    let mut command = Command::new("bash");
+    command.args(["-c", &script]).current_dir(bench.path(""));
+    Done::from(command.output().unwrap()).fails(3, &["disk full"]);
+    bench.run(&["score", "run"]).succeeds();
+    bench.run(&RESUME).succeeds();
+    bench.run(&[FIT, &LONG, &["schedule.check_every=2", "--out", "whole"]].concat()).succeeds();
+    assert!(bench.result("run") == bench.result("whole"));
+}
+
+const READ_SCALARS: &str = "
+import sys
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+events = EventAccumulator(sys.argv[1]).Reload()
+print(*sorted(events.Tags()['scalars']))
+print(*[e.step for e in events.Scalars('validation/loss')])
+";
+
+#[test]
+fn tensorboard_reads_a_resumed_fit_as_one_curve() {
+    let python = std::env::var("STRIATE_PYTHON").unwrap_or_else(|_| "python3".into());
+    let found = Command::new(&python).args(["-c", "import tensorboard"]).output();
+    if !found.is_ok_and(|output| output.status.success()) {
+        println!("skipped: `{python} -c 'import tensorboard'` fails");
+        return;
+    }
+    let bench = Bench::with_recording();
+    interrupted(&bench);
+    bench.run(&RESUME).succeeds();
+    let folder = bench.path("run/tensorboard");
+    let read = Command::new(python).args(["-c", READ_SCALARS]).arg(folder).output().unwrap();
+    let read = Done::from(read).succeeds().out;
+    let steps: Vec<String> = (1..=60).map(|check| (10 * check).to_string()).collect();
+    let tags = "train/learning_rate train/loss train/penalty validation/correlation validation/loss";
+    assert_eq!(read, format!("{tags}\n{}\n", steps.join(" ")));
+}

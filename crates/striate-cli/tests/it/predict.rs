@@ -1,0 +1,44 @@
+//! `striate predict`.
+
+use striate::recording::{self, Stream, npy};
+
+use crate::bench::Bench;
+
+fn array(bench: &Bench, name: &str) -> npy::Array {
+    npy::parse(bench.read(name)).unwrap()
+}
+
+#[test]
+fn a_recording_and_its_images_give_the_same_responses() {
+    let bench = Bench::with_run();
+    bench.run(&["predict", "run", "--data", "recording", "--out", "of_recording.npy"]).succeeds();
+    let recording = recording::open(&bench.path("recording")).unwrap();
+    let session = recording.single().unwrap();
+    let trials = session.trials.len();
+    let images = (0..trials).flat_map(|trial| session.read(Stream::Images, trial).unwrap());
+    let stack = npy::write_f32(&[trials, 1, 12, 12], &images.collect::<Vec<f32>>());
+    std::fs::write(bench.path("stack.npy"), stack).unwrap();
+    let printed =
+        bench.run(&["predict", "run", "--data", "stack.npy", "--out", "of_stack.npy"]).succeeds().out;
+    assert_eq!(printed.trim(), "of_stack.npy");
+    let predicted = array(&bench, "of_stack.npy");
+    assert_eq!(predicted.shape, [200, 8]);
+    assert_eq!(bench.read("of_stack.npy"), bench.read("of_recording.npy"));
+    let values = predicted.to_f32().unwrap();
+    assert!(values.iter().all(|v| v.is_finite()) && values.iter().any(|v| *v != 0.0));
+}
+
+#[test]
+fn wrong_stacks_exit_with_3_and_write_nothing() {
+    let bench = Bench::with_run();
+    let refused = |bytes: &[u8], words: &[&str]| {
+        std::fs::write(bench.path("stack.npy"), bytes).unwrap();
+        bench.run(&["predict", "run", "--data", "stack.npy", "--out", "out.npy"]).fails(3, words);
+        assert!(!bench.path("out.npy").exists());
+    };
+    refused(&npy::write_f32(&[2, 1, 12, 11], &[0.0; 264]), &["stack.npy", "[2, 1, 12, 11]"]);
+    refused(&npy::write_f32(&[144], &[0.0; 144]), &["stack.npy", "[144]"]);
+    refused(b"not an array", &["stack.npy"]);
+    bench.run(&["predict", "run", "--data", "none.npy", "--out", "out.npy"]).fails(3, &["none.npy"]);
+    bench.run(&["predict", "none", "--data", "recording", "--out", "out.npy"]).fails(3, &["none"]);
+}

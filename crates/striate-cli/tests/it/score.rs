@@ -1,0 +1,74 @@
+//! `striate score`.
+
+use serde_json::Value;
+
+use crate::bench::Bench;
+
+fn json(bench: &Bench, args: &[&str]) -> Value {
+    serde_json::from_str(&bench.run(&[&["score", "run", "--json"], args].concat()).succeeds().out).unwrap()
+}
+
+#[test]
+fn prints_one_object_with_a_null_near_zero_and_keeps_tables() {
+    let bench = Bench::with_recording_of(&["samples=1000", "test=40"]);
+    let slowly =
+        ["fit.learning_rate=0.003", "fit.batch=48", "schedule.max_steps=300", "schedule.check_every=20"];
+    bench.fit(&[&slowly[..], &["--out", "run"]].concat()).succeeds();
+    let object = json(&bench, &[]);
+    assert_eq!((&object["run"], &object["tier"]), (&"run".into(), &"test".into()));
+    assert_eq!((&object["neurons"], &object["trials"]), (&8.into(), &160.into()));
+    assert!(object["recording"].is_string());
+    let metrics = object["metrics"].as_object().unwrap();
+    for summary in metrics.values() {
+        let missing =
+            ["mean", "median", "sd", "n", "definition"].into_iter().find(|key| summary.get(key).is_none());
+        assert_eq!(missing, None, "{summary}");
+    }
+    let correlation = |of: &Value| of["single_trial_correlation"]["mean"].as_f64().unwrap();
+    let ours = correlation(&object["metrics"]);
+    for null in ["shuffle-trials", "shuffle-neurons"] {
+        let shuffled = correlation(&object["null"][null]);
+        assert!(shuffled.abs() < 0.12 && ours > 0.2, "{null}: {ours} {shuffled}");
+    }
+    assert!(bench.read("run/scores/test.parquet").starts_with(b"PAR1"));
+    let kept: Value = serde_json::from_slice(&bench.read("run/scores/test.json")).unwrap();
+    assert_eq!(kept, object);
+}
+
+#[test]
+fn tiers_and_nulls_are_chosen() {
+    let bench = Bench::with_run();
+    let object = json(&bench, &["--tier", "validation", "--null", "shuffle-trials"]);
+    assert_eq!((&object["trials"], object["null"].as_object().unwrap().len()), (&32.into(), 1));
+    assert_eq!(json(&bench, &["--null", "none"])["null"], serde_json::json!({}));
+    bench.run(&["score", "run", "--tier", "tset"]).fails(3, &["tset", "test (40)"]);
+    bench.run(&["score", "run", "--null", "shuffle-trails"]).fails(2, &["shuffle-trials"]);
+    bench.run(&["score", "none"]).fails(3, &["no such run folder"]);
+    bench.run(&["score", "run", "--data", "none"]).fails(3, &["none"]);
+}
+
+/// There is no other neuron to shuffle with: that control is left out, the score is not.
+#[test]
+fn a_single_neuron_is_scored() {
+    let bench = Bench::with_recording();
+    bench.fit(&["data.neurons=1", "--out", "run"]).succeeds();
+    let object = json(&bench, &[]);
+    assert_eq!(object["neurons"], 1);
+    assert!(object["null"]["shuffle-trials"].is_object());
+}
+
+#[test]
+fn a_run_before_its_first_check_says_so() {
+    let bench = Bench::with_run();
+    std::fs::remove_dir_all(bench.path("run/checkpoints")).unwrap();
+    bench.run(&["score", "run"]).fails(3, &["weights.safetensors", "hint: "]);
+}
+
+#[test]
+fn a_fitted_and_scored_run_is_shown() {
+    let bench = Bench::with_run();
+    bench.run(&["score", "run"]).succeeds();
+    bench.run(&["report", "run"]).succeeds();
+    let page = String::from_utf8(bench.read("run/report.html")).unwrap();
+    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("ingle-trial correlation"));
+}
