@@ -58,11 +58,14 @@ pub struct WhatWhere {
 
 impl WhatWhereConfig {
     /// Figure 3: one linear 17×17 feature, batch norm without offset (spec §2.1).
+    ///
+    /// Differs in the start of the masks: at the peak of the raw spike-triggered average, not of the smoothed one
+    /// (`smooth = 17`), which lies beside these neurons (`docs/decisions/0007-raw-sta-in-figure-3.md`).
     pub fn figure3() -> Self {
         let mut config = Self::linear(vec![17], vec![1]);
         config.core.batch_norm = Some(BatchNormConfig { decay: 0.998, epsilon: 1e-3, offset: false });
         config.readout.mask_init =
-            MaskInit::StaPeak { noise_sd: 1e-3, height: NOISE_CANCEL, smooth: 17, with_validation: true };
+            MaskInit::StaPeak { noise_sd: 1e-3, height: NOISE_CANCEL, smooth: 0, with_validation: true };
         config.penalty.mask_l1 = 0.1;
         config
     }
