@@ -1,6 +1,6 @@
 //! The known formats, and finding the sessions at a path.
 //!
-//! A format is one file with a [`Format`](super::Format) in it and one line in [`FORMATS`]. Zipped or not,
+//! A format is one file with a [`Format`] in it and one line in [`FORMATS`]. Zipped or not,
 //! alone or beside other sessions: that is settled here, once for all of them.
 
 use std::collections::BTreeSet;
