@@ -139,12 +139,12 @@ impl Scores {
         let oracle = self.metric("oracle_jackknife");
         let mut order: Vec<usize> = (0..scores.len()).filter(|&n| scores[n].is_finite()).collect();
         order.sort_by(|&a, &b| scores[b].partial_cmp(&scores[a]).unwrap_or(Ordering::Equal));
-        order.iter().take(TRACES).map(|&n| self.trace(n, scores[n], oracle.map(|o| o[n]))).collect()
+        let groups = number_stimuli(self.evaluation.stimulus.iter());
+        order.iter().take(TRACES).map(|&n| self.trace(n, scores[n], oracle.map(|o| o[n]), &groups)).collect()
     }
 
-    fn trace(&self, neuron: usize, score: f64, oracle: Option<f64>) -> Trace {
+    fn trace(&self, neuron: usize, score: f64, oracle: Option<f64>, groups: &[usize]) -> Trace {
         let width = self.unit_ids.len();
-        let groups = number_stimuli(self.evaluation.stimulus.iter());
         let count = groups.iter().max().map_or(0, |last| last + 1).min(TRACE_LENGTH);
         let mut trace = Trace {
             neuron,

@@ -11,7 +11,7 @@ use crate::batch::Normalisation;
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::model::readout::factorised::Start;
-use crate::model::weights::{export, import, to_host};
+use crate::model::weights::{import, to_host};
 use crate::model::{WhatWhere, WhatWhereConfig};
 use crate::run::{Checkpoint, RunFolder};
 
@@ -149,10 +149,5 @@ impl Twin {
         let kernels = to_host(self.model.core().kernel(0));
         let features = to_host(self.model.readout().features().transpose());
         Arrays::from([("kernels".into(), kernels), ("masks".into(), masks), ("features".into(), features)])
-    }
-
-    /// All weights by name.
-    pub fn weights(&self) -> Arrays {
-        export(&self.model)
     }
 }

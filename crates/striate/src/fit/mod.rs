@@ -17,7 +17,6 @@ use burn::prelude::*;
 
 pub use config::{FitConfig, PRESETS};
 
-use crate::array::Arrays;
 use crate::batch::{Normalisation, Split, Trials, fingerprint};
 use crate::error::{Error, Result};
 use crate::model::WhatWhere;
@@ -371,11 +370,7 @@ impl<'a> Fit<'a> {
     }
 
     fn saved(&self) -> Saved {
-        Saved { weights: self.weights(), optimiser: self.optimiser.export(), state: self.state.clone() }
-    }
-
-    fn weights(&self) -> Arrays {
-        export(&self.model)
+        Saved { weights: export(&self.model), optimiser: self.optimiser.export(), state: self.state.clone() }
     }
 
     fn restore(&mut self, saved: Saved, from: Checkpoint) -> Result<()> {

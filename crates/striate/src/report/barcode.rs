@@ -5,7 +5,8 @@ use std::cmp::Ordering;
 use super::maps::diverging_legend;
 use super::markup::{Tag, figure, key, note, tag, thousands};
 use super::palette::{KINDS, Palette, image, to_unit};
-use super::results::{Array, Parts, Results};
+use super::results::{Parts, Results};
+use crate::array::Array;
 
 /// More columns than this are narrower than a dot of the screen: neighbours are averaged.
 const COLUMNS: usize = 1000;

@@ -1,14 +1,13 @@
 //! Run folders made up for tests: every file of a run, deterministic, of any size.
 
-use std::collections::BTreeMap;
 use std::f64::consts::{PI, TAU};
 use std::path::Path;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use safetensors::{Dtype, tensor::TensorView};
 use serde_json::{Value, json};
 
+use crate::array::{self, Array};
 use crate::disk;
 use crate::run::metrics::Row;
 use crate::run::{Best, Manifest, MetricsLog, RecordingInfo, RunFolder, Status};
@@ -156,17 +155,14 @@ impl Fixture {
             ("features", vec![self.neurons, self.channels], features),
             ("truth_type", vec![self.neurons], indices(kinds)),
         ];
-        disk::write_bytes(&run.explain("parts").join("parts.safetensors"), &safetensors(&arrays)).unwrap();
+        save_arrays(&run.explain("parts").join("parts.safetensors"), &arrays);
     }
 }
 
-pub fn safetensors(arrays: &[(&str, Vec<usize>, Vec<f32>)]) -> Vec<u8> {
-    let bytes: Vec<Vec<u8>> =
-        arrays.iter().map(|(_, _, values)| values.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
-    let views = arrays.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
-        (name.to_string(), TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
-    });
-    safetensors::serialize(views.collect::<BTreeMap<_, _>>(), None).unwrap()
+pub fn save_arrays(path: &Path, arrays: &[(&str, Vec<usize>, Vec<f32>)]) {
+    let named =
+        arrays.iter().cloned().map(|(name, shape, values)| (name.to_owned(), Array { shape, values }));
+    array::save(path, &named.collect()).unwrap();
 }
 
 pub fn save(path: &Path, value: &Value) {

@@ -2,7 +2,8 @@
 
 use super::markup::{Tag, decimal, figure, note, tag};
 use super::palette::{Palette, image, to_unit};
-use super::results::{Array, Parts, PerNeuron, Results};
+use super::results::{Parts, PerNeuron, Results};
+use crate::array::Array;
 
 const MASKS_SHOWN: usize = 24;
 const KERNELS_SHOWN: usize = 128;

@@ -5,10 +5,10 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use safetensors::{Dtype, SafeTensors};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
+use crate::array::{self, Array};
 use crate::error::Result;
 use crate::run::{Manifest, RunFolder, metrics};
 
@@ -116,15 +116,6 @@ struct Traces {
     neurons: Vec<Trace>,
 }
 
-/// An array and its shape, C order.
-#[derive(Debug, Clone, Default)]
-pub struct Array {
-    /// Length of each axis.
-    pub shape: Vec<usize>,
-    /// Values.
-    pub values: Vec<f32>,
-}
-
 /// `explain/parts/parts.safetensors`; each array may be missing.
 #[derive(Debug, Default)]
 pub struct Parts {
@@ -152,7 +143,7 @@ impl Results {
             config: text(&folder.config()),
             curve: curve(&folder.metrics()),
             tiers: tiers(folder),
-            parts: bytes(&folder.explain("parts").join("parts.safetensors")).and_then(|b| Parts::parse(&b)),
+            parts: Parts::read(&folder.explain("parts").join("parts.safetensors")),
         })
     }
 
@@ -199,17 +190,23 @@ impl PerNeuron {
 }
 
 impl Parts {
-    /// Reads the arrays out of a safetensors file.
-    fn parse(bytes: &[u8]) -> Found<Self> {
-        let file = SafeTensors::deserialize(bytes)
-            .map_err(|error| format!("`explain/parts/parts.safetensors` is damaged: {error}."))?;
-        let indices = |name| array(&file, name, 1).map(|a| a.values.iter().map(|&v| v as usize).collect());
+    /// Takes the arrays that have the expected number of axes out of a safetensors file.
+    fn read(path: &Path) -> Found<Self> {
+        if !path.is_file() {
+            return Err(missing(path));
+        }
+        let mut arrays = array::load(path)
+            .map_err(|error| format!("`{}` is damaged: {}.", short(path), error.message()))?;
+        let mut take = |name: &str, rank: usize| {
+            arrays.remove(name).filter(|array| array.shape.len() == rank && !array.shape.contains(&0))
+        };
+        let indices = |array: Array| array.values.iter().map(|&v| v as usize).collect();
         Ok(Self {
-            kernels: array(&file, "kernels", 4),
-            masks: array(&file, "masks", 3),
-            masks_neuron: indices("masks_neuron").unwrap_or_default(),
-            features: array(&file, "features", 2),
-            truth_type: indices("truth_type"),
+            kernels: take("kernels", 4),
+            masks: take("masks", 3),
+            masks_neuron: take("masks_neuron", 1).map(indices).unwrap_or_default(),
+            features: take("features", 2),
+            truth_type: take("truth_type", 1).map(indices),
         })
     }
 }
@@ -218,16 +215,6 @@ fn null_as_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     input: D,
 ) -> Result<T, D::Error> {
     Ok(Option::deserialize(input)?.unwrap_or_default())
-}
-
-fn array(file: &SafeTensors, name: &str, rank: usize) -> Option<Array> {
-    let view = file.tensor(name).ok()?;
-    let fits = view.dtype() == Dtype::F32 && view.shape().len() == rank && !view.shape().contains(&0);
-    let value = |four: &[u8]| f32::from_le_bytes([four[0], four[1], four[2], four[3]]);
-    fits.then(|| Array {
-        shape: view.shape().to_vec(),
-        values: view.data().chunks_exact(4).map(value).collect(),
-    })
 }
 
 fn tiers(folder: &RunFolder) -> Vec<Tier> {

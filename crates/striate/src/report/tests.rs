@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::fixture::{Fixture, safetensors, save};
+use super::fixture::{Fixture, save, save_arrays};
 use super::render;
 use crate::disk;
 use crate::run::{Manifest, RunFolder};
@@ -103,7 +103,7 @@ fn strange_but_valid_files_never_break_the_page() {
         ("features", vec![2, 1], vec![0.0, f32::NAN]),
         ("truth_type", vec![2], vec![9e9, f32::NAN]),
     ];
-    disk::write_bytes(&run.explain("parts").join("parts.safetensors"), &safetensors(&arrays)).unwrap();
+    save_arrays(&run.explain("parts").join("parts.safetensors"), &arrays);
     let html = page(&run);
     assert!(html.contains("&lt;b&gt;"));
 }
