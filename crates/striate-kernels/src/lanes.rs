@@ -47,16 +47,25 @@ fn supported() -> Level {
 ///
 /// # Safety
 /// Every method may be called only where the instruction set of the implementation is available,
-/// which [`dispatch!`](crate::dispatch) guarantees; `load` and `store` touch `N` floats from the pointer.
+/// which [`dispatch!`](crate::dispatch) guarantees; `load` and `store` touch `N` floats from the pointer,
+/// their `…_part` twins only the first `count ≤ N`.
 pub(crate) trait Lanes: Copy {
     /// Number of floats.
     const N: usize;
-    /// Output channels per register block of the convolution kernels.
+    /// Accumulators of a register block: what is left of the register file after one row of operands.
+    const SUMS: usize;
+    /// Output channels per register block of the line convolution.
     const ROWS: usize;
     unsafe fn zero() -> Self;
     unsafe fn splat(value: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
+    /// The first `count` floats, the other lanes zero.
+    unsafe fn load_part(from: *const f32, count: usize) -> Self;
+    unsafe fn store_part(self, to: *mut f32, count: usize);
+    unsafe fn add(self, other: Self) -> Self;
+    unsafe fn sub(self, other: Self) -> Self;
+    unsafe fn mul(self, other: Self) -> Self;
     /// `self + a * b`.
     unsafe fn add_product(self, a: Self, b: Self) -> Self;
     /// Sum of the lanes, in a fixed order.
@@ -70,6 +79,7 @@ pub(crate) struct Portable([f32; 8]);
 // SAFETY: no instruction-set requirement; pointers are as the trait demands.
 impl Lanes for Portable {
     const N: usize = 8;
+    const SUMS: usize = 12;
     const ROWS: usize = 4;
 
     #[inline(always)]
@@ -95,6 +105,35 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    unsafe fn load_part(from: *const f32, count: usize) -> Self {
+        let mut lanes = [0.0; 8];
+        // SAFETY: the caller owns `count` floats from `from`, and `count ≤ 8`.
+        unsafe { std::ptr::copy_nonoverlapping(from, lanes.as_mut_ptr(), count) };
+        Self(lanes)
+    }
+
+    #[inline(always)]
+    unsafe fn store_part(self, to: *mut f32, count: usize) {
+        // SAFETY: the caller owns `count` floats from `to`, and `count ≤ 8`.
+        unsafe { std::ptr::copy_nonoverlapping(self.0.as_ptr(), to, count) };
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] + other.0[i]))
+    }
+
+    #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] - other.0[i]))
+    }
+
+    #[inline(always)]
+    unsafe fn mul(self, other: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] * other.0[i]))
+    }
+
+    #[inline(always)]
     unsafe fn add_product(self, a: Self, b: Self) -> Self {
         Self(std::array::from_fn(|i| self.0[i] + a.0[i] * b.0[i]))
     }
@@ -111,6 +150,21 @@ pub(crate) mod x86 {
 
     use super::Lanes;
 
+    /// All bits set in the first `count` lanes.
+    #[inline(always)]
+    unsafe fn first(count: usize) -> __m256i {
+        // SAFETY: AVX2 is available: called from the methods of `Avx2` alone.
+        unsafe {
+            _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
+        }
+    }
+
+    /// The first `count` bits.
+    #[inline(always)]
+    fn first_bits(count: usize) -> __mmask16 {
+        ((1u32 << count) - 1) as __mmask16
+    }
+
     /// Eight floats in an AVX register.
     #[derive(Clone, Copy)]
     pub(crate) struct Avx2(__m256);
@@ -118,6 +172,7 @@ pub(crate) mod x86 {
     // SAFETY: used only below `dispatch!`, after AVX2 and FMA were detected.
     impl Lanes for Avx2 {
         const N: usize = 8;
+        const SUMS: usize = 12;
         const ROWS: usize = 4;
 
         #[inline(always)]
@@ -145,6 +200,36 @@ pub(crate) mod x86 {
         }
 
         #[inline(always)]
+        unsafe fn load_part(from: *const f32, count: usize) -> Self {
+            // SAFETY: AVX2 is available (trait contract); masked lanes are not touched.
+            Self(unsafe { _mm256_maskload_ps(from, first(count)) })
+        }
+
+        #[inline(always)]
+        unsafe fn store_part(self, to: *mut f32, count: usize) {
+            // SAFETY: AVX2 is available (trait contract); masked lanes are not touched.
+            unsafe { _mm256_maskstore_ps(to, first(count), self.0) }
+        }
+
+        #[inline(always)]
+        unsafe fn add(self, other: Self) -> Self {
+            // SAFETY: AVX2 is available (trait contract).
+            Self(unsafe { _mm256_add_ps(self.0, other.0) })
+        }
+
+        #[inline(always)]
+        unsafe fn sub(self, other: Self) -> Self {
+            // SAFETY: AVX2 is available (trait contract).
+            Self(unsafe { _mm256_sub_ps(self.0, other.0) })
+        }
+
+        #[inline(always)]
+        unsafe fn mul(self, other: Self) -> Self {
+            // SAFETY: AVX2 is available (trait contract).
+            Self(unsafe { _mm256_mul_ps(self.0, other.0) })
+        }
+
+        #[inline(always)]
         unsafe fn add_product(self, a: Self, b: Self) -> Self {
             // SAFETY: FMA is available (trait contract).
             Self(unsafe { _mm256_fmadd_ps(a.0, b.0, self.0) })
@@ -166,6 +251,7 @@ pub(crate) mod x86 {
     // SAFETY: used only below `dispatch!`, after AVX-512F was detected.
     impl Lanes for Avx512 {
         const N: usize = 16;
+        const SUMS: usize = 24;
         const ROWS: usize = 8;
 
         #[inline(always)]
@@ -190,6 +276,36 @@ pub(crate) mod x86 {
         unsafe fn store(self, to: *mut f32) {
             // SAFETY: the caller owns 16 floats from `to`.
             unsafe { _mm512_storeu_ps(to, self.0) }
+        }
+
+        #[inline(always)]
+        unsafe fn load_part(from: *const f32, count: usize) -> Self {
+            // SAFETY: AVX-512F is available (trait contract); masked lanes are not touched.
+            Self(unsafe { _mm512_maskz_loadu_ps(first_bits(count), from) })
+        }
+
+        #[inline(always)]
+        unsafe fn store_part(self, to: *mut f32, count: usize) {
+            // SAFETY: AVX-512F is available (trait contract); masked lanes are not touched.
+            unsafe { _mm512_mask_storeu_ps(to, first_bits(count), self.0) }
+        }
+
+        #[inline(always)]
+        unsafe fn add(self, other: Self) -> Self {
+            // SAFETY: AVX-512F is available (trait contract).
+            Self(unsafe { _mm512_add_ps(self.0, other.0) })
+        }
+
+        #[inline(always)]
+        unsafe fn sub(self, other: Self) -> Self {
+            // SAFETY: AVX-512F is available (trait contract).
+            Self(unsafe { _mm512_sub_ps(self.0, other.0) })
+        }
+
+        #[inline(always)]
+        unsafe fn mul(self, other: Self) -> Self {
+            // SAFETY: AVX-512F is available (trait contract).
+            Self(unsafe { _mm512_mul_ps(self.0, other.0) })
         }
 
         #[inline(always)]

@@ -12,3 +12,4 @@ pub mod activation;
 pub mod conv2d;
 pub mod lanes;
 pub mod norm;
+mod tile;
