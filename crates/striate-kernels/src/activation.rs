@@ -93,6 +93,17 @@ impl Activation {
             Self::Elu => exp(x.min(0.0)),
         }
     }
+
+    /// Slope where the value is `y`.
+    #[inline(always)]
+    pub fn slope_of_value(self, y: f32) -> f32 {
+        match self {
+            Self::Identity => 1.0,
+            Self::Relu => f32::from(u8::from(y > 0.0)),
+            Self::Softplus => 1.0 - exp(-y),
+            Self::Elu => y.min(0.0) + 1.0,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,10 @@
 //! run in fixed chunks that are added in order.
 
 pub mod activation;
+pub mod adam;
 pub mod conv2d;
+pub mod epilogue;
 pub mod lanes;
+pub mod memory;
 pub mod norm;
 mod tile;

@@ -1,0 +1,103 @@
+//! What follows a convolution while its outputs are still in registers: bias and nonlinearity.
+
+use rayon::prelude::*;
+
+use crate::activation::Activation;
+use crate::lanes::{Lanes, dispatch};
+use crate::memory::unfilled;
+
+/// Values per task.
+const CHUNK: usize = 1 << 14;
+
+/// `a(x + bias)` per output channel.
+#[derive(Debug, Clone, Copy)]
+pub struct Epilogue<'a> {
+    /// Bias of each output channel.
+    pub bias: Option<&'a [f32]>,
+    /// Nonlinearity.
+    pub activation: Activation,
+}
+
+impl Epilogue<'_> {
+    /// Neither bias nor nonlinearity.
+    pub const NONE: Self = Self { bias: None, activation: Activation::Identity };
+}
+
+/// Gradient before the nonlinearity, from its output `y` and the gradient `grad` to that.
+///
+/// # Panics
+/// When the slices differ in length.
+pub fn backward(activation: Activation, y: &[f32], grad: &[f32]) -> Vec<f32> {
+    assert_eq!(y.len(), grad.len());
+    let mut before = unfilled(y.len());
+    before.par_chunks_mut(CHUNK).zip(y.par_chunks(CHUNK).zip(grad.par_chunks(CHUNK))).for_each(
+        |(before, (y, grad))| {
+            dispatch!(backward_chunk(activation: Activation, y: &[f32], grad: &[f32], before: &mut [f32]));
+        },
+    );
+    before
+}
+
+/// # Safety
+/// Contains no unsafe operation; unsafe only to fit `dispatch!`.
+#[inline(always)]
+unsafe fn backward_chunk<L: Lanes>(activation: Activation, y: &[f32], grad: &[f32], before: &mut [f32]) {
+    // One loop per nonlinearity: a match inside the loop would keep it scalar.
+    macro_rules! each {
+        ($kind:expr) => {
+            for ((before, y), grad) in before.iter_mut().zip(y).zip(grad) {
+                *before = grad * $kind.slope_of_value(*y);
+            }
+        };
+    }
+    match activation {
+        Activation::Identity => each!(Activation::Identity),
+        Activation::Relu => each!(Activation::Relu),
+        Activation::Softplus => each!(Activation::Softplus),
+        Activation::Elu => each!(Activation::Elu),
+    }
+}
+
+/// Sum of each channel of values `[.., channel]`, in fixed chunks added in order.
+///
+/// # Panics
+/// When the length is not a multiple of `channels`.
+pub fn channel_sums(channels: usize, values: &[f32]) -> Vec<f32> {
+    assert!(values.len().is_multiple_of(channels));
+    let rows = (CHUNK / channels).max(1);
+    let parts: Vec<Vec<f32>> = values
+        .par_chunks(rows * channels)
+        .map(|chunk| {
+            let mut sums = vec![0.0; channels];
+            for row in chunk.chunks_exact(channels) {
+                sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+            }
+            sums
+        })
+        .collect();
+    let total = |channel: usize| parts.iter().map(|part| f64::from(part[channel])).sum::<f64>() as f32;
+    (0..channels).map(total).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slope_from_the_value_is_the_slope() {
+        for activation in [Activation::Identity, Activation::Relu, Activation::Softplus, Activation::Elu] {
+            let x: Vec<f32> = (-80..80).map(|i| i as f32 * 0.1 + 0.05).collect();
+            let y: Vec<f32> = x.iter().map(|x| activation.value(*x)).collect();
+            let found = backward(activation, &y, &vec![2.0; x.len()]);
+            for (x, found) in x.iter().zip(found) {
+                assert!((found - 2.0 * activation.slope(*x)).abs() < 1e-5, "{activation:?} {x}");
+            }
+        }
+    }
+
+    #[test]
+    fn channels_are_summed_over_all_rows() {
+        let values: Vec<f32> = (0..3 * 40_000).map(|i| (i % 3) as f32).collect();
+        assert_eq!(channel_sums(3, &values), [0.0, 40_000.0, 80_000.0]);
+    }
+}

@@ -1,0 +1,37 @@
+//! Buffers for outputs that are written whole, and what the allocator does with freed ones.
+
+/// A buffer of `length` floats to be written before it is read.
+///
+/// Saves the pass over memory that filling it would cost. Debug builds fill it with NaN, so that a kernel
+/// that reads or leaves out a value fails its tests.
+#[allow(clippy::uninit_vec)]
+pub fn unfilled(length: usize) -> Vec<f32> {
+    if cfg!(debug_assertions) {
+        return vec![f32::NAN; length];
+    }
+    let mut values = Vec::with_capacity(length);
+    // SAFETY: the capacity was reserved above, every bit pattern is an `f32`, and callers hand the buffer to a
+    // kernel that writes each value before anything reads it.
+    unsafe { values.set_len(length) };
+    values
+}
+
+/// Keeps freed memory in the process, so that the buffers of one step serve the next without page faults.
+///
+/// Has an effect with the GNU C library only, which by default gives large buffers back at once.
+pub fn keep_freed() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        use std::ffi::c_int;
+        unsafe extern "C" {
+            fn mallopt(parameter: c_int, value: c_int) -> c_int;
+        }
+        const TRIM_THRESHOLD: c_int = -1;
+        const MMAP_THRESHOLD: c_int = -3;
+        // SAFETY: `mallopt` takes two integers, may be called at any time, and ignores what it cannot do.
+        unsafe {
+            mallopt(MMAP_THRESHOLD, 1 << 30);
+            mallopt(TRIM_THRESHOLD, c_int::MAX);
+        }
+    }
+}
