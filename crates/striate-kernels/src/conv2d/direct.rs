@@ -1,0 +1,135 @@
+//! Convolution with vectors along the output channels.
+
+use super::pass::{Pass, Strip, Window};
+use crate::activation::Activation;
+use crate::epilogue::Epilogue;
+use crate::lanes::{Lanes, dispatch};
+use crate::tile::{Left, Panels, accumulate, by_rows, store_row};
+
+/// Floats of weights used at a time: they stay in the second-level cache while all pixels pass by.
+const WEIGHTS_AT_A_TIME: usize = 96 * 1024;
+
+/// A pass with its weights packed as `[panel][kernel row][kernel column · input][output]`.
+pub(super) struct Direct<'a> {
+    pass: &'a Pass,
+    weights: Panels,
+    /// Offset of every column of the panels.
+    bias: Vec<f32>,
+    activation: Activation,
+}
+
+impl<'a> Direct<'a> {
+    pub fn new(pass: &'a Pass, weights: Panels, epilogue: Epilogue<'_>) -> Self {
+        let mut bias = epilogue.bias.map_or(Vec::new(), <[f32]>::to_vec);
+        bias.resize(weights.len() * weights.width, 0.0);
+        Self { pass, weights, bias, activation: epilogue.activation }
+    }
+
+    /// Computes one strip; `scratch` is zero or from an earlier strip of this pass.
+    pub fn run(&self, image: &[f32], strip: Strip<'_>, scratch: &mut Vec<f32>) {
+        let pass = self.pass;
+        let window = pass.window(image, strip.first, strip.rows, scratch);
+        let reach = (strip.rows - 1) * pass.row + (pass.columns - 1) * pass.pixel + pass.outputs;
+        assert!(strip.out.len() >= reach);
+        let direct = self;
+        dispatch!(strip_of(direct: &Direct<'_>, window: Window<'_>, strip: Strip<'_>));
+    }
+}
+
+/// One panel of output channels and one group of kernel rows for a strip.
+struct Part<'a> {
+    pass: &'a Pass,
+    window: Window<'a>,
+    first: usize,
+    rows: usize,
+    taps: std::ops::Range<usize>,
+    weights: *const f32,
+    width: usize,
+    bias: *const f32,
+    out: *mut f32,
+    /// Output channels of this panel.
+    count: usize,
+    activation: Activation,
+}
+
+/// # Safety
+/// The instruction set of `L` is available, the weights were packed for it, and `strip.out` reaches the last
+/// output of the strip.
+#[inline(always)]
+unsafe fn strip_of<L: Lanes>(direct: &Direct<'_>, window: Window<'_>, strip: Strip<'_>) {
+    let (pass, weights) = (direct.pass, &direct.weights);
+    let group = WEIGHTS_AT_A_TIME / (pass.kernel_w * pass.inputs * weights.width).max(1);
+    let groups = pass.kernel_h.div_ceil(group.max(1)).max(1);
+    let group = pass.kernel_h.div_ceil(groups);
+    for panel in 0..weights.len() {
+        for taps in (0..groups).map(|i| i * group..((i + 1) * group).min(pass.kernel_h)) {
+            let last = taps.end == pass.kernel_h;
+            let part = Part {
+                pass,
+                window,
+                first: strip.first,
+                rows: strip.rows,
+                taps,
+                weights: weights.panel(panel).as_ptr(),
+                width: weights.width,
+                bias: direct.bias[panel * weights.width..].as_ptr(),
+                // SAFETY: the panel starts at an existing channel of the first output.
+                out: unsafe { strip.out.as_ptr().cast_mut().add(panel * weights.width) },
+                count: weights.count(panel),
+                activation: if last { direct.activation } else { Activation::Identity },
+            };
+            // SAFETY: blocks stay within the columns of the pass.
+            unsafe { by_rows!(pass.columns, weights.registers, columns_of::<L>(&part,)) };
+        }
+    }
+}
+
+/// `P` neighbouring output columns over all rows of a strip, so that the input rows are met again while
+/// they are in the first-level cache.
+///
+/// # Safety
+/// As [`strip_of`]; output columns `column .. column + P` exist.
+#[inline(always)]
+unsafe fn columns_of<L: Lanes, const P: usize, const R: usize>(part: &Part<'_>, column: usize) {
+    let pass = part.pass;
+    let across = pass.taps_across(column, P);
+    let (skip, depth) = (across.start * pass.inputs, across.len() * pass.inputs);
+    let at = part.window.offset + column * pass.stride * pass.inputs + skip;
+    let start = part.taps.start == 0;
+    for row in 0..part.rows {
+        let down = pass.taps_down(part.first + row);
+        // SAFETY: `taps_across` and `taps_down` keep every read within the window, `strip_of` vouches for the rest.
+        unsafe {
+            let bias: [L; R] = std::array::from_fn(|r| L::load(part.bias.add(r * L::N)));
+            let mut sums = if start { [bias; P] } else { [[L::zero(); R]; P] };
+            for tap in down.start.max(part.taps.start)..down.end.min(part.taps.end) {
+                let line = pass.top + ((part.first + row) * pass.stride + tap) as isize;
+                let from = at + (line as usize - part.window.first) * part.window.pitch;
+                let from = part.window.values.as_ptr().add(from);
+                let left = Left { from, row: pass.stride * pass.inputs, step: 1 };
+                let weights = part.weights.add((tap * pass.kernel_w * pass.inputs + skip) * part.width);
+                accumulate(&mut sums, left, weights, R * L::N, depth);
+            }
+            let to = part.out.add(row * pass.row + column * pass.pixel);
+            for (p, sums) in sums.iter().enumerate() {
+                store_row(sums, to.add(p * pass.pixel), part.count, !start);
+            }
+            activate::<P>(part.activation, to, pass.pixel, part.count);
+        }
+    }
+}
+
+/// Applies the nonlinearity to `P` rows of `count` floats just stored, `step` apart.
+///
+/// # Safety
+/// The rows belong to the caller alone.
+#[inline(always)]
+unsafe fn activate<const P: usize>(activation: Activation, to: *mut f32, step: usize, count: usize) {
+    if activation == Activation::Identity {
+        return;
+    }
+    for p in 0..P {
+        // SAFETY: the caller vouches for the rows.
+        super::apply(activation, unsafe { std::slice::from_raw_parts_mut(to.add(p * step), count) });
+    }
+}

@@ -1,0 +1,159 @@
+//! What one convolution reads and writes, and the input rows under a strip of its output.
+
+use std::ops::Range;
+
+/// Strips of output rows a batch is cut into at least, so that a few large images occupy every core.
+const STRIPS: usize = 32;
+
+/// A convolution with the place of its first tap and of its outputs spelled out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pass {
+    pub inputs: usize,
+    pub outputs: usize,
+    /// Size of the images read.
+    pub height: usize,
+    pub width: usize,
+    pub kernel_h: usize,
+    pub kernel_w: usize,
+    pub stride: usize,
+    /// Input row and column under the first tap of the first output.
+    pub top: isize,
+    pub left: isize,
+    /// Size of the output grid.
+    pub rows: usize,
+    pub columns: usize,
+    /// Floats from the start of an output image to its first value, from row to row and pixel to pixel.
+    pub first: usize,
+    pub row: usize,
+    pub pixel: usize,
+    /// Floats of an output image.
+    pub image: usize,
+}
+
+/// Consecutive output rows of one image.
+pub(super) struct Strip<'a> {
+    pub image: usize,
+    pub first: usize,
+    pub rows: usize,
+    /// From the first value of the first row on.
+    pub out: &'a mut [f32],
+}
+
+/// The input rows under some output rows, read at `offset + row · pitch + column · inputs`, where column 0 lies
+/// under the first tap of the first output column.
+#[derive(Clone, Copy)]
+pub(super) struct Window<'a> {
+    pub values: &'a [f32],
+    pub offset: usize,
+    pub pitch: usize,
+    /// Input row that is row 0.
+    pub first: usize,
+}
+
+/// The part of `0..size` that `start + i` maps into `0..limit`.
+fn inside(start: isize, size: usize, limit: usize) -> Range<usize> {
+    let low = (-start).clamp(0, size as isize) as usize;
+    let high = (limit as isize - start).clamp(low as isize, size as isize) as usize;
+    low..high
+}
+
+impl Pass {
+    /// The batch cut into strips; how many depends on the shape alone.
+    pub fn strips<'a>(&self, out: &'a mut [f32]) -> Vec<Strip<'a>> {
+        let rows = self.strip_rows(out.len() / self.image);
+        let strips = out.chunks_exact_mut(self.image).enumerate().flat_map(|(image, out)| {
+            let chunks = out[self.first..].chunks_mut(rows * self.row).take(self.rows.div_ceil(rows));
+            chunks.enumerate().map(move |(i, out)| {
+                let first = i * rows;
+                Strip { image, first, rows: rows.min(self.rows - first), out }
+            })
+        });
+        strips.collect()
+    }
+
+    /// Rows of a strip in a batch of this size.
+    pub fn strip_rows(&self, batch: usize) -> usize {
+        self.rows.div_ceil(STRIPS.div_ceil(batch.max(1)))
+    }
+
+    /// Columns from the first tap of the first output to the last tap of the last.
+    fn span(&self) -> usize {
+        (self.columns - 1) * self.stride + self.kernel_w
+    }
+
+    /// Kernel rows within the image for an output row.
+    #[inline(always)]
+    pub fn taps_down(&self, row: usize) -> Range<usize> {
+        inside(self.top + (row * self.stride) as isize, self.kernel_h, self.height)
+    }
+
+    /// Kernel columns within the image for any of `count` outputs from `column` on.
+    #[inline(always)]
+    pub fn taps_across(&self, column: usize, count: usize) -> Range<usize> {
+        let start = self.left + (column * self.stride) as isize;
+        let low = inside(start + ((count - 1) * self.stride) as isize, self.kernel_w, self.width).start;
+        low..inside(start, self.kernel_w, self.width).end.max(low)
+    }
+
+    /// Output rows for which a kernel row is within the image.
+    #[inline(always)]
+    pub fn rows_under(&self, tap: usize) -> Range<usize> {
+        under(self.top + tap as isize, self.stride, self.rows, self.height)
+    }
+
+    /// Output columns for which any of these kernel columns is within the image.
+    #[inline(always)]
+    pub fn columns_under(&self, first: usize, last: usize) -> Range<usize> {
+        let low = under(self.left + last as isize, self.stride, self.columns, self.width).start;
+        low..under(self.left + first as isize, self.stride, self.columns, self.width).end.max(low)
+    }
+
+    /// The input under output rows `first .. first + rows`: in place, or with zeros at the sides in `scratch`.
+    pub fn window<'a>(
+        &self,
+        image: &'a [f32],
+        first: usize,
+        rows: usize,
+        scratch: &'a mut Vec<f32>,
+    ) -> Window<'a> {
+        let empty = self.kernel_h * self.kernel_w == 0;
+        if empty || self.left >= 0 && self.left as usize + self.span() <= self.width {
+            let (offset, pitch) = (self.left.max(0) as usize * self.inputs, self.width * self.inputs);
+            return Window { values: image, offset, pitch, first: 0 };
+        }
+        self.copy(image, first, rows, 0, scratch)
+    }
+
+    /// A copy of the input under output rows `first .. first + rows`, followed by `slack` floats.
+    pub fn copy<'a>(
+        &self,
+        image: &[f32],
+        first: usize,
+        rows: usize,
+        slack: usize,
+        scratch: &'a mut Vec<f32>,
+    ) -> Window<'a> {
+        let pitch = self.span() * self.inputs;
+        let reach = (rows - 1) * self.stride + self.kernel_h;
+        let within = inside(self.top + (first * self.stride) as isize, reach, self.height);
+        let columns = inside(self.left, self.span(), self.width);
+        let start = (self.top + (first * self.stride + within.start) as isize).max(0) as usize;
+        // The borders of a scratch stay zero: every strip writes the same columns.
+        scratch.resize((reach.min(self.height) * pitch + slack).max(scratch.len()), 0.0);
+        let count = if columns.is_empty() { 0 } else { within.len() };
+        for (to, from) in scratch.chunks_exact_mut(pitch).zip(start..start + count) {
+            let column = (self.left + columns.start as isize).max(0) as usize;
+            let from = &image[(from * self.width + column) * self.inputs..][..columns.len() * self.inputs];
+            to[columns.start * self.inputs..][..from.len()].copy_from_slice(from);
+        }
+        Window { values: scratch, offset: 0, pitch, first: start }
+    }
+}
+
+/// The part of `0..size` that `start + i · stride` maps into `0..limit`.
+#[inline(always)]
+fn under(start: isize, stride: usize, size: usize, limit: usize) -> Range<usize> {
+    let at_least = |bound: isize| ((bound - start).max(0) as usize).div_ceil(stride).min(size);
+    let low = at_least(0);
+    low..at_least(limit as isize).max(low)
+}
