@@ -10,6 +10,8 @@
 
 pub mod activation;
 pub mod conv2d;
+pub mod epilogue;
 pub mod lanes;
 pub mod norm;
 mod tile;
+pub mod winograd;
