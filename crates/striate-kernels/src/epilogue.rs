@@ -21,6 +21,45 @@ pub struct Epilogue<'a> {
 impl Epilogue<'_> {
     /// Neither bias nor nonlinearity.
     pub const NONE: Self = Self { bias: None, activation: Activation::Identity };
+
+    /// Applies it in place to `[pixel, channel]`.
+    pub(crate) fn apply(&self, channels: usize, values: &mut [f32]) {
+        let (bias, activation) = (self.bias, self.activation);
+        dispatch!(apply_to(bias: Option<&[f32]>, activation: Activation, channels: usize, values: &mut [f32]));
+    }
+}
+
+/// # Safety
+/// Contains no unsafe operation; unsafe only to fit `dispatch!`.
+#[inline(always)]
+unsafe fn apply_to<L: Lanes>(
+    bias: Option<&[f32]>,
+    activation: Activation,
+    channels: usize,
+    values: &mut [f32],
+) {
+    if let Some(bias) = bias {
+        for pixel in values.chunks_exact_mut(channels) {
+            pixel.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
+        }
+    }
+    activate(activation, values);
+}
+
+/// Replaces values by their nonlinearity, one loop per kind so that each is compiled to vectors.
+#[inline(always)]
+pub(crate) fn activate(activation: Activation, values: &mut [f32]) {
+    macro_rules! each {
+        ($kind:expr) => {
+            values.iter_mut().for_each(|value| *value = $kind.value(*value))
+        };
+    }
+    match activation {
+        Activation::Identity => {}
+        Activation::Relu => each!(Activation::Relu),
+        Activation::Softplus => each!(Activation::Softplus),
+        Activation::Elu => each!(Activation::Elu),
+    }
 }
 
 /// Gradient before the nonlinearity, from its output `y` and the gradient `grad` to that.

@@ -16,3 +16,4 @@ pub mod lanes;
 pub mod memory;
 pub mod norm;
 mod tile;
+pub mod winograd;

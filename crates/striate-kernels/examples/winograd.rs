@@ -1,0 +1,47 @@
+//! Time per image of the 3 × 3 convolution: `RAYON_NUM_THREADS=1 cargo run --release --example winograd`.
+//!
+//! GFLOP/s count the products of the direct method, so that both methods can be compared.
+
+use std::time::Instant;
+
+use striate_kernels::epilogue::Epilogue;
+use striate_kernels::winograd::Winograd;
+
+const BATCH: usize = 32;
+
+/// Shortest of several runs, in milliseconds per image.
+fn time(mut run: impl FnMut()) -> f64 {
+    let once = |run: &mut dyn FnMut()| {
+        let start = Instant::now();
+        run();
+        start.elapsed().as_secs_f64()
+    };
+    (0..20).map(|_| once(&mut run)).fold(f64::MAX, f64::min) * 1e3 / BATCH as f64
+}
+
+fn main() {
+    println!("in   out  height×width pad  | ms forward  backward  weights alone | GFLOP/s forward backward");
+    for (inputs, outputs, height, width, pad) in [
+        (48, 48, 31, 31, 1),
+        (32, 32, 36, 64, 1),
+        (64, 64, 36, 64, 1),
+        (64, 64, 24, 52, 0),
+        (128, 128, 16, 16, 1),
+        (16, 16, 31, 31, 1),
+    ] {
+        let shape = Winograd { inputs, outputs, height, width, pad };
+        let pixels = shape.out_height() * shape.out_width();
+        let images = vec![0.5; BATCH * height * width * inputs];
+        let (weights, mut out) = (vec![0.1; outputs * inputs * 9], vec![0.0; BATCH * pixels * outputs]);
+        let forward = time(|| shape.forward(&images, &weights, Epilogue::NONE, &mut out));
+        let (mut onto, mut sum) = (images.clone(), weights.clone());
+        let both = time(|| shape.backward(&images, &weights, &out, Some(&mut onto), &mut sum));
+        let alone = time(|| shape.backward(&images, &weights, &out, None, &mut sum));
+        let flop = (2 * 9 * pixels * inputs * outputs) as f64 * 1e-6;
+        println!(
+            "{inputs:<4} {outputs:<4} {height:>6}×{width:<5} {pad:<4} | {forward:>10.3} {both:>9.3} {alone:>14.3} | {:>15.0} {:>8.0}",
+            flop / forward,
+            2.0 * flop / both
+        );
+    }
+}
