@@ -14,9 +14,10 @@ mod weights;
 
 use rayon::prelude::*;
 
-use crate::activation::Activation;
 use crate::epilogue::Epilogue;
+use crate::memory::unfilled;
 use crate::tile::{Panels, lanes};
+use crate::winograd::Winograd;
 use pass::{Pass, Strip};
 
 /// Shape of a convolution.
@@ -61,6 +62,9 @@ impl Conv2d {
     pub fn forward(&self, images: &[f32], weights: &[f32], epilogue: Epilogue<'_>, out: &mut [f32]) {
         self.check(images, weights, out);
         assert!(epilogue.bias.is_none_or(|bias| bias.len() == self.outputs), "one bias per output channel");
+        if let Some(winograd) = self.winograd() {
+            return winograd.forward(images, weights, epilogue, out);
+        }
         let weight = |o, c, y, x| weights[self.weight(o, c, y, x)];
         run(&self.forward_pass(), images, weight, epilogue, out);
     }
@@ -91,6 +95,48 @@ impl Conv2d {
     pub fn backward_weights(&self, images: &[f32], grad_out: &[f32], grad_weights: &mut [f32]) {
         self.check(images, grad_weights, grad_out);
         weights::gradient(self, images, grad_out, grad_weights);
+    }
+
+    /// Gradients to images and weights, those of them that are `wanted`, from the gradient to the output.
+    ///
+    /// # Panics
+    /// As [`Conv2d::forward`].
+    pub fn backward(
+        &self,
+        images: &[f32],
+        weights: &[f32],
+        grad_out: &[f32],
+        wanted: [bool; 2],
+    ) -> [Option<Vec<f32>>; 2] {
+        let mut found = [(wanted[0], images.len()), (wanted[1], weights.len())]
+            .map(|(wanted, length)| wanted.then(|| unfilled(length)));
+        let [to_images, to_weights] = found.each_mut().map(Option::as_deref_mut);
+        match (self.winograd(), to_weights) {
+            // Both gradients share the transform of the gradient to the output.
+            (Some(winograd), Some(to_weights)) => {
+                winograd.backward(images, weights, grad_out, to_images, to_weights);
+            }
+            (_, to_weights) => {
+                to_images.into_iter().for_each(|to| self.backward_input(grad_out, weights, to));
+                to_weights.into_iter().for_each(|to| self.backward_weights(images, grad_out, to));
+            }
+        }
+        found
+    }
+
+    /// The same convolution with a quarter of the products, where its transforms are the smaller part.
+    fn winograd(&self) -> Option<Winograd> {
+        let square = (self.kernel_h, self.kernel_w, self.stride) == (3, 3, 1);
+        let padded = self.pad_h == self.pad_w && self.pad_h <= 1;
+        let deep = self.inputs.min(self.outputs) >= lanes();
+        let wide = self.out_height() >= 4 && self.out_width() >= 4;
+        (square && padded && deep && wide).then_some(Winograd {
+            inputs: self.inputs,
+            outputs: self.outputs,
+            height: self.height,
+            width: self.width,
+            pad: self.pad_h,
+        })
     }
 
     fn check(&self, images: &[f32], weights: &[f32], out: &[f32]) {
@@ -199,22 +245,6 @@ fn run(
         strips
             .into_par_iter()
             .for_each_init(Vec::new, |scratch, strip| kernel.run(read(&strip), strip, scratch));
-    }
-}
-
-/// Replaces values by their nonlinearity, one loop per kind so that each is compiled to vectors.
-#[inline(always)]
-fn apply(activation: Activation, values: &mut [f32]) {
-    macro_rules! each {
-        ($kind:expr) => {
-            values.iter_mut().for_each(|value| *value = $kind.value(*value))
-        };
-    }
-    match activation {
-        Activation::Identity => {}
-        Activation::Relu => each!(Activation::Relu),
-        Activation::Softplus => each!(Activation::Softplus),
-        Activation::Elu => each!(Activation::Elu),
     }
 }
 

@@ -11,9 +11,10 @@
 pub mod activation;
 pub mod adam;
 pub mod conv2d;
+pub mod depthwise;
 pub mod epilogue;
 pub mod lanes;
 pub mod memory;
 pub mod norm;
 mod tile;
-pub mod winograd;
+mod winograd;

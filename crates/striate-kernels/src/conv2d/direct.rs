@@ -130,6 +130,8 @@ unsafe fn activate<const P: usize>(activation: Activation, to: *mut f32, step: u
     }
     for p in 0..P {
         // SAFETY: the caller vouches for the rows.
-        super::apply(activation, unsafe { std::slice::from_raw_parts_mut(to.add(p * step), count) });
+        crate::epilogue::activate(activation, unsafe {
+            std::slice::from_raw_parts_mut(to.add(p * step), count)
+        });
     }
 }

@@ -132,7 +132,7 @@ unsafe fn correlate<L: Lanes>(job: &Job<'_>, lines: &mut [f32]) {
             }
         }
     }
-    super::apply(job.lines.activation, lines);
+    crate::epilogue::activate(job.lines.activation, lines);
 }
 
 /// `R` output channels from `first` on, `C` registers of pixels at a time.

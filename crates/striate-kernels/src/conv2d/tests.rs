@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::activation::Activation;
 
 /// `visit(output position, input position, weight position)` for every product of one image.
 fn products(conv: &Conv2d, mut visit: impl FnMut(usize, usize, usize)) {

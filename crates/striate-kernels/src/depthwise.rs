@@ -1,0 +1,630 @@
+//! Depthwise two-dimensional convolution (cross-correlation), channel-last, stride 1, any kernel.
+//!
+//! The lanes of a register are channels. A task copies one register of channels of an image into a
+//! zero-padded plane `[row, column, lane]`, aligned and small enough for L2, and slides each kernel row
+//! along strips of output pixels whose sums stay in registers: an input vector is loaded once and serves
+//! every column of the kernel. Images with fewer channels than lanes share a register.
+
+use rayon::prelude::*;
+
+use crate::lanes::{Lanes, dispatch};
+use crate::tile::lanes;
+
+/// Tasks' worth of images when gradients are summed over the batch: fixed, so that sums do not depend on
+/// threads.
+const GROUPS_PER_SUM: usize = 4;
+
+/// Shape of a depthwise convolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Depthwise {
+    /// Channels of input and output.
+    pub channels: usize,
+    /// Image height in pixels.
+    pub height: usize,
+    /// Image width in pixels.
+    pub width: usize,
+    /// Kernel height in pixels.
+    pub kernel_h: usize,
+    /// Kernel width in pixels.
+    pub kernel_w: usize,
+    /// Zeros added above and below.
+    pub pad_h: usize,
+    /// Zeros added left and right.
+    pub pad_w: usize,
+}
+
+impl Depthwise {
+    /// Height of the output.
+    pub fn out_height(&self) -> usize {
+        self.height + 2 * self.pad_h + 1 - self.kernel_h
+    }
+
+    /// Width of the output.
+    pub fn out_width(&self) -> usize {
+        self.width + 2 * self.pad_w + 1 - self.kernel_w
+    }
+
+    /// Output `[batch, out_height, out_width, channels]` of images `[batch, height, width, channels]`,
+    /// weights `[channels, kernel_h, kernel_w]` and a bias `[channels]`.
+    ///
+    /// # Panics
+    /// When a slice does not have the length its shape demands, or padding reaches the kernel size.
+    pub fn forward(&self, images: &[f32], weights: &[f32], bias: Option<&[f32]>, output: &mut [f32]) {
+        self.check(images, output, weights);
+        assert!(bias.is_none_or(|bias| bias.len() == self.channels));
+        let weights = self.pack(self.taps(), |channel, tap| weights[channel * self.taps() + tap]);
+        let bias = self.pack(1, |channel, _| bias.map_or(0.0, |bias| bias[channel]));
+        self.run(images, &weights, &bias, output);
+    }
+
+    /// Gradient to the images from the gradient to the output; shapes as in [`Depthwise::forward`].
+    ///
+    /// # Panics
+    /// As [`Depthwise::forward`].
+    pub fn backward_input(&self, grad_output: &[f32], weights: &[f32], grad_images: &mut [f32]) {
+        self.check(grad_images, grad_output, weights);
+        let last = self.taps() - 1;
+        let weights = self.pack(self.taps(), |channel, tap| weights[channel * self.taps() + last - tap]);
+        let bias = self.pack(1, |_, _| 0.0);
+        self.transposed().run(grad_output, &weights, &bias, grad_images);
+    }
+
+    /// Gradient to the weights, summed over the batch; shapes as in [`Depthwise::forward`].
+    ///
+    /// # Panics
+    /// As [`Depthwise::forward`].
+    pub fn backward_weights(&self, images: &[f32], grad_output: &[f32], grad_weights: &mut [f32]) {
+        self.check(images, grad_output, grad_weights);
+        let group = self.group() * GROUPS_PER_SUM;
+        let partial: Vec<Scratch> = images
+            .par_chunks(self.size_in() * group)
+            .zip(grad_output.par_chunks(self.size_out() * group))
+            .map(|(images, grads)| {
+                let mut sums = Scratch::zeros(self.blocks() * self.taps() * lanes());
+                // Fresh for every chunk: lanes of images that do not exist must not depend on the schedule.
+                let mut plane = Scratch::zeros(self.plane() * lanes());
+                let (shape, sums_to, plane) = (self, sums.to(), plane.to());
+                dispatch!(add_products(
+                    shape: &Depthwise, images: &[f32], grads: &[f32], plane: *mut f32, sums_to: *mut f32
+                ));
+                sums
+            })
+            .collect();
+        for (at, gradient) in grad_weights.iter_mut().enumerate() {
+            *gradient = partial.iter().map(|sums| self.unpack(sums, at)).sum();
+        }
+    }
+
+    fn check(&self, images: &[f32], output: &[f32], weights: &[f32]) {
+        assert!(
+            self.pad_h < self.kernel_h && self.pad_w < self.kernel_w,
+            "padding must be below the kernel size"
+        );
+        assert!(self.height + 2 * self.pad_h >= self.kernel_h, "kernel taller than the padded image");
+        assert!(self.width + 2 * self.pad_w >= self.kernel_w, "kernel wider than the padded image");
+        assert!(self.size_in() > 0 && images.len().is_multiple_of(self.size_in()));
+        assert_eq!(images.len() / self.size_in() * self.size_out(), output.len());
+        assert_eq!(weights.len(), self.channels * self.taps());
+    }
+
+    /// The convolution whose forward pass is this one's backward pass to the input.
+    fn transposed(&self) -> Self {
+        Self {
+            height: self.out_height(),
+            width: self.out_width(),
+            pad_h: self.kernel_h - 1 - self.pad_h,
+            pad_w: self.kernel_w - 1 - self.pad_w,
+            ..*self
+        }
+    }
+
+    fn taps(&self) -> usize {
+        self.kernel_h * self.kernel_w
+    }
+
+    fn size_in(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    fn size_out(&self) -> usize {
+        self.out_height() * self.out_width() * self.channels
+    }
+
+    /// Pixels from one row of the padded plane to the next; odd, so that rows fall into different cache sets.
+    fn pitch(&self) -> usize {
+        (self.width + 2 * self.pad_w) | 1
+    }
+
+    fn plane(&self) -> usize {
+        (self.height + 2 * self.pad_h) * self.pitch()
+    }
+
+    /// Images that share a register.
+    fn group(&self) -> usize {
+        (lanes() / self.channels).max(1)
+    }
+
+    /// Registers that hold the channels of a group.
+    fn blocks(&self) -> usize {
+        self.channels.div_ceil(lanes())
+    }
+
+    /// `[blocks, rows, lane]` from a function of channel and row; lanes without a channel are zero.
+    fn pack(&self, rows: usize, value: impl Fn(usize, usize) -> f32) -> Scratch {
+        let mut packed = Scratch::zeros(self.blocks() * rows * lanes());
+        for (i, row) in packed.floats_mut().chunks_exact_mut(lanes()).enumerate() {
+            let first = i / rows * lanes();
+            let used = (self.group() * self.channels - first).min(lanes());
+            for (lane, to) in row[..used].iter_mut().enumerate() {
+                *to = value((first + lane) % self.channels, i % rows);
+            }
+        }
+        packed
+    }
+
+    /// The reverse of [`Depthwise::pack`] for one weight, summed over the images of the group.
+    fn unpack(&self, packed: &Scratch, weight: usize) -> f32 {
+        let (channel, tap) = (weight / self.taps(), weight % self.taps());
+        let start = (channel / lanes() * self.taps() + tap) * lanes() + channel % lanes();
+        packed.floats()[start..].iter().step_by(self.channels).take(self.group()).sum()
+    }
+
+    fn run(&self, images: &[f32], weights: &Scratch, bias: &Scratch, output: &mut [f32]) {
+        let group = self.group();
+        output
+            .par_chunks_mut(self.size_out() * group)
+            .zip(images.par_chunks(self.size_in() * group))
+            .for_each_init(
+                || Scratch::zeros(self.plane() * lanes()),
+                |plane, (output, images)| {
+                    let (shape, plane, weights, bias) = (self, plane.to(), weights.from(), bias.from());
+                    dispatch!(correlate(
+                        shape: &Depthwise, images: &[f32], plane: *mut f32, weights: *const f32,
+                        bias: *const f32, output: &mut [f32]
+                    ));
+                },
+            );
+    }
+}
+
+/// Floats that start on a cache line.
+struct Scratch {
+    lines: Vec<Line>,
+    length: usize,
+}
+
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([f32; 16]);
+
+impl Scratch {
+    fn zeros(length: usize) -> Self {
+        Self { lines: vec![Line([0.0; 16]); length.div_ceil(16)], length }
+    }
+
+    fn from(&self) -> *const f32 {
+        self.lines.as_ptr().cast()
+    }
+
+    fn to(&mut self) -> *mut f32 {
+        self.lines.as_mut_ptr().cast()
+    }
+
+    fn floats(&self) -> &[f32] {
+        // SAFETY: a line is 16 floats without padding, and `length` was rounded up to lines.
+        unsafe { std::slice::from_raw_parts(self.from(), self.length) }
+    }
+
+    fn floats_mut(&mut self) -> &mut [f32] {
+        // SAFETY: as `floats`.
+        unsafe { std::slice::from_raw_parts_mut(self.to(), self.length) }
+    }
+}
+
+/// Where the lanes of one register lie in channel-last images.
+#[derive(Clone, Copy)]
+struct Block {
+    /// First channel.
+    first: usize,
+    /// Lanes per image.
+    count: usize,
+    /// Images in the register.
+    images: usize,
+    /// Floats of one pixel.
+    channels: usize,
+    /// Floats of one image.
+    image: usize,
+}
+
+impl Block {
+    /// # Safety
+    /// The instruction set of `L` is available and every image of the block holds `pixel`.
+    #[inline(always)]
+    unsafe fn load<L: Lanes>(self, from: *const f32, pixel: usize) -> L {
+        // SAFETY: the caller vouches for the pixel; `images · count ≤ L::N` floats fit `register`.
+        unsafe {
+            let from = from.add(pixel * self.channels + self.first);
+            if self.count == L::N {
+                return L::load(from);
+            }
+            if self.images == 1 {
+                return L::load_part(from, self.count);
+            }
+            let mut register = Line([0.0; 16]);
+            for i in 0..self.images {
+                let part = L::load_part(from.add(i * self.image), self.count);
+                part.store_part(register.0.as_mut_ptr().add(i * self.count), self.count);
+            }
+            L::load(register.0.as_ptr())
+        }
+    }
+
+    /// # Safety
+    /// As [`Block::load`].
+    #[inline(always)]
+    unsafe fn store<L: Lanes>(self, value: L, to: *mut f32, pixel: usize) {
+        // SAFETY: as in `load`.
+        unsafe {
+            let to = to.add(pixel * self.channels + self.first);
+            if self.count == L::N {
+                return value.store(to);
+            }
+            if self.images == 1 {
+                return value.store_part(to, self.count);
+            }
+            let mut register = Line([0.0; 16]);
+            value.store(register.0.as_mut_ptr());
+            for i in 0..self.images {
+                let part = L::load_part(register.0.as_ptr().add(i * self.count), self.count);
+                part.store_part(to.add(i * self.image), self.count);
+            }
+        }
+    }
+}
+
+/// Copies a block of channels into the middle of the padded plane; the border stays zero.
+///
+/// # Safety
+/// The instruction set of `L` is available, `images` holds the images of the block and `plane` a plane.
+#[inline(always)]
+unsafe fn pad<L: Lanes>(shape: &Depthwise, images: &[f32], block: Block, plane: *mut f32) {
+    for y in 0..shape.height {
+        // SAFETY: pixels are within the image, and their targets within the padded plane.
+        unsafe {
+            let to = plane.add(((y + shape.pad_h) * shape.pitch() + shape.pad_w) * L::N);
+            for x in 0..shape.width {
+                block.load::<L>(images.as_ptr(), y * shape.width + x).store(to.add(x * L::N));
+            }
+        }
+    }
+}
+
+/// Calls `$body::<L, K, T>($arguments)` with `K` kernel columns at a time, a divisor of the kernel's
+/// width, and the strip of `T` output pixels that covers `$width` with the least work.
+macro_rules! by_kernel_and_strip {
+    ($kernel:expr, $width:expr, $body:ident::<$lanes:ident>($($argument:expr),* $(,)?)) => {{
+        let strip = strip($width, $lanes::SUMS);
+        macro_rules! strips {
+            ($columns:literal) => {
+                match strip {
+                    // The sums, one row of weights and an input must fit the register file.
+                    14 if $lanes::SUMS >= 24 => $body::<$lanes, $columns, 14>($($argument),*),
+                    8 => $body::<$lanes, $columns, 8>($($argument),*),
+                    4 => $body::<$lanes, $columns, 4>($($argument),*),
+                    _ => $body::<$lanes, $columns, 1>($($argument),*),
+                }
+            };
+        }
+        match $kernel {
+            k if k % 9 == 0 => strips!(9),
+            k if k % 7 == 0 => strips!(7),
+            k if k % 5 == 0 => strips!(5),
+            k if k % 3 == 0 => strips!(3),
+            _ => strips!(1),
+        }
+    }};
+}
+
+/// Output pixels of a strip, at most `width`; the last strip of a row is moved left to end with it.
+fn strip(width: usize, sums: usize) -> usize {
+    let widest = if sums >= 24 { 14 } else { 8 };
+    [14, 8, 4, 1]
+        .into_iter()
+        .filter(|strip| *strip <= widest.min(width))
+        // A strip costs about two pixels' work for its weights and its first inputs.
+        .min_by_key(|strip| width.div_ceil(*strip) * (strip + 2))
+        .unwrap_or(1)
+}
+
+/// # Safety
+/// The instruction set of `L` is available, slices hold a group of images, `plane` a padded plane with zero
+/// border, and `weights` and `bias` come from [`Depthwise::pack`].
+#[inline(always)]
+unsafe fn correlate<L: Lanes>(
+    shape: &Depthwise,
+    images: &[f32],
+    plane: *mut f32,
+    weights: *const f32,
+    bias: *const f32,
+    output: &mut [f32],
+) {
+    for (i, first) in (0..shape.channels).step_by(L::N).enumerate() {
+        let (count, number) = ((shape.channels - first).min(L::N), images.len() / shape.size_in());
+        let block = Block { first, count, images: number, channels: shape.channels, image: shape.size_in() };
+        let out = Block { image: shape.size_out(), ..block };
+        // SAFETY: the caller vouches for every address.
+        unsafe {
+            pad::<L>(shape, images, block, plane);
+            let weights = weights.add(i * shape.taps() * L::N);
+            let (bias, to) = (L::load(bias.add(i * L::N)), output.as_mut_ptr());
+            by_kernel_and_strip!(
+                shape.kernel_w,
+                shape.out_width(),
+                correlate_plane::<L>(shape, plane, weights, bias, out, to)
+            );
+        }
+    }
+}
+
+/// # Safety
+/// As [`correlate`]; `K` divides the kernel's width and `T` is at most the output's.
+#[inline(always)]
+unsafe fn correlate_plane<L: Lanes, const K: usize, const T: usize>(
+    shape: &Depthwise,
+    plane: *const f32,
+    weights: *const f32,
+    bias: L,
+    out: Block,
+    to: *mut f32,
+) {
+    let (width, pitch) = (shape.out_width(), shape.pitch());
+    for strip in (0..width).step_by(T) {
+        let x = strip.min(width - T);
+        for y in 0..shape.out_height() {
+            let mut sums = [bias; T];
+            for row in 0..shape.kernel_h {
+                for column in (0..shape.kernel_w).step_by(K) {
+                    // SAFETY: the last tap of the last pixel is within the padded plane.
+                    unsafe {
+                        let from = plane.add(((y + row) * pitch + x + column) * L::N);
+                        slide::<L, K, T>(
+                            &mut sums,
+                            from,
+                            weights.add((row * shape.kernel_w + column) * L::N),
+                        );
+                    }
+                }
+            }
+            for (t, sum) in sums.into_iter().enumerate() {
+                // SAFETY: `x + T` is at most the width of the output.
+                unsafe { out.store(sum, to, y * width + x + t) };
+            }
+        }
+    }
+}
+
+/// `sums[t] += Σ_k weights[k] · from[t + k]`, all of them vectors; every input is loaded once.
+///
+/// # Safety
+/// The instruction set of `L` is available; `from` holds `T + K − 1` vectors, `weights` `K`.
+#[inline(always)]
+unsafe fn slide<L: Lanes, const K: usize, const T: usize>(
+    sums: &mut [L; T],
+    from: *const f32,
+    weights: *const f32,
+) {
+    // SAFETY: the caller vouches for every address.
+    unsafe {
+        let weights: [L; K] = std::array::from_fn(|k| L::load(weights.add(k * L::N)));
+        for i in 0..T + K - 1 {
+            let input = L::load(from.add(i * L::N));
+            for k in (i + 1).saturating_sub(T)..K.min(i + 1) {
+                sums[i - k] = sums[i - k].add_product(input, weights[k]);
+            }
+        }
+    }
+}
+
+/// Adds the products of every tap's inputs with the gradients to `sums`, `[block, tap, lane]`.
+///
+/// # Safety
+/// The instruction set of `L` is available, slices hold as many images, `plane` a padded plane with zero
+/// border.
+#[inline(always)]
+unsafe fn add_products<L: Lanes>(
+    shape: &Depthwise,
+    images: &[f32],
+    grads: &[f32],
+    plane: *mut f32,
+    sums: *mut f32,
+) {
+    let groups = images.chunks(shape.size_in() * shape.group());
+    for (images, grads) in groups.zip(grads.chunks(shape.size_out() * shape.group())) {
+        for (i, first) in (0..shape.channels).step_by(L::N).enumerate() {
+            let (count, number) = ((shape.channels - first).min(L::N), images.len() / shape.size_in());
+            let block =
+                Block { first, count, images: number, channels: shape.channels, image: shape.size_in() };
+            let out = Block { image: shape.size_out(), ..block };
+            // SAFETY: the caller vouches for every address.
+            unsafe {
+                pad::<L>(shape, images, block, plane);
+                let (sums, from) = (sums.add(i * shape.taps() * L::N), grads.as_ptr());
+                by_kernel_and_strip!(
+                    shape.kernel_w,
+                    shape.out_width(),
+                    products_plane::<L>(shape, plane, from, out, sums)
+                );
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As [`add_products`]; `K` divides the kernel's width and `T` is at most the output's.
+#[inline(always)]
+unsafe fn products_plane<L: Lanes, const K: usize, const T: usize>(
+    shape: &Depthwise,
+    plane: *const f32,
+    grads: *const f32,
+    out: Block,
+    sums: *mut f32,
+) {
+    let (width, pitch) = (shape.out_width(), shape.pitch());
+    for strip in (0..width).step_by(T) {
+        let x = strip.min(width - T);
+        for y in 0..shape.out_height() {
+            let mut gradients = [unsafe { L::zero() }; T];
+            // Pixels that the strip before has already counted stay zero.
+            for t in strip - x..T {
+                // SAFETY: `x + T` is at most the width of the output.
+                gradients[t] = unsafe { out.load(grads, y * width + x + t) };
+            }
+            for row in 0..shape.kernel_h {
+                for column in (0..shape.kernel_w).step_by(K) {
+                    // SAFETY: the last tap of the last pixel is within the padded plane.
+                    unsafe {
+                        let from = plane.add(((y + row) * pitch + x + column) * L::N);
+                        collect::<L, K, T>(
+                            &gradients,
+                            from,
+                            sums.add((row * shape.kernel_w + column) * L::N),
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `sums[k] += Σ_t gradients[t] · from[t + k]`, all of them vectors; every input is loaded once.
+///
+/// # Safety
+/// The instruction set of `L` is available; `from` holds `T + K − 1` vectors, `sums` `K`.
+#[inline(always)]
+unsafe fn collect<L: Lanes, const K: usize, const T: usize>(
+    gradients: &[L; T],
+    from: *const f32,
+    sums: *mut f32,
+) {
+    // SAFETY: the caller vouches for every address.
+    unsafe {
+        let mut totals: [L; K] = std::array::from_fn(|k| L::load(sums.add(k * L::N)));
+        for i in 0..T + K - 1 {
+            let input = L::load(from.add(i * L::N));
+            for k in (i + 1).saturating_sub(T)..K.min(i + 1) {
+                totals[k] = totals[k].add_product(input, gradients[i - k]);
+            }
+        }
+        for (k, total) in totals.into_iter().enumerate() {
+            total.store(sums.add(k * L::N));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Calls `visit(output, input, weight)` with the index of every product of the definition.
+    fn products(shape: &Depthwise, batch: usize, mut visit: impl FnMut(usize, usize, usize)) {
+        let (height, width, channels) = (shape.out_height(), shape.out_width(), shape.channels);
+        for at in 0..batch * height * width * channels {
+            let (c, x, y) = (at % channels, at / channels % width, at / channels / width % height);
+            let image = at / channels / width / height;
+            for tap in 0..shape.taps() {
+                let row = (y + tap / shape.kernel_w).wrapping_sub(shape.pad_h);
+                let column = (x + tap % shape.kernel_w).wrapping_sub(shape.pad_w);
+                if row < shape.height && column < shape.width {
+                    let input = ((image * shape.height + row) * shape.width + column) * channels + c;
+                    visit(at, input, c * shape.taps() + tap);
+                }
+            }
+        }
+    }
+
+    fn noise(n: usize, seed: u32) -> Vec<f32> {
+        (0..n as u32)
+            .map(|i| ((i ^ seed).wrapping_mul(2_654_435_761) >> 8) as f32 / 8_388_608.0 - 1.0)
+            .collect()
+    }
+
+    fn close(ours: &[f32], exact: &[f64]) -> Result<(), TestCaseError> {
+        for (at, (ours, exact)) in ours.iter().zip(exact).enumerate() {
+            prop_assert!((f64::from(*ours) - exact).abs() < 2e-4, "{at}: {ours} {exact}");
+        }
+        Ok(())
+    }
+
+    fn shapes() -> impl Strategy<Value = (Depthwise, usize)> {
+        let channels = prop_oneof![1usize..20, 30usize..50];
+        let sizes = (0usize..9, 0usize..33, 1usize..7);
+        (channels, sizes, 1usize..12, 1usize..12, 0usize..12, 0usize..12).prop_map(
+            |(channels, (dh, dw, batch), kernel_h, kernel_w, pad_h, pad_w)| {
+                let (pad_h, pad_w) = (pad_h % kernel_h, pad_w % kernel_w);
+                let height = (kernel_h + dh).saturating_sub(2 * pad_h).max(1);
+                let width = (kernel_w + dw).saturating_sub(2 * pad_w).max(1);
+                (Depthwise { channels, height, width, kernel_h, kernel_w, pad_h, pad_w }, batch)
+            },
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn every_pass_is_the_definition((shape, batch) in shapes(), biased in any::<bool>(), seed in any::<u32>()) {
+            let images = noise(batch * shape.size_in(), seed);
+            let weights = noise(shape.channels * shape.taps(), !seed);
+            let bias = noise(shape.channels, seed ^ 9);
+            let grads = noise(batch * shape.size_out(), seed ^ 77);
+            let start = |at: usize| if biased { f64::from(bias[at % shape.channels]) } else { 0.0 };
+            let mut exact: Vec<f64> = (0..grads.len()).map(start).collect();
+            let (mut exact_images, mut exact_weights) = (vec![0.0; images.len()], vec![0.0; weights.len()]);
+            products(&shape, batch, |o, i, w| {
+                let (image, weight, grad) = (f64::from(images[i]), f64::from(weights[w]), f64::from(grads[o]));
+                exact[o] += image * weight;
+                exact_images[i] += grad * weight;
+                exact_weights[w] += grad * image;
+            });
+            let mut out = vec![f32::NAN; grads.len()];
+            shape.forward(&images, &weights, biased.then_some(&bias[..]), &mut out);
+            close(&out, &exact)?;
+            let mut grad_images = vec![f32::NAN; images.len()];
+            shape.backward_input(&grads, &weights, &mut grad_images);
+            close(&grad_images, &exact_images)?;
+            let mut grad_weights = vec![f32::NAN; weights.len()];
+            shape.backward_weights(&images, &grads, &mut grad_weights);
+            close(&grad_weights, &exact_weights)?;
+        }
+    }
+
+    #[test]
+    fn the_same_bits_on_one_thread_and_on_many() {
+        for channels in [3, 20] {
+            let shape =
+                Depthwise { channels, height: 9, width: 11, kernel_h: 3, kernel_w: 5, pad_h: 1, pad_w: 2 };
+            let images = noise(43 * shape.size_in(), 1);
+            let grads = noise(43 * shape.size_out(), 2);
+            let run = |threads: usize| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let mut sum = vec![0.0; channels * shape.taps()];
+                pool.install(|| shape.backward_weights(&images, &grads, &mut sum));
+                sum
+            };
+            assert_eq!(run(1), run(3));
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_number_stays_within_its_window() {
+        let shape =
+            Depthwise { channels: 1, height: 1, width: 20, kernel_h: 1, kernel_w: 3, pad_h: 0, pad_w: 1 };
+        let mut images = vec![1.0; 40];
+        images[5] = f32::NAN;
+        let mut out = vec![0.0; 40];
+        shape.forward(&images, &[1.0; 3], None, &mut out);
+        assert!(out.iter().enumerate().all(|(i, y)| y.is_nan() == (4..=6).contains(&i)));
+    }
+}
