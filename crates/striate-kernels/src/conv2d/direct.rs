@@ -111,7 +111,9 @@ unsafe fn columns_of<L: Lanes, const P: usize, const R: usize>(part: &Part<'_>, 
                 accumulate(&mut sums, left, weights, R * L::N, depth);
             }
             let to = part.out.add(row * pass.row + column * pass.pixel);
-            for (p, sums) in sums.iter().enumerate() {
+            // A copy, so that indexing it does not keep the running sums in memory.
+            let done = sums;
+            for (p, sums) in done.iter().enumerate() {
                 store_row(sums, to.add(p * pass.pixel), part.count, !start);
             }
             activate::<P>(part.activation, to, pass.pixel, part.count);

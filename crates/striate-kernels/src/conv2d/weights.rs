@@ -183,7 +183,9 @@ unsafe fn block_of<L: Lanes, const P: usize, const R: usize>(
             };
             accumulate(&mut block, Left { from, row, step }, b, b_step, depth);
         }
-        for (p, block) in block.iter().enumerate() {
+        // A copy, so that indexing it does not keep the running sums in memory.
+        let done = block;
+        for (p, block) in done.iter().enumerate() {
             store_row(block, to.add((left + p) * sums.width), sums.width, true);
         }
     }
