@@ -1,5 +1,7 @@
 //! Convolution with vectors along the output channels.
 
+use std::ops::Range;
+
 use super::pass::{Pass, Strip, Window};
 use crate::activation::Activation;
 use crate::epilogue::Epilogue;
@@ -8,6 +10,10 @@ use crate::tile::{Left, Panels, accumulate, by_rows, store_row};
 
 /// Floats of weights used at a time: they stay in the second-level cache while all pixels pass by.
 const WEIGHTS_AT_A_TIME: usize = 96 * 1024;
+
+/// Floats of input rows under the kernel up to which output is written row by row, which memory likes best;
+/// beyond, blocks go down the columns so that the rows are met again while they are in the cache.
+const ROWS_AT_A_TIME: usize = 64 * 1024;
 
 /// A pass with its weights packed as `[panel][kernel row][kernel column · input][output]`.
 pub(super) struct Direct<'a> {
@@ -40,9 +46,10 @@ impl<'a> Direct<'a> {
 struct Part<'a> {
     pass: &'a Pass,
     window: Window<'a>,
-    first: usize,
-    rows: usize,
-    taps: std::ops::Range<usize>,
+    /// First output row of the strip, and the rows of the strip to compute.
+    start: usize,
+    rows: Range<usize>,
+    taps: Range<usize>,
     weights: *const f32,
     width: usize,
     bias: *const f32,
@@ -61,14 +68,15 @@ unsafe fn strip_of<L: Lanes>(direct: &Direct<'_>, window: Window<'_>, strip: Str
     let group = WEIGHTS_AT_A_TIME / (pass.kernel_w * pass.inputs * weights.width).max(1);
     let groups = pass.kernel_h.div_ceil(group.max(1)).max(1);
     let group = pass.kernel_h.div_ceil(groups);
+    let band = if pass.kernel_h * window.pitch > ROWS_AT_A_TIME { strip.rows } else { 1 };
     for panel in 0..weights.len() {
         for taps in (0..groups).map(|i| i * group..((i + 1) * group).min(pass.kernel_h)) {
             let last = taps.end == pass.kernel_h;
-            let part = Part {
+            let mut part = Part {
                 pass,
                 window,
-                first: strip.first,
-                rows: strip.rows,
+                start: strip.first,
+                rows: 0..0,
                 taps,
                 weights: weights.panel(panel).as_ptr(),
                 width: weights.width,
@@ -78,14 +86,16 @@ unsafe fn strip_of<L: Lanes>(direct: &Direct<'_>, window: Window<'_>, strip: Str
                 count: weights.count(panel),
                 activation: if last { direct.activation } else { Activation::Identity },
             };
-            // SAFETY: blocks stay within the columns of the pass.
-            unsafe { by_rows!(pass.columns, weights.registers, columns_of::<L>(&part,)) };
+            for row in (0..strip.rows).step_by(band) {
+                part.rows = row..(row + band).min(strip.rows);
+                // SAFETY: blocks stay within the columns of the pass.
+                unsafe { by_rows!(pass.columns, weights.registers, columns_of::<L>(&part,)) };
+            }
         }
     }
 }
 
-/// `P` neighbouring output columns over all rows of a strip, so that the input rows are met again while
-/// they are in the first-level cache.
+/// `P` neighbouring output columns over some rows of a strip.
 ///
 /// # Safety
 /// As [`strip_of`]; output columns `column .. column + P` exist.
@@ -96,14 +106,14 @@ unsafe fn columns_of<L: Lanes, const P: usize, const R: usize>(part: &Part<'_>, 
     let (skip, depth) = (across.start * pass.inputs, across.len() * pass.inputs);
     let at = part.window.offset + column * pass.stride * pass.inputs + skip;
     let start = part.taps.start == 0;
-    for row in 0..part.rows {
-        let down = pass.taps_down(part.first + row);
+    for row in part.rows.clone() {
+        let down = pass.taps_down(part.start + row);
         // SAFETY: `taps_across` and `taps_down` keep every read within the window, `strip_of` vouches for the rest.
         unsafe {
             let bias: [L; R] = std::array::from_fn(|r| L::load(part.bias.add(r * L::N)));
             let mut sums = if start { [bias; P] } else { [[L::zero(); R]; P] };
             for tap in down.start.max(part.taps.start)..down.end.min(part.taps.end) {
-                let line = pass.top + ((part.first + row) * pass.stride + tap) as isize;
+                let line = pass.top + ((part.start + row) * pass.stride + tap) as isize;
                 let from = at + (line as usize - part.window.first) * part.window.pitch;
                 let from = part.window.values.as_ptr().add(from);
                 let left = Left { from, row: pass.stride * pass.inputs, step: 1 };
@@ -111,7 +121,9 @@ unsafe fn columns_of<L: Lanes, const P: usize, const R: usize>(part: &Part<'_>, 
                 accumulate(&mut sums, left, weights, R * L::N, depth);
             }
             let to = part.out.add(row * pass.row + column * pass.pixel);
-            for (p, sums) in sums.iter().enumerate() {
+            // A copy, so that indexing it does not keep the running sums in memory.
+            let done = sums;
+            for (p, sums) in done.iter().enumerate() {
                 store_row(sums, to.add(p * pass.pixel), part.count, !start);
             }
             activate::<P>(part.activation, to, pass.pixel, part.count);

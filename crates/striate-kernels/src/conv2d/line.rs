@@ -4,7 +4,7 @@
 //! `row · pitch + column` floats, so every tap is a plain offset. Columns that straddle two rows are computed
 //! and dropped.
 
-use super::pass::{Pass, Strip};
+use super::pass::{Pass, Strip, inside};
 use crate::activation::Activation;
 use crate::epilogue::Epilogue;
 use crate::lanes::{Lanes, dispatch};
@@ -66,19 +66,17 @@ impl<'a> Lines<'a> {
     /// Takes the input rows under a strip apart into channels, zeros where there is no image.
     fn spread(&self, image: &[f32], first: usize, planes: &mut [f32], plane: usize) {
         let (pass, pitch) = (self.pass, self.pitch());
-        let low = pass.left.max(0) as usize;
-        let high = ((pass.left + pitch as isize).max(0) as usize).clamp(low, pass.width.max(low));
+        let columns = inside(pass.left, pitch, pass.width);
+        let start = (pass.left + columns.start as isize).max(0) as usize * pass.inputs;
+        let size = pass.width * pass.inputs;
         for (c, values) in planes.chunks_exact_mut(plane).enumerate() {
             for (row, to) in values[..plane - SLACK].chunks_exact_mut(pitch).enumerate() {
                 let from = pass.top + (first + row) as isize;
-                if from < 0 || from >= pass.height as isize {
+                if !(0..pass.height as isize).contains(&from) {
                     to.fill(0.0);
-                } else {
-                    let line = &image[from as usize * pass.width * pass.inputs..][..pass.width * pass.inputs];
-                    let to = &mut to[(low as isize - pass.left) as usize..]
-                        [..high.min(pass.width) - low.min(high.min(pass.width))];
-                    let from = line.chunks_exact(pass.inputs).skip(low);
-                    to.iter_mut().zip(from).for_each(|(to, pixel)| *to = pixel[c]);
+                } else if !columns.is_empty() {
+                    let from = image[from as usize * size..][start..size].iter().skip(c).step_by(pass.inputs);
+                    to[columns.clone()].iter_mut().zip(from).for_each(|(to, from)| *to = *from);
                 }
             }
         }

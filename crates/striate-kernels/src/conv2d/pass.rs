@@ -51,7 +51,7 @@ pub(super) struct Window<'a> {
 }
 
 /// The part of `0..size` that `start + i` maps into `0..limit`.
-fn inside(start: isize, size: usize, limit: usize) -> Range<usize> {
+pub(super) fn inside(start: isize, size: usize, limit: usize) -> Range<usize> {
     let low = (-start).clamp(0, size as isize) as usize;
     let high = (limit as isize - start).clamp(low as isize, size as isize) as usize;
     low..high

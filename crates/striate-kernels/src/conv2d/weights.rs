@@ -7,8 +7,10 @@ use super::pass::{Pass, Window};
 use crate::lanes::{Lanes, dispatch};
 use crate::tile::{Left, accumulate, by_rows, lanes, registers, store_row};
 
-/// Sums over parts of the batch, at most: fixed, so that their order does not depend on threads.
+/// Parts of the batch summed apart, at most: fixed, so that their order does not depend on threads.
 const PARTS: usize = 16;
+/// Floats of all their sums together, which bounds the memory.
+const SUMS: usize = 4 << 20;
 /// Floats of output gradient per strip: its strip is read once for every few taps.
 const STRIP: usize = 16 * 1024;
 /// Floats read, but not used, beyond a kernel row.
@@ -39,8 +41,9 @@ pub(super) fn gradient(conv: &Conv2d, images: &[f32], grad_out: &[f32], grad_wei
     let rows = sums.strip_rows(batch);
     let strips = sums.pass.rows.div_ceil(rows);
     let tasks: Vec<usize> = (0..batch * strips).collect();
+    let count = (SUMS / sums.len()).clamp(2, PARTS);
     let parts: Vec<Vec<f32>> = tasks
-        .par_chunks((batch * strips).div_ceil(PARTS).max(1))
+        .par_chunks(tasks.len().div_ceil(count).max(1))
         .map(|tasks| {
             let (mut total, mut scratch) = (vec![0.0; sums.len()], [Vec::new(), Vec::new()]);
             for task in tasks {
@@ -52,12 +55,26 @@ pub(super) fn gradient(conv: &Conv2d, images: &[f32], grad_out: &[f32], grad_wei
             total
         })
         .collect();
+    let total = in_order(parts, sums.len());
     for o in 0..conv.outputs {
         for (c, y, x) in taps(conv) {
-            let at = sums.place(o, y, x * conv.inputs + c);
-            grad_weights[conv.weight(o, c, y, x)] = parts.iter().map(|part| part[at]).sum();
+            grad_weights[conv.weight(o, c, y, x)] = total[sums.place(o, y, x * conv.inputs + c)];
         }
     }
+}
+
+/// The sum of the parts, added in their order.
+fn in_order(parts: Vec<Vec<f32>>, len: usize) -> Vec<f32> {
+    const CHUNK: usize = 4096;
+    let mut parts = parts.into_iter();
+    let Some(mut total) = parts.next() else { return vec![0.0; len] };
+    let rest: Vec<Vec<f32>> = parts.collect();
+    total.par_chunks_mut(CHUNK).enumerate().for_each(|(i, total)| {
+        for part in &rest {
+            total.iter_mut().zip(&part[i * CHUNK..]).for_each(|(total, part)| *total += part);
+        }
+    });
+    total
 }
 
 fn taps(conv: &Conv2d) -> impl Iterator<Item = (usize, usize, usize)> {
@@ -183,7 +200,9 @@ unsafe fn block_of<L: Lanes, const P: usize, const R: usize>(
             };
             accumulate(&mut block, Left { from, row, step }, b, b_step, depth);
         }
-        for (p, block) in block.iter().enumerate() {
+        // A copy, so that indexing it does not keep the running sums in memory.
+        let done = block;
+        for (p, block) in done.iter().enumerate() {
             store_row(block, to.add((left + p) * sums.width), sums.width, true);
         }
     }
