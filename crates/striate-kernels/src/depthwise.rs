@@ -403,6 +403,20 @@ unsafe fn correlate_plane<L: Lanes, const K: usize, const T: usize>(
     }
 }
 
+/// Repeats `$body` for each constant `$i` below `$n`, at most 22: the compiler leaves such nested loops
+/// rolled, and then the sums live in memory.
+macro_rules! unrolled {
+    ($i:ident < $n:expr, $body:block) => {
+        unrolled!($i < $n, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21)
+    };
+    ($i:ident < $n:expr, $body:block, $($value:literal)*) => {
+        $({
+            let $i: usize = $value;
+            if $i < $n $body
+        })*
+    };
+}
+
 /// `sums[t] += Σ_k weights[k] · from[t + k]`, all of them vectors; every input is loaded once.
 ///
 /// # Safety
@@ -416,12 +430,14 @@ unsafe fn slide<L: Lanes, const K: usize, const T: usize>(
     // SAFETY: the caller vouches for every address.
     unsafe {
         let weights: [L; K] = std::array::from_fn(|k| L::load(weights.add(k * L::N)));
-        for i in 0..T + K - 1 {
+        unrolled!(i < T + K - 1, {
             let input = L::load(from.add(i * L::N));
-            for k in (i + 1).saturating_sub(T)..K.min(i + 1) {
-                sums[i - k] = sums[i - k].add_product(input, weights[k]);
+            for k in 0..K {
+                if k <= i && i < k + T {
+                    sums[i - k] = sums[i - k].add_product(input, weights[k]);
+                }
             }
-        }
+        });
     }
 }
 
@@ -509,12 +525,14 @@ unsafe fn collect<L: Lanes, const K: usize, const T: usize>(
     // SAFETY: the caller vouches for every address.
     unsafe {
         let mut totals: [L; K] = std::array::from_fn(|k| L::load(sums.add(k * L::N)));
-        for i in 0..T + K - 1 {
+        unrolled!(i < T + K - 1, {
             let input = L::load(from.add(i * L::N));
-            for k in (i + 1).saturating_sub(T)..K.min(i + 1) {
-                totals[k] = totals[k].add_product(input, gradients[i - k]);
+            for k in 0..K {
+                if k <= i && i < k + T {
+                    totals[k] = totals[k].add_product(input, gradients[i - k]);
+                }
             }
-        }
+        });
         for (k, total) in totals.into_iter().enumerate() {
             total.store(sums.add(k * L::N));
         }
