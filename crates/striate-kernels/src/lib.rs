@@ -10,6 +10,7 @@
 
 pub mod activation;
 pub mod conv2d;
+pub mod factorised;
 pub mod lanes;
 pub mod norm;
 mod tile;
