@@ -13,6 +13,7 @@ pub mod adam;
 pub mod conv2d;
 pub mod depthwise;
 pub mod epilogue;
+pub mod factorised;
 pub mod lanes;
 pub mod memory;
 pub mod norm;

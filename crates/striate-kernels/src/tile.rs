@@ -39,9 +39,11 @@ pub(crate) unsafe fn accumulate<L: Lanes, const P: usize, const R: usize>(
     // SAFETY: the caller vouches for every address.
     unsafe {
         let (mut left, mut right) = (a.from, b);
+        // A copy that nothing else points at stays in registers, whatever the caller does with `sums`.
+        let mut local = *sums;
         for _ in 0..depth {
             let columns: [L; R] = std::array::from_fn(|r| L::load(right.add(r * L::N)));
-            for (p, sums) in sums.iter_mut().enumerate() {
+            for (p, sums) in local.iter_mut().enumerate() {
                 let scale = L::splat(*left.add(p * a.row));
                 for (sum, column) in sums.iter_mut().zip(columns) {
                     *sum = sum.add_product(scale, column);
@@ -50,6 +52,7 @@ pub(crate) unsafe fn accumulate<L: Lanes, const P: usize, const R: usize>(
             left = left.add(a.step);
             right = right.add(b_step);
         }
+        *sums = local;
     }
 }
 
