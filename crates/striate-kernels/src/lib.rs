@@ -11,5 +11,6 @@
 pub mod activation;
 pub mod conv2d;
 pub mod lanes;
+pub mod matrix;
 pub mod norm;
 mod tile;
