@@ -1,6 +1,7 @@
 //! GFLOP/s of dense products: `cargo run --release --example matrix`.
 
-use std::time::Instant;
+#[path = "shared/cpu_time.rs"]
+mod cpu_time;
 
 use striate_kernels::matrix::{Matrix, Start, multiply};
 
@@ -23,6 +24,7 @@ const SHAPES: [(usize, usize, usize, bool, bool); 14] = [
 ];
 
 fn main() {
+    cpu_time::one_thread();
     println!("rows depth columns  aT bT  GFLOP/s");
     for (rows, depth, columns, ta, tb) in SHAPES {
         let values = |n: usize| (0..n).map(|i| (i % 97) as f32 / 97.0 - 0.5).collect::<Vec<_>>();
@@ -32,14 +34,7 @@ fn main() {
             if tb { Matrix::new(&b, columns, depth).transposed() } else { Matrix::new(&b, depth, columns) };
         let mut c = vec![0.0; rows * columns];
         let flops = 2.0 * (rows * depth * columns) as f64;
-        let repeats = (1e9 / flops).clamp(1.0, 1000.0) as usize;
-        let best = (0..5)
-            .map(|_| {
-                let start = Instant::now();
-                (0..repeats).for_each(|_| multiply(a, b, &mut c, columns, Start::Zero));
-                start.elapsed().as_secs_f64() / repeats as f64
-            })
-            .fold(f64::INFINITY, f64::min);
+        let best = cpu_time::best(|| multiply(a, b, &mut c, columns, Start::Zero));
         println!(
             "{rows:5} {depth:5} {columns:5}  {:2} {:2}  {:7.1}",
             ta as u8,
