@@ -10,6 +10,7 @@
 
 pub mod activation;
 pub mod conv2d;
+pub mod gaussian;
 pub mod lanes;
 pub mod matrix;
 pub mod norm;
