@@ -11,6 +11,7 @@
 pub mod activation;
 pub mod conv2d;
 pub mod gaussian;
+pub mod gru;
 pub mod lanes;
 pub mod matrix;
 pub mod norm;
