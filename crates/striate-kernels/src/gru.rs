@@ -234,7 +234,7 @@ impl Gru {
         let input_bias = column_sums(&tape.gates, 3 * hidden);
         let mut hidden_bias = input_bias[..2 * hidden].to_vec();
         hidden_bias.extend(column_sums(&tape.recurrent, hidden));
-        let hidden = self.to_hidden(first, states, &tape);
+        let hidden = self.recurrent_gradient(first, states, &tape);
         Gradients {
             x: to_x,
             first: first.map(|_| to_first),
@@ -320,7 +320,7 @@ impl Gru {
     }
 
     /// Gradient to the weights from state to gates: products of each step's gradients with the state before.
-    fn to_hidden(&self, first: Option<&[f32]>, states: &[f32], tape: &Tape) -> Vec<f32> {
+    fn recurrent_gradient(&self, first: Option<&[f32]>, states: &[f32], tape: &Tape) -> Vec<f32> {
         let Self { batch, time, hidden, .. } = *self;
         let mut to = vec![0.0; 3 * hidden * hidden];
         let (gates, candidate) = to.split_at_mut(2 * hidden * hidden);
