@@ -5,11 +5,15 @@
 //! along strips of output pixels whose sums stay in registers: an input vector is loaded once and serves
 //! every column of the kernel. Images with fewer channels than lanes share a register.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::lanes::{Lanes, dispatch};
 use crate::tile::lanes;
 
+/// Floats of the padded planes of a band: with its images and outputs they stay in L2.
+const PLANES: usize = 96 << 10;
 /// Tasks' worth of images when gradients are summed over the batch: fixed, so that sums do not depend on
 /// threads.
 const GROUPS_PER_SUM: usize = 4;
@@ -82,11 +86,14 @@ impl Depthwise {
             .map(|(images, grads)| {
                 let mut sums = Scratch::zeros(self.blocks() * self.taps() * lanes());
                 // Fresh for every chunk: lanes of images that do not exist must not depend on the schedule.
-                let mut plane = Scratch::zeros(self.plane() * lanes());
-                let (shape, sums_to, plane) = (self, sums.to(), plane.to());
-                dispatch!(add_products(
-                    shape: &Depthwise, images: &[f32], grads: &[f32], plane: *mut f32, sums_to: *mut f32
-                ));
+                let mut planes = self.planes();
+                let (shape, sums_to, planes) = (self, sums.to(), planes.to());
+                let images = images.chunks(self.size_in() * self.group());
+                for (images, grads) in images.zip(grads.chunks(self.size_out() * self.group())) {
+                    dispatch!(add_products(
+                        shape: &Depthwise, images: &[f32], grads: &[f32], planes: *mut f32, sums_to: *mut f32
+                    ));
+                }
                 sums
             })
             .collect();
@@ -135,8 +142,32 @@ impl Depthwise {
         (self.width + 2 * self.pad_w) | 1
     }
 
+    /// Output rows that a task computes at a time, from planes that fit L2.
+    fn band(&self) -> usize {
+        let rows = PLANES / (self.pitch() * self.blocks() * lanes());
+        let most = rows.saturating_sub(self.kernel_h - 1).max(self.kernel_h);
+        self.out_height().div_ceil(self.out_height().div_ceil(most))
+    }
+
+    /// Pixels of the padded plane under a band.
     fn plane(&self) -> usize {
-        (self.height + 2 * self.pad_h) * self.pitch()
+        (self.band() + self.kernel_h - 1) * self.pitch()
+    }
+
+    /// Zeroed planes of all blocks.
+    fn planes(&self) -> Scratch {
+        Scratch::zeros(self.blocks() * self.plane() * lanes())
+    }
+
+    fn bands(&self) -> impl Iterator<Item = Range<usize>> {
+        let (height, band) = (self.out_height(), self.band());
+        (0..height).step_by(band).map(move |start| start..height.min(start + band))
+    }
+
+    #[inline(always)]
+    fn block<L: Lanes>(&self, first: usize, length: usize, image: usize) -> Block {
+        let count = (self.channels - first).min(L::N);
+        Block { first, count, images: length / image, channels: self.channels, image }
     }
 
     /// Images that share a register.
@@ -175,11 +206,11 @@ impl Depthwise {
             .par_chunks_mut(self.size_out() * group)
             .zip(images.par_chunks(self.size_in() * group))
             .for_each_init(
-                || Scratch::zeros(self.plane() * lanes()),
-                |plane, (output, images)| {
-                    let (shape, plane, weights, bias) = (self, plane.to(), weights.from(), bias.from());
+                || self.planes(),
+                |planes, (output, images)| {
+                    let (shape, planes, weights, bias) = (self, planes.to(), weights.from(), bias.from());
                     dispatch!(correlate(
-                        shape: &Depthwise, images: &[f32], plane: *mut f32, weights: *const f32,
+                        shape: &Depthwise, images: &[f32], planes: *mut f32, weights: *const f32,
                         bias: *const f32, output: &mut [f32]
                     ));
                 },
@@ -282,18 +313,33 @@ impl Block {
     }
 }
 
-/// Copies a block of channels into the middle of the padded plane; the border stays zero.
+/// Copies the rows under a band of output rows into the planes; the columns left and right stay zero.
 ///
 /// # Safety
-/// The instruction set of `L` is available, `images` holds the images of the block and `plane` a plane.
+/// The instruction set of `L` is available and `planes` holds [`Depthwise::planes`] vectors.
 #[inline(always)]
-unsafe fn pad<L: Lanes>(shape: &Depthwise, images: &[f32], block: Block, plane: *mut f32) {
-    for y in 0..shape.height {
-        // SAFETY: pixels are within the image, and their targets within the padded plane.
+unsafe fn pad<L: Lanes>(shape: &Depthwise, images: &[f32], band: Range<usize>, planes: *mut f32) {
+    let step = shape.plane() * L::N;
+    let (whole, last) = (shape.channels / L::N, shape.channels / L::N * L::N);
+    let rest = shape.block::<L>(last, images.len(), shape.size_in());
+    for row in 0..band.len() + shape.kernel_h - 1 {
+        let y = (band.start + row).wrapping_sub(shape.pad_h);
+        // SAFETY: pixels are within the images, and their targets within the planes.
         unsafe {
-            let to = plane.add(((y + shape.pad_h) * shape.pitch() + shape.pad_w) * L::N);
-            for x in 0..shape.width {
-                block.load::<L>(images.as_ptr(), y * shape.width + x).store(to.add(x * L::N));
+            let to = planes.add((row * shape.pitch() + shape.pad_w) * L::N);
+            if y >= shape.height {
+                (0..shape.blocks()).for_each(|i| to.add(i * step).write_bytes(0, shape.width * L::N));
+                continue;
+            }
+            // All blocks of a pixel in turn: memory is read once, in order.
+            for (x, pixel) in (y * shape.width..(y + 1) * shape.width).enumerate() {
+                let (from, to) = (images.as_ptr().add(pixel * shape.channels), to.add(x * L::N));
+                for i in 0..whole {
+                    L::load(from.add(i * L::N)).store(to.add(i * step));
+                }
+                if rest.count > 0 {
+                    rest.load::<L>(images.as_ptr(), pixel).store(to.add(whole * step));
+                }
             }
         }
     }
@@ -337,31 +383,31 @@ fn strip(width: usize, sums: usize) -> usize {
 }
 
 /// # Safety
-/// The instruction set of `L` is available, slices hold a group of images, `plane` a padded plane with zero
-/// border, and `weights` and `bias` come from [`Depthwise::pack`].
+/// The instruction set of `L` is available, slices hold as many images, `planes` comes from
+/// [`Depthwise::planes`], and `weights` and `bias` from [`Depthwise::pack`].
 #[inline(always)]
 unsafe fn correlate<L: Lanes>(
     shape: &Depthwise,
     images: &[f32],
-    plane: *mut f32,
+    planes: *mut f32,
     weights: *const f32,
     bias: *const f32,
     output: &mut [f32],
 ) {
-    for (i, first) in (0..shape.channels).step_by(L::N).enumerate() {
-        let (count, number) = ((shape.channels - first).min(L::N), images.len() / shape.size_in());
-        let block = Block { first, count, images: number, channels: shape.channels, image: shape.size_in() };
-        let out = Block { image: shape.size_out(), ..block };
+    for band in shape.bands() {
         // SAFETY: the caller vouches for every address.
         unsafe {
-            pad::<L>(shape, images, block, plane);
-            let weights = weights.add(i * shape.taps() * L::N);
-            let (bias, to) = (L::load(bias.add(i * L::N)), output.as_mut_ptr());
-            by_kernel_and_strip!(
-                shape.kernel_w,
-                shape.out_width(),
-                correlate_plane::<L>(shape, plane, weights, bias, out, to)
-            );
+            pad::<L>(shape, images, band.clone(), planes);
+            for (i, first) in (0..shape.channels).step_by(L::N).enumerate() {
+                let out = shape.block::<L>(first, output.len(), shape.size_out());
+                let (plane, bias) = (planes.add(i * shape.plane() * L::N), L::load(bias.add(i * L::N)));
+                let (weights, to) = (weights.add(i * shape.taps() * L::N), output.as_mut_ptr());
+                by_kernel_and_strip!(
+                    shape.kernel_w,
+                    shape.out_width(),
+                    correlate_plane::<L>(shape, &band, plane, weights, bias, out, to)
+                );
+            }
         }
     }
 }
@@ -371,6 +417,7 @@ unsafe fn correlate<L: Lanes>(
 #[inline(always)]
 unsafe fn correlate_plane<L: Lanes, const K: usize, const T: usize>(
     shape: &Depthwise,
+    band: &Range<usize>,
     plane: *const f32,
     weights: *const f32,
     bias: L,
@@ -380,13 +427,13 @@ unsafe fn correlate_plane<L: Lanes, const K: usize, const T: usize>(
     let (width, pitch) = (shape.out_width(), shape.pitch());
     for strip in (0..width).step_by(T) {
         let x = strip.min(width - T);
-        for y in 0..shape.out_height() {
+        for y in band.clone() {
             let mut sums = [bias; T];
             for row in 0..shape.kernel_h {
                 for column in (0..shape.kernel_w).step_by(K) {
                     // SAFETY: the last tap of the last pixel is within the padded plane.
                     unsafe {
-                        let from = plane.add(((y + row) * pitch + x + column) * L::N);
+                        let from = plane.add(((y - band.start + row) * pitch + x + column) * L::N);
                         slide::<L, K, T>(
                             &mut sums,
                             from,
@@ -444,31 +491,27 @@ unsafe fn slide<L: Lanes, const K: usize, const T: usize>(
 /// Adds the products of every tap's inputs with the gradients to `sums`, `[block, tap, lane]`.
 ///
 /// # Safety
-/// The instruction set of `L` is available, slices hold as many images, `plane` a padded plane with zero
-/// border.
+/// As [`correlate`]; `sums` holds all blocks.
 #[inline(always)]
 unsafe fn add_products<L: Lanes>(
     shape: &Depthwise,
     images: &[f32],
     grads: &[f32],
-    plane: *mut f32,
+    planes: *mut f32,
     sums: *mut f32,
 ) {
-    let groups = images.chunks(shape.size_in() * shape.group());
-    for (images, grads) in groups.zip(grads.chunks(shape.size_out() * shape.group())) {
-        for (i, first) in (0..shape.channels).step_by(L::N).enumerate() {
-            let (count, number) = ((shape.channels - first).min(L::N), images.len() / shape.size_in());
-            let block =
-                Block { first, count, images: number, channels: shape.channels, image: shape.size_in() };
-            let out = Block { image: shape.size_out(), ..block };
-            // SAFETY: the caller vouches for every address.
-            unsafe {
-                pad::<L>(shape, images, block, plane);
-                let (sums, from) = (sums.add(i * shape.taps() * L::N), grads.as_ptr());
+    for band in shape.bands() {
+        // SAFETY: the caller vouches for every address.
+        unsafe {
+            pad::<L>(shape, images, band.clone(), planes);
+            for (i, first) in (0..shape.channels).step_by(L::N).enumerate() {
+                let out = shape.block::<L>(first, grads.len(), shape.size_out());
+                let (plane, from) = (planes.add(i * shape.plane() * L::N), grads.as_ptr());
+                let sums = sums.add(i * shape.taps() * L::N);
                 by_kernel_and_strip!(
                     shape.kernel_w,
                     shape.out_width(),
-                    products_plane::<L>(shape, plane, from, out, sums)
+                    products_plane::<L>(shape, &band, plane, from, out, sums)
                 );
             }
         }
@@ -480,6 +523,7 @@ unsafe fn add_products<L: Lanes>(
 #[inline(always)]
 unsafe fn products_plane<L: Lanes, const K: usize, const T: usize>(
     shape: &Depthwise,
+    band: &Range<usize>,
     plane: *const f32,
     grads: *const f32,
     out: Block,
@@ -488,7 +532,7 @@ unsafe fn products_plane<L: Lanes, const K: usize, const T: usize>(
     let (width, pitch) = (shape.out_width(), shape.pitch());
     for strip in (0..width).step_by(T) {
         let x = strip.min(width - T);
-        for y in 0..shape.out_height() {
+        for y in band.clone() {
             let mut gradients = [unsafe { L::zero() }; T];
             // Pixels that the strip before has already counted stay zero.
             for t in strip - x..T {
@@ -499,7 +543,7 @@ unsafe fn products_plane<L: Lanes, const K: usize, const T: usize>(
                 for column in (0..shape.kernel_w).step_by(K) {
                     // SAFETY: the last tap of the last pixel is within the padded plane.
                     unsafe {
-                        let from = plane.add(((y + row) * pitch + x + column) * L::N);
+                        let from = plane.add(((y - band.start + row) * pitch + x + column) * L::N);
                         collect::<L, K, T>(
                             &gradients,
                             from,

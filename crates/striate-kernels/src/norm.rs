@@ -1,50 +1,33 @@
-//! Batch normalisation followed by a nonlinearity, in one pass over the values.
+//! Batch normalisation followed by a nonlinearity, channel-last.
 //!
-//! Values are `[batch, channel, pixel]`. A task owns a channel, so sums never depend on threads.
+//! Values are `[rows, channels]`, a row being a pixel of an image. Memory is walked in periods, common
+//! multiples of the channels and of a register, so that a register of a period meets the same channels in
+//! every period: parameters and sums are laid out once over a period, and the loops vectorise for any number
+//! of channels. All of it is bound by memory; the backward pass therefore computes the slopes twice rather
+//! than store them. Chunks of rows are fixed and added in order, so results do not depend on threads.
 
 use rayon::prelude::*;
 
 use crate::activation::Activation;
 use crate::lanes::{Lanes, dispatch};
 
-/// Sizes of `[batch, channel, pixel]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Planes {
-    /// Images.
-    pub batch: usize,
-    /// Channels.
-    pub channels: usize,
-    /// Pixels of one plane.
-    pub pixels: usize,
-}
+/// Floats of a register here: the widest, so that results are laid out alike for every instruction set.
+const WIDTH: usize = 16;
+/// Registers of a period at least: hides the latency of sums that live in memory.
+const REGISTERS: usize = 6;
+/// Rows and floats of a chunk, at least.
+const ROWS: usize = 256;
+const FLOATS: usize = 1 << 14;
 
-impl Planes {
-    /// Number of values.
-    pub fn len(&self) -> usize {
-        self.batch * self.channels * self.pixels
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn start(&self, image: usize, channel: usize) -> usize {
-        (image * self.channels + channel) * self.pixels
-    }
-
-    fn per_channel(&self) -> f64 {
-        (self.batch * self.pixels) as f64
-    }
-}
-
-/// What each channel is shifted and scaled by: `a((x − mean) · scale + offset)`.
+/// What each channel is shifted and scaled by: `a((x − mean) · scale · gain + offset)`.
 #[derive(Debug, Clone, Copy)]
 pub struct Affine<'a> {
     /// Mean of each channel.
     pub mean: &'a [f32],
     /// `1 / √(variance + ε)` of each channel.
     pub scale: &'a [f32],
+    /// Learned gain of each channel; 1 without.
+    pub gain: Option<&'a [f32]>,
     /// Learned offset of each channel.
     pub offset: &'a [f32],
 }
@@ -52,94 +35,233 @@ pub struct Affine<'a> {
 /// Gradients of [`forward`].
 #[derive(Debug, Clone)]
 pub struct Gradients {
-    /// To the values, `[batch, channel, pixel]`.
+    /// To the values, `[rows, channels]`.
     pub values: Vec<f32>,
-    /// To the offset, `[channel]`.
+    /// To the gain, `[channels]`, also where it was the constant 1.
+    pub gain: Vec<f32>,
+    /// To the offset, `[channels]`.
     pub offset: Vec<f32>,
 }
 
-/// Mean and variance (dividing by the count) of each channel over batch and pixels.
-///
-/// # Panics
-/// When `x` does not have the length of `planes`.
-pub fn moments(planes: Planes, x: &[f32]) -> (Vec<f32>, Vec<f32>) {
-    assert_eq!(x.len(), planes.len());
-    (0..planes.channels)
-        .into_par_iter()
-        .map(|channel| {
-            let rows = || (0..planes.batch).map(|b| &x[planes.start(b, channel)..][..planes.pixels]);
-            let mean =
-                rows().map(|row| f64::from(sum_of(row, 0.0, false))).sum::<f64>() / planes.per_channel();
-            let squares: f64 = rows().map(|row| f64::from(sum_of(row, mean as f32, true))).sum();
-            (mean as f32, (squares / planes.per_channel()) as f32)
-        })
-        .unzip()
+/// Parameters and two sums of the channels of one register.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Register {
+    mean: [f32; WIDTH],
+    scale: [f32; WIDTH],
+    gain: [f32; WIDTH],
+    offset: [f32; WIDTH],
+    /// Of the gradients behind the nonlinearity (backward), of the distances from `mean` (moments).
+    sum: [f32; WIDTH],
+    /// Of those gradients times the normalised values (backward), of the squared distances (moments).
+    product: [f32; WIDTH],
 }
 
-/// Sum of `x − centre`, or of its square, in sixteen running sums.
-fn sum_of(row: &[f32], centre: f32, squared: bool) -> f32 {
-    let mut total = 0.0;
-    let out = &mut total;
-    dispatch!(sum_into(row: &[f32], centre: f32, squared: bool, out: &mut f32));
-    total
+impl Register {
+    const ZERO: Self = {
+        let zero = [0.0; WIDTH];
+        Self { mean: zero, scale: zero, gain: zero, offset: zero, sum: zero, product: zero }
+    };
+
+    /// Normalised value, before gain and offset.
+    #[inline(always)]
+    fn normal(&self, i: usize, x: f32) -> f32 {
+        (x - self.mean[i]) * self.scale[i]
+    }
+
+    /// What the nonlinearity is applied to.
+    #[inline(always)]
+    fn drive(&self, i: usize, normal: f32) -> f32 {
+        normal * self.gain[i] + self.offset[i]
+    }
+}
+
+/// Floats of a period.
+fn period(channels: usize) -> usize {
+    let common = channels << WIDTH.trailing_zeros().saturating_sub(channels.trailing_zeros());
+    common * (REGISTERS * WIDTH).div_ceil(common)
+}
+
+/// Floats of a chunk, whole periods.
+fn chunk(channels: usize) -> usize {
+    FLOATS.max(ROWS * channels).next_multiple_of(period(channels))
+}
+
+/// The registers of a period: `set` writes lane `i` of a register for a channel.
+fn registers(channels: usize, set: impl Fn(&mut Register, usize, usize)) -> Vec<Register> {
+    let mut registers = vec![Register::ZERO; period(channels) / WIDTH];
+    for at in 0..period(channels) {
+        set(&mut registers[at / WIDTH], at % WIDTH, at % channels);
+    }
+    registers
+}
+
+/// The two sums of each channel.
+fn sums(channels: usize, registers: &[Register]) -> Vec<[f64; 2]> {
+    let mut sums = vec![[0.0; 2]; channels];
+    for at in 0..registers.len() * WIDTH {
+        let (register, i) = (&registers[at / WIDTH], at % WIDTH);
+        let [sum, product] = &mut sums[at % channels];
+        *sum += f64::from(register.sum[i]);
+        *product += f64::from(register.product[i]);
+    }
+    sums
+}
+
+/// Calls `step` for every register of `x`, with its parameters; a last, partial one is filled by `fill`.
+#[inline(always)]
+fn walk(
+    registers: &mut [Register],
+    x: &[f32],
+    g: &[f32],
+    step: impl Fn(&mut Register, &[f32; WIDTH], &[f32; WIDTH]),
+) {
+    for (x, g) in x.chunks(registers.len() * WIDTH).zip(g.chunks(registers.len() * WIDTH)) {
+        let ((xs, x_rest), (gs, g_rest)) = (x.as_chunks(), g.as_chunks());
+        registers.iter_mut().zip(xs).zip(gs).for_each(|((register, x), g)| step(register, x, g));
+        if !x_rest.is_empty() {
+            // Lanes without a value: at the mean, with no gradient, so that they add nothing.
+            let register = &mut registers[xs.len()];
+            let (mut x, mut g) = (register.mean, [0.0; WIDTH]);
+            x[..x_rest.len()].copy_from_slice(x_rest);
+            g[..g_rest.len()].copy_from_slice(g_rest);
+            step(register, &x, &g);
+        }
+    }
+}
+
+/// As [`walk`], writing what `step` returns to `out`.
+#[inline(always)]
+fn fill(
+    registers: &[Register],
+    x: &[f32],
+    g: &[f32],
+    out: &mut [f32],
+    step: impl Fn(&Register, &[f32; WIDTH], &[f32; WIDTH]) -> [f32; WIDTH],
+) {
+    let period = registers.len() * WIDTH;
+    for ((x, g), out) in x.chunks(period).zip(g.chunks(period)).zip(out.chunks_mut(period)) {
+        let ((xs, x_rest), (gs, g_rest)) = (x.as_chunks(), g.as_chunks());
+        let (outs, out_rest) = out.as_chunks_mut();
+        for (((register, x), g), out) in registers.iter().zip(xs).zip(gs).zip(outs) {
+            *out = step(register, x, g);
+        }
+        if !x_rest.is_empty() {
+            let (mut x, mut g) = ([0.0; WIDTH], [0.0; WIDTH]);
+            x[..x_rest.len()].copy_from_slice(x_rest);
+            g[..g_rest.len()].copy_from_slice(g_rest);
+            out_rest.copy_from_slice(&step(&registers[xs.len()], &x, &g)[..x_rest.len()]);
+        }
+    }
+}
+
+/// `$body!(kind)` for the nonlinearity: a match inside the loop would keep it scalar.
+macro_rules! by_kind {
+    ($activation:expr, $body:ident) => {
+        match $activation {
+            Activation::Identity => $body!(Activation::Identity),
+            Activation::Relu => $body!(Activation::Relu),
+            Activation::Softplus => $body!(Activation::Softplus),
+            Activation::Elu => $body!(Activation::Elu),
+        }
+    };
+}
+
+/// Mean and variance (dividing by the count) of each channel of `x`, `[rows, channels]`.
+///
+/// One pass over memory: every chunk sums the distances from its first row, so that a large mean does not
+/// swallow the variance, and chunks are merged in `f64`.
+///
+/// # Panics
+/// When `x` is not whole rows.
+pub fn moments(channels: usize, x: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    assert!(channels > 0 && x.len().is_multiple_of(channels));
+    let size = chunk(channels);
+    let parts: Vec<Vec<[f64; 2]>> = x.par_chunks(size).map(|x| chunk_moments(channels, x)).collect();
+    let mut total = vec![[0.0f64; 2]; channels];
+    for (i, part) in parts.iter().enumerate() {
+        let before = (i * size / channels) as f64;
+        let count = (size.min(x.len() - i * size) / channels) as f64;
+        for ([mean, squares], [part_mean, part_squares]) in total.iter_mut().zip(part) {
+            let distance = part_mean - *mean;
+            *mean += distance * count / (before + count);
+            *squares += part_squares + distance * distance * before * count / (before + count);
+        }
+    }
+    let rows = (x.len() / channels) as f64;
+    total.iter().map(|[mean, squares]| (*mean as f32, (squares / rows) as f32)).unzip()
+}
+
+/// Mean, and sum of the squared distances from it, of each channel.
+fn chunk_moments(channels: usize, x: &[f32]) -> Vec<[f64; 2]> {
+    let mut filled = registers(channels, |register, i, channel| register.mean[i] = x[channel]);
+    let to = &mut filled[..];
+    dispatch!(add_distances(to: &mut [Register], x: &[f32]));
+    let rows = (x.len() / channels) as f64;
+    let mut sums = sums(channels, &filled);
+    for ([sum, squares], first) in sums.iter_mut().zip(x) {
+        let rest = *squares - *sum * *sum / rows;
+        // Not `max`, which would hide NaN.
+        *squares = if rest < 0.0 { 0.0 } else { rest };
+        *sum = f64::from(*first) + *sum / rows;
+    }
+    sums
 }
 
 /// # Safety
 /// Contains no unsafe operation; unsafe only to fit `dispatch!`.
 #[inline(always)]
-unsafe fn sum_into<L: Lanes>(row: &[f32], centre: f32, squared: bool, out: &mut f32) {
-    let mut sums = [0.0f32; 16];
-    let (chunks, rest) = row.as_chunks::<16>();
-    for chunk in chunks {
-        for (sum, x) in sums.iter_mut().zip(chunk) {
-            let d = x - centre;
-            *sum += if squared { d * d } else { d };
+unsafe fn add_distances<L: Lanes>(registers: &mut [Register], x: &[f32]) {
+    walk(registers, x, x, |register, x, _| {
+        for i in 0..WIDTH {
+            let distance = x[i] - register.mean[i];
+            register.sum[i] += distance;
+            register.product[i] += distance * distance;
         }
-    }
-    let tail: f32 = rest.iter().map(|x| if squared { (x - centre) * (x - centre) } else { x - centre }).sum();
-    *out = sums.iter().sum::<f32>() + tail;
+    });
 }
 
-/// `a((x − mean) · scale + offset)` into `y`.
+fn parameters(channels: usize, affine: Affine<'_>) -> Vec<Register> {
+    let lengths = [affine.mean.len(), affine.scale.len(), affine.offset.len()];
+    assert!(channels > 0 && lengths == [channels; 3]);
+    assert!(affine.gain.is_none_or(|gain| gain.len() == channels));
+    registers(channels, |register, i, channel| {
+        register.mean[i] = affine.mean[channel];
+        register.scale[i] = affine.scale[channel];
+        register.gain[i] = affine.gain.map_or(1.0, |gain| gain[channel]);
+        register.offset[i] = affine.offset[channel];
+    })
+}
+
+/// `a((x − mean) · scale · gain + offset)` into `y`, both `[rows, channels]`.
 ///
 /// # Panics
-/// When a slice does not have the length of `planes`.
-pub fn forward(planes: Planes, activation: Activation, affine: Affine<'_>, x: &[f32], y: &mut [f32]) {
-    assert!(x.len() == planes.len() && y.len() == planes.len());
-    y.par_chunks_mut(planes.pixels).zip(x.par_chunks(planes.pixels)).enumerate().for_each(|(row, (y, x))| {
-        let channel = row % planes.channels;
-        let (mean, scale, offset) = (affine.mean[channel], affine.scale[channel], affine.offset[channel]);
-        dispatch!(forward_row(
-            activation: Activation, mean: f32, scale: f32, offset: f32, x: &[f32], y: &mut [f32]
-        ));
+/// When `x` is not whole rows, `y` is not as long, or a parameter is not `[channels]`.
+pub fn forward(channels: usize, activation: Activation, affine: Affine<'_>, x: &[f32], y: &mut [f32]) {
+    assert!(x.len() == y.len() && x.len().is_multiple_of(channels));
+    let parameters = &parameters(channels, affine)[..];
+    let size = chunk(channels);
+    y.par_chunks_mut(size).zip(x.par_chunks(size)).for_each(|(y, x)| {
+        dispatch!(forward_chunk(activation: Activation, parameters: &[Register], x: &[f32], y: &mut [f32]));
     });
 }
 
 /// # Safety
 /// Contains no unsafe operation; unsafe only to fit `dispatch!`.
 #[inline(always)]
-unsafe fn forward_row<L: Lanes>(
-    activation: Activation,
-    mean: f32,
-    scale: f32,
-    offset: f32,
-    x: &[f32],
-    y: &mut [f32],
-) {
-    // One loop per nonlinearity: a match inside the loop would keep it scalar.
+unsafe fn forward_chunk<L: Lanes>(activation: Activation, parameters: &[Register], x: &[f32], y: &mut [f32]) {
     macro_rules! each {
         ($kind:expr) => {
-            for (y, x) in y.iter_mut().zip(x) {
-                *y = $kind.value((x - mean) * scale + offset);
-            }
+            fill(parameters, x, x, y, |register, x, _| {
+                let mut y = [0.0; WIDTH];
+                for i in 0..WIDTH {
+                    y[i] = $kind.value(register.drive(i, register.normal(i, x[i])));
+                }
+                y
+            })
         };
     }
-    match activation {
-        Activation::Identity => each!(Activation::Identity),
-        Activation::Relu => each!(Activation::Relu),
-        Activation::Softplus => each!(Activation::Softplus),
-        Activation::Elu => each!(Activation::Elu),
-    }
+    by_kind!(activation, each);
 }
 
 /// Gradients of [`forward`] from the gradient `g` to its output.
@@ -147,211 +269,306 @@ unsafe fn forward_row<L: Lanes>(
 /// With `batch_statistics`, mean and scale are functions of `x` (training); without, constants.
 ///
 /// # Panics
-/// When a slice does not have the length of `planes`.
+/// As [`forward`].
 pub fn backward(
-    planes: Planes,
+    channels: usize,
     activation: Activation,
     affine: Affine<'_>,
     batch_statistics: bool,
     x: &[f32],
     g: &[f32],
 ) -> Gradients {
-    assert!(x.len() == planes.len() && g.len() == planes.len());
-    let mut values = vec![0.0; planes.len()];
-    values.par_chunks_mut(planes.pixels).zip(x.par_chunks(planes.pixels)).zip(g.par_chunks(planes.pixels)).enumerate().for_each(
-        |(row, ((out, x), g))| {
-            let channel = row % planes.channels;
-            let (mean, scale, offset) = (affine.mean[channel], affine.scale[channel], affine.offset[channel]);
-            dispatch!(slope_row(
-                activation: Activation, mean: f32, scale: f32, offset: f32, x: &[f32], g: &[f32], out: &mut [f32]
-            ));
-        },
-    );
-    let sums = channel_sums(planes, affine, x, &values);
-    let count = planes.per_channel();
-    values.par_chunks_mut(planes.pixels).zip(x.par_chunks(planes.pixels)).enumerate().for_each(
-        |(row, (out, x))| {
-            let channel = row % planes.channels;
-            let (mean, scale) = (affine.mean[channel], affine.scale[channel]);
-            let (shift, slope) = if batch_statistics {
-                ((sums[channel].0 / count) as f32, (sums[channel].1 / count) as f32)
-            } else {
-                (0.0, 0.0)
-            };
-            dispatch!(centre_row(mean: f32, scale: f32, shift: f32, slope: f32, x: &[f32], out: &mut [f32]));
-        },
-    );
-    Gradients { values, offset: sums.iter().map(|(sum, _)| *sum as f32).collect() }
+    assert!(x.len() == g.len() && x.len().is_multiple_of(channels));
+    let mut parameters = parameters(channels, affine);
+    let sums = gradient_sums(channels, activation, &parameters, x, g);
+    let rows = (x.len() / channels) as f64;
+    if batch_statistics {
+        for at in 0..parameters.len() * WIDTH {
+            let (register, [sum, product]) = (&mut parameters[at / WIDTH], sums[at % channels]);
+            register.sum[at % WIDTH] = (sum / rows) as f32;
+            register.product[at % WIDTH] = (product / rows) as f32;
+        }
+    }
+    let (averages, size) = (&parameters[..], chunk(channels));
+    let mut values = vec![0.0; x.len()];
+    values.par_chunks_mut(size).zip(x.par_chunks(size)).zip(g.par_chunks(size)).for_each(|((out, x), g)| {
+        dispatch!(backward_chunk(
+            activation: Activation, averages: &[Register], x: &[f32], g: &[f32], out: &mut [f32]
+        ));
+    });
+    let [offset, gain] = [0, 1].map(|i| sums.iter().map(|sum| sum[i] as f32).collect());
+    Gradients { values, gain, offset }
+}
+
+/// Per channel: sum of the gradients behind the nonlinearity, and of their products with the normalised
+/// values.
+fn gradient_sums(
+    channels: usize,
+    activation: Activation,
+    parameters: &[Register],
+    x: &[f32],
+    g: &[f32],
+) -> Vec<[f64; 2]> {
+    let size = chunk(channels);
+    let part = |(x, g): (&[f32], &[f32])| {
+        let mut filled = parameters.to_vec();
+        let to = &mut filled[..];
+        dispatch!(add_gradients(activation: Activation, to: &mut [Register], x: &[f32], g: &[f32]));
+        sums(channels, &filled)
+    };
+    let parts: Vec<_> = x.par_chunks(size).zip(g.par_chunks(size)).map(part).collect();
+    let mut total = vec![[0.0; 2]; channels];
+    for part in &parts {
+        for (total, part) in total.iter_mut().zip(part) {
+            *total = [total[0] + part[0], total[1] + part[1]];
+        }
+    }
+    total
 }
 
 /// # Safety
 /// Contains no unsafe operation; unsafe only to fit `dispatch!`.
 #[inline(always)]
-unsafe fn slope_row<L: Lanes>(
+unsafe fn add_gradients<L: Lanes>(activation: Activation, registers: &mut [Register], x: &[f32], g: &[f32]) {
+    macro_rules! each {
+        ($kind:expr) => {
+            walk(registers, x, g, |register, x, g| {
+                for i in 0..WIDTH {
+                    let normal = register.normal(i, x[i]);
+                    let gradient = g[i] * $kind.slope(register.drive(i, normal));
+                    register.sum[i] += gradient;
+                    register.product[i] += gradient * normal;
+                }
+            })
+        };
+    }
+    by_kind!(activation, each);
+}
+
+/// # Safety
+/// Contains no unsafe operation; unsafe only to fit `dispatch!`.
+#[inline(always)]
+unsafe fn backward_chunk<L: Lanes>(
     activation: Activation,
-    mean: f32,
-    scale: f32,
-    offset: f32,
+    averages: &[Register],
     x: &[f32],
     g: &[f32],
     out: &mut [f32],
 ) {
     macro_rules! each {
         ($kind:expr) => {
-            for ((out, x), g) in out.iter_mut().zip(x).zip(g) {
-                *out = g * $kind.slope((x - mean) * scale + offset);
-            }
+            fill(averages, x, g, out, |register, x, g| {
+                let mut out = [0.0; WIDTH];
+                for i in 0..WIDTH {
+                    let normal = register.normal(i, x[i]);
+                    let gradient = g[i] * $kind.slope(register.drive(i, normal));
+                    let centred = gradient - register.sum[i] - normal * register.product[i];
+                    out[i] = register.scale[i] * register.gain[i] * centred;
+                }
+                out
+            })
         };
     }
-    match activation {
-        Activation::Identity => each!(Activation::Identity),
-        Activation::Relu => each!(Activation::Relu),
-        Activation::Softplus => each!(Activation::Softplus),
-        Activation::Elu => each!(Activation::Elu),
-    }
-}
-
-/// # Safety
-/// Contains no unsafe operation; unsafe only to fit `dispatch!`.
-#[inline(always)]
-unsafe fn centre_row<L: Lanes>(mean: f32, scale: f32, shift: f32, slope: f32, x: &[f32], out: &mut [f32]) {
-    for (out, x) in out.iter_mut().zip(x) {
-        *out = scale * (*out - shift - (x - mean) * scale * slope);
-    }
-}
-
-/// Per channel: sum of the gradients, and of their products with the normalised values.
-fn channel_sums(planes: Planes, affine: Affine<'_>, x: &[f32], gradients: &[f32]) -> Vec<(f64, f64)> {
-    (0..planes.channels)
-        .into_par_iter()
-        .map(|channel| {
-            let (mean, scale) = (affine.mean[channel], affine.scale[channel]);
-            (0..planes.batch).fold((0.0, 0.0), |(sum, product), b| {
-                let start = planes.start(b, channel);
-                let (x, g) = (&x[start..][..planes.pixels], &gradients[start..][..planes.pixels]);
-                let mut row = (0.0, 0.0);
-                let out = &mut row;
-                dispatch!(product_row(mean: f32, scale: f32, x: &[f32], g: &[f32], out: &mut (f32, f32)));
-                (sum + f64::from(row.0), product + f64::from(row.1))
-            })
-        })
-        .collect()
-}
-
-/// # Safety
-/// Contains no unsafe operation; unsafe only to fit `dispatch!`.
-#[inline(always)]
-unsafe fn product_row<L: Lanes>(mean: f32, scale: f32, x: &[f32], g: &[f32], out: &mut (f32, f32)) {
-    let (mut sums, mut products) = ([0.0f32; 16], [0.0f32; 16]);
-    let ((xs, x_rest), (gs, g_rest)) = (x.as_chunks::<16>(), g.as_chunks::<16>());
-    for (x, g) in xs.iter().zip(gs) {
-        for i in 0..16 {
-            sums[i] += g[i];
-            products[i] += g[i] * ((x[i] - mean) * scale);
-        }
-    }
-    for (i, (x, g)) in x_rest.iter().zip(g_rest).enumerate() {
-        sums[i] += g;
-        products[i] += g * ((x - mean) * scale);
-    }
-    *out = (sums.iter().sum(), products.iter().sum());
+    by_kind!(activation, each);
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    const PLANES: Planes = Planes { batch: 3, channels: 2, pixels: 21 };
-    const OFFSET: [f32; 2] = [0.3, -0.2];
+    const ALL: [Activation; 4] =
+        [Activation::Identity, Activation::Relu, Activation::Softplus, Activation::Elu];
 
-    fn values(seed: usize) -> Vec<f32> {
-        (0..PLANES.len()).map(|i| (((i * 7919 + seed * 104_729) % 1009) as f32 / 504.5 - 1.0) * 2.0).collect()
+    fn values(n: usize, seed: usize) -> Vec<f32> {
+        (0..n).map(|i| (((i * 7919 + seed * 104_729) % 1009) as f32 / 504.5 - 1.0) * 2.0).collect()
     }
 
     fn scales(variance: &[f32]) -> Vec<f32> {
         variance.iter().map(|v| 1.0 / (v + 1e-3).sqrt()).collect()
     }
 
-    /// ⟨g, forward(x)⟩ with batch statistics, in `f64`, from the definition.
-    fn objective(activation: Activation, x: &[f64], g: &[f32], offset: &[f64]) -> f64 {
-        let mut total = 0.0;
-        for (channel, offset) in offset.iter().enumerate() {
-            let at: Vec<usize> = (0..PLANES.batch)
-                .flat_map(|b| PLANES.start(b, channel)..PLANES.start(b, channel) + PLANES.pixels)
-                .collect();
-            let mean = at.iter().map(|&i| x[i]).sum::<f64>() / PLANES.per_channel();
-            let variance = at.iter().map(|&i| (x[i] - mean).powi(2)).sum::<f64>() / PLANES.per_channel();
-            for &i in &at {
-                let pre = (x[i] - mean) / (variance + 1e-3).sqrt() + offset;
-                let y = match activation {
-                    Activation::Identity => pre,
-                    Activation::Relu => pre.max(0.0),
-                    Activation::Softplus => pre.exp().ln_1p(),
-                    Activation::Elu => {
-                        if pre > 0.0 {
-                            pre
-                        } else {
-                            pre.exp_m1()
-                        }
-                    }
-                };
-                total += f64::from(g[i]) * y;
+    /// The definition: mean and variance of each channel.
+    fn exact_moments(channels: usize, x: &[f64]) -> Vec<(f64, f64)> {
+        let rows = (x.len() / channels) as f64;
+        let of = |c: usize| x[c..].iter().step_by(channels);
+        let moments = |c| {
+            let mean = of(c).sum::<f64>() / rows;
+            (mean, of(c).map(|x| (x - mean).powi(2)).sum::<f64>() / rows)
+        };
+        (0..channels).map(moments).collect()
+    }
+
+    fn value(activation: Activation, x: f64) -> f64 {
+        match activation {
+            Activation::Identity => x,
+            Activation::Relu => x.max(0.0),
+            Activation::Softplus => x.exp().ln_1p(),
+            Activation::Elu => {
+                if x > 0.0 {
+                    x
+                } else {
+                    x.exp_m1()
+                }
             }
         }
-        total
+    }
+
+    /// ⟨g, forward(x)⟩ in `f64`, from the definition; with batch statistics, or with those given.
+    fn objective(
+        activation: Activation,
+        x: &[f64],
+        g: &[f32],
+        gain: &[f64],
+        offset: &[f64],
+        given: Option<&[(f64, f64)]>,
+    ) -> f64 {
+        let channels = gain.len();
+        let moments = given.map_or_else(|| exact_moments(channels, x), <[_]>::to_vec);
+        let term = |(i, x): (usize, &f64)| {
+            let (mean, variance) = moments[i % channels];
+            let drive = (x - mean) / (variance + 1e-3).sqrt() * gain[i % channels] + offset[i % channels];
+            f64::from(g[i]) * value(activation, drive)
+        };
+        x.iter().enumerate().map(term).sum()
+    }
+
+    /// Central difference of `f` along coordinate `i`.
+    fn difference(at: &[f64], i: usize, f: impl Fn(&[f64]) -> f64) -> f64 {
+        let moved = |d: f64| {
+            let mut moved = at.to_vec();
+            moved[i] += d;
+            f(&moved)
+        };
+        (moved(1e-5) - moved(-1e-5)) / 2e-5
     }
 
     #[test]
     fn gradients_match_finite_differences_in_double_precision() {
-        for activation in [Activation::Identity, Activation::Softplus, Activation::Elu] {
-            let (x, g) = (values(1), values(2));
-            let (mean, variance) = moments(PLANES, &x);
+        for (activation, channels, batch_statistics) in [
+            (Activation::Identity, 2, true),
+            (Activation::Softplus, 2, true),
+            (Activation::Elu, 5, true),
+            (Activation::Softplus, 1, false),
+            (Activation::Elu, 17, false),
+        ] {
+            let (x, g) = (values(63 * channels, 1), values(63 * channels, 2));
+            let (gain, offset) = (values(channels, 5), values(channels, 6));
+            let (mean, variance) = moments(channels, &x);
             let scale = scales(&variance);
-            let affine = Affine { mean: &mean, scale: &scale, offset: &OFFSET };
-            let gradients = backward(PLANES, activation, affine, true, &x, &g);
-            let exact: Vec<f64> = x.iter().map(|x| f64::from(*x)).collect();
-            let offset = OFFSET.map(f64::from);
+            let affine = Affine { mean: &mean, scale: &scale, gain: Some(&gain), offset: &offset };
+            let ours = backward(channels, activation, affine, batch_statistics, &x, &g);
+            let [x, gain, offset] =
+                [&x, &gain, &offset].map(|v| v.iter().map(|v| f64::from(*v)).collect::<Vec<_>>());
+            let fixed = exact_moments(channels, &x);
+            let given = (!batch_statistics).then_some(&fixed[..]);
             for i in (0..x.len()).step_by(5) {
-                let at = |d: f64| {
-                    let mut moved = exact.clone();
-                    moved[i] += d;
-                    objective(activation, &moved, &g, &offset)
-                };
-                let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
-                assert!((difference - f64::from(gradients.values[i])).abs() < 2e-5, "{activation:?} {i}");
+                let exact = difference(&x, i, |x| objective(activation, x, &g, &gain, &offset, given));
+                assert!((exact - f64::from(ours.values[i])).abs() < 4e-5, "{activation:?} {i}");
             }
-            for c in 0..2 {
-                let at = |d: f64| {
-                    let mut moved = offset;
-                    moved[c] += d;
-                    objective(activation, &exact, &g, &moved)
-                };
-                let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
-                assert!(
-                    (difference - f64::from(gradients.offset[c])).abs() < 1e-4,
-                    "{activation:?} offset {c}"
-                );
+            for c in 0..channels {
+                let exact = difference(&offset, c, |o| objective(activation, &x, &g, &gain, o, given));
+                assert!((exact - f64::from(ours.offset[c])).abs() < 1e-4, "{activation:?} offset {c}");
+                let exact = difference(&gain, c, |a| objective(activation, &x, &g, a, &offset, given));
+                assert!((exact - f64::from(ours.gain[c])).abs() < 1e-4, "{activation:?} gain {c}");
             }
         }
     }
 
     #[test]
     fn forward_gives_every_channel_the_asked_mean_and_spread() {
-        let x = values(3);
-        let (mean, variance) = moments(PLANES, &x);
+        let (x, offset) = (values(2 * 63, 3), [0.3, -0.2]);
+        let (mean, variance) = moments(2, &x);
         let scale = scales(&variance);
         let mut y = vec![f32::NAN; x.len()];
-        forward(
-            PLANES,
-            Activation::Identity,
-            Affine { mean: &mean, scale: &scale, offset: &OFFSET },
-            &x,
-            &mut y,
-        );
-        let (mean, variance) = moments(PLANES, &y);
+        let affine = Affine { mean: &mean, scale: &scale, gain: None, offset: &offset };
+        forward(2, Activation::Identity, affine, &x, &mut y);
+        let (mean, variance) = moments(2, &y);
         for c in 0..2 {
-            assert!((mean[c] - OFFSET[c]).abs() < 1e-5);
+            assert!((mean[c] - offset[c]).abs() < 1e-5);
             assert!((variance[c] - 1.0).abs() < 1e-2);
+        }
+    }
+
+    #[test]
+    fn a_large_mean_does_not_swallow_the_variance() {
+        let x: Vec<f32> = values(3 * 5000, 4).iter().map(|x| 10_000.0 + x).collect();
+        let exact = exact_moments(3, &x.iter().map(|x| f64::from(*x)).collect::<Vec<_>>());
+        let (mean, variance) = moments(3, &x);
+        for (c, (exact_mean, exact_variance)) in exact.into_iter().enumerate() {
+            assert!((f64::from(mean[c]) - exact_mean).abs() < 1e-3);
+            assert!((f64::from(variance[c]) / exact_variance - 1.0).abs() < 1e-6, "{}", variance[c]);
+        }
+    }
+
+    #[test]
+    fn the_same_bits_on_one_thread_and_on_many() {
+        let (x, g, ones) = (values(7 * 9000, 1), values(7 * 9000, 2), [1.0; 7]);
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let (mean, variance) = moments(7, &x);
+                let affine = Affine { mean: &mean, scale: &ones, gain: None, offset: &ones };
+                let gradients = backward(7, Activation::Elu, affine, true, &x, &g);
+                (mean.clone(), variance, gradients.values, gradients.gain, gradients.offset)
+            })
+        };
+        assert!(run(1) == run(3));
+    }
+
+    #[test]
+    fn what_is_not_a_number_stays_in_its_channel() {
+        let mut x = values(3 * 50, 1);
+        x[31] = f32::NAN;
+        let (mean, variance) = moments(3, &x);
+        let scale = scales(&variance);
+        let affine = Affine { mean: &mean, scale: &scale, gain: None, offset: &[0.0; 3] };
+        for activation in ALL {
+            let mut y = vec![0.0; x.len()];
+            forward(3, activation, affine, &x, &mut y);
+            let gradients = backward(3, activation, affine, true, &x, &x);
+            for i in 0..x.len() {
+                assert_eq!(y[i].is_nan(), i % 3 == 1, "{activation:?} {i}");
+                assert_eq!(gradients.values[i].is_nan(), i % 3 == 1, "{activation:?} {i}");
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn every_pass_is_the_definition(
+            channels in 1usize..70, rows in 1usize..700, kind in 0usize..4, seed in 0usize..1000,
+        ) {
+            let (x, activation) = (values(rows * channels, seed), ALL[kind]);
+            let exact = exact_moments(channels, &x.iter().map(|x| f64::from(*x)).collect::<Vec<_>>());
+            let (mean, variance) = moments(channels, &x);
+            for (c, (exact_mean, exact_variance)) in exact.iter().enumerate() {
+                prop_assert!((f64::from(mean[c]) - exact_mean).abs() < 1e-6);
+                prop_assert!((f64::from(variance[c]) - exact_variance).abs() < 4e-6);
+            }
+            let [scale, gain, offset] = [1, 2, 3].map(|i| values(channels, seed + i));
+            let affine = Affine { mean: &mean, scale: &scale, gain: Some(&gain), offset: &offset };
+            let mut y = vec![f32::NAN; x.len()];
+            forward(channels, activation, affine, &x, &mut y);
+            let ours = backward(channels, activation, affine, false, &x, &x);
+            let (mut to_gain, mut to_offset) = (vec![0.0; channels], vec![0.0; channels]);
+            for (i, x) in x.iter().enumerate() {
+                let c = i % channels;
+                let normal = (x - mean[c]) * scale[c];
+                let drive = normal * gain[c] + offset[c];
+                let slope = x * activation.slope(drive);
+                prop_assert!((f64::from(y[i]) - value(activation, f64::from(drive))).abs() < 4e-6);
+                prop_assert!((ours.values[i] - slope * scale[c] * gain[c]).abs() < 4e-6);
+                to_offset[c] += f64::from(slope);
+                to_gain[c] += f64::from(slope) * f64::from(normal);
+            }
+            for c in 0..channels {
+                prop_assert!((f64::from(ours.offset[c]) - to_offset[c]).abs() < 1e-3);
+                prop_assert!((f64::from(ours.gain[c]) - to_gain[c]).abs() < 1e-3);
+            }
         }
     }
 }
