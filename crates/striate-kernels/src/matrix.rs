@@ -146,7 +146,7 @@ impl Packed {
     pub fn new(b: Matrix<'_>) -> Self {
         let (depth, columns) = b.shape();
         Self {
-            blocks: blocks(&b).map(|(depths, columns)| Block::new(&b, depths, columns)).collect(),
+            blocks: blocks(&b).map(|(depths, columns)| Block::new(&b, depths, columns, Vec::new())).collect(),
             depth,
             columns,
         }
@@ -179,11 +179,12 @@ fn blocks(b: &Matrix<'_>) -> impl Iterator<Item = (Span, Span)> + use<> {
 }
 
 impl Block {
-    fn new(b: &Matrix<'_>, depths: Span, columns: Span) -> Self {
+    /// Packs into `values`, whatever it held.
+    fn new(b: &Matrix<'_>, depths: Span, columns: Span, mut values: Vec<f32>) -> Self {
         let lanes = tile::lanes();
         let registers = tile::registers(columns.count, lanes);
         let width = registers * lanes;
-        let mut values = vec![0.0; columns.count.div_ceil(width) * depths.count * width];
+        values.resize(columns.count.div_ceil(width) * depths.count * width, 0.0);
         values.par_chunks_mut(depths.count * width).enumerate().for_each(|(panel, to)| {
             let start = panel * width;
             let columns = Span { start: columns.start + start, count: width.min(columns.count - start) };
@@ -236,6 +237,9 @@ unsafe fn product<L: Lanes>(a: Left, rows: usize, b: &Panels, c: *mut f32, c_pit
 
 /// Copies columns `columns` at depths `depths` of `b` into rows of `width` floats.
 fn pack(b: &Matrix<'_>, depths: &Span, columns: &Span, to: &mut [f32], width: usize) {
+    if columns.count < width {
+        to.fill(0.0);
+    }
     if !b.transposed {
         for (i, row) in to.chunks_exact_mut(width).enumerate() {
             row[..columns.count].copy_from_slice(b.run(depths.start + i, columns.start, columns.count));
@@ -248,7 +252,14 @@ fn pack(b: &Matrix<'_>, depths: &Span, columns: &Span, to: &mut [f32], width: us
         let runs: [&[f32]; 8] = std::array::from_fn(|n| {
             b.run(columns.start + first + n.min(count - 1), depths.start, depths.count)
         });
-        for (i, row) in to.chunks_exact_mut(width).enumerate() {
+        let whole = if count == 8 { depths.count / 8 * 8 } else { 0 };
+        for at in (0..whole).step_by(8) {
+            let block: [[f32; 8]; 8] = std::array::from_fn(|n| *runs[n][at..].first_chunk().unwrap());
+            for (i, row) in to[at * width..].chunks_mut(width).take(8).enumerate() {
+                *row[first..].first_chunk_mut().unwrap() = block.map(|run| run[i]);
+            }
+        }
+        for (i, row) in to.chunks_exact_mut(width).enumerate().skip(whole) {
             row[first..first + count].iter_mut().zip(runs).for_each(|(value, run)| *value = run[i]);
         }
     }
@@ -288,8 +299,9 @@ pub fn multiply(a: Matrix<'_>, b: Matrix<'_>, c: &mut [f32], c_pitch: usize, sta
     let c = &mut c[..(rows - 1) * c_pitch + columns];
     // An even number of tasks of equal size.
     let rows_per_task = rows.div_ceil(2 * rows.div_ceil(2 * ROWS));
+    let mut values = Vec::new();
     for (depths, columns) in blocks(&b) {
-        let block = Block::new(&b, depths, columns);
+        let block = Block::new(&b, depths, columns, values);
         c.par_chunks_mut(rows_per_task * c_pitch.max(1)).enumerate().for_each_init(
             Vec::new,
             |scratch, (task, c)| {
@@ -298,6 +310,7 @@ pub fn multiply(a: Matrix<'_>, b: Matrix<'_>, c: &mut [f32], c_pitch: usize, sta
                 block.multiply(&a, &rows, c, c_pitch, start, scratch);
             },
         );
+        values = block.panels.values;
     }
 }
 
