@@ -309,7 +309,7 @@ unsafe fn forward_band<L: Lanes>(
         unsafe {
             for i in 0..count {
                 let from = shape.window(before + start + i, image.as_ptr(), scratch.zeros.as_ptr());
-                to_points::<L, Pixels, 6>(from, &mut scratch.pixels, i);
+                to_points::<L, Pixels, 6>(&from, &mut scratch.pixels, i);
             }
             for point in 0..POINTS {
                 let left = Left { from: scratch.pixels.at(point), row: scratch.pixels.row, step: 1 };
@@ -319,7 +319,7 @@ unsafe fn forward_band<L: Lanes>(
             let (out, sink) = (out.as_mut_ptr(), scratch.sink.as_mut_ptr());
             for i in 0..count {
                 let to = shape.target(start + i, rows, out, sink);
-                from_points::<L, Outputs, 4>(&scratch.outputs, i, to, false);
+                from_points::<L, Outputs, 4>(&scratch.outputs, i, &to, false);
             }
         }
     }
@@ -347,16 +347,16 @@ unsafe fn backward_image<L: Lanes>(
         unsafe {
             for i in 0..count {
                 let from = shape.window(start + i, image.as_ptr(), scratch.zeros.as_ptr());
-                to_points::<L, Pixels, 6>(from, &mut scratch.pixels, i);
+                to_points::<L, Pixels, 6>(&from, &mut scratch.pixels, i);
                 let from = shape.target(start + i, shape.out_height(), grad.as_ptr(), scratch.zeros.as_ptr());
-                to_points::<L, OutputsAdjoint, 4>(from, &mut scratch.outputs, i);
+                to_points::<L, OutputsAdjoint, 4>(&from, &mut scratch.outputs, i);
             }
             backward_points::<L>(scratch, count, to.as_ref().map(|to| to.0), total);
             if let Some((_, onto)) = &mut to {
                 let (onto, sink) = (onto.as_mut_ptr(), scratch.sink.as_mut_ptr());
                 for i in 0..count {
                     let to = shape.window(start + i, onto, sink);
-                    from_points::<L, PixelsAdjoint, 6>(&scratch.pixels, i, to, true);
+                    from_points::<L, PixelsAdjoint, 6>(&scratch.pixels, i, &to, true);
                 }
             }
         }
@@ -446,7 +446,7 @@ unsafe fn product_block<L: Lanes, const P: usize, const R: usize>(
 /// The instruction set of `L` is available; each pixel holds `to.columns` floats.
 #[inline(always)]
 unsafe fn to_points<L: Lanes, M: Axis<K, 6>, const K: usize>(
-    from: [[*const f32; K]; K],
+    from: &[[*const f32; K]; K],
     to: &mut Stack,
     tile: usize,
 ) {
@@ -455,17 +455,12 @@ unsafe fn to_points<L: Lanes, M: Axis<K, 6>, const K: usize>(
         let count = L::N.min(columns - channel);
         // SAFETY: only the first `count` floats are touched; rows of `to` are whole registers.
         unsafe {
-            let mut pixels = [[L::zero(); K]; K];
-            for (pixels, from) in pixels.iter_mut().zip(from) {
-                for (pixel, from) in pixels.iter_mut().zip(from) {
-                    let from = from.add(channel);
-                    *pixel = if count == L::N { L::load(from) } else { L::load_part(from, count) };
-                }
-            }
-            let points = both::<L, M, K, 6>(pixels);
             let to = to.at_mut(0).add(tile * to.row + channel);
-            for (i, value) in points.into_iter().flatten().enumerate() {
-                value.store(to.add(i * point));
+            let store = |row, column, value: L| value.store(to.add((6 * row + column) * point));
+            if count == L::N {
+                both::<L, M, K, 6>(|row, column| L::load(from[row][column].add(channel)), store);
+            } else {
+                both::<L, M, K, 6>(|row, column| L::load_part(from[row][column].add(channel), count), store);
             }
         }
     }
@@ -479,28 +474,27 @@ unsafe fn to_points<L: Lanes, M: Axis<K, 6>, const K: usize>(
 unsafe fn from_points<L: Lanes, M: Axis<6, K>, const K: usize>(
     from: &Stack,
     tile: usize,
-    to: [[*const f32; K]; K],
+    to: &[[*const f32; K]; K],
     add: bool,
 ) {
     for channel in (0..from.columns).step_by(L::N) {
         let count = L::N.min(from.columns - channel);
         // SAFETY: only the first `count` floats are touched; rows of `from` are whole registers.
         unsafe {
-            let mut points = [[L::zero(); 6]; 6];
             let start = from.at(0).add(tile * from.row + channel);
-            for (i, value) in points.iter_mut().flatten().enumerate() {
-                *value = L::load(start.add(i * from.point));
-            }
-            let pixels = both::<L, M, 6, K>(points);
-            for (pixel, to) in pixels.into_iter().flatten().zip(to.into_iter().flatten()) {
-                let to = to.cast_mut().add(channel);
-                if count == L::N {
+            let load = |row, column| L::load(start.add((6 * row + column) * from.point));
+            if count == L::N {
+                both::<L, M, 6, K>(load, |row, column, pixel| {
+                    let to = to[row][column].cast_mut().add(channel);
                     let pixel = if add { L::load(to).add(pixel) } else { pixel };
                     pixel.store(to);
-                } else {
+                });
+            } else {
+                both::<L, M, 6, K>(load, |row, column, pixel| {
+                    let to = to[row][column].cast_mut().add(channel);
                     let pixel = if add { L::load_part(to, count).add(pixel) } else { pixel };
                     pixel.store_part(to, count);
-                }
+                });
             }
         }
     }
@@ -523,12 +517,11 @@ unsafe fn spread_taps<L: Lanes>(weights: &[f32], strides: [usize; 2], to: &mut S
         }
         // SAFETY: rows of `to` are whole registers, and registers have at most 16 lanes.
         unsafe {
-            let taps = std::array::from_fn(|y| std::array::from_fn(|x| L::load(taps[3 * y + x].as_ptr())));
-            let points = both::<L, Taps, 3, 6>(taps);
             let start = row * to.row + column;
-            for (point, value) in points.into_iter().flatten().enumerate() {
-                value.store(to.at_mut(point).add(start));
-            }
+            both::<L, Taps, 3, 6>(
+                |y, x| L::load(taps[3 * y + x].as_ptr()),
+                |y, x, value| value.store(to.at_mut(6 * y + x).add(start)),
+            );
         }
     }
 }
@@ -544,12 +537,10 @@ unsafe fn weight_gradient<L: Lanes>(shape: &Winograd, total: &Stack, grad_weight
         // SAFETY: rows of `total` are whole registers, and registers have at most 16 lanes.
         unsafe {
             let start = row * total.row + column;
-            let points =
-                std::array::from_fn(|y| std::array::from_fn(|x| L::load(total.at(6 * y + x).add(start))));
-            let values = both::<L, TapsAdjoint, 6, 3>(points);
-            for (tap, value) in taps.iter_mut().zip(values.into_iter().flatten()) {
-                value.store(tap.as_mut_ptr());
-            }
+            both::<L, TapsAdjoint, 6, 3>(
+                |y, x| L::load(total.at(6 * y + x).add(start)),
+                |y, x, value| value.store(taps[3 * y + x].as_mut_ptr()),
+            );
         }
         for lane in 0..L::N.min(total.columns - column) {
             let start = ((column + lane) * shape.inputs + row) * 9;

@@ -4,6 +4,8 @@
 //! and ∞, multiplied point by point, and interpolated back. Every matrix below and its transpose follow
 //! from `a` and `b`. They act on registers, one channel per lane.
 
+use std::mem::MaybeUninit;
+
 use crate::lanes::Lanes;
 
 /// The inner pair of points.
@@ -28,28 +30,33 @@ pub(super) trait Axis<const FROM: usize, const TO: usize> {
     unsafe fn apply<L: Lanes>(x: [L; FROM]) -> [L; TO];
 }
 
-/// Applies a map down the columns and then along the rows.
+/// Applies a map down the columns and then along the rows of a square of registers.
+///
+/// What comes between stays in memory: a whole square is more than the register file.
 ///
 /// # Safety
 /// The instruction set of `L` is available.
 #[inline(always)]
 pub(super) unsafe fn both<L: Lanes, M: Axis<F, T>, const F: usize, const T: usize>(
-    x: [[L; F]; F],
-) -> [[L; T]; T] {
-    // SAFETY: the caller vouches for the instruction set.
+    from: impl Fn(usize, usize) -> L,
+    mut to: impl FnMut(usize, usize, L),
+) {
+    let mut half = MaybeUninit::<[[L; F]; T]>::uninit();
+    let half = half.as_mut_ptr().cast::<L>();
+    // SAFETY: the first loop writes every register that the second reads.
     unsafe {
-        let mut half = [[L::zero(); F]; T];
         for column in 0..F {
-            let mapped = M::apply::<L>(std::array::from_fn(|row| x[row][column]));
-            for (row, value) in mapped.into_iter().enumerate() {
-                half[row][column] = value;
+            let mapped = M::apply::<L>(std::array::from_fn(|row| from(row, column)));
+            for row in 0..T {
+                half.add(row * F + column).write(mapped[row]);
             }
         }
-        let mut whole = [[L::zero(); T]; T];
         for row in 0..T {
-            whole[row] = M::apply::<L>(half[row]);
+            let mapped = M::apply::<L>(std::array::from_fn(|column| half.add(row * F + column).read()));
+            for column in 0..T {
+                to(row, column, mapped[column]);
+            }
         }
-        whole
     }
 }
 
