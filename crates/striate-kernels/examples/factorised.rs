@@ -2,7 +2,7 @@
 //!
 //! Set `RAYON_NUM_THREADS=1` for the speed of one core.
 
-use striate_kernels::factorised::Factorised;
+use striate_kernels::factorised::{Factorised, SparseMasks};
 
 fn noise(n: usize, seed: u32) -> Vec<f32> {
     (0..n as u32).map(|i| ((i ^ seed).wrapping_mul(2_654_435_761) >> 8) as f32 / 8_388_608.0 - 1.0).collect()
@@ -30,7 +30,47 @@ fn best(mut body: impl FnMut()) -> f64 {
 }
 
 fn main() {
-    println!("batch pixels channels neurons   forward ms GFLOP/s   backward ms GFLOP/s   parameters ms GFLOP/s");
+    dense();
+    sparse();
+}
+
+fn sparse() {
+    println!("channels neurons stored %   build ms  forward ms  backward ms  parameters ms");
+    for (channels, neurons, stored) in [
+        (48, 1000, 33),
+        (48, 1000, 10),
+        (48, 1000, 5),
+        (48, 1000, 1),
+        (48, 8000, 5),
+        (24, 1000, 5),
+        (16, 1000, 33),
+        (8, 1000, 33),
+        (4, 1000, 5),
+    ] {
+        let shape = Factorised { batch: 128, pixels: 961, channels, neurons };
+        let (x, mut mask) = (noise(128 * 961 * channels, 1), noise(961 * neurons, 2));
+        let kept = noise(mask.len(), 5);
+        mask.iter_mut()
+            .zip(kept)
+            .filter(|(_, kept)| 50.0 * (kept + 1.0) >= stored as f32)
+            .for_each(|(m, _)| *m = 0.0);
+        let (weights, grad) = (noise(channels * neurons, 3), noise(128 * neurons, 4));
+        let mut out = vec![0.0; 128 * neurons];
+        let masks = SparseMasks::new(&mask, neurons);
+        let build = best(|| drop(SparseMasks::new(&mask, neurons)));
+        let forward = best(|| shape.forward_sparse(&x, &masks, &weights, &mut out));
+        let both = best(|| drop(shape.backward_sparse(&x, &masks, &weights, &grad, true)));
+        let parameters = best(|| drop(shape.backward_sparse(&x, &masks, &weights, &grad, false)));
+        println!(
+            "{channels:8} {neurons:7} {stored:8} {build:10.2} {forward:11.2} {both:12.2} {parameters:14.2}"
+        );
+    }
+}
+
+fn dense() {
+    println!(
+        "batch pixels channels neurons   forward ms GFLOP/s   backward ms GFLOP/s   parameters ms GFLOP/s"
+    );
     for (batch, pixels, channels, neurons) in [
         (128, 961, 48, 1000),
         (128, 961, 48, 1024),
@@ -54,7 +94,9 @@ fn main() {
         let parameters = best(|| drop(shape.backward(&x, &mask, &weights, &grad, false)));
         println!(
             "{batch:5} {pixels:6} {channels:8} {neurons:7} {forward:12.2} {:7.1} {both:13.2} {:7.1} {parameters:15.2} {:7.1}",
-            flop / forward, 2.0 * flop / both, flop / parameters,
+            flop / forward,
+            2.0 * flop / both,
+            flop / parameters,
         );
     }
 }

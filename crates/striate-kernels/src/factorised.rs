@@ -14,7 +14,11 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::lanes::{Lanes, dispatch};
-use crate::tile::{Left, Panels, accumulate, by_rows, lanes, multiply, registers, store_row};
+use crate::tile::{Left, Panels, accumulate, by_rows, lanes, registers, store_row};
+
+mod sparse;
+
+pub use sparse::SparseMasks;
 
 /// Fraction of non-zero mask entries below which the sparse passes need less time (from 8 channels on).
 pub const SPARSE_BELOW: f32 = 0.33;
@@ -62,13 +66,13 @@ impl Factorised {
     /// Responses, `[batch, neuron]`.
     ///
     /// # Panics
-    /// When a slice does not have the length of its shape.
+    /// When a size is zero or a slice does not have the length of its shape.
     pub fn forward(&self, x: &[f32], mask: &[f32], weights: &[f32], out: &mut [f32]) {
         self.check(x, weights, out);
         assert_eq!(mask.len(), self.pixels * self.neurons, "mask is [pixel, neuron]");
         out.fill(0.0);
         let (mask, weights) = (columns(mask, self.neurons), columns(weights, self.neurons));
-        let images = (96 / self.channels.max(1)).clamp(2, 96);
+        let images = (96 / self.channels).clamp(2, 96);
         let job = Forward { shape: *self, x, mask, weights, out: Shared(out.as_mut_ptr()) };
         let groups = job.mask.len().div_ceil(PANELS);
         (0..self.batch.div_ceil(images) * groups).into_par_iter().for_each_init(Vec::new, |tile, task| {
@@ -82,7 +86,7 @@ impl Factorised {
     /// Gradients from the gradient `grad` to the responses; to the features only `with_features`.
     ///
     /// # Panics
-    /// When a slice does not have the length of its shape.
+    /// When a size is zero or a slice does not have the length of its shape.
     pub fn backward(
         &self,
         x: &[f32],
@@ -100,9 +104,9 @@ impl Factorised {
 
     fn to_features(&self, mask: &[f32], weights: &[f32], grad: &[f32]) -> Vec<f32> {
         let mut features = vec![0.0; self.batch * self.pixels * self.channels];
-        let images = (3 * lanes() / self.channels.max(1)).max(1);
-        let (groups, chunks) = (self.batch.div_ceil(images), self.pixels.div_ceil(DEPTH));
-        let pixels = self.pixels.div_ceil(chunks.max(1)).next_multiple_of(8);
+        let images = (3 * lanes() / self.channels).max(1);
+        let pixels = self.pixels.div_ceil(self.pixels.div_ceil(DEPTH)).next_multiple_of(8);
+        let (groups, chunks) = (self.batch.div_ceil(images), self.pixels.div_ceil(pixels));
         let weights = &transposed(weights, self.neurons);
         let job = Features { shape: *self, mask, weights, grad, out: Shared(features.as_mut_ptr()) };
         (0..groups * chunks).into_par_iter().for_each_init(Vec::new, |panels, task| {
@@ -130,23 +134,26 @@ impl Factorised {
                 sums
             })
             .collect();
-        let width = weights.width;
+        let (sums, width) = (total(partial), weights.width);
         let mut to_weights = vec![0.0; self.channels * self.neurons];
-        to_weights.par_chunks_mut(self.neurons.max(1)).enumerate().for_each(|(k, row)| {
+        for (k, row) in to_weights.chunks_exact_mut(self.neurons).enumerate() {
             for (panel, row) in row.chunks_mut(width).enumerate() {
-                let from = (panel * self.channels + k) * width;
-                partial.iter().for_each(|sums| add(row, &sums[from..]));
+                row.copy_from_slice(&sums[(panel * self.channels + k) * width..][..row.len()]);
             }
-        });
+        }
         (to_mask, to_weights)
     }
 
     /// Pixels per task where each task holds a sum of its own of the gradient to the feature weights.
     fn pixel_chunk(&self) -> usize {
-        self.pixels.div_ceil(32).max(1)
+        self.pixels.div_ceil(32)
     }
 
     fn check(&self, x: &[f32], weights: &[f32], responses: &[f32]) {
+        assert!(
+            self.batch.min(self.pixels).min(self.channels).min(self.neurons) > 0,
+            "no size is zero: {self:?}"
+        );
         assert_eq!(x.len(), self.batch * self.pixels * self.channels, "features are [batch, pixel, channel]");
         assert_eq!(weights.len(), self.channels * self.neurons, "weights are [channel, neuron]");
         assert_eq!(responses.len(), self.batch * self.neurons, "responses are [batch, neuron]");
@@ -158,16 +165,25 @@ fn block(index: usize, size: usize, total: usize) -> Range<usize> {
     (index * size).min(total)..((index + 1) * size).min(total)
 }
 
-fn add(to: &mut [f32], from: &[f32]) {
-    to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+/// Sum of equally long vectors, in order.
+fn total(parts: Vec<Vec<f32>>) -> Vec<f32> {
+    let mut parts = parts.into_iter();
+    let mut sum = parts.next().unwrap_or_default();
+    let rest: Vec<_> = parts.collect();
+    sum.par_chunks_mut(4096).enumerate().for_each(|(chunk, sum)| {
+        for part in &rest {
+            sum.iter_mut().zip(&part[chunk * 4096..]).for_each(|(sum, part)| *sum += part);
+        }
+    });
+    sum
 }
 
 /// Panels of the columns of a row-major matrix.
 fn columns(matrix: &[f32], columns: usize) -> Panels {
     let registers = registers(columns, lanes());
-    let (width, depth) = (registers * lanes(), matrix.len() / columns.max(1));
+    let (width, depth) = (registers * lanes(), matrix.len() / columns);
     let mut values = vec![0.0; columns.div_ceil(width) * depth * width];
-    values.par_chunks_exact_mut((depth * width).max(1)).enumerate().for_each(|(panel, block)| {
+    values.par_chunks_exact_mut((depth * width)).enumerate().for_each(|(panel, block)| {
         let count = width.min(columns - panel * width);
         for (row, from) in block.chunks_exact_mut(width).zip(matrix.chunks_exact(columns)) {
             row[..count].copy_from_slice(&from[panel * width..][..count]);
@@ -178,9 +194,9 @@ fn columns(matrix: &[f32], columns: usize) -> Panels {
 
 /// `[columns, rows]` of a matrix `[rows, columns]`.
 fn transposed(matrix: &[f32], columns: usize) -> Vec<f32> {
-    let rows = matrix.len() / columns.max(1);
+    let rows = matrix.len() / columns;
     let mut out = vec![0.0; matrix.len()];
-    out.par_chunks_mut(rows.max(1) * 16).enumerate().for_each(|(chunk, out)| {
+    out.par_chunks_mut(rows * 16).enumerate().for_each(|(chunk, out)| {
         for (r, from) in matrix.chunks_exact(columns).enumerate() {
             out[r..].iter_mut().step_by(rows).zip(&from[chunk * 16..]).for_each(|(to, from)| *to = *from);
         }
@@ -237,12 +253,16 @@ unsafe fn forward_task<L: Lanes>(
     for panel in panels {
         for start in (0..pixels).step_by(DEPTH) {
             let depth = DEPTH.min(pixels - start);
-            for first in images.clone().step_by(step / channels.max(1)) {
+            for first in images.clone().step_by(step / channels) {
                 let from = if together { &tile[..] } else { &job.x[first * size..] };
                 let a = Left { from: from[start * step..].as_ptr(), row: 1, step };
                 // SAFETY: rows and depth stay within the features of these images.
                 unsafe {
-                    by_rows!(step, job.mask.registers, forward_block::<L>(job, first, panel, a, start, depth));
+                    by_rows!(
+                        step,
+                        job.mask.registers,
+                        forward_block::<L>(job, first, panel, a, start, depth)
+                    );
                 }
             }
         }
@@ -253,7 +273,7 @@ unsafe fn forward_task<L: Lanes>(
 fn beside(x: &[f32], images: usize, channels: usize, tile: &mut Vec<f32>) {
     tile.resize(x.len(), 0.0);
     let size = x.len() / images;
-    for (image, x) in x.chunks_exact(size.max(1)).enumerate() {
+    for (image, x) in x.chunks_exact(size).enumerate() {
         for (to, from) in tile.chunks_exact_mut(images * channels).zip(x.chunks_exact(channels)) {
             to[image * channels..][..channels].copy_from_slice(from);
         }
@@ -429,7 +449,7 @@ unsafe fn parameters_task<L: Lanes>(
     to_weights: &mut [f32],
 ) {
     let Factorised { channels, .. } = job.shape;
-    let together = (384 / channels.max(1)).clamp(1, pixels.len());
+    let together = (384 / channels).clamp(1, pixels.len());
     for start in pixels.clone().step_by(together) {
         let rows = together.min(pixels.end - start) * channels;
         let step = gather(job, start * channels, rows, tile);
@@ -450,7 +470,7 @@ unsafe fn parameters_task<L: Lanes>(
 fn gather(job: &Parameters<'_>, from: usize, count: usize, tile: &mut Vec<f32>) -> usize {
     let step = count.next_multiple_of(16) | 16;
     tile.resize(job.shape.batch * step, 0.0);
-    let size = (job.shape.pixels * job.shape.channels).max(1);
+    let size = (job.shape.pixels * job.shape.channels);
     for (to, x) in tile.chunks_exact_mut(step).zip(job.x.chunks_exact(size)) {
         to[..count].copy_from_slice(&x[from..][..count]);
     }
@@ -493,5 +513,161 @@ unsafe fn parameters_block<L: Lanes, const P: usize, const R: usize>(
             }
         }
         store_row(&to_mask, job.out.0.add(at(pixel)), count, true);
+    }
+}
+
+/// Pulls masks towards zero by `threshold`, the proximal step of an L1 penalty: what is smaller becomes
+/// exactly zero.
+pub fn shrink(mask: &mut [f32], threshold: f32) {
+    mask.par_chunks_mut(1 << 14).for_each(|mask| {
+        for value in mask {
+            let size = value.abs() - threshold;
+            // Written so that NaN stays NaN.
+            *value = if size <= 0.0 { 0.0 } else { size.copysign(*value) };
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn noise(n: usize, seed: u32) -> Vec<f32> {
+        (0..n as u32)
+            .map(|i| ((i ^ seed).wrapping_mul(2_654_435_761) >> 8) as f32 / 8_388_608.0 - 1.0)
+            .collect()
+    }
+
+    struct Case {
+        shape: Factorised,
+        x: Vec<f32>,
+        mask: Vec<f32>,
+        weights: Vec<f32>,
+        grad: Vec<f32>,
+    }
+
+    /// Random values; `stored` of a hundred mask entries are not zero.
+    fn case(shape: Factorised, stored: f32, seed: u32) -> Case {
+        let Factorised { batch, pixels, channels, neurons } = shape;
+        let keep = |(m, kept): (f32, f32)| if 50.0 * (kept + 1.0) < stored { m } else { 0.0 };
+        let mask = noise(pixels * neurons, seed).into_iter().zip(noise(pixels * neurons, !seed)).map(keep);
+        Case {
+            shape,
+            x: noise(batch * pixels * channels, seed ^ 1),
+            mask: mask.collect(),
+            weights: noise(channels * neurons, seed ^ 2),
+            grad: noise(batch * neurons, seed ^ 3),
+        }
+    }
+
+    /// The safe twin: responses and all gradients, one multiplication at a time.
+    fn reference(case: &Case) -> [Vec<f64>; 4] {
+        let Factorised { batch, pixels, channels, neurons } = case.shape;
+        let mut out = vec![0.0; batch * neurons];
+        let (mut to_x, mut to_mask) = (vec![0.0; case.x.len()], vec![0.0; case.mask.len()]);
+        let mut to_weights = vec![0.0; case.weights.len()];
+        for at in 0..batch * pixels * channels * neurons {
+            let (n, k) = (at % neurons, at / neurons % channels);
+            let (p, b) = (at / neurons / channels % pixels, at / neurons / channels / pixels);
+            let x = f64::from(case.x[(b * pixels + p) * channels + k]);
+            let (m, w) = (f64::from(case.mask[p * neurons + n]), f64::from(case.weights[k * neurons + n]));
+            let g = f64::from(case.grad[b * neurons + n]);
+            out[b * neurons + n] += m * w * x;
+            to_x[(b * pixels + p) * channels + k] += g * m * w;
+            to_mask[p * neurons + n] += g * w * x;
+            to_weights[k * neurons + n] += g * m * x;
+        }
+        [out, to_x, to_mask, to_weights]
+    }
+
+    fn dense(case: &Case) -> (Vec<f32>, Gradients) {
+        let mut out = vec![f32::NAN; case.grad.len()];
+        case.shape.forward(&case.x, &case.mask, &case.weights, &mut out);
+        (out, case.shape.backward(&case.x, &case.mask, &case.weights, &case.grad, true))
+    }
+
+    fn sparse(case: &Case) -> (Vec<f32>, Gradients) {
+        let masks = SparseMasks::new(&case.mask, case.shape.neurons);
+        let mut out = vec![f32::NAN; case.grad.len()];
+        case.shape.forward_sparse(&case.x, &masks, &case.weights, &mut out);
+        (out, case.shape.backward_sparse(&case.x, &masks, &case.weights, &case.grad, true))
+    }
+
+    fn close(ours: &[f32], exact: &[f64]) -> Result<(), TestCaseError> {
+        prop_assert_eq!(ours.len(), exact.len());
+        for (at, (ours, exact)) in ours.iter().zip(exact).enumerate() {
+            prop_assert!((f64::from(*ours) - exact).abs() < 2e-4, "{at}: {ours} {exact}");
+        }
+        Ok(())
+    }
+
+    fn agree(case: &Case) -> Result<(), TestCaseError> {
+        let [out, to_x, mut to_mask, to_weights] = reference(case);
+        let (ours, gradients) = dense(case);
+        close(&ours, &out)?;
+        close(&gradients.features.unwrap(), &to_x)?;
+        close(&gradients.mask, &to_mask)?;
+        close(&gradients.weights, &to_weights)?;
+        let (ours, gradients) = sparse(case);
+        close(&ours, &out)?;
+        close(&gradients.features.unwrap(), &to_x)?;
+        to_mask.iter_mut().zip(&case.mask).filter(|(_, m)| **m == 0.0).for_each(|(to, _)| *to = 0.0);
+        close(&gradients.mask, &to_mask)?;
+        close(&gradients.weights, &to_weights)
+    }
+
+    fn channels() -> impl Strategy<Value = usize> {
+        prop_oneof![1usize..9, 1usize..70, Just(16), Just(24), Just(48), Just(64), Just(100)]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(96))]
+
+        #[test]
+        fn every_pass_is_the_definition(
+            batch in 1usize..20, pixels in 1usize..40, channels in channels(), neurons in 1usize..90,
+            stored in 0f32..110.0, seed in any::<u32>(),
+        ) {
+            agree(&case(Factorised { batch, pixels, channels, neurons }, stored, seed))?;
+        }
+    }
+
+    #[test]
+    fn long_sums_are_cut_into_blocks() {
+        for (batch, pixels, channels, neurons) in
+            [(2, 700, 3, 5), (3, 9, 2, 600), (130, 33, 5, 3), (70, 1, 1, 1)]
+        {
+            agree(&case(Factorised { batch, pixels, channels, neurons }, 30.0, 8)).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_same_bits_on_one_thread_and_on_many() {
+        let case = case(Factorised { batch: 70, pixels: 65, channels: 5, neurons: 120 }, 20.0, 4);
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| (dense(&case), sparse(&case)))
+        };
+        assert_eq!(run(1), run(3));
+    }
+
+    #[test]
+    fn what_is_not_a_number_stays_so() {
+        let mut case = case(Factorised { batch: 3, pixels: 9, channels: 5, neurons: 17 }, 100.0, 4);
+        case.mask[20] = f32::NAN;
+        for (out, gradients) in [dense(&case), sparse(&case)] {
+            assert!(out[3].is_nan() && !out[4].is_nan());
+            assert!(gradients.weights[3].is_nan() && gradients.features.unwrap()[5].is_nan());
+        }
+    }
+
+    #[test]
+    fn shrinking_makes_exact_zeros() {
+        let mut mask = [0.5, -0.5, 0.1, -0.1, 0.0, f32::NAN];
+        shrink(&mut mask, 0.25);
+        assert_eq!(mask[..5], [0.25, -0.25, 0.0, 0.0, 0.0]);
+        assert!(mask[5].is_nan());
     }
 }
