@@ -102,13 +102,13 @@ impl Factorised {
         Gradients { features, mask, weights }
     }
 
-    fn to_features(&self, mask: &[f32], weights: &[f32], grad: &[f32]) -> Vec<f32> {
+    fn to_features(self, mask: &[f32], weights: &[f32], grad: &[f32]) -> Vec<f32> {
         let mut features = vec![0.0; self.batch * self.pixels * self.channels];
         let images = (3 * lanes() / self.channels).max(1);
         let pixels = self.pixels.div_ceil(self.pixels.div_ceil(DEPTH)).next_multiple_of(8);
         let (groups, chunks) = (self.batch.div_ceil(images), self.pixels.div_ceil(pixels));
         let weights = &transposed(weights, self.neurons);
-        let job = Features { shape: *self, mask, weights, grad, out: Shared(features.as_mut_ptr()) };
+        let job = Features { shape: self, mask, weights, grad, out: Shared(features.as_mut_ptr()) };
         (0..groups * chunks).into_par_iter().for_each_init(Vec::new, |panels, task| {
             let images = block(task / chunks, images, self.batch);
             let pixels = block(task % chunks, pixels, self.pixels);
@@ -119,10 +119,10 @@ impl Factorised {
     }
 
     /// Gradients to masks and to feature weights, both from `Σ_b x[b, p, k] · grad[b, n]`.
-    fn to_parameters(&self, x: &[f32], mask: &[f32], weights: &[f32], grad: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    fn to_parameters(self, x: &[f32], mask: &[f32], weights: &[f32], grad: &[f32]) -> (Vec<f32>, Vec<f32>) {
         let mut to_mask = vec![0.0; mask.len()];
         let (weights, grad) = (&columns(weights, self.neurons), &columns(grad, self.neurons));
-        let job = Parameters { shape: *self, x, mask, weights, grad, out: Shared(to_mask.as_mut_ptr()) };
+        let job = Parameters { shape: self, x, mask, weights, grad, out: Shared(to_mask.as_mut_ptr()) };
         let chunk = self.pixel_chunk();
         let partial: Vec<Vec<f32>> = (0..self.pixels.div_ceil(chunk))
             .into_par_iter()
@@ -183,7 +183,7 @@ fn columns(matrix: &[f32], columns: usize) -> Panels {
     let registers = registers(columns, lanes());
     let (width, depth) = (registers * lanes(), matrix.len() / columns);
     let mut values = vec![0.0; columns.div_ceil(width) * depth * width];
-    values.par_chunks_exact_mut((depth * width)).enumerate().for_each(|(panel, block)| {
+    values.par_chunks_exact_mut(depth * width).enumerate().for_each(|(panel, block)| {
         let count = width.min(columns - panel * width);
         for (row, from) in block.chunks_exact_mut(width).zip(matrix.chunks_exact(columns)) {
             row[..count].copy_from_slice(&from[panel * width..][..count]);
@@ -470,7 +470,7 @@ unsafe fn parameters_task<L: Lanes>(
 fn gather(job: &Parameters<'_>, from: usize, count: usize, tile: &mut Vec<f32>) -> usize {
     let step = count.next_multiple_of(16) | 16;
     tile.resize(job.shape.batch * step, 0.0);
-    let size = (job.shape.pixels * job.shape.channels);
+    let size = job.shape.pixels * job.shape.channels;
     for (to, x) in tile.chunks_exact_mut(step).zip(job.x.chunks_exact(size)) {
         to[..count].copy_from_slice(&x[from..][..count]);
     }
