@@ -6,6 +6,9 @@
 //! convolution is a product of matrices, `M[tile, out] = V[tile, in] · U[in, out]`; `M` is brought back to
 //! pixels. All steps are linear, so the gradients are the transposed steps in reverse order.
 //!
+//! Rounding errors stay below 1e-5 of the largest sum of absolute products, in all passes and shapes (tested);
+//! with tens of channels below 1e-6.
+//!
 //! Working set: a block of [`TILES`] tiles, so that `V` and `M` stay in the second-level cache.
 
 mod points;
@@ -13,7 +16,7 @@ mod points;
 use rayon::prelude::*;
 
 use crate::epilogue::Epilogue;
-use crate::lanes::{Lanes, dispatch};
+use crate::lanes::{Lanes, dispatch, prefetch};
 use crate::tile::{Left, accumulate, by_rows, lanes, registers};
 use points::{Axis, Outputs, OutputsAdjoint, Pixels, PixelsAdjoint, Taps, TapsAdjoint, both};
 
@@ -161,6 +164,13 @@ impl Winograd {
 
     fn tiles(&self) -> usize {
         self.tiles_across() * self.out_height().div_ceil(4)
+    }
+
+    /// Where in an image the pixels begin that `tile` is the first to read; images follow each other.
+    #[inline(always)]
+    fn ahead(&self, tile: usize) -> usize {
+        let row = (tile / self.tiles_across() * 4 + 2 - self.pad).min(self.height);
+        row * self.width * self.inputs
     }
 
     /// Kernels at the points, `[point, in, out]`.
@@ -311,7 +321,9 @@ unsafe fn forward_band<L: Lanes>(
                 let from = shape.window(before + start + i, image.as_ptr(), scratch.zeros.as_ptr());
                 to_points::<L, Pixels, 6>(&from, &mut scratch.pixels, i);
             }
+            let ahead = image.as_ptr().wrapping_add(shape.ahead(before + start + count));
             for point in 0..POINTS {
+                fetch_ahead(ahead, count * shape.inputs, point);
                 let left = Left { from: scratch.pixels.at(point), row: scratch.pixels.row, step: 1 };
                 let to = scratch.outputs.at_mut(point);
                 product::<L>(left, count, kernel.at(point), shape.inputs, to, kernel.row, false);
@@ -351,7 +363,11 @@ unsafe fn backward_image<L: Lanes>(
                 let from = shape.target(start + i, shape.out_height(), grad.as_ptr(), scratch.zeros.as_ptr());
                 to_points::<L, OutputsAdjoint, 4>(&from, &mut scratch.outputs, i);
             }
-            backward_points::<L>(scratch, count, to.as_ref().map(|to| to.0), total);
+            let next = (start + count) / shape.tiles_across() * 4;
+            let next_grad =
+                grad.as_ptr().wrapping_add(next.min(shape.out_height()) * shape.out_width() * shape.outputs);
+            let ahead = [image.as_ptr().wrapping_add(shape.ahead(start + count)), next_grad];
+            backward_points::<L>(scratch, count, to.as_ref().map(|to| to.0), total, ahead);
             if let Some((_, onto)) = &mut to {
                 let (onto, sink) = (onto.as_mut_ptr(), scratch.sink.as_mut_ptr());
                 for i in 0..count {
@@ -360,6 +376,17 @@ unsafe fn backward_image<L: Lanes>(
                 }
             }
         }
+    }
+}
+
+/// Asks, at each point, for a part of the pixels that the next block will read: 16 per tile and channel.
+///
+/// The products leave the memory idle, the transforms would wait for it.
+#[inline(always)]
+fn fetch_ahead(from: *const f32, tiles_times_channels: usize, point: usize) {
+    let lines = tiles_times_channels.div_ceil(POINTS);
+    for line in point * lines..(point + 1) * lines {
+        prefetch(from.wrapping_add(16 * line));
     }
 }
 
@@ -373,9 +400,12 @@ unsafe fn backward_points<L: Lanes>(
     count: usize,
     kernel: Option<&Stack>,
     total: &mut Stack,
+    ahead: [*const f32; 2],
 ) {
     let (pixels, grads) = (&mut scratch.pixels, &scratch.outputs);
     for point in 0..POINTS {
+        fetch_ahead(ahead[0], count * pixels.columns, point);
+        fetch_ahead(ahead[1], count * grads.columns, point);
         // SAFETY: `total` is `[in, out]` and the kernel `[out, in]` at every point.
         unsafe {
             let left = Left { from: pixels.at(point), row: 1, step: pixels.row };

@@ -47,14 +47,14 @@ pub(super) unsafe fn both<L: Lanes, M: Axis<F, T>, const F: usize, const T: usiz
     unsafe {
         for column in 0..F {
             let mapped = M::apply::<L>(std::array::from_fn(|row| from(row, column)));
-            for row in 0..T {
-                half.add(row * F + column).write(mapped[row]);
+            for (row, value) in mapped.into_iter().enumerate() {
+                half.add(row * F + column).write(value);
             }
         }
         for row in 0..T {
             let mapped = M::apply::<L>(std::array::from_fn(|column| half.add(row * F + column).read()));
-            for column in 0..T {
-                to(row, column, mapped[column]);
+            for (column, value) in mapped.into_iter().enumerate() {
+                to(row, column, value);
             }
         }
     }
