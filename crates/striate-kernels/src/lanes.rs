@@ -54,8 +54,6 @@ pub(crate) trait Lanes: Copy {
     const N: usize;
     /// Accumulators of a register block: what is left of the register file after one row of operands.
     const SUMS: usize;
-    /// Output channels per register block of the line convolution.
-    const ROWS: usize;
     unsafe fn zero() -> Self;
     unsafe fn splat(value: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
@@ -80,7 +78,6 @@ pub(crate) struct Portable([f32; 8]);
 impl Lanes for Portable {
     const N: usize = 8;
     const SUMS: usize = 12;
-    const ROWS: usize = 4;
 
     #[inline(always)]
     unsafe fn zero() -> Self {
@@ -173,7 +170,6 @@ pub(crate) mod x86 {
     impl Lanes for Avx2 {
         const N: usize = 8;
         const SUMS: usize = 12;
-        const ROWS: usize = 4;
 
         #[inline(always)]
         unsafe fn zero() -> Self {
@@ -252,7 +248,6 @@ pub(crate) mod x86 {
     impl Lanes for Avx512 {
         const N: usize = 16;
         const SUMS: usize = 24;
-        const ROWS: usize = 8;
 
         #[inline(always)]
         unsafe fn zero() -> Self {
