@@ -4,10 +4,12 @@
 //! block of output pixels × output channels is a sum of small matrix products, one per kernel row, kept in
 //! registers. Taps that fall outside the image for a whole block are skipped, not multiplied by zero.
 //!
-//! Vectors run along the output channels. Where these fill no more than half a register, they run along the
-//! pixels instead ([`line`]); gradients to the weights then run along kernel columns × input channels.
+//! Vectors run along the output channels. Where these fill no more than half a register (at stride 1), they run
+//! along kernel columns × output channels if there are more inputs than that ([`fold`]), else along the pixels
+//! ([`line`]). Gradients to the weights then run along kernel columns × input channels.
 
 mod direct;
+mod fold;
 mod line;
 mod pass;
 mod weights;
@@ -66,7 +68,7 @@ impl Conv2d {
             return winograd.forward(images, weights, epilogue, out);
         }
         let weight = |o, c, y, x| weights[self.weight(o, c, y, x)];
-        run(&self.forward_pass(), images, weight, epilogue, out);
+        run(self.forward_pass(), images, weight, epilogue, out);
     }
 
     /// Gradient to the images `[batch, height, width, inputs]` from the gradient to the output
@@ -84,7 +86,7 @@ impl Conv2d {
                 let tap_x = x + (pass.kernel_w - 1 - across) * self.stride;
                 weights[self.weight(o, c, tap_y, tap_x)]
             };
-            run(&pass, grad_out, weight, Epilogue::NONE, grad_images);
+            run(pass, grad_out, weight, Epilogue::NONE, grad_images);
         }
     }
 
@@ -223,7 +225,7 @@ fn grid(
 
 /// One pass over the batch; `weight(output, input, down, across)` as the pass counts them.
 fn run(
-    pass: &Pass,
+    pass: Pass,
     images: &[f32],
     weight: impl Fn(usize, usize, usize, usize) -> f32,
     epilogue: Epilogue<'_>,
@@ -232,7 +234,13 @@ fn run(
     let strips = pass.strips(out);
     let image = pass.height * pass.width * pass.inputs;
     let read = |strip: &Strip<'_>| &images[strip.image * image..][..image];
-    if pass.stride == 1 && pass.outputs <= lanes() / 2 {
+    let few = pass.stride == 1 && pass.outputs <= lanes() / 2;
+    if few && pass.inputs > lanes() / 2 && pass.kernel_w > 0 {
+        let kernel = fold::Fold::new(pass, weight, epilogue);
+        strips
+            .into_par_iter()
+            .for_each_init(Vec::new, |scratch, strip| kernel.run(read(&strip), strip, scratch));
+    } else if few {
         let kernel = line::Lines::new(pass, weight, epilogue);
         strips
             .into_par_iter()

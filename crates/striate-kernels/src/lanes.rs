@@ -67,8 +67,6 @@ pub(crate) trait Lanes: Copy {
     const N: usize;
     /// Accumulators of a register block: what is left of the register file after one row of operands.
     const SUMS: usize;
-    /// Output channels per register block of the line convolution.
-    const ROWS: usize;
     unsafe fn zero() -> Self;
     unsafe fn splat(value: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
@@ -93,7 +91,6 @@ pub(crate) struct Portable([f32; 8]);
 impl Lanes for Portable {
     const N: usize = 8;
     const SUMS: usize = 12;
-    const ROWS: usize = 4;
 
     #[inline(always)]
     unsafe fn zero() -> Self {
@@ -186,7 +183,6 @@ pub(crate) mod x86 {
     impl Lanes for Avx2 {
         const N: usize = 8;
         const SUMS: usize = 12;
-        const ROWS: usize = 4;
 
         #[inline(always)]
         unsafe fn zero() -> Self {
@@ -265,7 +261,6 @@ pub(crate) mod x86 {
     impl Lanes for Avx512 {
         const N: usize = 16;
         const SUMS: usize = 24;
-        const ROWS: usize = 8;
 
         #[inline(always)]
         unsafe fn zero() -> Self {

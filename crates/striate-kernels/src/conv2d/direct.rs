@@ -16,16 +16,16 @@ const WEIGHTS_AT_A_TIME: usize = 96 * 1024;
 const ROWS_AT_A_TIME: usize = 64 * 1024;
 
 /// A pass with its weights packed as `[panel][kernel row][kernel column · input][output]`.
-pub(super) struct Direct<'a> {
-    pass: &'a Pass,
+pub(super) struct Direct {
+    pass: Pass,
     weights: Panels,
     /// Offset of every column of the panels.
     bias: Vec<f32>,
     activation: Activation,
 }
 
-impl<'a> Direct<'a> {
-    pub fn new(pass: &'a Pass, weights: Panels, epilogue: Epilogue<'_>) -> Self {
+impl Direct {
+    pub fn new(pass: Pass, weights: Panels, epilogue: Epilogue<'_>) -> Self {
         let mut bias = epilogue.bias.map_or(Vec::new(), <[f32]>::to_vec);
         bias.resize(weights.len() * weights.width, 0.0);
         Self { pass, weights, bias, activation: epilogue.activation }
@@ -33,12 +33,12 @@ impl<'a> Direct<'a> {
 
     /// Computes one strip; `scratch` is zero or from an earlier strip of this pass.
     pub fn run(&self, image: &[f32], strip: Strip<'_>, scratch: &mut Vec<f32>) {
-        let pass = self.pass;
+        let pass = &self.pass;
         let window = pass.window(image, strip.first, strip.rows, scratch);
         let reach = (strip.rows - 1) * pass.row + (pass.columns - 1) * pass.pixel + pass.outputs;
         assert!(strip.out.len() >= reach);
         let direct = self;
-        dispatch!(strip_of(direct: &Direct<'_>, window: Window<'_>, strip: Strip<'_>));
+        dispatch!(strip_of(direct: &Direct, window: Window<'_>, strip: Strip<'_>));
     }
 }
 
@@ -63,8 +63,8 @@ struct Part<'a> {
 /// The instruction set of `L` is available, the weights were packed for it, and `strip.out` reaches the last
 /// output of the strip.
 #[inline(always)]
-unsafe fn strip_of<L: Lanes>(direct: &Direct<'_>, window: Window<'_>, strip: Strip<'_>) {
-    let (pass, weights) = (direct.pass, &direct.weights);
+unsafe fn strip_of<L: Lanes>(direct: &Direct, window: Window<'_>, strip: Strip<'_>) {
+    let (pass, weights) = (&direct.pass, &direct.weights);
     let group = WEIGHTS_AT_A_TIME / (pass.kernel_w * pass.inputs * weights.width).max(1);
     let groups = pass.kernel_h.div_ceil(group.max(1)).max(1);
     let group = pass.kernel_h.div_ceil(groups);

@@ -13,16 +13,16 @@ use crate::lanes::{Lanes, dispatch};
 const SLACK: usize = 128;
 
 /// A pass with its weights packed as `[tap][output]`.
-pub(super) struct Lines<'a> {
-    pass: &'a Pass,
+pub(super) struct Lines {
+    pass: Pass,
     weights: Vec<f32>,
     bias: Vec<f32>,
     activation: Activation,
 }
 
-impl<'a> Lines<'a> {
+impl Lines {
     pub fn new(
-        pass: &'a Pass,
+        pass: Pass,
         weight: impl Fn(usize, usize, usize, usize) -> f32,
         epilogue: Epilogue<'_>,
     ) -> Self {
@@ -48,7 +48,7 @@ impl<'a> Lines<'a> {
 
     /// Computes one strip; `scratch` is zero or from an earlier strip of this pass.
     pub fn run(&self, image: &[f32], strip: Strip<'_>, scratch: &mut Vec<f32>) {
-        let (pass, line) = (self.pass, self.line(strip.rows));
+        let (pass, line) = (&self.pass, self.line(strip.rows));
         let plane = (strip.rows + pass.kernel_h.max(1) - 1) * self.pitch() + SLACK;
         let (planes, lines) = (pass.inputs * plane, pass.outputs * (line + SLACK));
         if scratch.len() != planes + lines {
@@ -65,7 +65,7 @@ impl<'a> Lines<'a> {
 
     /// Takes the input rows under a strip apart into channels, zeros where there is no image.
     fn spread(&self, image: &[f32], first: usize, planes: &mut [f32], plane: usize) {
-        let (pass, pitch) = (self.pass, self.pitch());
+        let (pass, pitch) = (&self.pass, self.pitch());
         let columns = inside(pass.left, pitch, pass.width);
         let start = (pass.left + columns.start as isize).max(0) as usize * pass.inputs;
         let size = pass.width * pass.inputs;
@@ -84,7 +84,7 @@ impl<'a> Lines<'a> {
 
     /// Puts the output channels together again, without the columns between rows.
     fn gather(&self, lines: &[f32], stride: usize, strip: Strip<'_>) {
-        let (pass, pitch) = (self.pass, self.pitch());
+        let (pass, pitch) = (&self.pass, self.pitch());
         for (o, line) in lines.chunks_exact(stride).enumerate() {
             for (to, from) in strip.out.chunks_mut(pass.row).zip(line.chunks(pitch)).take(strip.rows) {
                 let to = to[o..].iter_mut().step_by(pass.pixel);
@@ -95,7 +95,7 @@ impl<'a> Lines<'a> {
 }
 
 struct Job<'a> {
-    lines: &'a Lines<'a>,
+    lines: &'a Lines,
     planes: &'a [f32],
     plane: usize,
     /// Floats of a line, and from line to line.
@@ -139,7 +139,7 @@ unsafe fn correlate<L: Lanes>(job: &Job<'_>, lines: &mut [f32]) {
 /// As [`correlate`].
 #[inline(always)]
 unsafe fn along<L: Lanes, const R: usize, const C: usize>(job: &Job<'_>, first: usize, lines: &mut [f32]) {
-    let (pass, bias) = (job.lines.pass, &job.lines.bias[first..first + R]);
+    let (pass, bias) = (&job.lines.pass, &job.lines.bias[first..first + R]);
     let pitch = job.lines.pitch();
     for start in (0..job.length).step_by(C * L::N) {
         // SAFETY: the caller vouches for the planes and lines, `weights` holds `outputs` floats per tap.
