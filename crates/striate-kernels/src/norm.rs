@@ -108,6 +108,13 @@ fn sums(channels: usize, registers: &[Register]) -> Vec<[f64; 2]> {
     sums
 }
 
+/// Keeps the compiler from vectorising across registers, which lie too far apart: the lanes of one register
+/// are to be one vector.
+#[inline(always)]
+fn apart<T>(register: T) -> T {
+    std::hint::black_box(register)
+}
+
 /// Calls `step` for every register of `x`, with its parameters; a last, partial one is filled by `fill`.
 #[inline(always)]
 fn walk(
@@ -118,7 +125,7 @@ fn walk(
 ) {
     for (x, g) in x.chunks(registers.len() * WIDTH).zip(g.chunks(registers.len() * WIDTH)) {
         let ((xs, x_rest), (gs, g_rest)) = (x.as_chunks(), g.as_chunks());
-        registers.iter_mut().zip(xs).zip(gs).for_each(|((register, x), g)| step(register, x, g));
+        registers.iter_mut().zip(xs).zip(gs).for_each(|((register, x), g)| step(apart(register), x, g));
         if !x_rest.is_empty() {
             // Lanes without a value: at the mean, with no gradient, so that they add nothing.
             let register = &mut registers[xs.len()];
@@ -130,26 +137,24 @@ fn walk(
     }
 }
 
-/// As [`walk`], writing what `step` returns to `out`.
+/// As [`walk`], replacing each value of `out` by what `step` makes of the value of `x` and its own.
 #[inline(always)]
-fn fill(
+fn replace(
     registers: &[Register],
     x: &[f32],
-    g: &[f32],
     out: &mut [f32],
     step: impl Fn(&Register, &[f32; WIDTH], &[f32; WIDTH]) -> [f32; WIDTH],
 ) {
     let period = registers.len() * WIDTH;
-    for ((x, g), out) in x.chunks(period).zip(g.chunks(period)).zip(out.chunks_mut(period)) {
-        let ((xs, x_rest), (gs, g_rest)) = (x.as_chunks(), g.as_chunks());
-        let (outs, out_rest) = out.as_chunks_mut();
-        for (((register, x), g), out) in registers.iter().zip(xs).zip(gs).zip(outs) {
-            *out = step(register, x, g);
+    for (x, out) in x.chunks(period).zip(out.chunks_mut(period)) {
+        let ((xs, x_rest), (outs, out_rest)) = (x.as_chunks(), out.as_chunks_mut());
+        for ((register, x), out) in registers.iter().zip(xs).zip(outs) {
+            *out = step(apart(register), x, out);
         }
         if !x_rest.is_empty() {
             let (mut x, mut g) = ([0.0; WIDTH], [0.0; WIDTH]);
             x[..x_rest.len()].copy_from_slice(x_rest);
-            g[..g_rest.len()].copy_from_slice(g_rest);
+            g[..out_rest.len()].copy_from_slice(out_rest);
             out_rest.copy_from_slice(&step(&registers[xs.len()], &x, &g)[..x_rest.len()]);
         }
     }
@@ -238,8 +243,8 @@ fn parameters(channels: usize, affine: Affine<'_>) -> Vec<Register> {
 /// # Panics
 /// When `x` is not whole rows, `y` is not as long, or a parameter is not `[channels]`.
 pub fn forward(channels: usize, activation: Activation, affine: Affine<'_>, x: &[f32], y: &mut [f32]) {
-    assert!(x.len() == y.len() && x.len().is_multiple_of(channels));
     let parameters = &parameters(channels, affine)[..];
+    assert!(x.len() == y.len() && x.len().is_multiple_of(channels));
     let size = chunk(channels);
     y.par_chunks_mut(size).zip(x.par_chunks(size)).for_each(|(y, x)| {
         dispatch!(forward_chunk(activation: Activation, parameters: &[Register], x: &[f32], y: &mut [f32]));
@@ -252,7 +257,7 @@ pub fn forward(channels: usize, activation: Activation, affine: Affine<'_>, x: &
 unsafe fn forward_chunk<L: Lanes>(activation: Activation, parameters: &[Register], x: &[f32], y: &mut [f32]) {
     macro_rules! each {
         ($kind:expr) => {
-            fill(parameters, x, x, y, |register, x, _| {
+            replace(parameters, x, y, |register, x, _| {
                 let mut y = [0.0; WIDTH];
                 for i in 0..WIDTH {
                     y[i] = $kind.value(register.drive(i, register.normal(i, x[i])));
@@ -278,26 +283,62 @@ pub fn backward(
     x: &[f32],
     g: &[f32],
 ) -> Gradients {
+    let (averages, [gain, offset]) = averages(channels, activation, affine, batch_statistics, x, g);
+    let (averages, size) = (&averages[..], chunk(channels));
+    let mut values = Vec::with_capacity(x.len());
+    let target = &mut values.spare_capacity_mut()[..x.len()];
+    target.par_chunks_mut(size).zip(x.par_chunks(size)).zip(g.par_chunks(size)).for_each(
+        |((target, x), g)| {
+            let g = target.write_copy_of_slice(g);
+            dispatch!(backward_chunk(activation: Activation, averages: &[Register], x: &[f32], g: &mut [f32]));
+        },
+    );
+    // SAFETY: the chunks wrote every value.
+    unsafe { values.set_len(x.len()) };
+    Gradients { values, gain, offset }
+}
+
+/// As [`backward`], with the gradient to the values in place of `g`; returns those to gain and offset.
+///
+/// # Panics
+/// As [`forward`].
+pub fn backward_in_place(
+    channels: usize,
+    activation: Activation,
+    affine: Affine<'_>,
+    batch_statistics: bool,
+    x: &[f32],
+    g: &mut [f32],
+) -> [Vec<f32>; 2] {
+    let (averages, gradients) = averages(channels, activation, affine, batch_statistics, x, g);
+    let (averages, size) = (&averages[..], chunk(channels));
+    g.par_chunks_mut(size).zip(x.par_chunks(size)).for_each(|(g, x)| {
+        dispatch!(backward_chunk(activation: Activation, averages: &[Register], x: &[f32], g: &mut [f32]));
+    });
+    gradients
+}
+
+/// Parameters with what batch statistics subtract, and the gradients to gain and offset.
+fn averages(
+    channels: usize,
+    activation: Activation,
+    affine: Affine<'_>,
+    batch_statistics: bool,
+    x: &[f32],
+    g: &[f32],
+) -> (Vec<Register>, [Vec<f32>; 2]) {
+    let mut registers = parameters(channels, affine);
     assert!(x.len() == g.len() && x.len().is_multiple_of(channels));
-    let mut parameters = parameters(channels, affine);
-    let sums = gradient_sums(channels, activation, &parameters, x, g);
+    let sums = gradient_sums(channels, activation, &registers, x, g);
     let rows = (x.len() / channels) as f64;
     if batch_statistics {
-        for at in 0..parameters.len() * WIDTH {
-            let (register, [sum, product]) = (&mut parameters[at / WIDTH], sums[at % channels]);
+        for at in 0..registers.len() * WIDTH {
+            let (register, [sum, product]) = (&mut registers[at / WIDTH], sums[at % channels]);
             register.sum[at % WIDTH] = (sum / rows) as f32;
             register.product[at % WIDTH] = (product / rows) as f32;
         }
     }
-    let (averages, size) = (&parameters[..], chunk(channels));
-    let mut values = vec![0.0; x.len()];
-    values.par_chunks_mut(size).zip(x.par_chunks(size)).zip(g.par_chunks(size)).for_each(|((out, x), g)| {
-        dispatch!(backward_chunk(
-            activation: Activation, averages: &[Register], x: &[f32], g: &[f32], out: &mut [f32]
-        ));
-    });
-    let [offset, gain] = [0, 1].map(|i| sums.iter().map(|sum| sum[i] as f32).collect());
-    Gradients { values, gain, offset }
+    (registers, [1, 0].map(|i| sums.iter().map(|sum| sum[i] as f32).collect()))
 }
 
 /// Per channel: sum of the gradients behind the nonlinearity, and of their products with the normalised
@@ -348,16 +389,10 @@ unsafe fn add_gradients<L: Lanes>(activation: Activation, registers: &mut [Regis
 /// # Safety
 /// Contains no unsafe operation; unsafe only to fit `dispatch!`.
 #[inline(always)]
-unsafe fn backward_chunk<L: Lanes>(
-    activation: Activation,
-    averages: &[Register],
-    x: &[f32],
-    g: &[f32],
-    out: &mut [f32],
-) {
+unsafe fn backward_chunk<L: Lanes>(activation: Activation, averages: &[Register], x: &[f32], g: &mut [f32]) {
     macro_rules! each {
         ($kind:expr) => {
-            fill(averages, x, g, out, |register, x, g| {
+            replace(averages, x, g, |register, x, g| {
                 let mut out = [0.0; WIDTH];
                 for i in 0..WIDTH {
                     let normal = register.normal(i, x[i]);
@@ -554,6 +589,9 @@ mod tests {
             let mut y = vec![f32::NAN; x.len()];
             forward(channels, activation, affine, &x, &mut y);
             let ours = backward(channels, activation, affine, false, &x, &x);
+            let mut in_place = x.clone();
+            let sums = backward_in_place(channels, activation, affine, false, &x, &mut in_place);
+            prop_assert!(in_place == ours.values && sums == [&ours.gain[..], &ours.offset[..]]);
             let (mut to_gain, mut to_offset) = (vec![0.0; channels], vec![0.0; channels]);
             for (i, x) in x.iter().enumerate() {
                 let c = i % channels;
