@@ -63,6 +63,6 @@ impl Fold {
                 to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
             }
         }
-        pixels().for_each(|at| super::apply(self.activation, &mut out[at..at + pass.outputs]));
+        pixels().for_each(|at| crate::epilogue::activate(self.activation, &mut out[at..at + pass.outputs]));
     }
 }

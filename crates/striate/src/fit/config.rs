@@ -7,6 +7,7 @@ use super::schedule::{Monitor, ScheduleConfig};
 use crate::batch::{DataConfig, ImageScaling, ResponseScaling};
 use crate::error::{Error, Result, nearest};
 use crate::model::WhatWhereConfig;
+use crate::model::readout::factorised::MaskConstraint;
 
 /// A complete description of a fit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,6 +40,11 @@ pub struct TrainConfig {
     /// Learning rate of the masks as a share of `learning_rate`: Adam moves every pixel of a mask by about the
     /// rate, however small its gradient, so masks that start localised need a low one to stay so.
     pub mask_rate: f64,
+    /// Steps from one that lets every mask weight move to the next; between them weights at exactly zero rest,
+    /// and the work of the readout is proportional to the others. `model.penalty.mask_l1` is then a proximal
+    /// step, which is what makes weights exactly zero; 0 makes every step dense and the penalty a gradient.
+    #[serde(default)]
+    pub mask_dense_every: u64,
     /// Trials per step.
     pub batch: usize,
     /// Largest Euclidean norm of the gradient; 0 means no limit.
@@ -88,6 +94,7 @@ impl FitConfig {
                 over_neurons: OverNeurons::Mean,
                 learning_rate: 5e-3,
                 mask_rate: 0.1,
+                mask_dense_every: 0,
                 batch: 64,
                 clip: 0.0,
                 drop_last: false,
@@ -147,6 +154,7 @@ impl FitConfig {
                 over_neurons: OverNeurons::Mean,
                 learning_rate: 1e-3,
                 mask_rate: 1.0,
+                mask_dense_every: 0,
                 batch,
                 clip: 0.0,
                 drop_last: false,
@@ -211,8 +219,17 @@ impl FitConfig {
         ];
         match positive.into_iter().find(|(_, value)| !(*value > 0.0 && value.is_finite())) {
             Some((key, value)) => Err(Error::config(format!("is {value}, must be above 0")).key(key)),
-            None => Ok(()),
+            None => self.check_sparse_masks(),
         }
+    }
+
+    /// At a mask weight of zero the absolute value has no slope, so it could never grow again.
+    fn check_sparse_masks(&self) -> Result<()> {
+        if self.fit.mask_dense_every > 0 && self.model.readout.mask == MaskConstraint::Abs {
+            return Err(Error::config("needs `model.readout.mask` to be `none`: zeros of `abs` never move")
+                .key("fit.mask_dense_every"));
+        }
+        Ok(())
     }
 }
 

@@ -21,7 +21,9 @@ use crate::batch::{Normalisation, Split, Trials, fingerprint};
 use crate::error::{Error, Result};
 use crate::model::WhatWhere;
 use crate::model::core::stacked::Pass;
+use crate::model::penalty::PenaltyConfig;
 use crate::model::weights::{export, import, to_host};
+use crate::ops::{Adam, Masks};
 use crate::random::{generator, permutation};
 use crate::recording::Session;
 use crate::run::metrics::Row;
@@ -240,12 +242,13 @@ impl<'a> Fit<'a> {
     fn step(&mut self, trials: &[usize]) -> Result<()> {
         let batch = self.trials.batch(trials, &self.training)?;
         let config = &self.config.fit;
-        let pass = Pass::Train { seed: self.config.seed ^ (self.state.step << 20) };
+        let masks = self.masks();
+        let pass = Pass::Train { seed: self.config.seed ^ (self.state.step << 20), masks };
         let (predicted, moments) = self.model.forward(batch.images, pass);
         let divisor = config.over_neurons.divisor(self.trials.neurons());
         let data = config.loss.summed(predicted, batch.responses).div_scalar(divisor);
         let penalty = self.penalty(divisor);
-        let loss = f64::from(data.clone().detach().into_scalar::<f32>());
+        let loss = scalar(&data);
         if !loss.is_finite() {
             return Err(Error::data(format!(
                 "the training loss is no longer a number, at step {}",
@@ -257,15 +260,16 @@ impl<'a> Fit<'a> {
         self.state.loss_sum += loss;
         let objective = match penalty {
             Some(penalty) => {
-                self.state.penalty_sum += f64::from(penalty.clone().detach().into_scalar::<f32>());
+                self.state.penalty_sum += scalar(&penalty);
                 data + penalty
             }
             None => data,
         };
         let gradients = objective.backward();
-        let rate = self.config.schedule.learning_rate(config.learning_rate, self.state.progress.rounds);
-        let rate_of = |name: &str| if name == "readout.mask" { rate * config.mask_rate } else { rate };
-        let model = self.optimiser.step(&rate_of, self.model.clone(), &gradients);
+        let (of_masks, of_others) =
+            (self.mask_step(divisor, masks), Adam { rate: self.rate(), ..Adam::default() });
+        let adam = |name: &str| if name == "readout.mask" { of_masks } else { of_others };
+        let model = self.optimiser.step(&adam, self.model.clone(), &gradients);
         self.model = model.keep_moments(&moments);
         self.state.step += 1;
         self.state.batch += 1;
@@ -273,11 +277,55 @@ impl<'a> Fit<'a> {
         Ok(())
     }
 
+    /// Mask weights that take part in the next step.
+    fn masks(&self) -> Masks {
+        match self.config.fit.mask_dense_every {
+            0 => Masks::Dense,
+            every if self.state.step.is_multiple_of(every) => Masks::Dense,
+            _ => Masks::Sparse,
+        }
+    }
+
+    /// Learning rate of the next step.
+    fn rate(&self) -> f32 {
+        let start = self.config.fit.learning_rate;
+        self.config.schedule.learning_rate(start, self.state.progress.rounds) as f32
+    }
+
+    /// The next step of the masks.
+    fn mask_step(&self, divisor: f64, masks: Masks) -> Adam {
+        Adam {
+            rate: self.rate() * self.config.fit.mask_rate as f32,
+            l1: (self.proximal().mask_l1 / divisor) as f32,
+            keep_zeros: masks == Masks::Sparse,
+            ..Adam::default()
+        }
+    }
+
     /// Penalties on the core as they are, on the readout combined over neurons like the loss.
-    fn penalty(&self, divisor: f64) -> Option<Tensor<1>> {
-        let (core, readout) = self.model.penalties();
-        let readout = readout.map(|sum| sum.div_scalar(divisor));
-        [core, readout].into_iter().flatten().reduce(|a, b| a + b)
+    fn penalty(&mut self, divisor: f64) -> Option<Tensor<1>> {
+        let of = |penalty: &PenaltyConfig| {
+            let (core, readout) = self.model.penalties(penalty);
+            let readout = readout.map(|sum| sum.div_scalar(divisor));
+            [core, readout].into_iter().flatten().reduce(|a, b| a + b)
+        };
+        let proximal = of(&self.proximal()).map_or(0.0, |penalty| scalar(&penalty));
+        let by_gradient = of(&self.by_gradient());
+        self.state.penalty_sum += proximal;
+        by_gradient
+    }
+
+    /// Penalties that the optimiser applies as a proximal step.
+    fn proximal(&self) -> PenaltyConfig {
+        let sparse = self.config.fit.mask_dense_every > 0;
+        let mask_l1 = if sparse { self.config.model.penalty.mask_l1 } else { 0.0 };
+        PenaltyConfig { mask_l1, ..PenaltyConfig::default() }
+    }
+
+    /// Penalties that are part of the objective.
+    fn by_gradient(&self) -> PenaltyConfig {
+        let penalty = self.config.model.penalty.clone();
+        PenaltyConfig { mask_l1: penalty.mask_l1 - self.proximal().mask_l1, ..penalty }
     }
 
     fn check_is_due(&self) -> bool {
@@ -413,6 +461,10 @@ impl<'a> Fit<'a> {
         manifest.save(&self.run.manifest())?;
         Ok(Outcome { best, steps: self.state.step, finished: self.state.finished })
     }
+}
+
+fn scalar(x: &Tensor<1>) -> f64 {
+    f64::from(x.clone().detach().into_scalar::<f32>())
 }
 
 /// Trials of the spike-triggered average.

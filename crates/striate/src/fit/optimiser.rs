@@ -3,48 +3,52 @@
 use std::collections::BTreeMap;
 
 use burn::module::{ModuleMapper, ModuleVisitor, Param};
-use burn::optim::{Adam, AdamConfig, AdamState, AdaptiveMomentumState, Optimizer};
 use burn::prelude::*;
 use burn::tensor::Gradients;
 
 use crate::array::{Array, Arrays};
 use crate::error::{Error, Result};
 use crate::model::weights::{replace, to_device, to_host};
+use crate::ops::{self, Adam, AdamMoments};
 
 /// Adam (β₁ 0.9, β₂ 0.999, ε 1e-8) with optional clipping of the gradient's norm.
 #[derive(Clone)]
 pub struct Optimiser {
-    adam: Adam,
     clip: Option<f64>,
-    states: BTreeMap<String, AdamState<1>>,
+    states: BTreeMap<String, State>,
+}
+
+/// Moments of a parameter after `time` steps.
+#[derive(Clone)]
+struct State {
+    time: u32,
+    moments: AdamMoments,
 }
 
 impl Optimiser {
     /// A fresh optimiser; `clip` is the largest Euclidean norm of the whole gradient.
     pub fn new(clip: Option<f64>) -> Self {
-        let adam = AdamConfig::new().with_epsilon(1e-8).build();
-        Self { adam, clip, states: BTreeMap::new() }
+        Self { clip, states: BTreeMap::new() }
     }
 
-    /// One step on every parameter that has a gradient; `rate` gives the learning rate for a parameter's name.
-    pub fn step<M: Module>(&mut self, rate: &dyn Fn(&str) -> f64, module: M, gradients: &Gradients) -> M {
+    /// One step on every parameter that has a gradient; `adam` gives the options for a parameter's name, all but
+    /// the number of the step.
+    pub fn step<M: Module>(&mut self, adam: &dyn Fn(&str) -> Adam, module: M, gradients: &Gradients) -> M {
         let shrink = self.clip.map_or(1.0, |limit| {
             let norm = norm(&module, gradients);
             if norm > limit { limit / norm } else { 1.0 }
         });
-        module.map(&mut Step { optimiser: self, path: Vec::new(), rate, shrink, gradients })
+        module.map(&mut Step { optimiser: self, path: Vec::new(), adam, shrink, gradients })
     }
 
     /// Moments and step counts by name.
     pub fn export(&self) -> Arrays {
         let mut arrays = Arrays::new();
         for (name, state) in &self.states {
-            let momentum = &state.momentum;
-            arrays.insert(format!("{name}.first"), to_host(momentum.moment_1.clone()));
-            arrays.insert(format!("{name}.second"), to_host(momentum.moment_2.clone()));
+            arrays.insert(format!("{name}.first"), to_host(state.moments.first.clone()));
+            arrays.insert(format!("{name}.second"), to_host(state.moments.second.clone()));
             // Exact below 2²⁴ steps, far beyond any fit.
-            arrays
-                .insert(format!("{name}.time"), Array { shape: vec![1], values: vec![momentum.time as f32] });
+            arrays.insert(format!("{name}.time"), Array { shape: vec![1], values: vec![state.time as f32] });
         }
         arrays
     }
@@ -62,12 +66,12 @@ impl Optimiser {
                 .get(name)
                 .ok_or_else(|| Error::data("belongs to no parameter of the model").key(key))?;
             let moment = |part| array_of(arrays, format!("{name}.{part}"), weight.values.len());
-            let momentum = AdaptiveMomentumState::new(
-                array_of(arrays, format!("{name}.time"), 1)?.values[0] as usize,
-                to_device(moment("first")?, device),
-                to_device(moment("second")?, device),
-            );
-            self.states.insert(name.to_owned(), AdamState::new(momentum));
+            let moments = AdamMoments {
+                first: to_device(moment("first")?, device),
+                second: to_device(moment("second")?, device),
+            };
+            let time = array_of(arrays, format!("{name}.time"), 1)?.values[0] as u32;
+            self.states.insert(name.to_owned(), State { time, moments });
         }
         Ok(())
     }
@@ -84,7 +88,7 @@ fn array_of(arrays: &Arrays, key: String, length: usize) -> Result<&Array> {
 struct Step<'a> {
     optimiser: &'a mut Optimiser,
     path: Vec<String>,
-    rate: &'a dyn Fn(&str) -> f64,
+    adam: &'a dyn Fn(&str) -> Adam,
     shrink: f64,
     gradients: &'a Gradients,
 }
@@ -103,16 +107,12 @@ impl ModuleMapper for Step<'_> {
         let name = self.path.join(".");
         let shape = param.val().dims();
         let size = shape.iter().product::<usize>();
-        let mut gradient = gradient.reshape([size]);
-        if self.shrink != 1.0 {
-            gradient = gradient.mul_scalar(self.shrink);
-        }
-        let state = self.optimiser.states.remove(&name);
         let value = param.val().inner().reshape([size]);
-        let (value, state) = self.optimiser.adam.step((self.rate)(&name), value, gradient, state);
-        if let Some(state) = state {
-            self.optimiser.states.insert(name, state);
-        }
+        let fresh = || State { time: 0, moments: AdamMoments::zeros(size, &value.device()) };
+        let State { time, moments } = self.optimiser.states.remove(&name).unwrap_or_else(fresh);
+        let adam = Adam { time: time + 1, ..(self.adam)(&name) };
+        let (value, moments) = ops::adam(&adam, value, gradient.reshape([size]), self.shrink as f32, moments);
+        self.optimiser.states.insert(name, State { time: time + 1, moments });
         replace(param, |_| Tensor::from_inner(value.reshape(shape)))
     }
 }

@@ -1,9 +1,9 @@
 //! Penalties on kernels, masks and feature weights.
 
 use burn::prelude::*;
+use burn::tensor::module;
+use burn::tensor::ops::ConvOptions;
 use serde::{Deserialize, Serialize};
-
-use crate::ops::conv2d_reference;
 
 /// Strengths of all penalties; a strength of zero leaves the penalty out.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ pub fn smoothness(kernels: Tensor<4>) -> Tensor<1> {
     let stencil = [0.25, 0.5, 0.25, 0.5, -3.0, 0.5, 0.25, 0.5, 0.25f32];
     let stencil = Tensor::<1>::from_floats(stencil, &kernels.device()).reshape([1, 1, 3, 3]);
     let slices = kernels.reshape([outputs * inputs, 1, height, width]);
-    let rough = conv2d_reference(slices.clone(), stencil, [1, 1]);
+    let rough = module::conv2d(slices.clone(), stencil, None, ConvOptions::new([1, 1], [1, 1], [1, 1], 1));
     let per_slice = |x: Tensor<4>| x.square().sum_dim(3).sum_dim(2);
     (per_slice(rough) / per_slice(slices).add_scalar(1e-12)).sum()
 }

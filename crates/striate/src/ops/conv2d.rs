@@ -1,25 +1,115 @@
-//! Convolution, stride 1.
+//! Convolution of channel-last images, with bias and nonlinearity.
 
-use burn::backend::Dispatch;
 use burn::prelude::*;
 use burn::tensor::module;
 use burn::tensor::ops::ConvOptions;
+use striate_kernels::conv2d::Conv2d;
+use striate_kernels::epilogue::{self, Epilogue};
+use striate_kernels::memory::unfilled;
 
-use super::kernels::Kernels;
+use super::Activation;
+use super::kernels::{Made, Op, View, apply};
 
-/// Cross-correlation of images `[batch, in, height, width]` with `weight` `[out, in, kernel_h, kernel_w]`,
-/// zero-padded by `pad` `[rows, columns]` on every side: `[batch, out, height', width']`.
-pub fn conv2d(images: Tensor<4>, weight: Tensor<4>, pad: [usize; 2]) -> Tensor<4> {
-    let [_, _, height, width] = weight.dims();
-    // The kernels take no border of zeros alone.
-    if super::has_kernels(&images) && pad[0] < height && pad[1] < width {
-        Tensor::from_dispatch(Dispatch::kernel_conv2d(images.into_dispatch(), weight.into_dispatch(), pad))
-    } else {
-        conv2d_reference(images, weight, pad)
+/// How [`conv2d`] moves over the image and what follows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conv2dOptions {
+    /// Step between outputs, in pixels of the input, the same both ways.
+    pub stride: usize,
+    /// Zeros on every side, `[rows, columns]`.
+    pub pad: [usize; 2],
+    /// Nonlinearity of the output.
+    pub activation: Activation,
+}
+
+impl Default for Conv2dOptions {
+    fn default() -> Self {
+        Self { stride: 1, pad: [0, 0], activation: Activation::Identity }
     }
 }
 
+/// `a(images ⋆ weight + bias)`: cross-correlation of images `[batch, height, width, in]` with `weight`
+/// `[out, in, kernel_h, kernel_w]` and a `bias` `[out]`: `[batch, height', width', out]`.
+pub fn conv2d(
+    images: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    options: Conv2dOptions,
+) -> Tensor<4> {
+    let [_, _, height, width] = weight.dims();
+    // The kernels take no border of zeros alone.
+    if !super::has_kernels(&images) || options.pad[0] >= height || options.pad[1] >= width {
+        return conv2d_reference(images, weight, bias, options);
+    }
+    let mut inputs = vec![images.into_dispatch(), weight.into_dispatch()];
+    inputs.extend(bias.map(Tensor::into_dispatch));
+    apply(Convolve(options), inputs)
+}
+
 /// [`conv2d`] in plain Burn operations.
-pub fn conv2d_reference(images: Tensor<4>, weight: Tensor<4>, pad: [usize; 2]) -> Tensor<4> {
-    module::conv2d(images, weight, None, ConvOptions::new([1, 1], pad, [1, 1], 1))
+pub fn conv2d_reference(
+    images: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    options: Conv2dOptions,
+) -> Tensor<4> {
+    let stride = [options.stride; 2];
+    let out = module::conv2d(
+        images.permute([0, 3, 1, 2]),
+        weight,
+        bias,
+        ConvOptions::new(stride, options.pad, [1, 1], 1),
+    );
+    super::activate(out.permute([0, 2, 3, 1]), options.activation)
+}
+
+#[derive(Debug)]
+struct Convolve(Conv2dOptions);
+
+impl Convolve {
+    fn shape(&self, x: &View<'_>, weight: &View<'_>) -> Conv2d {
+        Conv2d {
+            inputs: x.shape[3],
+            outputs: weight.shape[0],
+            height: x.shape[1],
+            width: x.shape[2],
+            kernel_h: weight.shape[2],
+            kernel_w: weight.shape[3],
+            stride: self.0.stride,
+            pad_h: self.0.pad[0],
+            pad_w: self.0.pad[1],
+        }
+    }
+}
+
+impl Op for Convolve {
+    fn forward(&self, inputs: &[View<'_>], _: bool) -> Made {
+        let (x, weight) = (inputs[0], inputs[1]);
+        let conv = self.shape(&x, &weight);
+        let epilogue =
+            Epilogue { bias: inputs.get(2).map(|bias| bias.values), activation: self.0.activation };
+        let shape = vec![x.shape[0], conv.out_height(), conv.out_width(), conv.outputs];
+        let mut values = unfilled(shape.iter().product());
+        conv.forward(x.values, weight.values, epilogue, &mut values);
+        Made { shape, values }
+    }
+
+    fn backward(
+        &self,
+        inputs: &[View<'_>],
+        output: Option<View<'_>>,
+        grad: &[f32],
+        wanted: &[bool],
+    ) -> Vec<Option<Vec<f32>>> {
+        let (x, weight) = (inputs[0], inputs[1]);
+        let conv = self.shape(&x, &weight);
+        let before = output.map(|y| epilogue::backward(self.0.activation, y.values, grad));
+        let grad = before.as_deref().unwrap_or(grad);
+        let [to_x, to_weight] = conv.backward(x.values, weight.values, grad, [wanted[0], wanted[1]]);
+        let to_bias = wanted.get(2).map(|_| epilogue::channel_sums(conv.outputs, grad));
+        [to_x, to_weight, to_bias].into_iter().take(inputs.len()).collect()
+    }
+
+    fn keeps_output(&self) -> bool {
+        self.0.activation != Activation::Identity
+    }
 }

@@ -1,274 +1,220 @@
-//! The seam between Burn and `striate-kernels`: one extension trait, implemented for the CPU and for autodiff.
+//! The seam between Burn and `striate-kernels`: one extension trait for every operation.
+//!
+//! An operation is a small struct that implements [`Op`] on slices; this file turns it into a Burn operation
+//! for the CPU and for autodiff.
+
+use std::fmt::Debug;
+use std::sync::Arc;
 
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Flex, TensorMetadata, backend_extension};
-use burn::tensor::{Shape, TensorData};
-use striate_kernels::activation::Activation;
-use striate_kernels::conv2d::Conv2d;
-use striate_kernels::norm::{self, Affine, Planes};
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
+use burn::prelude::*;
+use burn::tensor::TensorData;
 
-/// How [`Kernels::kernel_normalise`] treats its values.
+/// A contiguous tensor as the kernels see it.
 #[derive(Debug, Clone, Copy)]
-pub struct NormaliseOptions {
-    /// Nonlinearity after the normalisation.
-    pub activation: Activation,
-    /// Whether mean and scale are functions of the values, as in training.
-    pub batch_statistics: bool,
+pub struct View<'a> {
+    /// Sizes of the axes.
+    pub shape: &'a [usize],
+    /// Values in C order.
+    pub values: &'a [f32],
 }
 
-/// Operations with kernels of their own.
-///
-/// The `…_gradient` methods serve the backward passes and are defined on plain backends only.
-#[backend_extension(Flex, Autodiff)]
-pub trait Kernels: Backend {
-    /// Convolution of `[batch, in, height, width]` with `[out, in, kernel_h, kernel_w]`.
-    fn kernel_conv2d(x: FloatTensor<Self>, weight: FloatTensor<Self>, pad: [usize; 2]) -> FloatTensor<Self>;
-    /// Gradient of [`Kernels::kernel_conv2d`] to `x`, which has shape `shape`.
-    fn kernel_conv2d_input_gradient(
-        grad: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        shape: Shape,
-        pad: [usize; 2],
-    ) -> FloatTensor<Self>;
-    /// Gradient of [`Kernels::kernel_conv2d`] to the weight, which has shape `shape`.
-    fn kernel_conv2d_weight_gradient(
-        x: FloatTensor<Self>,
-        grad: FloatTensor<Self>,
-        shape: Shape,
-        pad: [usize; 2],
-    ) -> FloatTensor<Self>;
-    /// Mean (row 0) and variance (row 1) of each channel of `[batch, channel, height, width]`.
-    fn kernel_moments(x: FloatTensor<Self>) -> FloatTensor<Self>;
-    /// `a((x − mean) · scale + offset)` per channel.
-    fn kernel_normalise(
-        x: FloatTensor<Self>,
-        mean: FloatTensor<Self>,
-        scale: FloatTensor<Self>,
-        offset: FloatTensor<Self>,
-        options: NormaliseOptions,
-    ) -> FloatTensor<Self>;
-    /// Gradients of [`Kernels::kernel_normalise`] to `x` and to the offset.
-    fn kernel_normalise_gradient(
-        x: FloatTensor<Self>,
-        mean: FloatTensor<Self>,
-        scale: FloatTensor<Self>,
-        offset: FloatTensor<Self>,
-        grad: FloatTensor<Self>,
-        options: NormaliseOptions,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+/// A tensor that a kernel made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Made {
+    /// Sizes of the axes.
+    pub shape: Vec<usize>,
+    /// Values in C order.
+    pub values: Vec<f32>,
 }
 
-fn conv_of(x: &Shape, weight: &Shape, pad: [usize; 2]) -> Conv2d {
-    Conv2d {
-        inputs: x[1],
-        outputs: weight[0],
-        height: x[2],
-        width: x[3],
-        kernel_h: weight[2],
-        kernel_w: weight[3],
-        pad_h: pad[0],
-        pad_w: pad[1],
+/// An operation on contiguous `f32` tensors with a hand-written backward pass.
+pub trait Op: Debug + Send + Sync + 'static {
+    /// The output. What the backward pass needs beside inputs and output may be kept in `self`, if `tracked`.
+    fn forward(&self, inputs: &[View<'_>], tracked: bool) -> Made;
+
+    /// Gradients to the inputs that are `wanted`, each of its input's length; the others are not looked at.
+    fn backward(
+        &self,
+        inputs: &[View<'_>],
+        output: Option<View<'_>>,
+        grad: &[f32],
+        wanted: &[bool],
+    ) -> Vec<Option<Vec<f32>>>;
+
+    /// Whether the backward pass needs the output.
+    fn keeps_output(&self) -> bool {
+        false
     }
 }
 
-fn planes_of(x: &Shape) -> Planes {
-    Planes { batch: x[0], channels: x[1], pixels: x[2] * x[3] }
+/// Applies `op` to tensors on a device with kernels.
+pub fn apply<const D: usize>(op: impl Op, inputs: Vec<DispatchInput>) -> Tensor<D> {
+    let op: Arc<dyn Op> = Arc::new(op);
+    let mut inputs = inputs.into_iter();
+    let count = inputs.len();
+    let mut next = || inputs.next().expect("counted above");
+    Tensor::from_dispatch(match count {
+        1 => Dispatch::kernel_1(op, next()),
+        2 => Dispatch::kernel_2(op, next(), next()),
+        3 => Dispatch::kernel_3(op, next(), next(), next()),
+        4 => Dispatch::kernel_4(op, next(), next(), next(), next()),
+        5 => Dispatch::kernel_5(op, next(), next(), next(), next(), next()),
+        _ => unreachable!("an operation has one to five inputs"),
+    })
 }
 
-fn values(x: &FlexTensor) -> &[f32] {
-    x.as_slice::<f32>().expect("kernels take contiguous f32 tensors")
+/// A tensor of any rank on its way to [`apply`].
+pub type DispatchInput = FloatTensor<Dispatch>;
+
+/// Operations with kernels of their own, by their number of inputs: an extension takes no lists.
+#[backend_extension(Flex, Autodiff)]
+pub trait Kernels: Backend {
+    /// One input.
+    fn kernel_1(op: Arc<dyn Op>, a: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// Two inputs.
+    fn kernel_2(op: Arc<dyn Op>, a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// Three inputs.
+    fn kernel_3(
+        op: Arc<dyn Op>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+    /// Four inputs.
+    fn kernel_4(
+        op: Arc<dyn Op>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        d: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+    /// Five inputs.
+    fn kernel_5(
+        op: Arc<dyn Op>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        d: FloatTensor<Self>,
+        e: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+}
+
+/// What a backend without gradients must know for the backward pass of one with them.
+pub trait Differentiable: Backend {
+    /// The tensor itself, or a contiguous copy.
+    fn contiguous(x: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// Output of `op` for contiguous inputs.
+    fn run(op: &dyn Op, inputs: &[FloatTensor<Self>], tracked: bool) -> FloatTensor<Self>;
+    /// Gradients of `op` to the `wanted` inputs, all contiguous.
+    fn gradients(
+        op: &dyn Op,
+        inputs: &[FloatTensor<Self>],
+        output: Option<&FloatTensor<Self>>,
+        grad: FloatTensor<Self>,
+        wanted: &[bool],
+    ) -> Vec<Option<FloatTensor<Self>>>;
+}
+
+fn view(x: &FlexTensor) -> View<'_> {
+    View {
+        shape: x.layout().shape(),
+        values: x.as_slice::<f32>().expect("kernels take contiguous f32 tensors"),
+    }
 }
 
 fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape.into()))
 }
 
-fn contiguous(x: FlexTensor) -> FlexTensor {
-    if x.is_contiguous() { x } else { x.to_contiguous() }
-}
-
-impl Kernels for Flex {
-    fn kernel_conv2d(x: FlexTensor, weight: FlexTensor, pad: [usize; 2]) -> FlexTensor {
-        let (x, weight) = (contiguous(x), contiguous(weight));
-        let conv = conv_of(&x.shape(), &weight.shape(), pad);
-        let shape = [x.shape()[0], conv.outputs, conv.out_height(), conv.out_width()];
-        let mut out = vec![0.0; shape.iter().product()];
-        conv.forward(values(&x), values(&weight), &mut out);
-        tensor(out, shape)
+impl Differentiable for Flex {
+    fn contiguous(x: FlexTensor) -> FlexTensor {
+        if x.is_contiguous() { x } else { x.to_contiguous() }
     }
 
-    fn kernel_conv2d_input_gradient(
+    fn run(op: &dyn Op, inputs: &[FlexTensor], tracked: bool) -> FlexTensor {
+        let views: Vec<View<'_>> = inputs.iter().map(view).collect();
+        let made = op.forward(&views, tracked);
+        tensor(made.values, made.shape)
+    }
+
+    fn gradients(
+        op: &dyn Op,
+        inputs: &[FlexTensor],
+        output: Option<&FlexTensor>,
         grad: FlexTensor,
-        weight: FlexTensor,
-        shape: Shape,
-        pad: [usize; 2],
-    ) -> FlexTensor {
-        let (grad, weight) = (contiguous(grad), contiguous(weight));
-        let mut out = vec![0.0; shape.num_elements()];
-        conv_of(&shape, &weight.shape(), pad).backward_input(values(&grad), values(&weight), &mut out);
-        tensor(out, shape)
-    }
-
-    fn kernel_conv2d_weight_gradient(
-        x: FlexTensor,
-        grad: FlexTensor,
-        shape: Shape,
-        pad: [usize; 2],
-    ) -> FlexTensor {
-        let (x, grad) = (contiguous(x), contiguous(grad));
-        let mut out = vec![0.0; shape.num_elements()];
-        conv_of(&x.shape(), &shape, pad).backward_weights(values(&x), values(&grad), &mut out);
-        tensor(out, shape)
-    }
-
-    fn kernel_moments(x: FlexTensor) -> FlexTensor {
-        let x = contiguous(x);
-        let (mut mean, variance) = norm::moments(planes_of(&x.shape()), values(&x));
-        let channels = mean.len();
-        mean.extend(variance);
-        tensor(mean, [2, channels])
-    }
-
-    fn kernel_normalise(
-        x: FlexTensor,
-        mean: FlexTensor,
-        scale: FlexTensor,
-        offset: FlexTensor,
-        options: NormaliseOptions,
-    ) -> FlexTensor {
-        let (x, mean, scale, offset) =
-            (contiguous(x), contiguous(mean), contiguous(scale), contiguous(offset));
-        let affine = Affine { mean: values(&mean), scale: values(&scale), offset: values(&offset) };
-        let mut out = vec![0.0; x.shape().num_elements()];
-        norm::forward(planes_of(&x.shape()), options.activation, affine, values(&x), &mut out);
-        tensor(out, x.shape())
-    }
-
-    fn kernel_normalise_gradient(
-        x: FlexTensor,
-        mean: FlexTensor,
-        scale: FlexTensor,
-        offset: FlexTensor,
-        grad: FlexTensor,
-        options: NormaliseOptions,
-    ) -> (FlexTensor, FlexTensor) {
-        let (x, grad) = (contiguous(x), contiguous(grad));
-        let (mean, scale, offset) = (contiguous(mean), contiguous(scale), contiguous(offset));
-        let affine = Affine { mean: values(&mean), scale: values(&scale), offset: values(&offset) };
-        let planes = planes_of(&x.shape());
-        let gradients = norm::backward(
-            planes,
-            options.activation,
-            affine,
-            options.batch_statistics,
-            values(&x),
-            values(&grad),
-        );
-        (tensor(gradients.values, x.shape()), tensor(gradients.offset, [planes.channels]))
+        wanted: &[bool],
+    ) -> Vec<Option<FlexTensor>> {
+        let views: Vec<View<'_>> = inputs.iter().map(view).collect();
+        let grad = Self::contiguous(grad);
+        let gradients = op.backward(&views, output.map(view), view(&grad).values, wanted);
+        let shaped = gradients.into_iter().zip(inputs);
+        shaped.map(|(values, input)| values.map(|values| tensor(values, input.shape()))).collect()
     }
 }
 
-impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
-    fn kernel_conv2d(x: FloatTensor<Self>, weight: FloatTensor<Self>, pad: [usize; 2]) -> FloatTensor<Self> {
-        #[derive(Debug)]
-        struct Convolve;
+/// Records `op` in the graph, if any input is tracked.
+fn record<B: Differentiable, C: CheckpointStrategy, const N: usize>(
+    op: Arc<dyn Op>,
+    inputs: [FloatTensor<Autodiff<B, C>>; N],
+) -> FloatTensor<Autodiff<B, C>> {
+    #[derive(Debug)]
+    struct Step;
 
-        impl<B: Kernels> Backward<B, 2> for Convolve {
-            type State = (FloatTensor<B>, FloatTensor<B>, [usize; 2]);
+    impl<B: Differentiable, const N: usize> Backward<B, N> for Step {
+        type State = (Arc<dyn Op>, Vec<FloatTensor<B>>, Option<FloatTensor<B>>);
 
-            fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-                let [to_x, to_weight] = ops.parents;
-                let (x, weight, pad) = ops.state;
-                let grad = grads.consume::<B>(&ops.node);
-                let (x_shape, weight_shape) = (x.shape(), weight.shape());
-                if let Some(node) = to_weight {
-                    let gradient = B::kernel_conv2d_weight_gradient(x, grad.clone(), weight_shape, pad);
+        fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, _: &mut Checkpointer) {
+            let (op, inputs, output) = ops.state;
+            let wanted = ops.parents.each_ref().map(Option::is_some);
+            let grad = grads.consume::<B>(&ops.node);
+            let gradients = B::gradients(&*op, &inputs, output.as_ref(), grad, &wanted);
+            for (node, gradient) in ops.parents.into_iter().zip(gradients) {
+                if let (Some(node), Some(gradient)) = (node, gradient) {
                     grads.register::<B>(node.id, gradient);
                 }
-                if let Some(node) = to_x {
-                    grads.register::<B>(node.id, B::kernel_conv2d_input_gradient(grad, weight, x_shape, pad));
-                }
             }
         }
+    }
 
-        let primitives = (x.primitive().clone(), weight.primitive().clone());
-        let out = B::kernel_conv2d(primitives.0.clone(), primitives.1.clone(), pad);
-        match Convolve.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => prepared.finish((primitives.0, primitives.1, pad), out),
-            OpsKind::UnTracked(prepared) => prepared.finish(out),
+    let primitives: Vec<FloatTensor<B>> =
+        inputs.iter().map(|input| B::contiguous(input.primitive().clone())).collect();
+    let nodes = inputs.each_ref().map(|input| input.node());
+    match Step.prepare::<C>(nodes).compute_bound().stateful() {
+        OpsKind::Tracked(step) => {
+            let output = B::run(&*op, &primitives, true);
+            let kept = op.keeps_output().then(|| output.clone());
+            step.finish((op, primitives, kept), output)
         }
+        OpsKind::UnTracked(step) => step.finish(B::run(&*op, &primitives, false)),
     }
+}
 
-    fn kernel_conv2d_input_gradient(
-        _: FloatTensor<Self>,
-        _: FloatTensor<Self>,
-        _: Shape,
-        _: [usize; 2],
-    ) -> FloatTensor<Self> {
-        unreachable!("gradients of gradients are not used")
-    }
-
-    fn kernel_conv2d_weight_gradient(
-        _: FloatTensor<Self>,
-        _: FloatTensor<Self>,
-        _: Shape,
-        _: [usize; 2],
-    ) -> FloatTensor<Self> {
-        unreachable!("gradients of gradients are not used")
-    }
-
-    fn kernel_moments(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        FloatTensor::<Self>::new(B::kernel_moments(x.into_primitive()))
-    }
-
-    fn kernel_normalise(
-        x: FloatTensor<Self>,
-        mean: FloatTensor<Self>,
-        scale: FloatTensor<Self>,
-        offset: FloatTensor<Self>,
-        options: NormaliseOptions,
-    ) -> FloatTensor<Self> {
-        #[derive(Debug)]
-        struct Normalise;
-
-        impl<B: Kernels> Backward<B, 2> for Normalise {
-            type State = ([FloatTensor<B>; 4], NormaliseOptions);
-
-            fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-                let [to_x, to_offset] = ops.parents;
-                let ([x, mean, scale, offset], options) = ops.state;
-                let grad = grads.consume::<B>(&ops.node);
-                let (x, offset) = B::kernel_normalise_gradient(x, mean, scale, offset, grad, options);
-                if let Some(node) = to_x {
-                    grads.register::<B>(node.id, x);
-                }
-                if let Some(node) = to_offset {
-                    grads.register::<B>(node.id, offset);
-                }
-            }
+macro_rules! kernels {
+    ($($name:ident($($input:ident),*);)*) => {
+        impl Kernels for Flex {
+            $(fn $name(op: Arc<dyn Op>, $($input: FlexTensor),*) -> FlexTensor {
+                Self::run(&*op, &[$(Self::contiguous($input)),*], false)
+            })*
         }
 
-        let state = [&x, &mean, &scale, &offset].map(|tensor| tensor.primitive().clone());
-        let [px, pm, ps, po] = state.clone();
-        let out = B::kernel_normalise(px, pm, ps, po, options);
-        match Normalise.prepare::<C>([x.node(), offset.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => prepared.finish((state, options), out),
-            OpsKind::UnTracked(prepared) => prepared.finish(out),
+        impl<B: Differentiable + Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
+            $(fn $name(op: Arc<dyn Op>, $($input: FloatTensor<Self>),*) -> FloatTensor<Self> {
+                record::<B, C, _>(op, [$($input),*])
+            })*
         }
-    }
+    };
+}
 
-    fn kernel_normalise_gradient(
-        _: FloatTensor<Self>,
-        _: FloatTensor<Self>,
-        _: FloatTensor<Self>,
-        _: FloatTensor<Self>,
-        _: FloatTensor<Self>,
-        _: NormaliseOptions,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        unreachable!("gradients of gradients are not used")
-    }
+kernels! {
+    kernel_1(a);
+    kernel_2(a, b);
+    kernel_3(a, b, c);
+    kernel_4(a, b, c, d);
+    kernel_5(a, b, c, d, e);
 }

@@ -3,14 +3,26 @@
 //! On a device without kernels each operation falls back to its reference, a composition of plain Burn
 //! operations that means the same; tests hold the two against each other.
 
+mod adam;
 mod conv2d;
+mod depthwise;
+mod factorised;
+mod gaussian;
+mod gru;
 mod kernels;
+mod linear;
 mod norm;
 
 use burn::prelude::*;
 
-pub use conv2d::{conv2d, conv2d_reference};
-pub use norm::{Moments, moments, normalise, normalise_reference};
+pub use adam::{Adam, AdamMoments, adam, adam_reference};
+pub use conv2d::{Conv2dOptions, conv2d, conv2d_reference};
+pub use depthwise::{depthwise2d, depthwise2d_reference};
+pub use factorised::{Masks, factorised, factorised_reference};
+pub use gaussian::{gaussian, gaussian_reference};
+pub use gru::{Gru, gru, gru_reference};
+pub use linear::{linear, linear_reference};
+pub use norm::{Moments, Normalise, moments, normalise, normalise_reference};
 pub use striate_kernels::activation::Activation;
 
 /// The device to compute on, by its name on the command line.

@@ -1,10 +1,11 @@
-//! Batch normalisation fused with the nonlinearity that follows it.
+//! Batch normalisation fused with the nonlinearity that follows it; channels are the last axis.
 
-use burn::backend::Dispatch;
 use burn::prelude::*;
+use striate_kernels::memory::unfilled;
+use striate_kernels::norm::{self, Affine};
 
 use super::Activation;
-use super::kernels::{Kernels, NormaliseOptions};
+use super::kernels::{Made, Op, View, apply};
 
 /// Mean and variance (dividing by the count) of each channel, both `[channel]`, cut off from the gradient.
 #[derive(Debug, Clone)]
@@ -15,66 +16,128 @@ pub struct Moments {
     pub variance: Tensor<1>,
 }
 
-/// Moments of `x` `[batch, channel, height, width]` over batch and space.
-pub fn moments(x: Tensor<4>) -> Moments {
-    let channels = x.dims()[1];
+/// Learned parameters and options of [`normalise`].
+#[derive(Debug, Clone)]
+pub struct Normalise {
+    /// Learned gain, `[channel]`; none is a gain of 1.
+    pub gain: Option<Tensor<1>>,
+    /// Learned offset, `[channel]`.
+    pub offset: Tensor<1>,
+    /// Added to the variance.
+    pub epsilon: f64,
+    /// Nonlinearity after the normalisation.
+    pub activation: Activation,
+    /// Whether the moments are functions of the values, as in training.
+    pub batch_statistics: bool,
+}
+
+/// Moments of `x` `[.., channel]` over all other axes.
+pub fn moments<const D: usize>(x: Tensor<D>) -> Moments {
+    let channels = x.dims()[D - 1];
+    let x = x.detach();
     let both: Tensor<2> = if super::has_kernels(&x) {
-        Tensor::from_dispatch(Dispatch::kernel_moments(x.detach().into_dispatch()))
+        apply(Measure, vec![x.into_dispatch()])
     } else {
-        let flat = per_channel(x.detach());
-        let (variance, mean) = flat.var_mean_bias(1);
-        Tensor::cat(vec![mean, variance], 1).transpose()
+        let (variance, mean) = rows(x).var_mean_bias(0);
+        Tensor::cat(vec![mean, variance], 0)
     };
     let row = |i| both.clone().slice([i..i + 1, 0..channels]).reshape([channels]);
     Moments { mean: row(0), variance: row(1) }
 }
 
-/// `a((x − mean) / √(variance + ε) + offset)` per channel of `x` `[batch, channel, height, width]`.
+/// `a(gain · (x − mean) / √(variance + ε) + offset)` per channel of `x` `[.., channel]`.
 ///
-/// With `batch_statistics` the moments must be those of `x`, and the gradient flows through them too.
-pub fn normalise(
-    x: Tensor<4>,
-    moments: &Moments,
-    offset: Tensor<1>,
-    epsilon: f64,
-    activation: Activation,
-    batch_statistics: bool,
-) -> Tensor<4> {
+/// With batch statistics the moments must be those of `x`, and the gradient flows through them too.
+pub fn normalise<const D: usize>(x: Tensor<D>, moments: &Moments, with: Normalise) -> Tensor<D> {
     if !super::has_kernels(&x) {
-        return normalise_reference(x, moments, offset, epsilon, activation, batch_statistics);
+        return normalise_reference(x, moments, with);
     }
-    let scale = moments.variance.clone().add_scalar(epsilon).sqrt().recip();
-    Tensor::from_dispatch(Dispatch::kernel_normalise(
-        x.into_dispatch(),
-        moments.mean.clone().into_dispatch(),
-        scale.into_dispatch(),
-        offset.into_dispatch(),
-        NormaliseOptions { activation, batch_statistics },
-    ))
+    let scale = moments.variance.clone().add_scalar(with.epsilon).sqrt().recip();
+    let mut inputs = vec![x.into_dispatch()];
+    inputs.extend([moments.mean.clone(), scale, with.offset].map(Tensor::into_dispatch));
+    inputs.extend(with.gain.map(Tensor::into_dispatch));
+    apply(Transform { activation: with.activation, batch_statistics: with.batch_statistics }, inputs)
 }
 
 /// [`normalise`] in plain Burn operations.
-pub fn normalise_reference(
-    x: Tensor<4>,
-    moments: &Moments,
-    offset: Tensor<1>,
-    epsilon: f64,
-    activation: Activation,
-    batch_statistics: bool,
-) -> Tensor<4> {
-    let channels = x.dims()[1];
-    let plane = |v: Tensor<1>| v.reshape([1, channels, 1, 1]);
-    let (mean, variance) = if batch_statistics {
-        let (variance, mean) = per_channel(x.clone()).var_mean_bias(1);
-        (mean.reshape([channels]), variance.reshape([channels]))
+pub fn normalise_reference<const D: usize>(x: Tensor<D>, moments: &Moments, with: Normalise) -> Tensor<D> {
+    let shape = x.dims();
+    let row = |v: Tensor<1>| v.unsqueeze::<2>();
+    let x = rows(x);
+    let (mean, variance) = if with.batch_statistics {
+        let (variance, mean) = x.clone().var_mean_bias(0);
+        (mean, variance)
     } else {
-        (moments.mean.clone(), moments.variance.clone())
+        (row(moments.mean.clone()), row(moments.variance.clone()))
     };
-    let scale = variance.add_scalar(epsilon).sqrt().recip();
-    super::activate((x - plane(mean)) * plane(scale) + plane(offset), activation)
+    let scale = variance.add_scalar(with.epsilon).sqrt().recip();
+    let scale = with.gain.into_iter().fold(scale, |scale, gain| scale * row(gain));
+    super::activate((x - mean) * scale + row(with.offset), with.activation).reshape(shape)
 }
 
-fn per_channel(x: Tensor<4>) -> Tensor<2> {
-    let [batch, channels, height, width] = x.dims();
-    x.swap_dims(0, 1).reshape([channels, batch * height * width])
+fn rows<const D: usize>(x: Tensor<D>) -> Tensor<2> {
+    let channels = x.dims()[D - 1];
+    let rows = x.dims()[..D - 1].iter().product();
+    x.reshape([rows, channels])
+}
+
+#[derive(Debug)]
+struct Measure;
+
+impl Op for Measure {
+    fn forward(&self, inputs: &[View<'_>], _: bool) -> Made {
+        let channels = *inputs[0].shape.last().expect("tensors have an axis");
+        let (mut values, variance) = norm::moments(channels, inputs[0].values);
+        values.extend(variance);
+        Made { shape: vec![2, channels], values }
+    }
+
+    fn backward(&self, _: &[View<'_>], _: Option<View<'_>>, _: &[f32], _: &[bool]) -> Vec<Option<Vec<f32>>> {
+        unreachable!("moments are cut off from the gradient")
+    }
+}
+
+/// Inputs: values, mean, scale, offset and perhaps gain.
+#[derive(Debug)]
+struct Transform {
+    activation: Activation,
+    batch_statistics: bool,
+}
+
+fn affine<'a>(inputs: &[View<'a>]) -> Affine<'a> {
+    Affine {
+        mean: inputs[1].values,
+        scale: inputs[2].values,
+        offset: inputs[3].values,
+        gain: inputs.get(4).map(|gain| gain.values),
+    }
+}
+
+impl Op for Transform {
+    fn forward(&self, inputs: &[View<'_>], _: bool) -> Made {
+        let x = inputs[0];
+        let mut values = unfilled(x.values.len());
+        norm::forward(inputs[3].values.len(), self.activation, affine(inputs), x.values, &mut values);
+        Made { shape: x.shape.to_vec(), values }
+    }
+
+    fn backward(
+        &self,
+        inputs: &[View<'_>],
+        _: Option<View<'_>>,
+        grad: &[f32],
+        _: &[bool],
+    ) -> Vec<Option<Vec<f32>>> {
+        let channels = inputs[3].values.len();
+        let found = norm::backward(
+            channels,
+            self.activation,
+            affine(inputs),
+            self.batch_statistics,
+            inputs[0].values,
+            grad,
+        );
+        let all = [Some(found.values), None, None, Some(found.offset), Some(found.gain)];
+        all.into_iter().take(inputs.len()).collect()
+    }
 }

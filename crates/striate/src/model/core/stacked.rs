@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::model::weights::{fixed, replace, trainable};
-use crate::ops::{self, Activation, Moments};
+use crate::ops::{self, Activation, Conv2dOptions, Masks, Moments, Normalise};
 use crate::random::{normal, truncated_normal};
 
 /// Layers of the core.
@@ -121,8 +121,10 @@ pub enum Pass {
     Train {
         /// Seed of this step's dropout.
         seed: u64,
+        /// Mask weights of the readout that take part.
+        masks: Masks,
     },
-    /// Running statistics, no dropout.
+    /// Running statistics, no dropout; mask weights at zero are left out.
     Evaluate,
 }
 
@@ -226,15 +228,22 @@ fn shrunk(side: usize, kernel: usize, padding: Padding) -> usize {
 
 /// Convolution that keeps to the padding rule; an even kernel with `same` padding has one zero less
 /// above and to the left than below and to the right, as in TensorFlow.
-fn convolve(input: Tensor<4>, kernel: Tensor<4>, padding: Padding) -> Tensor<4> {
+fn convolve(
+    input: Tensor<4>,
+    kernel: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    padding: Padding,
+    activation: Activation,
+) -> Tensor<4> {
     let side = kernel.dims()[2];
     let zeros = pad(side, padding);
-    let out = ops::conv2d(input, kernel, [zeros, zeros]);
+    let options = Conv2dOptions { pad: [zeros, zeros], activation, ..Conv2dOptions::default() };
+    let out = ops::conv2d(input, kernel, bias, options);
     if padding == Padding::Valid || side % 2 == 1 {
         return out;
     }
-    let [batch, channels, height, width] = out.dims();
-    out.slice([0..batch, 0..channels, 1..height, 1..width])
+    let [batch, height, width, channels] = out.dims();
+    out.slice([0..batch, 1..height, 1..width, 0..channels])
 }
 
 fn pad(kernel: usize, padding: Padding) -> usize {
@@ -256,11 +265,11 @@ impl From<Nonlinearity> for Activation {
 }
 
 impl Stacked {
-    /// Features `[batch, channel, height', width']` of images `[batch, channel, height, width]`, and in
+    /// Features `[batch, height', width', channel]` of images `[batch, channel, height, width]`, and in
     /// training the moments of each layer for [`Stacked::keep_moments`].
     pub fn forward(&self, images: Tensor<4>, pass: Pass) -> (Tensor<4>, Vec<Moments>) {
         let mut moments = Vec::new();
-        let mut features = images;
+        let mut features = images.permute([0, 2, 3, 1]);
         for (index, layer) in self.layers.iter().enumerate() {
             features = self.dropout(features, index, pass);
             features = self.layer(layer, index, features, pass, &mut moments);
@@ -276,24 +285,27 @@ impl Stacked {
         pass: Pass,
         moments: &mut Vec<Moments>,
     ) -> Tensor<4> {
-        let drive = convolve(input, self.kernel(index), self.config.padding[index]);
+        let (kernel, padding) = (self.kernel(index), self.config.padding[index]);
         let last = index + 1 == self.layers.len();
-        let nonlinearity: Activation =
+        let activation: Activation =
             if last { self.config.final_nonlinearity } else { self.config.nonlinearity }.into();
         let Some(norm) = &self.config.batch_norm else {
-            return ops::activate(drive, nonlinearity);
-        };
-        let training = matches!(pass, Pass::Train { .. });
-        let statistics = if training {
-            ops::moments(drive.clone())
-        } else {
-            Moments { mean: layer.running_mean.val(), variance: layer.running_variance.val() }
+            return convolve(input, kernel, None, padding, activation);
         };
         let offset = layer.offset.val();
-        let features = ops::normalise(drive, &statistics, offset, norm.epsilon, nonlinearity, training);
-        if training {
-            moments.push(statistics);
+        if pass == Pass::Evaluate {
+            // With running statistics the normalisation is a scaling of the kernel and a bias.
+            let scale = layer.running_variance.val().add_scalar(norm.epsilon).sqrt().recip();
+            let bias = offset - layer.running_mean.val() * scale.clone();
+            let scale: Tensor<4> = scale.reshape([-1, 1, 1, 1]);
+            return convolve(input, kernel * scale, Some(bias), padding, activation);
         }
+        let drive = convolve(input, kernel, None, padding, Activation::Identity);
+        let statistics = ops::moments(drive.clone());
+        let normalise =
+            Normalise { gain: None, offset, epsilon: norm.epsilon, activation, batch_statistics: true };
+        let features = ops::normalise(drive, &statistics, normalise);
+        moments.push(statistics);
         features
     }
 
@@ -339,7 +351,7 @@ impl Stacked {
     }
 
     fn dropout(&self, x: Tensor<4>, layer: usize, pass: Pass) -> Tensor<4> {
-        let Pass::Train { seed } = pass else { return x };
+        let Pass::Train { seed, .. } = pass else { return x };
         let rate = self.config.dropout;
         if rate == 0.0 {
             return x;
@@ -355,11 +367,11 @@ fn pool(x: Tensor<4>, side: usize) -> Tensor<4> {
     if side == 1 {
         return x;
     }
-    let [batch, channels, height, width] = x.dims();
+    let [batch, height, width, channels] = x.dims();
     let (rows, columns) = (height / side, width / side);
-    x.slice([0..batch, 0..channels, 0..rows * side, 0..columns * side])
-        .reshape([batch * channels * rows, side, columns, side])
+    x.slice([0..batch, 0..rows * side, 0..columns * side, 0..channels])
+        .reshape([batch * rows, side, columns, side, channels])
         .mean_dim(3)
         .mean_dim(1)
-        .reshape([batch, channels, rows, columns])
+        .reshape([batch, rows, columns, channels])
 }

@@ -16,7 +16,7 @@ use crate::model::penalty::PenaltyConfig;
 use crate::model::readout::factorised::{
     Factorised, FactorisedConfig, FeatureConstraint, MaskConstraint, MaskInit, Start,
 };
-use crate::ops::Moments;
+use crate::ops::{Masks, Moments};
 use crate::random::generator;
 
 /// Expected s.d. of a simulated neuron's response averaged over 30 noisy repeats,
@@ -226,7 +226,11 @@ impl WhatWhere {
     /// moments for [`WhatWhere::keep_moments`].
     pub fn forward(&self, images: Tensor<4>, pass: Pass) -> (Tensor<2>, Vec<Moments>) {
         let (features, moments) = self.core.forward(images, pass);
-        (self.config.output.forward(self.readout.forward(features)), moments)
+        let masks = match pass {
+            Pass::Train { masks, .. } => masks,
+            Pass::Evaluate => Masks::Sparse,
+        };
+        (self.config.output.forward(self.readout.forward(features, masks)), moments)
     }
 
     /// Predicted responses with running statistics.
@@ -234,10 +238,9 @@ impl WhatWhere {
         self.forward(images, Pass::Evaluate).0
     }
 
-    /// Penalty on the core and penalty on the readout, the latter summed over neurons.
-    pub fn penalties(&self) -> (Option<Tensor<1>>, Option<Tensor<1>>) {
+    /// `penalty` on the core and on the readout, the latter summed over neurons.
+    pub fn penalties(&self, penalty: &PenaltyConfig) -> (Option<Tensor<1>>, Option<Tensor<1>>) {
         let kernels: Vec<Tensor<4>> = (0..self.core.len()).map(|layer| self.core.kernel(layer)).collect();
-        let penalty = &self.config.penalty;
         (penalty.core(&kernels), penalty.readout(self.readout.mask(), self.readout.features()))
     }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, in_range};
 use crate::model::weights::{fixed, trainable};
+use crate::ops::{self, Masks};
 use crate::random::{normal, truncated_normal};
 
 /// Options of the factorised readout.
@@ -194,20 +195,11 @@ impl FactorisedConfig {
 }
 
 impl Factorised {
-    /// Drive `[batch, neuron]` from features `[batch, channel, height, width]`:
-    /// `Σ_k W_kn Σ_p φ_kp M_pn + b_n` (Klindt et al. 2017; spec §2.2).
-    pub fn forward(&self, features: Tensor<4>) -> Tensor<2> {
-        let [batch, channels, height, width] = features.dims();
-        let mask = self.mask();
-        let neurons = mask.dims()[1];
-        let pooled = features.reshape([batch * channels, height * width]).matmul(mask);
-        let drive = if channels == 1 {
-            pooled
-        } else {
-            let weights = self.features().reshape([1, channels, neurons]);
-            (pooled.reshape([batch, channels, neurons]) * weights).sum_dim(1).reshape([batch, neurons])
-        };
-        if self.config.bias { drive + self.bias.val().reshape([1, neurons]) } else { drive }
+    /// Drive `[batch, neuron]` from features `[batch, height, width, channel]`:
+    /// `Σ_k W_kn Σ_p φ_pk M_pn + b_n` (Klindt et al. 2017; spec §2.2).
+    pub fn forward(&self, features: Tensor<4>, masks: Masks) -> Tensor<2> {
+        let drive = ops::factorised(features, self.mask(), self.features(), masks);
+        if self.config.bias { drive + self.bias.val().unsqueeze() } else { drive }
     }
 
     /// Masks after their constraint, `[pixel, neuron]`.

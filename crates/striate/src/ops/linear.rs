@@ -1,0 +1,62 @@
+//! A matrix product with bias: the fully connected layer.
+
+use burn::prelude::*;
+use striate_kernels::epilogue::channel_sums;
+use striate_kernels::matrix::{Matrix, Start, multiply};
+use striate_kernels::memory::unfilled;
+
+use super::kernels::{Made, Op, View, apply};
+
+/// `x · weightᵀ + bias` of `x` `[row, in]`, `weight` `[out, in]` and `bias` `[out]`: `[row, out]`.
+pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+    if !super::has_kernels(&x) {
+        return linear_reference(x, weight, bias);
+    }
+    apply(Multiply, vec![x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()])
+}
+
+/// [`linear`] in plain Burn operations.
+pub fn linear_reference(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+    x.matmul(weight.transpose()) + bias.unsqueeze()
+}
+
+/// Inputs: values, weight and bias.
+#[derive(Debug)]
+struct Multiply;
+
+impl Op for Multiply {
+    fn forward(&self, inputs: &[View<'_>], _: bool) -> Made {
+        let (x, weight) = (matrix(&inputs[0]), matrix(&inputs[1]));
+        let shape = vec![inputs[0].shape[0], inputs[1].shape[0]];
+        let mut values = unfilled(shape.iter().product());
+        multiply(x, weight.transposed(), &mut values, shape[1], Start::Bias(inputs[2].values));
+        Made { shape, values }
+    }
+
+    fn backward(
+        &self,
+        inputs: &[View<'_>],
+        _: Option<View<'_>>,
+        grad: &[f32],
+        wanted: &[bool],
+    ) -> Vec<Option<Vec<f32>>> {
+        let (x, weight) = (matrix(&inputs[0]), matrix(&inputs[1]));
+        let (rows, outputs) = (inputs[0].shape[0], inputs[1].shape[0]);
+        let g = Matrix::new(grad, rows, outputs);
+        let product = |a: Matrix<'_>, b: Matrix<'_>| {
+            let columns = b.shape().1;
+            let mut out = unfilled(a.shape().0 * columns);
+            multiply(a, b, &mut out, columns, Start::Zero);
+            out
+        };
+        vec![
+            wanted[0].then(|| product(g, weight)),
+            wanted[1].then(|| product(g.transposed(), x)),
+            wanted[2].then(|| channel_sums(outputs, grad)),
+        ]
+    }
+}
+
+fn matrix<'a>(view: &View<'a>) -> Matrix<'a> {
+    Matrix::new(view.values, view.shape[0], view.shape[1])
+}
