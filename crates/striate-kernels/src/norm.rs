@@ -115,59 +115,73 @@ fn apart<T>(register: T) -> T {
     std::hint::black_box(register)
 }
 
-/// Calls `step` for every register of `x`, with its parameters; a last, partial one is filled by `fill`.
-#[inline(always)]
-fn walk(
-    registers: &mut [Register],
-    x: &[f32],
-    g: &[f32],
-    step: impl Fn(&mut Register, &[f32; WIDTH], &[f32; WIDTH]),
-) {
-    for (x, g) in x.chunks(registers.len() * WIDTH).zip(g.chunks(registers.len() * WIDTH)) {
-        let ((xs, x_rest), (gs, g_rest)) = (x.as_chunks(), g.as_chunks());
-        registers.iter_mut().zip(xs).zip(gs).for_each(|((register, x), g)| step(apart(register), x, g));
-        if !x_rest.is_empty() {
-            // Lanes without a value: at the mean, with no gradient, so that they add nothing.
-            let register = &mut registers[xs.len()];
-            let (mut x, mut g) = (register.mean, [0.0; WIDTH]);
-            x[..x_rest.len()].copy_from_slice(x_rest);
-            g[..g_rest.len()].copy_from_slice(g_rest);
-            step(register, &x, &g);
+/// Runs `$step` for every register of `$x` and `$g`, with its parameters.
+///
+/// Here and in [`replace`] a macro: a closure called twice is not inlined, and loses the instruction set.
+macro_rules! walk {
+    ($registers:expr, $x:expr, $g:expr, |$register:ident, $x_lanes:ident, $g_lanes:ident| $step:block) => {
+        let registers: &mut [Register] = $registers;
+        let period = registers.len() * WIDTH;
+        for (x, g) in $x.chunks(period).zip($g.chunks(period)) {
+            let ((xs, x_rest), (gs, g_rest)) = (x.as_chunks::<WIDTH>(), g.as_chunks::<WIDTH>());
+            for (($register, $x_lanes), $g_lanes) in registers.iter_mut().zip(xs).zip(gs) {
+                let $register = apart($register);
+                $step
+            }
+            if !x_rest.is_empty() {
+                let $register = &mut registers[xs.len()];
+                // Lanes without a value stand at the mean and have no gradient, so that they add nothing.
+                let ($x_lanes, $g_lanes) =
+                    (&completed(x_rest, $register.mean), &completed(g_rest, [0.0; WIDTH]));
+                $step
+            }
         }
-    }
+    };
 }
 
-/// As [`walk`], replacing each value of `out` by what `step` makes of the value of `x` and its own.
+/// As [`walk`], replacing each register of `$out` by what `$step` makes of the register of `$x` and of itself.
+macro_rules! replace {
+    ($registers:expr, $x:expr, $out:expr, |$register:ident, $x_lanes:ident, $old:ident| $step:block) => {
+        let registers: &[Register] = $registers;
+        let period = registers.len() * WIDTH;
+        for (x, out) in $x.chunks(period).zip($out.chunks_mut(period)) {
+            let ((xs, x_rest), (outs, out_rest)) = (x.as_chunks::<WIDTH>(), out.as_chunks_mut::<WIDTH>());
+            for (($register, $x_lanes), $old) in registers.iter().zip(xs).zip(outs) {
+                let $register = apart($register);
+                *$old = $step;
+            }
+            if !x_rest.is_empty() {
+                let $register = &registers[xs.len()];
+                let ($x_lanes, $old) = (&completed(x_rest, [0.0; WIDTH]), &completed(out_rest, [0.0; WIDTH]));
+                out_rest.copy_from_slice(&($step)[..x_rest.len()]);
+            }
+        }
+    };
+}
+
+/// A register from its first values and, behind them, those of `rest`.
 #[inline(always)]
-fn replace(
-    registers: &[Register],
-    x: &[f32],
-    out: &mut [f32],
-    step: impl Fn(&Register, &[f32; WIDTH], &[f32; WIDTH]) -> [f32; WIDTH],
-) {
-    let period = registers.len() * WIDTH;
-    for (x, out) in x.chunks(period).zip(out.chunks_mut(period)) {
-        let ((xs, x_rest), (outs, out_rest)) = (x.as_chunks(), out.as_chunks_mut());
-        for ((register, x), out) in registers.iter().zip(xs).zip(outs) {
-            *out = step(apart(register), x, out);
-        }
-        if !x_rest.is_empty() {
-            let (mut x, mut g) = ([0.0; WIDTH], [0.0; WIDTH]);
-            x[..x_rest.len()].copy_from_slice(x_rest);
-            g[..out_rest.len()].copy_from_slice(out_rest);
-            out_rest.copy_from_slice(&step(&registers[xs.len()], &x, &g)[..x_rest.len()]);
-        }
-    }
+fn completed(values: &[f32], mut rest: [f32; WIDTH]) -> [f32; WIDTH] {
+    rest[..values.len()].copy_from_slice(values);
+    rest
 }
 
 /// `$body!(kind)` for the nonlinearity: a match inside the loop would keep it scalar.
 macro_rules! by_kind {
     ($activation:expr, $body:ident) => {
         match $activation {
-            Activation::Identity => $body!(Activation::Identity),
-            Activation::Relu => $body!(Activation::Relu),
-            Activation::Softplus => $body!(Activation::Softplus),
-            Activation::Elu => $body!(Activation::Elu),
+            Activation::Identity => {
+                $body!(Activation::Identity);
+            }
+            Activation::Relu => {
+                $body!(Activation::Relu);
+            }
+            Activation::Softplus => {
+                $body!(Activation::Softplus);
+            }
+            Activation::Elu => {
+                $body!(Activation::Elu);
+            }
         }
     };
 }
@@ -217,7 +231,7 @@ fn chunk_moments(channels: usize, x: &[f32]) -> Vec<[f64; 2]> {
 /// Contains no unsafe operation; unsafe only to fit `dispatch!`.
 #[inline(always)]
 unsafe fn add_distances<L: Lanes>(registers: &mut [Register], x: &[f32]) {
-    walk(registers, x, x, |register, x, _| {
+    walk!(registers, x, x, |register, x, _g| {
         for i in 0..WIDTH {
             let distance = x[i] - register.mean[i];
             register.sum[i] += distance;
@@ -257,13 +271,13 @@ pub fn forward(channels: usize, activation: Activation, affine: Affine<'_>, x: &
 unsafe fn forward_chunk<L: Lanes>(activation: Activation, parameters: &[Register], x: &[f32], y: &mut [f32]) {
     macro_rules! each {
         ($kind:expr) => {
-            replace(parameters, x, y, |register, x, _| {
+            replace!(parameters, x, y, |register, x, _old| {
                 let mut y = [0.0; WIDTH];
                 for i in 0..WIDTH {
                     y[i] = $kind.value(register.drive(i, register.normal(i, x[i])));
                 }
                 y
-            })
+            });
         };
     }
     by_kind!(activation, each);
@@ -289,8 +303,7 @@ pub fn backward(
     let target = &mut values.spare_capacity_mut()[..x.len()];
     target.par_chunks_mut(size).zip(x.par_chunks(size)).zip(g.par_chunks(size)).for_each(
         |((target, x), g)| {
-            let g = target.write_copy_of_slice(g);
-            dispatch!(backward_chunk(activation: Activation, averages: &[Register], x: &[f32], g: &mut [f32]));
+            finish(activation, averages, x, target.write_copy_of_slice(g));
         },
     );
     // SAFETY: the chunks wrote every value.
@@ -312,10 +325,13 @@ pub fn backward_in_place(
 ) -> [Vec<f32>; 2] {
     let (averages, gradients) = averages(channels, activation, affine, batch_statistics, x, g);
     let (averages, size) = (&averages[..], chunk(channels));
-    g.par_chunks_mut(size).zip(x.par_chunks(size)).for_each(|(g, x)| {
-        dispatch!(backward_chunk(activation: Activation, averages: &[Register], x: &[f32], g: &mut [f32]));
-    });
+    g.par_chunks_mut(size).zip(x.par_chunks(size)).for_each(|(g, x)| finish(activation, averages, x, g));
     gradients
+}
+
+/// The gradient to the values of a chunk in place of `g`.
+fn finish(activation: Activation, averages: &[Register], x: &[f32], g: &mut [f32]) {
+    dispatch!(backward_chunk(activation: Activation, averages: &[Register], x: &[f32], g: &mut [f32]));
 }
 
 /// Parameters with what batch statistics subtract, and the gradients to gain and offset.
@@ -373,14 +389,14 @@ fn gradient_sums(
 unsafe fn add_gradients<L: Lanes>(activation: Activation, registers: &mut [Register], x: &[f32], g: &[f32]) {
     macro_rules! each {
         ($kind:expr) => {
-            walk(registers, x, g, |register, x, g| {
+            walk!(registers, x, g, |register, x, g| {
                 for i in 0..WIDTH {
                     let normal = register.normal(i, x[i]);
                     let gradient = g[i] * $kind.slope(register.drive(i, normal));
                     register.sum[i] += gradient;
                     register.product[i] += gradient * normal;
                 }
-            })
+            });
         };
     }
     by_kind!(activation, each);
@@ -392,7 +408,7 @@ unsafe fn add_gradients<L: Lanes>(activation: Activation, registers: &mut [Regis
 unsafe fn backward_chunk<L: Lanes>(activation: Activation, averages: &[Register], x: &[f32], g: &mut [f32]) {
     macro_rules! each {
         ($kind:expr) => {
-            replace(averages, x, g, |register, x, g| {
+            replace!(averages, x, g, |register, x, g| {
                 let mut out = [0.0; WIDTH];
                 for i in 0..WIDTH {
                     let normal = register.normal(i, x[i]);
@@ -401,7 +417,7 @@ unsafe fn backward_chunk<L: Lanes>(activation: Activation, averages: &[Register]
                     out[i] = register.scale[i] * register.gain[i] * centred;
                 }
                 out
-            })
+            });
         };
     }
     by_kind!(activation, each);
