@@ -1,0 +1,54 @@
+//! Three convolutions, then per neuron a mask times feature weights (Klindt et al. 2017).
+
+use burn::module::Param;
+use burn::prelude::*;
+use striate::error::Result;
+use striate::model::output::Output;
+use striate::ops::Activation;
+
+use super::{Batch, Network, Norm, Pass};
+use crate::source::Source;
+use crate::todo_ops::{Masks, conv2d, factorised};
+
+/// The what/where network.
+#[derive(Module, Debug)]
+pub struct WhatWhere {
+    convs: Vec<Param<Tensor<4>>>,
+    norms: Vec<Norm>,
+    mask: Param<Tensor<2>>,
+    features: Param<Tensor<2>>,
+    bias: Param<Tensor<1>>,
+    #[module(skip)]
+    masks: Masks,
+}
+
+impl Network for WhatWhere {
+    fn load(source: &Source) -> Result<(Self, Batch)> {
+        let mask = source.weight::<2>("mask")?;
+        let sparse = mask.val().equal_elem(0.0).any().into_scalar::<bool>();
+        let network = Self {
+            convs: source.weights("conv", 0)?,
+            norms: Norm::layers(source, 1e-3)?,
+            mask,
+            features: source.weight("features")?,
+            bias: source.weight("bias")?,
+            masks: if sparse { Masks::Sparse } else { Masks::Dense },
+        };
+        Ok((network, Batch::still(source)?))
+    }
+
+    fn rates(&self, batch: &Batch, pass: &mut Pass) -> Tensor<2> {
+        let mut x = batch.images[0].clone();
+        for (conv, norm) in self.convs.iter().zip(&self.norms) {
+            let conv = conv.val();
+            let pad = conv.dims()[2] / 2;
+            x = norm.apply(conv2d(x, conv, 1, [pad; 2]), Activation::Softplus, pass);
+        }
+        let drive = factorised(x, self.mask.val(), self.features.val(), self.masks);
+        Output::Softplus.forward(drive + self.bias.val().unsqueeze())
+    }
+
+    fn norms(&mut self) -> &mut [Norm] {
+        &mut self.norms
+    }
+}
