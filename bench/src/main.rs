@@ -4,7 +4,6 @@
 
 mod networks;
 mod source;
-mod todo_ops;
 mod trainer;
 mod usage;
 
@@ -52,6 +51,7 @@ enum Answer {
 }
 
 fn main() -> Result<()> {
+    striate::ops::keep_freed_memory();
     striate::ops::set_threads(Options::parse().threads)?;
     let baseline = usage::resident("VmRSS")?;
     let mut network = None;

@@ -8,11 +8,12 @@ use serde::Serialize;
 use striate::error::{Error, nearest};
 use striate::fit::loss::Loss;
 use striate::fit::optimiser::Optimiser;
+use striate::ops::Adam;
 
 use crate::networks::{Batch, Network, Pass, Sensorium, Video, WhatWhere, Xu};
 use crate::source::Source;
 
-const LEARNING_RATE: f64 = 1e-3;
+const LEARNING_RATE: f32 = 1e-3;
 const FAMILIES: [&str; 4] = ["whatwhere", "sensorium", "xu", "video"];
 
 /// A network, its batch and its optimiser.
@@ -72,7 +73,8 @@ impl<N: Network> Steps for Trainer<N> {
         let loss = poisson(self.network.rates(&self.batch, &mut pass), &self.batch);
         let value = scalar(&loss);
         let gradients = loss.backward();
-        self.network = self.optimiser.step(&|_| LEARNING_RATE, self.network.clone(), &gradients);
+        let adam = Adam { rate: LEARNING_RATE, ..Adam::default() };
+        self.network = self.optimiser.step(&|_| adam, self.network.clone(), &gradients);
         pass.keep(self.network.norms());
         value
     }

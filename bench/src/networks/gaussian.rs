@@ -4,10 +4,10 @@ use burn::module::Param;
 use burn::prelude::*;
 use striate::error::Result;
 use striate::model::output::Output;
+use striate::ops::gaussian;
 
 use super::Pass;
 use crate::source::Source;
-use crate::todo_ops::gaussian;
 
 /// The readout with ELU + 1.
 #[derive(Module, Debug)]

@@ -4,10 +4,9 @@ use burn::module::Param;
 use burn::prelude::*;
 use striate::error::Result;
 use striate::model::weights::replace;
-use striate::ops::Activation;
+use striate::ops::{Activation, Conv2dOptions, Moments, Normalise, conv2d, folded, moments, normalise};
 
 use crate::source::Source;
-use crate::todo_ops::{Moments, moments, normalise};
 
 /// How much of a batch enters the running statistics.
 const MOMENTUM: f64 = 0.1;
@@ -75,18 +74,48 @@ impl Norm {
         })
     }
 
+    /// A convolution without bias, normalised, then the nonlinearity of `options`.
+    pub fn convolve(
+        &self,
+        x: Tensor<4>,
+        weight: Tensor<4>,
+        options: Conv2dOptions,
+        pass: &mut Pass,
+    ) -> Tensor<4> {
+        if pass.training {
+            let drive =
+                conv2d(x, weight, None, Conv2dOptions { activation: Activation::Identity, ..options });
+            return self.apply(drive, options.activation, pass);
+        }
+        let (weight, bias) = folded(weight, &self.running(), self.options(options.activation, pass));
+        conv2d(x, weight, Some(bias), options)
+    }
+
     /// Normalises `x` `[.., channel]`, then applies the nonlinearity.
-    pub fn apply(&self, x: Tensor<4>, activation: Activation, pass: &mut Pass) -> Tensor<4> {
+    pub fn apply<const D: usize>(&self, x: Tensor<D>, activation: Activation, pass: &mut Pass) -> Tensor<D> {
         let statistics = if pass.training {
-            let [batch, height, width, _] = x.dims();
+            let count = x.dims()[..D - 1].iter().product();
             let seen = moments(x.clone());
-            pass.seen.push(Seen { norm: self.number, moments: seen.clone(), count: batch * height * width });
+            pass.seen.push(Seen { norm: self.number, moments: seen.clone(), count });
             seen
         } else {
-            Moments { mean: self.mean.val(), variance: self.variance.val() }
+            self.running()
         };
-        let gain = self.gain.as_ref().map(Param::val);
-        normalise(x, &statistics, gain, self.offset.val(), self.epsilon, activation, pass.training)
+        normalise(x, &statistics, self.options(activation, pass))
+    }
+
+    fn running(&self) -> Moments {
+        Moments { mean: self.mean.val(), variance: self.variance.val() }
+    }
+
+    fn options(&self, activation: Activation, pass: &Pass) -> Normalise {
+        Normalise {
+            gain: self.gain.as_ref().map(Param::val),
+            offset: self.offset.val(),
+            epsilon: self.epsilon,
+            activation,
+            batch_statistics: pass.training,
+        }
     }
 
     fn blend(&mut self, moments: Moments, count: usize) {

@@ -3,12 +3,14 @@
 use burn::module::Param;
 use burn::prelude::*;
 use striate::error::Result;
-use striate::ops::Activation;
+use striate::ops::{Activation, Conv2dOptions, conv2d, depthwise2d};
 
 use super::gaussian::Gaussian;
 use super::{Batch, Network, Norm, Pass};
 use crate::source::Source;
-use crate::todo_ops::{conv2d, depthwise2d};
+
+/// Every pixel, no border, then ELU.
+const ELU: Conv2dOptions = Conv2dOptions { stride: 1, pad: [0; 2], activation: Activation::Elu };
 
 /// The network with its Gaussian readout.
 #[derive(Module, Debug)]
@@ -22,11 +24,12 @@ pub struct Sensorium {
 }
 
 impl Sensorium {
-    fn separable(&self, x: Tensor<4>, layer: usize) -> Tensor<4> {
+    fn separable(&self, x: Tensor<4>, layer: usize, pass: &mut Pass) -> Tensor<4> {
         let depthwise = self.depthwise[layer].val();
         let pad = depthwise.dims()[1] / 2;
-        let x = conv2d(x, self.first[layer].val(), 1, [0; 2]);
-        conv2d(depthwise2d(x, depthwise, [pad; 2]), self.second[layer].val(), 1, [0; 2])
+        let x = conv2d(x, self.first[layer].val(), None, Conv2dOptions::default());
+        let x = depthwise2d(x, depthwise, [pad; 2]);
+        self.norms[layer + 1].convolve(x, self.second[layer].val(), ELU, pass)
     }
 }
 
@@ -45,10 +48,9 @@ impl Network for Sensorium {
     }
 
     fn rates(&self, batch: &Batch, pass: &mut Pass) -> Tensor<2> {
-        let drive = conv2d(batch.images[0].clone(), self.conv.val(), 1, [0; 2]);
-        let mut x = self.norms[0].apply(drive, Activation::Elu, pass);
+        let mut x = self.norms[0].convolve(batch.images[0].clone(), self.conv.val(), ELU, pass);
         for layer in 0..self.first.len() {
-            x = self.norms[layer + 1].apply(self.separable(x, layer), Activation::Elu, pass);
+            x = self.separable(x, layer, pass);
         }
         self.readout.rates(x, batch.noise.as_ref(), pass)
     }

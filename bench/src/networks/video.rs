@@ -3,12 +3,11 @@
 use burn::module::Param;
 use burn::prelude::*;
 use striate::error::Result;
-use striate::ops::Activation;
+use striate::ops::{Activation, Conv2dOptions, conv2d};
 
 use super::gaussian::Gaussian;
 use super::{Batch, Network, Norm, Pass};
 use crate::source::Source;
-use crate::todo_ops::conv2d;
 
 /// The network with its Gaussian readout.
 #[derive(Module, Debug)]
@@ -25,12 +24,13 @@ pub struct Video {
 
 impl Video {
     /// Space, then time, of frames `[clip · frame, height, width, channel]`; fewer frames come out.
-    fn convolve(&self, x: Tensor<4>, layer: usize) -> Tensor<4> {
-        let x = conv2d(x, self.space[layer].val(), 1, [0; 2]);
+    fn convolve(&self, x: Tensor<4>, layer: usize, pass: &mut Pass) -> Tensor<4> {
+        let x = conv2d(x, self.space[layer].val(), None, Conv2dOptions::default());
         let [images, height, width, channels] = x.dims();
         // A frame is a row of pixels here, so that time is the first axis of an image.
         let rows = x.reshape([self.clips, images / self.clips, height * width, channels]);
-        let x = conv2d(rows, self.time[layer].val(), 1, [0; 2]);
+        let elu = Conv2dOptions { activation: Activation::Elu, ..Conv2dOptions::default() };
+        let x = self.norms[layer].convolve(rows, self.time[layer].val(), elu, pass);
         let [clips, frames, _, channels] = x.dims();
         x.reshape([clips * frames, height, width, channels])
     }
@@ -58,8 +58,8 @@ impl Network for Video {
 
     fn rates(&self, batch: &Batch, pass: &mut Pass) -> Tensor<2> {
         let mut x = batch.images[0].clone();
-        for (layer, norm) in self.norms.iter().enumerate() {
-            x = norm.apply(self.convolve(x, layer), Activation::Elu, pass);
+        for layer in 0..self.norms.len() {
+            x = self.convolve(x, layer, pass);
         }
         self.readout.rates(x, batch.noise.as_ref(), pass)
     }

@@ -4,11 +4,10 @@ use burn::module::Param;
 use burn::prelude::*;
 use striate::error::Result;
 use striate::model::output::Output;
-use striate::ops::Activation;
+use striate::ops::{Activation, Conv2dOptions, Masks, factorised};
 
 use super::{Batch, Network, Norm, Pass};
 use crate::source::Source;
-use crate::todo_ops::{Masks, conv2d, factorised};
 
 /// The what/where network.
 #[derive(Module, Debug)]
@@ -41,8 +40,9 @@ impl Network for WhatWhere {
         let mut x = batch.images[0].clone();
         for (conv, norm) in self.convs.iter().zip(&self.norms) {
             let conv = conv.val();
-            let pad = conv.dims()[2] / 2;
-            x = norm.apply(conv2d(x, conv, 1, [pad; 2]), Activation::Softplus, pass);
+            let pad = [conv.dims()[2] / 2; 2];
+            let options = Conv2dOptions { pad, activation: Activation::Softplus, ..Conv2dOptions::default() };
+            x = norm.convolve(x, conv, options, pass);
         }
         let drive = factorised(x, self.mask.val(), self.features.val(), self.masks);
         Output::Softplus.forward(drive + self.bias.val().unsqueeze())

@@ -4,11 +4,10 @@ use burn::module::Param;
 use burn::prelude::*;
 use striate::error::Result;
 use striate::model::output::Output;
-use striate::ops::Activation;
+use striate::ops::{self, Activation, Conv2dOptions, linear};
 
 use super::{Batch, Network, Norm, Pass};
 use crate::source::Source;
-use crate::todo_ops::{conv2d, gru, linear};
 
 /// The network.
 #[derive(Module, Debug)]
@@ -60,8 +59,13 @@ impl Gru {
     /// The last state `[batch, hidden]` of a sequence `[batch, time, in]`.
     fn last(&self, x: Tensor<3>) -> Tensor<2> {
         let [batch, steps, _] = x.dims();
-        let weights = (self.weight_ih.val(), self.weight_hh.val());
-        let states = gru(x, weights.0, weights.1, self.bias_ih.val(), self.bias_hh.val());
+        let unit = ops::Gru {
+            weight_ih: self.weight_ih.val(),
+            weight_hh: self.weight_hh.val(),
+            bias_ih: self.bias_ih.val(),
+            bias_hh: self.bias_hh.val(),
+        };
+        let states = ops::gru(x, unit);
         let hidden = states.dims()[2];
         states.slice([0..batch, steps - 1..steps, 0..hidden]).reshape([batch, hidden])
     }
@@ -72,7 +76,8 @@ impl Xu {
     fn fused(&self, images: Tensor<4>, behaviour: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
         let mut x = images;
         for (conv, norm) in self.convs.iter().zip(&self.norms) {
-            x = norm.apply(conv2d(x, conv.val(), 2, [0; 2]), Activation::Relu, pass);
+            let options = Conv2dOptions { stride: 2, pad: [0; 2], activation: Activation::Relu };
+            x = norm.convolve(x, conv.val(), options, pass);
         }
         // The weights of the linear layer stand in PyTorch's order, channels outermost.
         let v = self.visual.apply(x.permute([0, 3, 1, 2]).flatten(1, 3));
@@ -82,16 +87,13 @@ impl Xu {
     }
 
     fn normalised(&self, behaviour: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
-        let [batch, variables] = behaviour.dims();
-        let x = behaviour.reshape([batch, 1, 1, variables]);
-        self.norms[self.convs.len()].apply(x, Activation::Identity, pass).reshape([batch, variables])
+        self.norms[self.convs.len()].apply(behaviour, Activation::Identity, pass)
     }
 
     /// `[batch, neuron, 3]`, normalised, as `[batch, 3 · neuron]`.
     fn fuse(&self, parts: Tensor<3>, pass: &mut Pass) -> Tensor<2> {
-        let x = parts.unsqueeze_dim::<4>(1);
-        let x = self.norms[self.convs.len() + 1].apply(x, Activation::Identity, pass);
-        x.permute([0, 1, 3, 2]).flatten(1, 3)
+        let x = self.norms[self.convs.len() + 1].apply(parts, Activation::Identity, pass);
+        x.permute([0, 2, 1]).flatten(1, 2)
     }
 }
 

@@ -63,6 +63,7 @@ enum Verb {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    striate::ops::keep_freed_memory();
     outcome::start_log(&cli.common);
     let started = striate::ops::set_threads(cli.common.threads).map_err(anyhow::Error::from);
     outcome::exit(started.and_then(|()| dispatch(&cli.verb, &cli.common)))

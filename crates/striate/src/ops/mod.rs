@@ -22,8 +22,9 @@ pub use factorised::{Masks, factorised, factorised_reference};
 pub use gaussian::{gaussian, gaussian_reference};
 pub use gru::{Gru, gru, gru_reference};
 pub use linear::{linear, linear_reference};
-pub use norm::{Moments, Normalise, moments, normalise, normalise_reference};
+pub use norm::{Moments, Normalise, folded, moments, normalise, normalise_reference};
 pub use striate_kernels::activation::Activation;
+pub use striate_kernels::memory::keep_freed as keep_freed_memory;
 
 /// The device to compute on, by its name on the command line.
 ///

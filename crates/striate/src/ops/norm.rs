@@ -59,6 +59,15 @@ pub fn normalise<const D: usize>(x: Tensor<D>, moments: &Moments, with: Normalis
     apply(Transform { activation: with.activation, batch_statistics: with.batch_statistics }, inputs)
 }
 
+/// Weight `[out, in, kernel_h, kernel_w]` and bias `[out]` of a convolution that does what `weight` and then the
+/// normalisation with the fixed `moments` do, all but the nonlinearity.
+pub fn folded(weight: Tensor<4>, moments: &Moments, with: Normalise) -> (Tensor<4>, Tensor<1>) {
+    let scale = moments.variance.clone().add_scalar(with.epsilon).sqrt().recip();
+    let scale = with.gain.into_iter().fold(scale, |scale, gain| scale * gain);
+    let bias = with.offset - moments.mean.clone() * scale.clone();
+    (weight * scale.reshape([-1, 1, 1, 1]), bias)
+}
+
 /// [`normalise`] in plain Burn operations.
 pub fn normalise_reference<const D: usize>(x: Tensor<D>, moments: &Moments, with: Normalise) -> Tensor<D> {
     let shape = x.dims();

@@ -292,18 +292,21 @@ impl Stacked {
         let Some(norm) = &self.config.batch_norm else {
             return convolve(input, kernel, None, padding, activation);
         };
-        let offset = layer.offset.val();
-        if pass == Pass::Evaluate {
-            // With running statistics the normalisation is a scaling of the kernel and a bias.
-            let scale = layer.running_variance.val().add_scalar(norm.epsilon).sqrt().recip();
-            let bias = offset - layer.running_mean.val() * scale.clone();
-            let scale: Tensor<4> = scale.reshape([-1, 1, 1, 1]);
-            return convolve(input, kernel * scale, Some(bias), padding, activation);
+        let evaluate = pass == Pass::Evaluate;
+        let normalise = Normalise {
+            gain: None,
+            offset: layer.offset.val(),
+            epsilon: norm.epsilon,
+            activation,
+            batch_statistics: !evaluate,
+        };
+        if evaluate {
+            let (mean, variance) = (layer.running_mean.val(), layer.running_variance.val());
+            let (kernel, bias) = ops::folded(kernel, &Moments { mean, variance }, normalise);
+            return convolve(input, kernel, Some(bias), padding, activation);
         }
         let drive = convolve(input, kernel, None, padding, Activation::Identity);
         let statistics = ops::moments(drive.clone());
-        let normalise =
-            Normalise { gain: None, offset, epsilon: norm.epsilon, activation, batch_statistics: true };
         let features = ops::normalise(drive, &statistics, normalise);
         moments.push(statistics);
         features
