@@ -533,12 +533,11 @@ unsafe fn products_plane<L: Lanes, const K: usize, const T: usize>(
     for strip in (0..width).step_by(T) {
         let x = strip.min(width - T);
         for y in band.clone() {
-            let mut gradients = [unsafe { L::zero() }; T];
-            // Pixels that the strip before has already counted stay zero.
-            for t in strip - x..T {
-                // SAFETY: `x + T` is at most the width of the output.
-                gradients[t] = unsafe { out.load(grads, y * width + x + t) };
-            }
+            // Pixels that the strip before has already counted are zero.
+            // SAFETY: `x + T` is at most the width of the output.
+            let gradients: [L; T] = std::array::from_fn(|t| unsafe {
+                if x + t < strip { L::zero() } else { out.load(grads, y * width + x + t) }
+            });
             for row in 0..shape.kernel_h {
                 for column in (0..shape.kernel_w).step_by(K) {
                     // SAFETY: the last tap of the last pixel is within the padded plane.

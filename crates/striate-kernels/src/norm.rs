@@ -232,8 +232,8 @@ fn chunk_moments(channels: usize, x: &[f32]) -> Vec<[f64; 2]> {
 #[inline(always)]
 unsafe fn add_distances<L: Lanes>(registers: &mut [Register], x: &[f32]) {
     walk!(registers, x, x, |register, x, _g| {
-        for i in 0..WIDTH {
-            let distance = x[i] - register.mean[i];
+        for (i, x) in x.iter().enumerate() {
+            let distance = x - register.mean[i];
             register.sum[i] += distance;
             register.product[i] += distance * distance;
         }
