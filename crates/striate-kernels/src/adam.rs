@@ -68,7 +68,6 @@ impl Adam {
 /// # Safety
 /// Contains no unsafe operation; unsafe only to fit `dispatch!`.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 unsafe fn step_chunk<L: Lanes>(
     adam: &Adam,
     unbias_1: f32,

@@ -285,7 +285,6 @@ fn beside(x: &[f32], images: usize, channels: usize, tile: &mut Vec<f32>) {
 /// # Safety
 /// As [`forward_task`].
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 unsafe fn forward_block<L: Lanes, const P: usize, const R: usize>(
     job: &Forward<'_>,
     first: usize,

@@ -166,7 +166,6 @@ impl PointReadout {
     }
 
     /// Gradients over consecutive images; those to positions of their own go to `moved`.
-    #[allow(clippy::too_many_arguments)]
     fn part(
         &self,
         first: usize,
@@ -316,7 +315,6 @@ unsafe fn blend<L: Lanes>(values: &[L; 4], weights: &[f32; 4]) -> L {
 /// # Safety
 /// The instruction set of `L` is available; lengths are those of `shape`.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 unsafe fn scatter<L: Lanes>(
     shape: PointReadout,
     x: &[f32],

@@ -149,7 +149,6 @@ impl Gru {
     }
 
     /// Adds what the state before `step` gives to the gates, for the sequences of one task.
-    #[allow(clippy::too_many_arguments)]
     fn project(
         &self,
         step: usize,
@@ -291,7 +290,6 @@ impl Gru {
     }
 
     /// One step of [`Gru::through_time`] up to the products, for the sequences of one task.
-    #[allow(clippy::too_many_arguments)]
     fn step_back(
         &self,
         step: usize,

@@ -8,6 +8,9 @@
 //! same bits for the same instruction set, whatever the number of threads: reductions over the batch
 //! run in fixed chunks that are added in order.
 
+// Operands come one by one, so that they stay in registers.
+#![allow(clippy::too_many_arguments)]
+
 pub mod activation;
 pub mod adam;
 pub mod conv2d;
@@ -21,4 +24,4 @@ pub mod matrix;
 pub mod memory;
 pub mod norm;
 mod tile;
-mod winograd;
+pub mod winograd;
