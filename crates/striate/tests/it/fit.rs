@@ -10,6 +10,7 @@ use striate::array::{self, Array};
 use striate::error::Kind;
 use striate::fit::optimiser::Optimiser;
 use striate::fit::{Event, FitConfig, Outcome, fit};
+use striate::ops::Adam;
 use striate::recording::{Session, Stream, Tier};
 use striate::run::metrics::{self, Row};
 use striate::run::{Checkpoint, Manifest, RunFolder};
@@ -293,7 +294,7 @@ impl Pair {
     fn step(self, optimiser: &mut Optimiser, (a, b): (f32, f32)) -> Self {
         let value = self.a.val().mul_scalar(a).sum() + self.b.val().mul_scalar(b).sum();
         let gradients = value.backward();
-        optimiser.step(&|_| 0.1, self, &gradients)
+        optimiser.step(&|_| Adam { rate: 0.1, ..Adam::default() }, self, &gradients)
     }
 
     fn a(&self) -> f32 {

@@ -18,6 +18,7 @@ use striate::model::readout::factorised::{
 };
 use striate::model::weights::{count, export, import};
 use striate::model::{WhatWhere, WhatWhereConfig};
+use striate::ops::Masks;
 use striate::random::{generator, normal};
 use striate::recording::Tier;
 use striate::simulate::KlindtLinear;
@@ -149,7 +150,7 @@ fn pooling_averages_squares_and_leaves_out_a_ragged_border() {
     let core = with(core(&config, 1), "layers.0.weight", &[1.0]);
     let picture: Vec<f32> = (0..20).map(|i| i as f32).collect();
     let found = core.forward(image(&picture, [4, 5]), Pass::Evaluate).0;
-    assert_eq!((found.dims(), config.out_shape([1, 4, 5])), ([1, 1, 2, 2], [1, 2, 2]));
+    assert_eq!((found.dims(), config.out_shape([1, 4, 5])), ([1, 2, 2, 1], [1, 2, 2]));
     assert_eq!(values(found), [3.0, 5.0, 13.0, 15.0]);
 }
 
@@ -175,7 +176,8 @@ fn running_statistics_follow_the_decay() {
     let picture = image(&[0.0, 2.0, 4.0, 6.0], [2, 2]);
     let (mut mean, mut variance) = (0.0f32, 1.0f32);
     for _ in 0..3 {
-        let (normalised, moments) = core.forward(picture.clone(), Pass::Train { seed: 0 });
+        let (normalised, moments) =
+            core.forward(picture.clone(), Pass::Train { seed: 0, masks: Masks::Dense });
         assert!((values(normalised)[0] - (0.0 - 3.0) / 5.001f32.sqrt()).abs() < 1e-5);
         core = core.keep_moments(&moments);
         (mean, variance) = (0.75 * mean + 0.25 * 3.0, 0.75 * variance + 0.25 * 5.0);
@@ -192,7 +194,7 @@ fn dropout_scales_what_it_keeps_and_is_off_in_evaluation() {
     let config = StackedConfig { dropout: 0.25, ..layer(1, Padding::Valid) };
     let core = with(core(&config, 1), "layers.0.weight", &[1.0]);
     let picture = image(&[1.0; 4096], [64, 64]);
-    let once = |seed| values(core.forward(picture.clone(), Pass::Train { seed }).0);
+    let once = |seed| values(core.forward(picture.clone(), Pass::Train { seed, masks: Masks::Dense }).0);
     let zeros = once(1).iter().filter(|v| **v == 0.0).count() as f64 / 4096.0;
     assert!((zeros - 0.25).abs() < 0.03, "{zeros}");
     assert!(once(1).iter().all(|v| *v == 0.0 || (v - 4.0 / 3.0).abs() < 1e-6));
@@ -222,8 +224,9 @@ fn by_hand(mask: MaskConstraint, features: FeatureConstraint) -> Factorised {
 
 #[test]
 fn the_readout_is_the_published_sum() {
-    let maps = Tensor::<1>::from_floats([1.0, 2.0, -1.0, 5.0], &Device::flex()).reshape([1, 2, 1, 2]);
-    let respond = |mask, features| values(by_hand(mask, features).forward(maps.clone()));
+    // Channel-last: pixel 0 holds 1 and −1, pixel 1 holds 2 and 5.
+    let maps = Tensor::<1>::from_floats([1.0, -1.0, 2.0, 5.0], &Device::flex()).reshape([1, 1, 2, 2]);
+    let respond = |mask, features| values(by_hand(mask, features).forward(maps.clone(), Masks::Dense));
     // Neuron 0: map 0 gives 1·1 + 2·3 = 7, map 1 gives −1·1 + 5·3 = 14. Neuron 1: −2 + 1 = −1, 2 + 2.5 = 4.5.
     let plain = respond(MaskConstraint::None, FeatureConstraint::None);
     assert_eq!(plain, [10.0 + 3.0 * 7.0 - 4.0 * 14.0, 20.0 - 1.0]);
@@ -246,8 +249,8 @@ fn feature_constraints_are_the_published_ones() {
 fn a_single_feature_is_not_weighted() {
     for features in [FeatureConstraint::None, FeatureConstraint::Abs, FeatureConstraint::Norm] {
         let set = with(readout(MaskConstraint::None, features, 1), "mask", &[1.0, -2.0, 3.0, 0.5]);
-        let maps = Tensor::<1>::from_floats([1.0, 2.0], &Device::flex()).reshape([1, 1, 1, 2]);
-        assert_eq!(values(set.forward(maps)), [7.0, -1.0]);
+        let maps = Tensor::<1>::from_floats([1.0, 2.0], &Device::flex()).reshape([1, 1, 2, 1]);
+        assert_eq!(values(set.forward(maps, Masks::Sparse)), [7.0, -1.0]);
         assert_eq!(values(set.features()), [1.0, 1.0]);
     }
 }
@@ -326,9 +329,10 @@ fn objective(model: &WhatWhere, device: &Device) -> Tensor<1> {
     let images = TensorData::new(draw(6 * 121, 1), [6, 1, 11, 11]);
     let recorded: Vec<f32> = draw(6 * 3, 2).iter().map(|v| v.abs()).collect();
     let recorded = Tensor::from_data(TensorData::new(recorded, [6, 3]), device);
-    let (predicted, _) = model.forward(Tensor::from_data(images, device), Pass::Train { seed: 0 });
+    let (predicted, _) =
+        model.forward(Tensor::from_data(images, device), Pass::Train { seed: 0, masks: Masks::Dense });
     let loss = Loss::Poisson.summed(predicted, recorded);
-    let (core, readout) = model.penalties();
+    let (core, readout) = model.penalties(&model.config().penalty);
     loss + core.unwrap() + readout.unwrap()
 }
 
