@@ -55,12 +55,12 @@ class WhatWhere(nn.Module):
         x = batch["images"]
         for conv, norm in zip(self.convs.values(), self.norms):
             x = F.softplus(norm(F.conv2d(x, conv, padding=conv.shape[-1] // 2)))
-        # Masks before feature weights: one large matrix product. An einsum of all three is slower.
+        # Masks before feature weights: one large matrix product, then a sum.
         pooled = x.flatten(2) @ self.mask
         return F.softplus((pooled * self.features).sum(1) + self.bias)
 
     def after_backward(self) -> None:
-        """Masks learn where they are not zero. Gradients of torch.sparse masks are slower, see docs/BENCHMARKS.md."""
+        """Masks learn where they are not zero."""
         if self.support is not None and self.mask.grad is not None:
             self.mask.grad.mul_(self.support)
 
