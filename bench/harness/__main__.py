@@ -18,7 +18,7 @@ from harness.worker import PEERS, STRIATE, Failure
 
 COLD_START = "cold_start"
 QUICK_NETWORKS = ["a", "b95", "c", "d1", "e16", COLD_START]
-QUICK_PEERS = ["eager", "channels-last"]
+QUICK_PEERS = ["eager", "channels-last", "sparse"]
 
 Rows = dict[str, dict[str, Row]]
 
@@ -55,8 +55,9 @@ def compare(network: str, chosen: argparse.Namespace, folder: Path) -> dict[str,
         return {"infer": row(cold_start.measure(folder, chosen.rounds, chosen.threads))}
     file = folder / f"{network}.safetensors"
     arrays.save(file, network_arrays(network, chosen.quick))
-    variants = [*chosen.peers, STRIATE]
-    task = Task(network, DEFINITIONS[network].family, file, variants, chosen.threads, chosen.rounds)
+    definition = DEFINITIONS[network]
+    variants = [peer for peer in chosen.peers if peer != "sparse" or definition.zeros] + [STRIATE]
+    task = Task(network, definition.family, file, variants, chosen.threads, chosen.rounds)
     result = measure(task)
     file.unlink()
     return {mode: row(samples) for mode, samples in result.items()}

@@ -13,6 +13,7 @@ PEERS = {
     "channels-last": ["--channels-last"],
     "compile": ["--compile"],
     "compile-channels-last": ["--compile", "--channels-last"],
+    "sparse": ["--channels-last", "--sparse"],
 }
 
 

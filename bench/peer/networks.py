@@ -46,23 +46,46 @@ class WhatWhere(nn.Module):
         super().__init__()
         self.convs = parameters(weights, "conv")
         self.norms = layer_norms(weights, 1e-3)
-        self.mask = nn.Parameter(weights["mask"])
         self.features = nn.Parameter(weights["features"])
         self.bias = nn.Parameter(weights["bias"])
-        self.support = (weights["mask"] != 0).float() if (weights["mask"] == 0).any() else None
+        self.keep_masks(weights["mask"])
+
+    def keep_masks(self, mask: Tensor) -> None:
+        self.mask = nn.Parameter(mask)
+        self.support = (mask != 0).float() if (mask == 0).any() else None
 
     def forward(self, batch: Tensors) -> Tensor:
         x = batch["images"]
         for conv, norm in zip(self.convs.values(), self.norms):
             x = F.softplus(norm(F.conv2d(x, conv, padding=conv.shape[-1] // 2)))
-        # Masks before feature weights: one large matrix product. An einsum of all three is slower.
-        pooled = x.flatten(2) @ self.mask
-        return F.softplus((pooled * self.features).sum(1) + self.bias)
+        return F.softplus(self.drive(x) + self.bias)
+
+    def drive(self, x: Tensor) -> Tensor:
+        # Masks before feature weights: one large matrix product, then a sum.
+        return ((x.flatten(2) @ self.mask) * self.features).sum(1)
 
     def after_backward(self) -> None:
-        """Masks learn where they are not zero. Gradients of torch.sparse masks are slower, see docs/BENCHMARKS.md."""
+        """Masks learn where they are not zero."""
         if self.support is not None and self.mask.grad is not None:
             self.mask.grad.mul_(self.support)
+
+
+class SparseWhatWhere(WhatWhere):
+    """The same with compressed rows of masks, whose gradient exists at the entries alone."""
+
+    def keep_masks(self, mask: Tensor) -> None:
+        rows = mask.T.to_sparse_csr()
+        self.row_starts, self.pixels, self.shape = rows.crow_indices(), rows.col_indices(), rows.shape
+        self.mask = nn.Parameter(rows.values())
+
+    def drive(self, x: Tensor) -> Tensor:
+        batch, channels = x.shape[:2]
+        masks = torch.sparse_csr_tensor(self.row_starts, self.pixels, self.mask, self.shape)
+        pooled = torch.sparse.mm(masks, x.flatten(2).permute(2, 0, 1).flatten(1))
+        return (pooled.view(-1, batch, channels) * self.features.T[:, None]).sum(2).T
+
+    def after_backward(self) -> None:
+        pass
 
 
 class GaussianReadout(nn.Module):
@@ -185,6 +208,7 @@ class Video(nn.Module):
 
 FAMILIES: dict[str, type[nn.Module]] = {
     "whatwhere": WhatWhere,
+    "whatwhere-sparse": SparseWhatWhere,
     "sensorium": Sensorium,
     "xu": Xu,
     "video": Video,
