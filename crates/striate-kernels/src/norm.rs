@@ -579,9 +579,9 @@ mod tests {
             let mut y = vec![0.0; x.len()];
             forward(3, activation, affine, &x, &mut y);
             let gradients = backward(3, activation, affine, true, &x, &x);
-            for i in 0..x.len() {
-                assert_eq!(y[i].is_nan(), i % 3 == 1, "{activation:?} {i}");
-                assert_eq!(gradients.values[i].is_nan(), i % 3 == 1, "{activation:?} {i}");
+            for (i, (y, gradient)) in y.iter().zip(&gradients.values).enumerate() {
+                assert_eq!(y.is_nan(), i % 3 == 1, "{activation:?} {i}");
+                assert_eq!(gradient.is_nan(), i % 3 == 1, "{activation:?} {i}");
             }
         }
     }
