@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::lanes::{Lanes, dispatch};
+use crate::lanes::{Lanes, dispatch, prefetch};
 use crate::tile::lanes;
 
 /// Floats of the padded planes of a band: with its images and outputs they stay in L2.
@@ -290,6 +290,12 @@ impl Block {
         }
     }
 
+    /// Asks for the cache line of a pixel, which need not exist.
+    #[inline(always)]
+    fn fetch(self, from: *const f32, pixel: usize) {
+        prefetch(from.wrapping_add(pixel * self.channels + self.first));
+    }
+
     /// # Safety
     /// As [`Block::load`].
     #[inline(always)]
@@ -429,6 +435,7 @@ unsafe fn correlate_plane<L: Lanes, const K: usize, const T: usize>(
         let x = strip.min(width - T);
         for y in band.clone() {
             let mut sums = [bias; T];
+            (0..T).for_each(|t| out.fetch(to, y * width + x + t));
             for row in 0..shape.kernel_h {
                 for column in (0..shape.kernel_w).step_by(K) {
                     // SAFETY: the last tap of the last pixel is within the padded plane.
@@ -538,6 +545,7 @@ unsafe fn products_plane<L: Lanes, const K: usize, const T: usize>(
             let gradients: [L; T] = std::array::from_fn(|t| unsafe {
                 if x + t < strip { L::zero() } else { out.load(grads, y * width + x + t) }
             });
+            (0..T).for_each(|t| out.fetch(grads, (y + 1) * width + x + t));
             for row in 0..shape.kernel_h {
                 for column in (0..shape.kernel_w).step_by(K) {
                     // SAFETY: the last tap of the last pixel is within the padded plane.
