@@ -626,6 +626,32 @@ mod tests {
         Ok(())
     }
 
+    /// Every pass against the definition.
+    fn check(shape: Depthwise, batch: usize, biased: bool, seed: u32) -> Result<(), TestCaseError> {
+        let images = noise(batch * shape.size_in(), seed);
+        let weights = noise(shape.channels * shape.taps(), !seed);
+        let bias = noise(shape.channels, seed ^ 9);
+        let grads = noise(batch * shape.size_out(), seed ^ 77);
+        let start = |at: usize| if biased { f64::from(bias[at % shape.channels]) } else { 0.0 };
+        let mut exact: Vec<f64> = (0..grads.len()).map(start).collect();
+        let (mut exact_images, mut exact_weights) = (vec![0.0; images.len()], vec![0.0; weights.len()]);
+        products(&shape, batch, |o, i, w| {
+            let (image, weight, grad) = (f64::from(images[i]), f64::from(weights[w]), f64::from(grads[o]));
+            exact[o] += image * weight;
+            exact_images[i] += grad * weight;
+            exact_weights[w] += grad * image;
+        });
+        let mut out = vec![f32::NAN; grads.len()];
+        shape.forward(&images, &weights, biased.then_some(&bias[..]), &mut out);
+        close(&out, &exact)?;
+        let mut grad_images = vec![f32::NAN; images.len()];
+        shape.backward_input(&grads, &weights, &mut grad_images);
+        close(&grad_images, &exact_images)?;
+        let mut grad_weights = vec![f32::NAN; weights.len()];
+        shape.backward_weights(&images, &grads, &mut grad_weights);
+        close(&grad_weights, &exact_weights)
+    }
+
     fn shapes() -> impl Strategy<Value = (Depthwise, usize)> {
         let channels = prop_oneof![1usize..20, 30usize..50];
         let sizes = (0usize..9, 0usize..33, 1usize..7);
@@ -644,28 +670,16 @@ mod tests {
 
         #[test]
         fn every_pass_is_the_definition((shape, batch) in shapes(), biased in any::<bool>(), seed in any::<u32>()) {
-            let images = noise(batch * shape.size_in(), seed);
-            let weights = noise(shape.channels * shape.taps(), !seed);
-            let bias = noise(shape.channels, seed ^ 9);
-            let grads = noise(batch * shape.size_out(), seed ^ 77);
-            let start = |at: usize| if biased { f64::from(bias[at % shape.channels]) } else { 0.0 };
-            let mut exact: Vec<f64> = (0..grads.len()).map(start).collect();
-            let (mut exact_images, mut exact_weights) = (vec![0.0; images.len()], vec![0.0; weights.len()]);
-            products(&shape, batch, |o, i, w| {
-                let (image, weight, grad) = (f64::from(images[i]), f64::from(weights[w]), f64::from(grads[o]));
-                exact[o] += image * weight;
-                exact_images[i] += grad * weight;
-                exact_weights[w] += grad * image;
-            });
-            let mut out = vec![f32::NAN; grads.len()];
-            shape.forward(&images, &weights, biased.then_some(&bias[..]), &mut out);
-            close(&out, &exact)?;
-            let mut grad_images = vec![f32::NAN; images.len()];
-            shape.backward_input(&grads, &weights, &mut grad_images);
-            close(&grad_images, &exact_images)?;
-            let mut grad_weights = vec![f32::NAN; weights.len()];
-            shape.backward_weights(&images, &grads, &mut grad_weights);
-            close(&grad_weights, &exact_weights)?;
+            check(shape, batch, biased, seed)?;
+        }
+    }
+
+    #[test]
+    fn bands_meet_without_a_seam() {
+        for (channels, kernel_h, pad_h) in [(70, 3, 1), (64, 7, 3), (100, 5, 0)] {
+            let shape = Depthwise { channels, height: 41, width: 60, kernel_h, kernel_w: 3, pad_h, pad_w: 1 };
+            assert!(shape.bands().count() > 1);
+            check(shape, 1, true, 3).unwrap();
         }
     }
 
