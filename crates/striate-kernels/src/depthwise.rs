@@ -621,7 +621,9 @@ mod tests {
 
     fn close(ours: &[f32], exact: &[f64]) -> Result<(), TestCaseError> {
         for (at, (ours, exact)) in ours.iter().zip(exact).enumerate() {
-            prop_assert!((f64::from(*ours) - exact).abs() < 2e-4, "{at}: {ours} {exact}");
+            // Sums over thousands of pixels round relative to their size.
+            let bound = f64::max(2e-4, 4e-6 * exact.abs());
+            prop_assert!((f64::from(*ours) - exact).abs() < bound, "{at}: {ours} {exact}");
         }
         Ok(())
     }
