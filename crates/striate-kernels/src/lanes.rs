@@ -83,6 +83,18 @@ pub(crate) trait Lanes: Copy {
     unsafe fn sum(self) -> f32;
 }
 
+/// Asks for the cache line of an address, which may lie anywhere.
+#[inline(always)]
+pub(crate) fn prefetch(from: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 has the instruction, which never faults.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(from.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = from;
+}
+
 /// Eight floats in plain Rust.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable([f32; 8]);
