@@ -8,7 +8,7 @@ use striate_kernels::epilogue::{self, Epilogue};
 use striate_kernels::memory::unfilled;
 
 use super::Activation;
-use super::kernels::{Made, Op, View, apply};
+use super::kernels::{Grad, Made, Op, View, apply};
 
 /// How [`conv2d`] moves over the image and what follows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,13 +97,13 @@ impl Op for Convolve {
         &self,
         inputs: &[View<'_>],
         output: Option<View<'_>>,
-        grad: &[f32],
+        grad: Grad,
         wanted: &[bool],
     ) -> Vec<Option<Vec<f32>>> {
         let (x, weight) = (inputs[0], inputs[1]);
         let conv = self.shape(&x, &weight);
-        let before = output.map(|y| epilogue::backward(self.0.activation, y.values, grad));
-        let grad = before.as_deref().unwrap_or(grad);
+        let before = output.map(|y| epilogue::backward(self.0.activation, y.values, grad.values()));
+        let grad = before.as_deref().unwrap_or(grad.values());
         let [to_x, to_weight] = conv.backward(x.values, weight.values, grad, [wanted[0], wanted[1]]);
         let to_bias = wanted.get(2).map(|_| epilogue::channel_sums(conv.outputs, grad));
         [to_x, to_weight, to_bias].into_iter().take(inputs.len()).collect()

@@ -6,7 +6,7 @@ use burn::tensor::ops::ConvOptions;
 use striate_kernels::depthwise::Depthwise;
 use striate_kernels::memory::unfilled;
 
-use super::kernels::{Made, Op, View, apply};
+use super::kernels::{Grad, Made, Op, View, apply};
 
 /// Cross-correlation of each channel of images `[batch, height, width, channel]` with its own kernel of
 /// `weight` `[channel, kernel_h, kernel_w]`, zero-padded by `pad` `[rows, columns]`:
@@ -58,19 +58,19 @@ impl Op for Separate {
         &self,
         inputs: &[View<'_>],
         _: Option<View<'_>>,
-        grad: &[f32],
+        grad: Grad,
         wanted: &[bool],
     ) -> Vec<Option<Vec<f32>>> {
         let (x, weight) = (inputs[0], inputs[1]);
         let conv = self.shape(&x, &weight);
         let to_x = wanted[0].then(|| {
             let mut to_x = unfilled(x.values.len());
-            conv.backward_input(grad, weight.values, &mut to_x);
+            conv.backward_input(grad.values(), weight.values, &mut to_x);
             to_x
         });
         let to_weight = wanted[1].then(|| {
             let mut to_weight = unfilled(weight.values.len());
-            conv.backward_weights(x.values, grad, &mut to_weight);
+            conv.backward_weights(x.values, grad.values(), &mut to_weight);
             to_weight
         });
         vec![to_x, to_weight]

@@ -4,7 +4,7 @@ use burn::prelude::*;
 use striate_kernels::factorised::{self as kernel, SPARSE_BELOW, SparseMasks};
 use striate_kernels::memory::unfilled;
 
-use super::kernels::{Made, Op, View, apply};
+use super::kernels::{Grad, Made, Op, View, apply};
 
 /// Which mask weights take part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -87,13 +87,13 @@ impl Op for ReadOut {
         &self,
         inputs: &[View<'_>],
         _: Option<View<'_>>,
-        grad: &[f32],
+        grad: Grad,
         wanted: &[bool],
     ) -> Vec<Option<Vec<f32>>> {
         let [x, mask, weights] = [inputs[0].values, inputs[1].values, inputs[2].values];
         let mut found = match self.sparse(inputs) {
-            Some(sparse) => sizes(inputs).backward_sparse(x, sparse, weights, grad, wanted[0]),
-            None => sizes(inputs).backward(x, mask, weights, grad, wanted[0]),
+            Some(sparse) => sizes(inputs).backward_sparse(x, sparse, weights, grad.values(), wanted[0]),
+            None => sizes(inputs).backward(x, mask, weights, grad.values(), wanted[0]),
         };
         if self.masks == Masks::Sparse {
             found.mask.iter_mut().zip(mask).filter(|(_, m)| **m == 0.0).for_each(|(g, _)| *g = 0.0);

@@ -4,7 +4,7 @@ use burn::prelude::*;
 use striate_kernels::gaussian::{PointReadout, Positions};
 use striate_kernels::memory::unfilled;
 
-use super::kernels::{Made, Op, View, apply};
+use super::kernels::{Grad, Made, Op, View, apply};
 
 /// `Σ_c W_cn φ(x, y)_c`: features `[batch, height, width, channel]` read at one point per neuron, bilinearly,
 /// and weighted by `weights` `[channel, neuron]`: `[batch, neuron]`.
@@ -78,10 +78,10 @@ impl Op for ReadAt {
         &self,
         inputs: &[View<'_>],
         _: Option<View<'_>>,
-        grad: &[f32],
+        grad: Grad,
         _: &[bool],
     ) -> Vec<Option<Vec<f32>>> {
-        let found = sizes(inputs).backward(inputs[0].values, points(inputs), inputs[2].values, grad);
+        let found = sizes(inputs).backward(inputs[0].values, points(inputs), inputs[2].values, grad.values());
         vec![Some(found.images), Some(found.positions), Some(found.weights)]
     }
 }

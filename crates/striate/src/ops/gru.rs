@@ -7,7 +7,7 @@ use burn::tensor::activation::{sigmoid, tanh};
 use striate_kernels::gru as kernel;
 use striate_kernels::memory::unfilled;
 
-use super::kernels::{Made, Op, View, apply};
+use super::kernels::{Grad, Made, Op, View, apply};
 
 /// Weights of a gated recurrent unit; the gates are stacked as reset, update, candidate.
 #[derive(Debug, Clone)]
@@ -88,12 +88,13 @@ impl Op for Recur {
         &self,
         inputs: &[View<'_>],
         output: Option<View<'_>>,
-        grad: &[f32],
+        grad: Grad,
         _: &[bool],
     ) -> Vec<Option<Vec<f32>>> {
         let tape = self.tape.lock().expect("no holder panics").take().expect("one backward pass per forward");
         let states = output.expect("the output is kept").values;
-        let found = sizes(inputs).backward(inputs[0].values, None, &weights(inputs), states, tape, grad);
+        let found =
+            sizes(inputs).backward(inputs[0].values, None, &weights(inputs), states, tape, grad.values());
         [found.x, found.input, found.hidden, found.input_bias, found.hidden_bias].map(Some).into()
     }
 

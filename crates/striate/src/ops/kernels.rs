@@ -33,6 +33,22 @@ pub struct Made {
     pub values: Vec<f32>,
 }
 
+/// The gradient to an output, to be read or, where nobody else holds it, to be overwritten.
+#[derive(Debug)]
+pub struct Grad(FlexTensor);
+
+impl Grad {
+    /// Its values in C order.
+    pub fn values(&self) -> &[f32] {
+        view(&self.0).values
+    }
+
+    /// Its values as a buffer, copied only if somebody else holds it.
+    pub fn into_values(self) -> Vec<f32> {
+        self.0.into_data().try_into_vec().expect("kernels take contiguous f32 tensors")
+    }
+}
+
 /// An operation on contiguous `f32` tensors with a hand-written backward pass.
 pub trait Op: Debug + Send + Sync + 'static {
     /// The output. What the backward pass needs beside inputs and output may be kept in `self`, if `tracked`.
@@ -43,7 +59,7 @@ pub trait Op: Debug + Send + Sync + 'static {
         &self,
         inputs: &[View<'_>],
         output: Option<View<'_>>,
-        grad: &[f32],
+        grad: Grad,
         wanted: &[bool],
     ) -> Vec<Option<Vec<f32>>>;
 
@@ -151,8 +167,8 @@ impl Differentiable for Flex {
         wanted: &[bool],
     ) -> Vec<Option<FlexTensor>> {
         let views: Vec<View<'_>> = inputs.iter().map(view).collect();
-        let grad = Self::contiguous(grad);
-        let gradients = op.backward(&views, output.map(view), view(&grad).values, wanted);
+        let grad = Grad(Self::contiguous(grad));
+        let gradients = op.backward(&views, output.map(view), grad, wanted);
         let shaped = gradients.into_iter().zip(inputs);
         shaped.map(|(values, input)| values.map(|values| tensor(values, input.shape()))).collect()
     }

@@ -5,7 +5,7 @@ use striate_kernels::epilogue::channel_sums;
 use striate_kernels::matrix::{Matrix, Start, multiply};
 use striate_kernels::memory::unfilled;
 
-use super::kernels::{Made, Op, View, apply};
+use super::kernels::{Grad, Made, Op, View, apply};
 
 /// `x · weightᵀ + bias` of `x` `[row, in]`, `weight` `[out, in]` and `bias` `[out]`: `[row, out]`.
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
@@ -37,12 +37,12 @@ impl Op for Multiply {
         &self,
         inputs: &[View<'_>],
         _: Option<View<'_>>,
-        grad: &[f32],
+        grad: Grad,
         wanted: &[bool],
     ) -> Vec<Option<Vec<f32>>> {
         let (x, weight) = (matrix(&inputs[0]), matrix(&inputs[1]));
         let (rows, outputs) = (inputs[0].shape[0], inputs[1].shape[0]);
-        let g = Matrix::new(grad, rows, outputs);
+        let g = Matrix::new(grad.values(), rows, outputs);
         let product = |a: Matrix<'_>, b: Matrix<'_>| {
             let columns = b.shape().1;
             let mut out = unfilled(a.shape().0 * columns);
@@ -52,7 +52,7 @@ impl Op for Multiply {
         vec![
             wanted[0].then(|| product(g, weight)),
             wanted[1].then(|| product(g.transposed(), x)),
-            wanted[2].then(|| channel_sums(outputs, grad)),
+            wanted[2].then(|| channel_sums(outputs, grad.values())),
         ]
     }
 }

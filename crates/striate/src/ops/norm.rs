@@ -5,7 +5,7 @@ use striate_kernels::memory::unfilled;
 use striate_kernels::norm::{self, Affine};
 
 use super::Activation;
-use super::kernels::{Made, Op, View, apply};
+use super::kernels::{Grad, Made, Op, View, apply};
 
 /// Mean and variance (dividing by the count) of each channel, both `[channel]`, cut off from the gradient.
 #[derive(Debug, Clone)]
@@ -34,7 +34,8 @@ pub struct Normalise {
 /// Moments of `x` `[.., channel]` over all other axes.
 pub fn moments<const D: usize>(x: Tensor<D>) -> Moments {
     let channels = x.dims()[D - 1];
-    let x = x.detach();
+    // In Burn a detached leaf stays one that gradients reach.
+    let x = x.detach().set_require_grad(false);
     let both: Tensor<2> = if super::has_kernels(&x) {
         apply(Measure, vec![x.into_dispatch()])
     } else {
@@ -101,7 +102,7 @@ impl Op for Measure {
         Made { shape: vec![2, channels], values }
     }
 
-    fn backward(&self, _: &[View<'_>], _: Option<View<'_>>, _: &[f32], _: &[bool]) -> Vec<Option<Vec<f32>>> {
+    fn backward(&self, _: &[View<'_>], _: Option<View<'_>>, _: Grad, _: &[bool]) -> Vec<Option<Vec<f32>>> {
         unreachable!("moments are cut off from the gradient")
     }
 }
@@ -134,19 +135,20 @@ impl Op for Transform {
         &self,
         inputs: &[View<'_>],
         _: Option<View<'_>>,
-        grad: &[f32],
+        grad: Grad,
         _: &[bool],
     ) -> Vec<Option<Vec<f32>>> {
         let channels = inputs[3].values.len();
-        let found = norm::backward(
+        let mut grad = grad.into_values();
+        let [gain, offset] = norm::backward_in_place(
             channels,
             self.activation,
             affine(inputs),
             self.batch_statistics,
             inputs[0].values,
-            grad,
+            &mut grad,
         );
-        let all = [Some(found.values), None, None, Some(found.offset), Some(found.gain)];
+        let all = [Some(grad), None, None, Some(offset), Some(gain)];
         all.into_iter().take(inputs.len()).collect()
     }
 }
