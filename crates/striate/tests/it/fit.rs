@@ -102,6 +102,28 @@ fn the_loss_falls_and_the_truth_is_found() {
     assert!(outcome.finished);
 }
 
+/// Masks under a proximal penalty are mostly exact zeros, and no worse for it.
+#[test]
+fn sparse_masks_find_the_truth_with_exact_zeros() {
+    let dir = tempfile::tempdir().unwrap();
+    let parameters = KlindtLinear { neurons: 8, samples: 1000, test: 60, ..simulated::small() };
+    let session = simulated::session(&simulated::simulation(parameters));
+    let sparse = ["fit.mask_dense_every=5", "model.penalty.mask_l1=0.006"];
+    let changes =
+        [&sparse[..], &["schedule.max_steps=400", "schedule.check_every=20", "fit.learning_rate=0.003"]]
+            .concat();
+    let config = config(&changes);
+    let run = start(&dir.path().join("run"), &config);
+    fit_until(&config, &session, &run, u64::MAX);
+    let weights = array::load(&saved(&run, Checkpoint::Best, "weights.safetensors")).unwrap();
+    let mask = &weights["readout.mask"].values;
+    let zeros = mask.iter().filter(|m| **m == 0.0).count() as f64 / mask.len() as f64;
+    let after = fev(&run, &session);
+    assert!(zeros > 0.6 && zeros < 0.999, "{zeros} of the mask is zero");
+    assert!(after > 0.4, "{after}");
+    assert!(rows(&run).iter().all(|row| row.penalty.unwrap() > 0.0), "the proximal penalty is reported");
+}
+
 /// Fits once without a break and once with a break after each of `stops`; both must leave the same bits.
 fn same_with_breaks(changes: &[&str], stops: &[u64]) -> Vec<Event> {
     let (dir, session, config) = (tempfile::tempdir().unwrap(), tiny(), config(changes));
@@ -124,6 +146,12 @@ fn same_with_breaks(changes: &[&str], stops: &[u64]) -> Vec<Event> {
 fn a_broken_fit_leaves_the_bits_of_a_whole_one() {
     // In the first epoch, at its end, at a check, between checks, twice in a row.
     same_with_breaks(&["schedule.max_steps=40"], &[1, 4, 5, 13, 14, 20, 39]);
+}
+
+#[test]
+fn so_it_does_with_sparse_masks() {
+    let changes = ["schedule.max_steps=40", "fit.mask_dense_every=4", "model.penalty.mask_l1=0.001"];
+    same_with_breaks(&changes, &[3, 4, 5, 17]);
 }
 
 #[test]
