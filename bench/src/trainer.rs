@@ -93,3 +93,43 @@ fn poisson(rates: Tensor<2>, batch: &Batch) -> Tensor<1> {
 fn scalar(loss: &Tensor<1>) -> f64 {
     f64::from(loss.clone().detach().into_scalar::<f32>())
 }
+
+#[cfg(test)]
+mod tests {
+    use striate::array::{Array, Arrays, save};
+
+    use super::*;
+
+    /// Values without structure, `scale` large.
+    fn array(shape: &[usize], scale: f32) -> Array {
+        let size = shape.iter().product::<usize>();
+        let value = |i: usize| ((i * 7919 + size) % 101) as f32 / 50.0 - 1.0;
+        Array { shape: shape.to_vec(), values: (0..size).map(|i| scale * value(i)).collect() }
+    }
+
+    #[test]
+    fn a_network_is_read_and_learns() {
+        let dir = std::env::temp_dir().join(format!("striate-bench-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let file = dir.join("network.safetensors");
+        let arrays: [(&str, Array); 9] = [
+            ("weight.conv0", array(&[4, 1, 5, 5], 0.2)),
+            ("weight.offset0", array(&[4], 0.1)),
+            ("weight.conv1", array(&[4, 4, 3, 3], 0.2)),
+            ("weight.offset1", array(&[4], 0.1)),
+            ("weight.mask", array(&[49, 3], 0.1)),
+            ("weight.features", array(&[4, 3], 0.5)),
+            ("weight.bias", array(&[3], 0.1)),
+            ("batch.images", array(&[6, 1, 7, 7], 1.0)),
+            ("batch.responses", array(&[6, 3], 1.0)),
+        ];
+        let arrays: Arrays = arrays.into_iter().map(|(name, array)| (name.to_owned(), array)).collect();
+        save(&file, &arrays).unwrap();
+        let losses = check(load("whatwhere", &file).unwrap().as_mut());
+        let unknown = load("whatwher", &file).err().unwrap().to_string();
+        std::fs::remove_dir_all(&dir).unwrap();
+        assert!(losses.after < losses.first, "{} {}", losses.first, losses.after);
+        assert!(losses.evaluation.is_finite());
+        assert!(unknown.contains("whatwhere"), "{unknown}");
+    }
+}
