@@ -12,6 +12,7 @@ mod gru;
 mod kernels;
 mod linear;
 mod norm;
+mod temporal;
 
 use burn::prelude::*;
 
@@ -25,6 +26,7 @@ pub use linear::{linear, linear_reference};
 pub use norm::{Moments, Normalise, folded, moments, normalise, normalise_reference};
 pub use striate_kernels::activation::Activation;
 pub use striate_kernels::memory::keep_freed as keep_freed_memory;
+pub use temporal::{temporal, temporal_reference};
 
 /// The device to compute on, by its name on the command line.
 ///

@@ -230,6 +230,23 @@ proptest! {
     }
 
     #[test]
+    fn temporal_equals_its_reference(
+        (clips, frames, height, width) in (1..4usize, 1..9usize, 1..6usize, 1..6usize),
+        (inputs_, outputs) in (1..20usize, 1..20usize), time in 1..6usize, seed in 0..1000u64,
+    ) {
+        let time = time.min(frames);
+        type Temporal = fn(Tensor<5>, Tensor<3>, Option<Tensor<1>>, Activation) -> Tensor<5>;
+        let op = |with: Temporal| move |given: Inputs<'_>| {
+            let videos = given[0].clone().reshape([clips, frames, height, width, inputs_]);
+            let weight = given[1].clone().reshape([outputs, inputs_, time]);
+            flat(with(videos, weight, Some(given[2].clone()), Activation::Elu))
+        };
+        let given = inputs(&[clips * frames * height * width * inputs_, outputs * inputs_ * time, outputs], seed);
+        let tolerance = rounding((time * inputs_.max(outputs)).max(clips * frames * height * width));
+        agree(&given, &[], seed, tolerance, &op(ops::temporal), &op(ops::temporal_reference));
+    }
+
+    #[test]
     fn factorised_equals_its_reference(
         (batch, height, width) in (1..6usize, 1..9usize, 1..9usize),
         channels in prop_oneof![1..5usize, 15..50usize], neurons in prop_oneof![1..5usize, 40..110usize],
