@@ -4,7 +4,6 @@ use std::fs;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
 /// Seconds per step, and the loss of the last.
@@ -46,7 +45,14 @@ pub fn peak(baseline: u64, count: usize, mut step: impl FnMut() -> f64) -> Resul
     Ok(Memory { baseline, peak: resident("VmHWM")? })
 }
 
+#[cfg(unix)]
 fn cpu_seconds() -> f64 {
+    use rustix::time::{ClockId, clock_gettime};
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
+}
+
+#[cfg(not(unix))]
+fn cpu_seconds() -> f64 {
+    f64::NAN
 }
