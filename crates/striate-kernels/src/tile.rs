@@ -141,7 +141,9 @@ impl Panels {
 
 /// Registers per panel that waste the fewest columns, the widest among equals.
 pub(crate) fn registers(columns: usize, lanes: usize) -> usize {
-    (1..=4).min_by_key(|r| (columns.div_ceil(r * lanes) * r, 4 - r)).unwrap_or(1)
+    // Four registers of eight floats with three rows of sums would not fit AVX2's sixteen.
+    let most = if lanes > 8 { 4 } else { 3 };
+    (1..=most).min_by_key(|r| (columns.div_ceil(r * lanes) * r, 4 - r)).unwrap_or(1)
 }
 
 /// Floats of a register at the current level.
