@@ -10,9 +10,6 @@ const GROUPS: usize = 4;
 /// Images of a group: whole blocks of registers.
 const IMAGES: usize = 12;
 
-/// Floats under a kernel row from which on images are grouped.
-const LONG_ROW: usize = 64;
-
 /// A convolution with the place of its first tap and of its outputs spelled out.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pass {
@@ -81,10 +78,9 @@ impl Pass {
         strips.collect()
     }
 
-    /// The batch cut into groups of images, or into strips if those were too few, or so little is read per
-    /// kernel row that memory is better read in order.
+    /// The batch cut into groups of images, or into strips if those were too few.
     pub fn groups<'a>(&self, out: &'a mut [f32]) -> Vec<Strip<'a>> {
-        if out.len() / self.image < GROUPS * IMAGES || self.kernel_w * self.inputs < LONG_ROW {
+        if out.len() / self.image < GROUPS * IMAGES {
             return self.strips(out);
         }
         let groups = out.chunks_mut(IMAGES * self.image).enumerate().map(|(i, out)| {

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::Conv2d;
 use super::pass::{Pass, Window};
-use crate::lanes::{Lanes, dispatch, prefetch};
+use crate::lanes::{Lanes, dispatch};
 use crate::tile::{Left, accumulate, by_rows, lanes, registers, store_row};
 
 /// Parts of the batch summed apart, at most: fixed, so that their order does not depend on threads.
@@ -213,10 +213,6 @@ unsafe fn block_of<L: Lanes, const P: usize, const R: usize>(
     // SAFETY: `columns_under` and `rows_under` keep every read within the window.
     unsafe {
         let mut block = [[L::zero(); R]; P];
-        // All sums together are too many for the second-level cache.
-        for (p, r) in (0..P).flat_map(|p| (0..R).map(move |r| (p, r))) {
-            prefetch(to.wrapping_add((left + p) * sums.width + r * L::N));
-        }
         let size = pass.height * pass.width * pass.inputs;
         let rows = down.start.max(strip.first)..down.end.min(strip.first + strip.rows);
         for image in 0..strip.images {
