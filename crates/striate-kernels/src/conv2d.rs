@@ -231,10 +231,10 @@ fn run(
     epilogue: Epilogue<'_>,
     out: &mut [f32],
 ) {
-    let strips = pass.strips(out);
-    let image = pass.height * pass.width * pass.inputs;
-    let read = |strip: &Strip<'_>| &images[strip.image * image..][..image];
     let few = pass.stride == 1 && pass.outputs <= lanes() / 2;
+    let strips = if few { pass.strips(out) } else { pass.groups(out) };
+    let image = pass.height * pass.width * pass.inputs;
+    let read = |strip: &Strip<'_>| &images[strip.image * image..][..strip.images * image];
     if few && pass.inputs > lanes() / 2 && pass.kernel_w > 0 {
         let kernel = fold::Fold::new(pass, weight, epilogue);
         strips

@@ -34,8 +34,14 @@ impl Direct {
     /// Computes one strip; `scratch` is zero or from an earlier strip of this pass.
     pub fn run(&self, image: &[f32], strip: Strip<'_>, scratch: &mut Vec<f32>) {
         let pass = &self.pass;
-        let window = pass.window(image, strip.first, strip.rows, scratch);
-        let reach = (strip.rows - 1) * pass.row + (pass.columns - 1) * pass.pixel + pass.outputs;
+        let window = match strip.images {
+            1 => pass.window(image, strip.first, strip.rows, scratch),
+            _ => pass.in_place(image),
+        };
+        let reach = (strip.images - 1) * pass.image
+            + (strip.rows - 1) * pass.row
+            + (pass.columns - 1) * pass.pixel
+            + pass.outputs;
         assert!(strip.out.len() >= reach);
         let direct = self;
         dispatch!(strip_of(direct: &Direct, window: Window<'_>, strip: Strip<'_>));
@@ -86,6 +92,12 @@ unsafe fn strip_of<L: Lanes>(direct: &Direct, window: Window<'_>, strip: Strip<'
                 count: weights.count(panel),
                 activation: if last { direct.activation } else { Activation::Identity },
             };
+            if strip.images > 1 {
+                part.rows = 0..strip.rows;
+                // SAFETY: blocks stay within the images of the strip.
+                unsafe { by_rows!(strip.images, weights.registers, images_of::<L>(&part,)) };
+                continue;
+            }
             for row in (0..strip.rows).step_by(band) {
                 part.rows = row..(row + band).min(strip.rows);
                 // SAFETY: blocks stay within the columns of the pass.
@@ -103,31 +115,79 @@ unsafe fn strip_of<L: Lanes>(direct: &Direct, window: Window<'_>, strip: Strip<'
 unsafe fn columns_of<L: Lanes, const P: usize, const R: usize>(part: &Part<'_>, column: usize) {
     let pass = part.pass;
     let across = pass.taps_across(column, P);
-    let (skip, depth) = (across.start * pass.inputs, across.len() * pass.inputs);
-    let at = part.window.offset + column * pass.stride * pass.inputs + skip;
-    let start = part.taps.start == 0;
     for row in part.rows.clone() {
-        let down = pass.taps_down(part.start + row);
-        // SAFETY: `taps_across` and `taps_down` keep every read within the window, `strip_of` vouches for the rest.
-        unsafe {
-            let bias: [L; R] = std::array::from_fn(|r| L::load(part.bias.add(r * L::N)));
-            let mut sums = if start { [bias; P] } else { [[L::zero(); R]; P] };
-            for tap in down.start.max(part.taps.start)..down.end.min(part.taps.end) {
-                let line = pass.top + ((part.start + row) * pass.stride + tap) as isize;
-                let from = at + (line as usize - part.window.first) * part.window.pitch;
-                let from = part.window.values.as_ptr().add(from);
-                let left = Left { from, row: pass.stride * pass.inputs, step: 1 };
-                let weights = part.weights.add((tap * pass.kernel_w * pass.inputs + skip) * part.width);
-                accumulate(&mut sums, left, weights, R * L::N, depth);
-            }
-            let to = part.out.add(row * pass.row + column * pass.pixel);
-            // A copy, so that indexing it does not keep the running sums in memory.
-            let done = sums;
-            for (p, sums) in done.iter().enumerate() {
-                store_row(sums, to.add(p * pass.pixel), part.count, !start);
-            }
-            activate::<P>(part.activation, to, pass.pixel, part.count);
+        let block = Block {
+            row,
+            column,
+            across: across.clone(),
+            read: (0, pass.stride * pass.inputs),
+            write: (0, pass.pixel),
+        };
+        // SAFETY: `taps_across` keeps every read within the window.
+        unsafe { block_of::<L, P, R>(part, block) };
+    }
+}
+
+/// The same pixel of `P` images, for every pixel: no tap of it falls outside for some of them only.
+///
+/// # Safety
+/// As [`strip_of`]; images `image .. image + P` exist.
+#[inline(always)]
+unsafe fn images_of<L: Lanes, const P: usize, const R: usize>(part: &Part<'_>, image: usize) {
+    let pass = part.pass;
+    let size = pass.height * pass.width * pass.inputs;
+    for row in part.rows.clone() {
+        for column in 0..pass.columns {
+            let block = Block {
+                row,
+                column,
+                across: pass.taps_across(column, 1),
+                read: (image * size, size),
+                write: (image * pass.image, pass.image),
+            };
+            // SAFETY: `taps_across` keeps every read within its image.
+            unsafe { block_of::<L, P, R>(part, block) };
         }
+    }
+}
+
+/// Outputs computed together: the first one's place and the kernel columns to add up.
+struct Block {
+    row: usize,
+    column: usize,
+    across: Range<usize>,
+    /// Floats from the strip's image to that of the first output, and from output to output.
+    read: (usize, usize),
+    write: (usize, usize),
+}
+
+/// # Safety
+/// As [`strip_of`]; the block's outputs exist and the window holds what `across` reads for them.
+#[inline(always)]
+unsafe fn block_of<L: Lanes, const P: usize, const R: usize>(part: &Part<'_>, block: Block) {
+    let (pass, Block { row, column, across, read, write }) = (part.pass, block);
+    let (skip, depth) = (across.start * pass.inputs, across.len() * pass.inputs);
+    let at = part.window.offset + (read.0 + column * pass.stride * pass.inputs + skip) as isize;
+    let start = part.taps.start == 0;
+    let down = pass.taps_down(part.start + row);
+    // SAFETY: the caller and `taps_down` keep every read within the window, `strip_of` vouches for the rest.
+    unsafe {
+        let bias: [L; R] = std::array::from_fn(|r| L::load(part.bias.add(r * L::N)));
+        let mut sums = if start { [bias; P] } else { [[L::zero(); R]; P] };
+        for tap in down.start.max(part.taps.start)..down.end.min(part.taps.end) {
+            let line = pass.top + ((part.start + row) * pass.stride + tap) as isize;
+            let from = at + ((line as usize - part.window.first) * part.window.pitch) as isize;
+            let left = Left { from: part.window.values.as_ptr().offset(from), row: read.1, step: 1 };
+            let weights = part.weights.add((tap * pass.kernel_w * pass.inputs + skip) * part.width);
+            accumulate(&mut sums, left, weights, R * L::N, depth);
+        }
+        let to = part.out.add(write.0 + row * pass.row + column * pass.pixel);
+        // A copy, so that indexing it does not keep the running sums in memory.
+        let done = sums;
+        for (p, sums) in done.iter().enumerate() {
+            store_row(sums, to.add(p * write.1), part.count, !start);
+        }
+        activate::<P>(part.activation, to, write.1, part.count);
     }
 }
 

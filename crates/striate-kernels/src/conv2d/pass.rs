@@ -5,6 +5,11 @@ use std::ops::Range;
 /// Strips of output rows a batch is cut into at least, so that a few large images occupy every core.
 const STRIPS: usize = 32;
 
+/// Groups of images a batch is cut into at least, so that they occupy every core.
+const GROUPS: usize = 4;
+/// Images of a group: whole blocks of registers.
+const IMAGES: usize = 12;
+
 /// A convolution with the place of its first tap and of its outputs spelled out.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pass {
@@ -30,9 +35,11 @@ pub(super) struct Pass {
     pub image: usize,
 }
 
-/// Consecutive output rows of one image.
+/// Consecutive output rows of one image, or all of several.
 pub(super) struct Strip<'a> {
+    /// First image, and how many.
     pub image: usize,
+    pub images: usize,
     pub first: usize,
     pub rows: usize,
     /// From the first value of the first row on.
@@ -44,7 +51,7 @@ pub(super) struct Strip<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Window<'a> {
     pub values: &'a [f32],
-    pub offset: usize,
+    pub offset: isize,
     pub pitch: usize,
     /// Input row that is row 0.
     pub first: usize,
@@ -65,10 +72,22 @@ impl Pass {
             let chunks = out[self.first..].chunks_mut(rows * self.row).take(self.rows.div_ceil(rows));
             chunks.enumerate().map(move |(i, out)| {
                 let first = i * rows;
-                Strip { image, first, rows: rows.min(self.rows - first), out }
+                Strip { image, images: 1, first, rows: rows.min(self.rows - first), out }
             })
         });
         strips.collect()
+    }
+
+    /// The batch cut into groups of images, or into strips if those were too few.
+    pub fn groups<'a>(&self, out: &'a mut [f32]) -> Vec<Strip<'a>> {
+        if out.len() / self.image < GROUPS * IMAGES {
+            return self.strips(out);
+        }
+        let groups = out.chunks_mut(IMAGES * self.image).enumerate().map(|(i, out)| {
+            let images = out.len() / self.image;
+            Strip { image: i * IMAGES, images, first: 0, rows: self.rows, out: &mut out[self.first..] }
+        });
+        groups.collect()
     }
 
     /// Rows of a strip in a batch of this size.
@@ -108,6 +127,12 @@ impl Pass {
         low..under(self.left + first as isize, self.stride, self.columns, self.width).end.max(low)
     }
 
+    /// Whether every tap lies between the left and the right border, or there is none.
+    pub fn fits(&self) -> bool {
+        let empty = self.kernel_h * self.kernel_w == 0;
+        empty || self.left >= 0 && self.left as usize + self.span() <= self.width
+    }
+
     /// The input under output rows `first .. first + rows`: in place, or with zeros at the sides in `scratch`.
     pub fn window<'a>(
         &self,
@@ -116,12 +141,16 @@ impl Pass {
         rows: usize,
         scratch: &'a mut Vec<f32>,
     ) -> Window<'a> {
-        let empty = self.kernel_h * self.kernel_w == 0;
-        if empty || self.left >= 0 && self.left as usize + self.span() <= self.width {
-            let (offset, pitch) = (self.left.max(0) as usize * self.inputs, self.width * self.inputs);
-            return Window { values: image, offset, pitch, first: 0 };
+        if self.fits() {
+            return self.in_place(image);
         }
         self.copy(image, first, rows, 0, scratch)
+    }
+
+    /// The images as they are: only taps inside may be read.
+    pub fn in_place<'a>(&self, images: &'a [f32]) -> Window<'a> {
+        let (offset, pitch) = (self.left * self.inputs as isize, self.width * self.inputs);
+        Window { values: images, offset, pitch, first: 0 }
     }
 
     /// A copy of the input under output rows `first .. first + rows`, followed by `slack` floats.

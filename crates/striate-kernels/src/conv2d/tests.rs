@@ -146,6 +146,8 @@ fn shapes_of_the_models() {
         (conv([130, 64, 8, 8], [7, 7], 2, [3, 3]), 1),
         (conv([48, 1, 12, 15], [9, 9], 1, [4, 4]), 1),
         (conv([64, 4, 7, 9], [1, 1], 3, [0, 0]), 2),
+        (conv([20, 33, 6, 7], [4, 4], 2, [0, 0]), 50),
+        (conv([33, 20, 5, 4], [4, 5], 2, [2, 3]), 61),
     ] {
         assert_eq!(Case::new(shape, batch, 3).check(), Ok(()));
     }
@@ -170,9 +172,11 @@ fn what_is_not_a_number_stays_so() {
 
 #[test]
 fn the_same_bits_on_one_thread_and_on_many() {
-    for (shape, batch) in
-        [(conv([3, 20, 17, 23], [3, 3], 1, [1, 1]), 9), (conv([4, 2, 30, 9], [5, 2], 2, [1, 0]), 2)]
-    {
+    for (shape, batch) in [
+        (conv([3, 20, 17, 23], [3, 3], 1, [1, 1]), 9),
+        (conv([4, 2, 30, 9], [5, 2], 2, [1, 0]), 2),
+        (conv([20, 33, 6, 7], [4, 4], 2, [0, 0]), 50),
+    ] {
         let case = Case::new(shape, batch, 5);
         let run = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

@@ -40,17 +40,25 @@ pub(super) fn gradient(conv: &Conv2d, images: &[f32], grad_out: &[f32], grad_wei
     let (image, batch) = (conv.image_size(), images.len() / conv.image_size());
     let rows = sums.strip_rows(batch);
     let strips = sums.pass.rows.div_ceil(rows);
-    let tasks: Vec<usize> = (0..batch * strips).collect();
+    let group = sums.group(batch);
+    let tasks: Vec<usize> = (0..batch.div_ceil(group) * strips).collect();
     let count = (SUMS / sums.len()).clamp(2, PARTS);
     let parts: Vec<Vec<f32>> = tasks
         .par_chunks(tasks.len().div_ceil(count).max(1))
         .map(|tasks| {
             let (mut total, mut scratch) = (vec![0.0; sums.len()], [Vec::new(), Vec::new()]);
             for task in tasks {
-                let (b, first) = (task / strips, task % strips * rows);
-                let count = rows.min(sums.pass.rows - first);
-                let grad = &grad_out[b * sums.pass.image + first * sums.pass.row..][..count * sums.pass.row];
-                sums.add(&images[b * image..][..image], grad, first, &mut scratch, &mut total);
+                let (b, first) = (task / strips * group, task % strips * rows);
+                let (count, group) = (rows.min(sums.pass.rows - first), group.min(batch - b));
+                let grad = &grad_out[b * sums.pass.image + first * sums.pass.row..];
+                let grad = &grad[..group * count * sums.pass.row];
+                sums.add(
+                    &images[b * image..][..group * image],
+                    grad,
+                    [first, count],
+                    &mut scratch,
+                    &mut total,
+                );
             }
             total
         })
@@ -110,10 +118,26 @@ impl Sums {
         self.pass.strip_rows(batch).min((STRIP / self.pass.row).max(1))
     }
 
-    /// Adds the products of a strip that starts at output row `first`.
-    fn add(&self, image: &[f32], grad: &[f32], first: usize, scratch: &mut [Vec<f32>; 2], total: &mut [f32]) {
+    /// Images whose products are summed before they are added to the sums: several small ones read in place.
+    fn group(&self, batch: usize) -> usize {
+        let whole = self.strip_rows(batch) == self.pass.rows;
+        if self.along == Along::Taps || !whole || !self.pass.fits() {
+            return 1;
+        }
+        (STRIP / self.pass.image).min(batch / PARTS).max(1)
+    }
+
+    /// Adds the products of `rows` output rows from `first` on, or of all rows of several images.
+    fn add(
+        &self,
+        image: &[f32],
+        grad: &[f32],
+        [first, rows]: [usize; 2],
+        scratch: &mut [Vec<f32>; 2],
+        total: &mut [f32],
+    ) {
         let [input, output] = scratch;
-        let rows = grad.len() / self.pass.row;
+        let images = grad.len() / (rows * self.pass.row);
         let (window, grad, pixel) = match self.along {
             Along::Taps => (self.pass.copy(image, first, rows, SLACK, input), grad, self.pass.outputs),
             Along::Outputs => {
@@ -121,7 +145,7 @@ impl Sums {
                 (self.pass.window(image, first, rows, input), grad, pixel)
             }
         };
-        let strip = Strip { sums: self, window, grad, pixel, first, rows };
+        let strip = Strip { sums: self, window, grad, pixel, images, first, rows };
         let strip = &strip;
         dispatch!(strip_of(strip: &Strip<'_>, total: &mut [f32]));
     }
@@ -146,6 +170,7 @@ struct Strip<'a> {
     /// Output gradient of the strip, pixels `pixel` floats apart.
     grad: &'a [f32],
     pixel: usize,
+    images: usize,
     first: usize,
     rows: usize,
 }
@@ -188,17 +213,21 @@ unsafe fn block_of<L: Lanes, const P: usize, const R: usize>(
     // SAFETY: `columns_under` and `rows_under` keep every read within the window.
     unsafe {
         let mut block = [[L::zero(); R]; P];
-        for row in down.start.max(strip.first)..down.end.min(strip.first + strip.rows) {
-            let line = (pass.top + (row * pass.stride + tap) as isize) as usize - window.first;
-            let pixels = window.offset + line * window.pitch + columns.start * step;
-            let pixels = window.values.as_ptr().add(pixels);
-            let grad = ((row - strip.first) * pass.columns + columns.start) * strip.pixel;
-            let grad = strip.grad.as_ptr().add(grad);
-            let ((from, row, step), (b, b_step)) = match sums.along {
-                Along::Outputs => ((pixels.add(left), 1, step), (grad.add(right), strip.pixel)),
-                Along::Taps => ((grad.add(left), 1, strip.pixel), (pixels.add(right), step)),
-            };
-            accumulate(&mut block, Left { from, row, step }, b, b_step, depth);
+        let size = pass.height * pass.width * pass.inputs;
+        let rows = down.start.max(strip.first)..down.end.min(strip.first + strip.rows);
+        for image in 0..strip.images {
+            for row in rows.clone() {
+                let line = (pass.top + (row * pass.stride + tap) as isize) as usize - window.first;
+                let pixels = image * size + line * window.pitch + columns.start * step;
+                let pixels = window.values.as_ptr().offset(window.offset + pixels as isize);
+                let grad = (image * strip.rows + row - strip.first) * pass.columns + columns.start;
+                let grad = strip.grad.as_ptr().add(grad * strip.pixel);
+                let ((from, row, step), (b, b_step)) = match sums.along {
+                    Along::Outputs => ((pixels.add(left), 1, step), (grad.add(right), strip.pixel)),
+                    Along::Taps => ((grad.add(left), 1, strip.pixel), (pixels.add(right), step)),
+                };
+                accumulate(&mut block, Left { from, row, step }, b, b_step, depth);
+            }
         }
         // A copy, so that indexing it does not keep the running sums in memory.
         let done = block;
