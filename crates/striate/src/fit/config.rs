@@ -382,7 +382,10 @@ const MEANINGS: &[(&str, &str)] = &[
     ("fit.over_neurons", "how loss and readout penalty combine neurons: mean, sum"),
     ("fit.learning_rate", "of Adam at the start"),
     ("fit.mask_rate", "learning rate of the masks as a share of `learning_rate`"),
-    ("fit.mask_dense_every", "steps between dense steps of sparse masks; 0: masks stay dense, L1 by gradient"),
+    (
+        "fit.mask_dense_every",
+        "steps between dense steps of sparse masks; 0: masks stay dense, L1 by gradient",
+    ),
     ("fit.batch", "trials per step"),
     ("fit.clip", "largest norm of the gradient; 0 means no limit"),
     ("fit.drop_last", "whether the last, smaller batch of an epoch is left out"),
