@@ -43,15 +43,15 @@ unsafe fn apply_to<L: Lanes>(
             pixel.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
         }
     }
-    activate(activation, values);
+    activate::<L>(activation, values);
 }
 
 /// Replaces values by their nonlinearity, one loop per kind so that each is compiled to vectors.
 #[inline(always)]
-pub(crate) fn activate(activation: Activation, values: &mut [f32]) {
+pub(crate) fn activate<L: Lanes>(activation: Activation, values: &mut [f32]) {
     macro_rules! each {
         ($kind:expr) => {
-            values.iter_mut().for_each(|value| *value = $kind.value(*value))
+            values.iter_mut().for_each(|value| *value = $kind.value_in::<L>(*value))
         };
     }
     match activation {
@@ -85,7 +85,7 @@ unsafe fn backward_chunk<L: Lanes>(activation: Activation, y: &[f32], grad: &[f3
     macro_rules! each {
         ($kind:expr) => {
             for ((before, y), grad) in before.iter_mut().zip(y).zip(grad) {
-                *before = grad * $kind.slope_of_value(*y);
+                *before = grad * $kind.slope_of_value_in::<L>(*y);
             }
         };
     }

@@ -10,7 +10,7 @@
 
 use rayon::prelude::*;
 
-use crate::activation::{sigmoid, tanh};
+use crate::activation::Functions;
 use crate::lanes::{Lanes, dispatch};
 use crate::matrix::{Matrix, Packed, Start, multiply};
 
@@ -350,10 +350,10 @@ impl Gru {
 #[inline(always)]
 unsafe fn open<L: Lanes>(gates: &mut [f32], recurrent: &[f32], before: &[f32], state: &mut [f32]) {
     let (open, n) = gates.split_at_mut(2 * state.len());
-    open.iter_mut().for_each(|gate| *gate = sigmoid(*gate));
+    open.iter_mut().for_each(|gate| *gate = L::sigmoid(*gate));
     let (r, z) = open.split_at(state.len());
     for ((n, r), recurrent) in n.iter_mut().zip(r).zip(recurrent) {
-        *n = tanh(*n + r * recurrent);
+        *n = L::tanh(*n + r * recurrent);
     }
     for (((state, n), z), before) in state.iter_mut().zip(n).zip(z).zip(before) {
         *state = *n + z * (before - *n);

@@ -54,6 +54,8 @@ pub(crate) trait Lanes: Copy {
     const N: usize;
     /// Accumulators of a register block: what is left of the register file after one row of operands.
     const SUMS: usize;
+    /// Whether products are added without rounding between; where not, `f32::mul_add` is a slow call.
+    const FUSED: bool;
     unsafe fn zero() -> Self;
     unsafe fn splat(value: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
@@ -90,6 +92,7 @@ pub(crate) struct Portable([f32; 8]);
 impl Lanes for Portable {
     const N: usize = 8;
     const SUMS: usize = 12;
+    const FUSED: bool = false;
 
     #[inline(always)]
     unsafe fn zero() -> Self {
@@ -182,6 +185,7 @@ pub(crate) mod x86 {
     impl Lanes for Avx2 {
         const N: usize = 8;
         const SUMS: usize = 12;
+        const FUSED: bool = true;
 
         #[inline(always)]
         unsafe fn zero() -> Self {
@@ -260,6 +264,7 @@ pub(crate) mod x86 {
     impl Lanes for Avx512 {
         const N: usize = 16;
         const SUMS: usize = 24;
+        const FUSED: bool = true;
 
         #[inline(always)]
         unsafe fn zero() -> Self {

@@ -8,7 +8,7 @@
 
 use rayon::prelude::*;
 
-use crate::activation::Activation;
+use crate::activation::{Activation, Functions};
 use crate::lanes::{Lanes, dispatch};
 
 /// Floats of a register here: the widest, so that results are laid out alike for every instruction set.
@@ -71,8 +71,8 @@ impl Register {
 
     /// What the nonlinearity is applied to.
     #[inline(always)]
-    fn drive(&self, i: usize, normal: f32) -> f32 {
-        normal * self.gain[i] + self.offset[i]
+    fn drive<L: Lanes>(&self, i: usize, normal: f32) -> f32 {
+        L::fma(normal, self.gain[i], self.offset[i])
     }
 }
 
@@ -235,7 +235,7 @@ unsafe fn add_distances<L: Lanes>(registers: &mut [Register], x: &[f32]) {
         for (i, x) in x.iter().enumerate() {
             let distance = x - register.mean[i];
             register.sum[i] += distance;
-            register.product[i] += distance * distance;
+            register.product[i] = L::fma(distance, distance, register.product[i]);
         }
     });
 }
@@ -274,7 +274,7 @@ unsafe fn forward_chunk<L: Lanes>(activation: Activation, parameters: &[Register
             replace!(parameters, x, y, |register, x, _old| {
                 let mut y = [0.0; WIDTH];
                 for i in 0..WIDTH {
-                    y[i] = $kind.value(register.drive(i, register.normal(i, x[i])));
+                    y[i] = $kind.value_in::<L>(register.drive::<L>(i, register.normal(i, x[i])));
                 }
                 y
             });
@@ -392,9 +392,9 @@ unsafe fn add_gradients<L: Lanes>(activation: Activation, registers: &mut [Regis
             walk!(registers, x, g, |register, x, g| {
                 for i in 0..WIDTH {
                     let normal = register.normal(i, x[i]);
-                    let gradient = g[i] * $kind.slope(register.drive(i, normal));
+                    let gradient = g[i] * $kind.slope_in::<L>(register.drive::<L>(i, normal));
                     register.sum[i] += gradient;
-                    register.product[i] += gradient * normal;
+                    register.product[i] = L::fma(gradient, normal, register.product[i]);
                 }
             });
         };
@@ -412,8 +412,8 @@ unsafe fn backward_chunk<L: Lanes>(activation: Activation, averages: &[Register]
                 let mut out = [0.0; WIDTH];
                 for i in 0..WIDTH {
                     let normal = register.normal(i, x[i]);
-                    let gradient = g[i] * $kind.slope(register.drive(i, normal));
-                    let centred = gradient - register.sum[i] - normal * register.product[i];
+                    let gradient = g[i] * $kind.slope_in::<L>(register.drive::<L>(i, normal));
+                    let centred = L::fma(-normal, register.product[i], gradient - register.sum[i]);
                     out[i] = register.scale[i] * register.gain[i] * centred;
                 }
                 out

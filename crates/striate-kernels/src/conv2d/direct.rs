@@ -187,7 +187,7 @@ unsafe fn block_of<L: Lanes, const P: usize, const R: usize>(part: &Part<'_>, bl
         for (p, sums) in done.iter().enumerate() {
             store_row(sums, to.add(p * write.1), part.count, !start);
         }
-        activate::<P>(part.activation, to, write.1, part.count);
+        activate::<L, P>(part.activation, to, write.1, part.count);
     }
 }
 
@@ -196,13 +196,18 @@ unsafe fn block_of<L: Lanes, const P: usize, const R: usize>(part: &Part<'_>, bl
 /// # Safety
 /// The rows belong to the caller alone.
 #[inline(always)]
-unsafe fn activate<const P: usize>(activation: Activation, to: *mut f32, step: usize, count: usize) {
+unsafe fn activate<L: Lanes, const P: usize>(
+    activation: Activation,
+    to: *mut f32,
+    step: usize,
+    count: usize,
+) {
     if activation == Activation::Identity {
         return;
     }
     for p in 0..P {
         // SAFETY: the caller vouches for the rows.
-        crate::epilogue::activate(activation, unsafe {
+        crate::epilogue::activate::<L>(activation, unsafe {
             std::slice::from_raw_parts_mut(to.add(p * step), count)
         });
     }

@@ -63,6 +63,7 @@ impl Fold {
                 to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
             }
         }
-        pixels().for_each(|at| crate::epilogue::activate(self.activation, &mut out[at..at + pass.outputs]));
+        let end = Epilogue { bias: None, activation: self.activation };
+        pixels().for_each(|at| end.apply(pass.outputs, &mut out[at..at + pass.outputs]));
     }
 }

@@ -130,7 +130,7 @@ unsafe fn correlate<L: Lanes>(job: &Job<'_>, lines: &mut [f32]) {
             }
         }
     }
-    crate::epilogue::activate(job.lines.activation, lines);
+    crate::epilogue::activate::<L>(job.lines.activation, lines);
 }
 
 /// `R` output channels from `first` on, `C` registers of pixels at a time.
