@@ -21,7 +21,7 @@ mod sparse;
 pub use sparse::SparseMasks;
 
 /// Fraction of non-zero mask entries below which the sparse passes need less time (from 8 channels on).
-pub const SPARSE_BELOW: f32 = 0.33;
+pub const SPARSE_BELOW: f32 = 0.45;
 
 /// Pixels, or neurons, of a product kept in cache at a time.
 const DEPTH: usize = 256;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{Factorised, Gradients, Shared, block, columns, total, transposed};
-use crate::lanes::{Lanes, dispatch};
+use crate::lanes::{Lanes, dispatch, prefetch};
 use crate::tile::{Left, Panels, accumulate, by_rows, lanes, multiply, registers, store_row};
 
 /// Chunks of pixels whose responses are summed apart.
@@ -193,12 +193,19 @@ unsafe fn forward_task<L: Lanes>(
     scratch.x.resize(channels * width, 0.0);
     for pixel in pixels {
         let (seen, masks) = job.masks.row(pixel);
+        if seen.is_empty() {
+            continue;
+        }
         for first in images.clone().step_by(8) {
             // Eight images at a time, so that rows of the tile are written eight floats at a time.
             let row = |i: usize| {
                 &job.x[((first + i).min(images.end - 1) * job.shape.pixels + pixel) * channels..][..channels]
             };
             let rows: [&[f32]; 8] = std::array::from_fn(row);
+            // The next pixel of so many images is beyond what the processor foresees.
+            for row in rows {
+                (0..channels).step_by(16).for_each(|k| prefetch(row.as_ptr().wrapping_add(channels + k)));
+            }
             for (k, to) in scratch.x[first - images.start..].chunks_mut(width).enumerate().take(channels) {
                 to[..8].copy_from_slice(&rows.map(|row| row[k]));
             }
