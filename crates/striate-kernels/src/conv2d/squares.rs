@@ -25,12 +25,16 @@ const SUMS: usize = 16;
 /// Floats of all partial sums together, which bounds the memory.
 const FLOATS: usize = 4 << 20;
 
-/// Whether squares are faster than the direct method (measured).
+/// Whether squares are faster than the direct method.
 pub(super) fn suit(pass: &Pass) -> bool {
-    let large = pass.kernel_h.min(pass.kernel_w) >= 5;
+    // Products per tile and output: the direct method's, and ours with what bringing the outputs back costs.
+    let direct = 16 * pass.kernel_h * pass.kernel_w * pass.inputs;
+    let ours = 36 * pass.kernel_h.div_ceil(3) * pass.kernel_w.div_ceil(3) * pass.inputs + 450;
     let deep = pass.outputs >= lanes();
-    let wide = pass.rows.min(pass.columns) >= 4;
-    pass.stride == 1 && large && deep && wide
+    // Small outputs do not repay bringing the kernel to the points.
+    let wide = pass.rows.min(pass.columns) >= 4 && pass.rows * pass.columns >= 64;
+    // The margin is for the transform of the inputs (measured).
+    pass.stride == 1 && deep && wide && 20 * direct > 33 * ours
 }
 
 /// A pass in squares and tiles.
@@ -100,19 +104,16 @@ impl Grid {
         16 * ((self.across * self.depth() + lanes()).div_ceil(16) | 1)
     }
 
-    /// Tap `(row, column)` of channel `channel`, as the input and the kernel row and column, if there is one.
-    fn tap(&self, channel: usize, (row, column): (usize, usize)) -> Option<(usize, usize, usize)> {
-        let (across, down) = (channel / self.down / self.pass.inputs, channel % self.down);
-        let (y, x) = (3 * down + row, 3 * across + column);
-        let exists = y < self.pass.kernel_h && x < self.pass.kernel_w;
-        exists.then_some((channel / self.down % self.pass.inputs, y, x))
-    }
-
-    /// Every `(output, channel, row, column)` of the 3 × 3 weights, in their order.
-    fn taps(&self) -> impl Iterator<Item = (usize, usize, (usize, usize))> + use<> {
-        let (outputs, channels) = (self.pass.outputs, self.winograd().inputs);
-        let taps = move |o, channel| (0..9).map(move |tap| (o, channel, (tap / 3, tap % 3)));
-        (0..outputs).flat_map(move |o| (0..channels).flat_map(move |channel| taps(o, channel)))
+    /// Input, kernel row and kernel column of each tap of each channel of the 3 × 3 kernels, where they exist.
+    fn taps(&self) -> Vec<Option<(usize, usize, usize)>> {
+        let Pass { inputs, kernel_h, kernel_w, .. } = self.pass;
+        let tap = |i: usize| {
+            let (channel, row, column) = (i / 9, i / 3 % 3, i % 3);
+            let (across, down) = (channel / self.down / inputs, channel % self.down);
+            let (y, x) = (3 * down + row, 3 * across + column);
+            (y < kernel_h && x < kernel_w).then_some((channel / self.down % inputs, y, x))
+        };
+        (0..9 * self.winograd().inputs).map(tap).collect()
     }
 }
 
@@ -130,8 +131,11 @@ impl<'a> Squares<'a> {
         epilogue: Epilogue<'a>,
     ) -> Self {
         let grid = Grid::new(pass);
-        let value = |(o, channel, tap)| grid.tap(channel, tap).map_or(0.0, |(c, y, x)| weight(o, c, y, x));
-        let weights: Vec<f32> = grid.taps().map(value).collect();
+        let taps = grid.taps();
+        let mut weights = Vec::with_capacity(pass.outputs * taps.len());
+        for o in 0..pass.outputs {
+            weights.extend(taps.iter().map(|tap| tap.map_or(0.0, |(c, y, x)| weight(o, c, y, x))));
+        }
         Self { kernel: grid.winograd().kernel(&weights), grid, epilogue }
     }
 
@@ -177,9 +181,12 @@ pub(super) fn gradient(conv: &Conv2d, images: &[f32], grad_out: &[f32], grad_wei
         .collect();
     let mut weights = vec![0.0; 9 * winograd.inputs * winograd.outputs];
     winograd.taps(&Stack::sum(parts, zero), &mut weights);
-    for ((o, channel, tap), weight) in grid.taps().zip(weights) {
-        if let Some((c, y, x)) = grid.tap(channel, tap) {
-            grad_weights[conv.weight(o, c, y, x)] = weight;
+    let taps = grid.taps();
+    for (o, weights) in weights.chunks(taps.len()).enumerate() {
+        for (tap, weight) in taps.iter().zip(weights) {
+            if let Some((c, y, x)) = *tap {
+                grad_weights[conv.weight(o, c, y, x)] = *weight;
+            }
         }
     }
 }
