@@ -4,6 +4,8 @@
 //! block of output pixels × output channels is a sum of small matrix products, one per kernel row, kept in
 //! registers. Taps that fall outside the image for a whole block are skipped, not multiplied by zero.
 //!
+//! Large kernels of stride 1 take fewer products when cut into [`squares`] of 3 × 3 taps.
+//!
 //! Vectors run along the output channels. Where these fill no more than half a register (at stride 1), they run
 //! along kernel columns × output channels if there are more inputs than that ([`fold`]), else along the pixels
 //! ([`line`]). Gradients to the weights then run along kernel columns × input channels.
@@ -12,6 +14,7 @@ mod direct;
 mod fold;
 mod line;
 mod pass;
+mod squares;
 mod weights;
 
 use rayon::prelude::*;
@@ -96,6 +99,9 @@ impl Conv2d {
     /// As [`Conv2d::forward`].
     pub fn backward_weights(&self, images: &[f32], grad_out: &[f32], grad_weights: &mut [f32]) {
         self.check(images, grad_weights, grad_out);
+        if squares::suit(&self.forward_pass()) {
+            return squares::gradient(self, images, grad_out, grad_weights);
+        }
         weights::gradient(self, images, grad_out, grad_weights);
     }
 
@@ -231,9 +237,16 @@ fn run(
     epilogue: Epilogue<'_>,
     out: &mut [f32],
 ) {
-    let strips = pass.strips(out);
     let image = pass.height * pass.width * pass.inputs;
     let read = |strip: &Strip<'_>| &images[strip.image * image..][..image];
+    if squares::suit(&pass) {
+        let kernel = squares::Squares::new(pass, weight, epilogue);
+        return kernel
+            .strips(out)
+            .into_par_iter()
+            .for_each_init(|| kernel.scratch(), |scratch, strip| kernel.run(read(&strip), strip, scratch));
+    }
+    let strips = pass.strips(out);
     let few = pass.stride == 1 && pass.outputs <= lanes() / 2;
     if few && pass.inputs > lanes() / 2 && pass.kernel_w > 0 {
         let kernel = fold::Fold::new(pass, weight, epilogue);

@@ -4,6 +4,8 @@
 //! over the whole depth. `A` is read one float at a time through two strides, so it may be transposed,
 //! shifted or strided in place; `B` is read a register at a time and is best packed by [`Panels`].
 
+use std::ops::Range;
+
 use crate::lanes::Lanes;
 
 /// A matrix read through two strides: element `(m, i)` lies at `from + m · row + i · step`.
@@ -166,12 +168,30 @@ pub(crate) unsafe fn multiply<L: Lanes>(
     c_row: usize,
     add: bool,
 ) {
+    // SAFETY: as the caller vouches.
+    unsafe { multiply_part::<L>(a, rows, b, 0..b.depth, c, c_row, add) };
+}
+
+/// [`multiply`] with a part of the rows of `b` only.
+///
+/// # Safety
+/// As [`multiply`], but `a` holds `rows × part.len()` floats; `part` is within the depth of `b`.
+#[inline(always)]
+pub(crate) unsafe fn multiply_part<L: Lanes>(
+    a: Left,
+    rows: usize,
+    b: &Panels,
+    part: Range<usize>,
+    c: *mut f32,
+    c_row: usize,
+    add: bool,
+) {
     for panel in 0..b.len() {
-        let (from, count) = (b.panel(panel).as_ptr(), b.count(panel));
+        let (from, count) = (b.panel(panel)[part.start * b.width..].as_ptr(), b.count(panel));
         // SAFETY: the caller vouches for `a` and `c`; blocks stay below `rows` and `count`.
         unsafe {
             let to = c.add(panel * b.width);
-            by_rows!(rows, b.registers, multiply_block::<L>(a, from, b.depth, count, to, c_row, add));
+            by_rows!(rows, b.registers, multiply_block::<L>(a, from, part.len(), count, to, c_row, add));
         }
     }
 }

@@ -11,7 +11,7 @@
 //!
 //! Working set: a block of [`TILES`] tiles, so that `V` and `M` stay in the second-level cache.
 
-mod points;
+pub(crate) mod points;
 
 use rayon::prelude::*;
 
@@ -23,7 +23,7 @@ use points::{Axis, Outputs, OutputsAdjoint, Pixels, PixelsAdjoint, Taps, TapsAdj
 /// Points of a tile.
 const POINTS: usize = 36;
 /// Tiles per block.
-const TILES: usize = 32;
+pub(crate) const TILES: usize = 32;
 /// Partial sums of the weight gradient: fixed, so that sums do not depend on threads.
 const SUMS: usize = 16;
 
@@ -109,7 +109,11 @@ impl Winograd {
             .zip(&mut grads)
             .map(|((images, grad_out), grad)| self.backward_chunk(images, kernel.as_ref(), grad_out, grad))
             .collect();
-        let total = &Stack::sum(sums, || Stack::new(self.inputs, self.outputs));
+        self.taps(&Stack::sum(sums, || Stack::new(self.inputs, self.outputs)), grad_weights);
+    }
+
+    /// Gradient to the weights from that to the kernels at the points.
+    pub(crate) fn taps(&self, total: &Stack, grad_weights: &mut [f32]) {
         let shape = self;
         dispatch!(weight_gradient(shape: &Winograd, total: &Stack, grad_weights: &mut [f32]));
     }
@@ -174,7 +178,7 @@ impl Winograd {
     }
 
     /// Kernels at the points, `[point, in, out]`.
-    fn kernel(&self, weights: &[f32]) -> Stack {
+    pub(crate) fn kernel(&self, weights: &[f32]) -> Stack {
         let mut stack = Stack::new(self.inputs, self.outputs);
         let (to, strides) = (&mut stack, [9, self.inputs * 9]);
         dispatch!(spread_taps(weights: &[f32], strides: [usize; 2], to: &mut Stack));
@@ -207,7 +211,7 @@ impl Winograd {
 
 /// Addresses of `K × K` pixels of an image `(height, width, channels)`, or `outside`.
 #[inline(always)]
-fn window<const K: usize>(
+pub(crate) fn window<const K: usize>(
     corner: (usize, usize),
     (height, width, channels): (usize, usize, usize),
     image: *const f32,
@@ -230,35 +234,35 @@ struct Line([f32; 16]);
 
 /// One matrix `[row, column]` per point; rows are whole registers.
 #[derive(Debug)]
-struct Stack {
+pub(crate) struct Stack {
     lines: Vec<Line>,
-    rows: usize,
+    pub rows: usize,
     columns: usize,
     /// Floats between rows.
-    row: usize,
+    pub row: usize,
     /// Floats between points: an odd number of cache lines, so that points do not compete for the same ones.
     point: usize,
 }
 
 impl Stack {
-    fn new(rows: usize, columns: usize) -> Self {
+    pub fn new(rows: usize, columns: usize) -> Self {
         let row = columns.next_multiple_of(lanes());
         let lines = (rows * row).div_ceil(16) | 1;
         Self { lines: vec![Line([0.0; 16]); POINTS * lines], rows, columns, row, point: 16 * lines }
     }
 
-    fn at(&self, point: usize) -> *const f32 {
+    pub fn at(&self, point: usize) -> *const f32 {
         debug_assert!(point < POINTS);
         self.lines.as_ptr().cast::<f32>().wrapping_add(point * self.point)
     }
 
-    fn at_mut(&mut self, point: usize) -> *mut f32 {
+    pub fn at_mut(&mut self, point: usize) -> *mut f32 {
         debug_assert!(point < POINTS);
         self.lines.as_mut_ptr().cast::<f32>().wrapping_add(point * self.point)
     }
 
     /// Sum in the order given.
-    fn sum(stacks: Vec<Self>, zero: impl FnOnce() -> Self) -> Self {
+    pub fn sum(stacks: Vec<Self>, zero: impl FnOnce() -> Self) -> Self {
         let mut stacks = stacks.into_iter();
         let mut total = stacks.next().unwrap_or_else(zero);
         let rest: Vec<Self> = stacks.collect();
@@ -424,7 +428,7 @@ unsafe fn backward_points<L: Lanes>(
 /// # Safety
 /// The instruction set of `L` is available and the matrices have these sizes.
 #[inline(always)]
-unsafe fn product<L: Lanes>(
+pub(crate) unsafe fn product<L: Lanes>(
     a: Left,
     rows: usize,
     b: *const f32,
@@ -475,7 +479,7 @@ unsafe fn product_block<L: Lanes, const P: usize, const R: usize>(
 /// # Safety
 /// The instruction set of `L` is available; each pixel holds `to.columns` floats.
 #[inline(always)]
-unsafe fn to_points<L: Lanes, M: Axis<K, 6>, const K: usize>(
+pub(crate) unsafe fn to_points<L: Lanes, M: Axis<K, 6>, const K: usize>(
     from: &[[*const f32; K]; K],
     to: &mut Stack,
     tile: usize,
@@ -501,7 +505,7 @@ unsafe fn to_points<L: Lanes, M: Axis<K, 6>, const K: usize>(
 /// # Safety
 /// The instruction set of `L` is available; each pixel holds `from.columns` writable floats.
 #[inline(always)]
-unsafe fn from_points<L: Lanes, M: Axis<6, K>, const K: usize>(
+pub(crate) unsafe fn from_points<L: Lanes, M: Axis<6, K>, const K: usize>(
     from: &Stack,
     tile: usize,
     to: &[[*const f32; K]; K],

@@ -60,7 +60,11 @@ pub(super) fn inside(start: isize, size: usize, limit: usize) -> Range<usize> {
 impl Pass {
     /// The batch cut into strips; how many depends on the shape alone.
     pub fn strips<'a>(&self, out: &'a mut [f32]) -> Vec<Strip<'a>> {
-        let rows = self.strip_rows(out.len() / self.image);
+        self.strips_of(self.strip_rows(out.len() / self.image), out)
+    }
+
+    /// The batch cut into strips of so many rows.
+    pub fn strips_of<'a>(&self, rows: usize, out: &'a mut [f32]) -> Vec<Strip<'a>> {
         let strips = out.chunks_exact_mut(self.image).enumerate().flat_map(|(image, out)| {
             let chunks = out[self.first..].chunks_mut(rows * self.row).take(self.rows.div_ceil(rows));
             chunks.enumerate().map(move |(i, out)| {

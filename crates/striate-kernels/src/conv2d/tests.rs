@@ -112,6 +112,28 @@ fn conv(size: [usize; 4], kernel: [usize; 2], stride: usize, pad: [usize; 2]) ->
     Conv2d { inputs, outputs, height, width, kernel_h, kernel_w, stride, pad_h, pad_w }
 }
 
+#[test]
+fn squares_round_as_little_as_winograd() {
+    for (shape, batch) in [
+        (conv([1, 48, 31, 31], [13, 13], 1, [6, 6]), 2),
+        (conv([3, 32, 36, 64], [11, 11], 1, [0, 0]), 1),
+        (conv([32, 48, 14, 22], [5, 5], 1, [2, 2]), 1),
+    ] {
+        let case = Case::new(shape, batch, 11);
+        let mut magnitudes = Case::new(shape, batch, 11);
+        for values in [&mut magnitudes.images, &mut magnitudes.weights, &mut magnitudes.grads] {
+            values.iter_mut().for_each(|value| *value = value.abs());
+        }
+        for ((ours, exact), magnitudes) in case.ours().iter().zip(case.exact()).zip(magnitudes.exact()) {
+            let scale = magnitudes.into_iter().fold(0.0, f64::max);
+            let errors = ours.iter().zip(exact).map(|(ours, exact)| (f64::from(*ours) - exact).abs());
+            let worst = errors.fold(0.0, f64::max) / scale;
+            println!("{worst:e} {shape:?}");
+            assert!(worst < 1e-6, "{worst} {shape:?}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
@@ -146,6 +168,9 @@ fn shapes_of_the_models() {
         (conv([130, 64, 8, 8], [7, 7], 2, [3, 3]), 1),
         (conv([48, 1, 12, 15], [9, 9], 1, [4, 4]), 1),
         (conv([64, 4, 7, 9], [1, 1], 3, [0, 0]), 2),
+        (conv([20, 33, 21, 45], [7, 5], 1, [3, 1]), 2),
+        (conv([16, 16, 19, 35], [7, 7], 2, [0, 0]), 2),
+        (conv([1, 16, 39, 9], [32, 5], 1, [2, 2]), 19),
     ] {
         assert_eq!(Case::new(shape, batch, 3).check(), Ok(()));
     }
@@ -170,9 +195,11 @@ fn what_is_not_a_number_stays_so() {
 
 #[test]
 fn the_same_bits_on_one_thread_and_on_many() {
-    for (shape, batch) in
-        [(conv([3, 20, 17, 23], [3, 3], 1, [1, 1]), 9), (conv([4, 2, 30, 9], [5, 2], 2, [1, 0]), 2)]
-    {
+    for (shape, batch) in [
+        (conv([3, 20, 17, 23], [3, 3], 1, [1, 1]), 9),
+        (conv([4, 2, 30, 9], [5, 2], 2, [1, 0]), 2),
+        (conv([2, 20, 19, 23], [7, 5], 1, [3, 0]), 19),
+    ] {
         let case = Case::new(shape, batch, 5);
         let run = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

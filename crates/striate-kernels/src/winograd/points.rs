@@ -6,7 +6,7 @@
 
 use std::mem::MaybeUninit;
 
-use crate::lanes::Lanes;
+use crate::lanes::{Lanes, Portable};
 
 /// The inner pair of points.
 ///
@@ -24,7 +24,7 @@ const AT_A: f32 = 1.0 / (2.0 * A2 * (A2 - B2));
 const AT_B: f32 = 1.0 / (2.0 * B2 * (B2 - A2));
 
 /// A linear map along one axis of a tile.
-pub(super) trait Axis<const FROM: usize, const TO: usize> {
+pub(crate) trait Axis<const FROM: usize, const TO: usize> {
     /// # Safety
     /// The instruction set of `L` is available.
     unsafe fn apply<L: Lanes>(x: [L; FROM]) -> [L; TO];
@@ -37,7 +37,7 @@ pub(super) trait Axis<const FROM: usize, const TO: usize> {
 /// # Safety
 /// The instruction set of `L` is available.
 #[inline(always)]
-pub(super) unsafe fn both<L: Lanes, M: Axis<F, T>, const F: usize, const T: usize>(
+pub(crate) unsafe fn both<L: Lanes, M: Axis<F, T>, const F: usize, const T: usize>(
     from: impl Fn(usize, usize) -> L,
     mut to: impl FnMut(usize, usize, L),
 ) {
@@ -60,18 +60,33 @@ pub(super) unsafe fn both<L: Lanes, M: Axis<F, T>, const F: usize, const T: usiz
     }
 }
 
+/// What each of six pixels adds to each point: [`Pixels`] as a matrix, `[pixel][point]`.
+pub(crate) fn pixel_matrix() -> [[f32; 6]; 6] {
+    std::array::from_fn(|pixel| {
+        let mut points = [[0.0; Portable::N]; 6];
+        // SAFETY: portable lanes need no instruction set; every row of `points` holds a register.
+        unsafe {
+            let unit = std::array::from_fn(|i| Portable::splat(if i == pixel { 1.0 } else { 0.0 }));
+            for (point, value) in points.iter_mut().zip(Pixels::apply::<Portable>(unit)) {
+                value.store(point.as_mut_ptr());
+            }
+        }
+        points.map(|point| point[0])
+    })
+}
+
 /// Pixels to points, `Bᵀ`.
-pub(super) struct Pixels;
+pub(crate) struct Pixels;
 /// Points to the gradient of the pixels, `B`.
-pub(super) struct PixelsAdjoint;
+pub(crate) struct PixelsAdjoint;
 /// Points to outputs, `Aᵀ`.
-pub(super) struct Outputs;
+pub(crate) struct Outputs;
 /// Gradient of the outputs to points, `A`.
-pub(super) struct OutputsAdjoint;
+pub(crate) struct OutputsAdjoint;
 /// Kernel taps to points, `G`.
-pub(super) struct Taps;
+pub(crate) struct Taps;
 /// Points to the gradient of the taps, `Gᵀ`.
-pub(super) struct TapsAdjoint;
+pub(crate) struct TapsAdjoint;
 
 impl Axis<6, 6> for Pixels {
     #[inline(always)]
