@@ -238,11 +238,7 @@ fn run(
     out: &mut [f32],
 ) {
     let image = pass.height * pass.width * pass.inputs;
-<<<<<<< HEAD
     let read = |strip: &Strip<'_>| &images[strip.image * image..][..strip.images * image];
-=======
-    let read = |strip: &Strip<'_>| &images[strip.image * image..][..image];
->>>>>>> t-wino
     if squares::suit(&pass) {
         let kernel = squares::Squares::new(pass, weight, epilogue);
         return kernel
@@ -250,10 +246,6 @@ fn run(
             .into_par_iter()
             .for_each_init(|| kernel.scratch(), |scratch, strip| kernel.run(read(&strip), strip, scratch));
     }
-<<<<<<< HEAD
-=======
-    let strips = pass.strips(out);
->>>>>>> t-wino
     let few = pass.stride == 1 && pass.outputs <= lanes() / 2;
     let strips = if few { pass.strips(out) } else { pass.groups(out) };
     if few && pass.inputs > lanes() / 2 && pass.kernel_w > 0 {

@@ -34,14 +34,10 @@ pub(super) fn suit(pass: &Pass) -> bool {
     // Small outputs do not repay bringing the kernel to the points.
     let wide = pass.rows.min(pass.columns) >= 4 && pass.rows * pass.columns >= 64;
     // The margin is for the transform of the inputs (measured).
-<<<<<<< HEAD
-    pass.stride == 1 && deep && wide && 20 * direct > 33 * ours
-=======
     let repaid = deep && wide && 20 * direct > 33 * ours;
     // Of the gradient to images of a larger stride, a pass writes only every so many pixels.
     let packed = pass.image == pass.rows * pass.columns * pass.outputs;
     pass.stride == 1 && packed && repaid
->>>>>>> t-wino
 }
 
 /// A pass in squares and tiles.
