@@ -62,6 +62,16 @@ pub(crate) fn activate<L: Lanes>(activation: Activation, values: &mut [f32]) {
     }
 }
 
+/// `a(x)` of each value.
+pub fn forward(activation: Activation, x: &[f32]) -> Vec<f32> {
+    let mut y = unfilled(x.len());
+    y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| {
+        y.copy_from_slice(x);
+        Epilogue { bias: None, activation }.apply(1, y);
+    });
+    y
+}
+
 /// Gradient before the nonlinearity, from its output `y` and the gradient `grad` to that.
 ///
 /// # Panics
@@ -126,7 +136,8 @@ mod tests {
     fn the_slope_from_the_value_is_the_slope() {
         for activation in [Activation::Identity, Activation::Relu, Activation::Softplus, Activation::Elu] {
             let x: Vec<f32> = (-80..80).map(|i| i as f32 * 0.1 + 0.05).collect();
-            let y: Vec<f32> = x.iter().map(|x| activation.value(*x)).collect();
+            let y = forward(activation, &x);
+            assert!(x.iter().zip(&y).all(|(x, y)| (activation.value(*x) - y).abs() < 1e-6), "{activation:?}");
             let found = backward(activation, &y, &vec![2.0; x.len()]);
             for (x, found) in x.iter().zip(found) {
                 assert!((found - 2.0 * activation.slope(*x)).abs() < 1e-5, "{activation:?} {x}");

@@ -1,8 +1,9 @@
 //! Output nonlinearities, from the readout's drive to a rate.
 
 use burn::prelude::*;
-use burn::tensor::activation;
 use serde::{Deserialize, Serialize};
+
+use crate::ops::{Activation, activate};
 
 /// Final nonlinearity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,9 +24,9 @@ impl Output {
     pub fn forward<const D: usize>(self, drive: Tensor<D>) -> Tensor<D> {
         match self {
             Self::Identity => drive,
-            Self::Relu => activation::relu(drive),
-            Self::Softplus => softplus(drive),
-            Self::EluPlusOne => activation::elu(drive, 1.0).add_scalar(1.0),
+            Self::Relu => activate(drive, Activation::Relu),
+            Self::Softplus => activate(drive, Activation::Softplus),
+            Self::EluPlusOne => activate(drive, Activation::Elu).add_scalar(1.0),
         }
     }
 
@@ -47,11 +48,6 @@ impl Output {
             }
         }
     }
-}
-
-/// `max(x, 0) + log(1 + e^{−|x|})`, finite for every `x`.
-fn softplus<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    activation::relu(x.clone()) + x.abs().neg().exp().log1p()
 }
 
 #[cfg(test)]

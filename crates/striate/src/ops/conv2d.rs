@@ -59,7 +59,7 @@ pub fn conv2d_reference(
         bias,
         ConvOptions::new(stride, options.pad, [1, 1], 1),
     );
-    super::activate(out.permute([0, 2, 3, 1]), options.activation)
+    super::activate_reference(out.permute([0, 2, 3, 1]), options.activation)
 }
 
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 //! On a device without kernels each operation falls back to its reference, a composition of plain Burn
 //! operations that means the same; tests hold the two against each other.
 
+mod activation;
 mod adam;
 mod conv2d;
 mod depthwise;
@@ -16,6 +17,7 @@ mod temporal;
 
 use burn::prelude::*;
 
+pub use activation::{activate, activate_reference};
 pub use adam::{Adam, AdamMoments, adam, adam_reference};
 pub use conv2d::{Conv2dOptions, conv2d, conv2d_reference};
 pub use depthwise::{depthwise2d, depthwise2d_reference};
@@ -61,17 +63,6 @@ fn has_kernels<const D: usize>(x: &Tensor<D>) -> bool {
     use burn::backend::DispatchDevice;
     matches!(x.device().inner().as_dispatch(), DispatchDevice::Flex(_))
         && x.dtype() == burn::tensor::DType::F32
-}
-
-/// Applies a nonlinearity with plain Burn operations.
-pub fn activate<const D: usize>(x: Tensor<D>, activation: Activation) -> Tensor<D> {
-    use burn::tensor::activation;
-    match activation {
-        Activation::Identity => x,
-        Activation::Relu => activation::relu(x),
-        Activation::Softplus => activation::softplus(x, 1.0),
-        Activation::Elu => activation::elu(x, 1.0),
-    }
 }
 
 /// The instruction set of the kernels.

@@ -82,7 +82,7 @@ pub fn normalise_reference<const D: usize>(x: Tensor<D>, moments: &Moments, with
     };
     let scale = variance.add_scalar(with.epsilon).sqrt().recip();
     let scale = with.gain.into_iter().fold(scale, |scale, gain| scale * row(gain));
-    super::activate((x - mean) * scale + row(with.offset), with.activation).reshape(shape)
+    super::activate_reference((x - mean) * scale + row(with.offset), with.activation).reshape(shape)
 }
 
 fn rows<const D: usize>(x: Tensor<D>) -> Tensor<2> {

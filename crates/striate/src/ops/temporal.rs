@@ -35,5 +35,5 @@ pub fn temporal_reference(
     let weight = weight.reshape([outputs, inputs, time, 1, 1]);
     let options = ConvOptions::new([1; 3], [0; 3], [1; 3], 1);
     let out = module::conv3d(videos.permute([0, 4, 1, 2, 3]), weight, bias, options);
-    super::activate(out.permute([0, 2, 3, 4, 1]), activation)
+    super::activate_reference(out.permute([0, 2, 3, 4, 1]), activation)
 }

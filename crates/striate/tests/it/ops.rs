@@ -214,6 +214,14 @@ proptest! {
     }
 
     #[test]
+    fn activate_equals_its_reference(length in 1..500usize, kind in 0..4usize, seed in 0..1000u64) {
+        let op = |with: fn(Tensor<1>, Activation) -> Tensor<1>| {
+            move |given: Inputs<'_>| with(given[0].clone().mul_scalar(5.0), ACTIVATIONS[kind])
+        };
+        agree(&inputs(&[length], seed), &[], seed, 2e-6, &op(ops::activate), &op(ops::activate_reference));
+    }
+
+    #[test]
     fn depthwise2d_equals_its_reference(
         batch in 1..4usize, height in 1..16usize, width in 1..16usize, channels in 1..37usize,
         kernel in 1..8usize, same in any::<bool>(), seed in 0..1000u64,
