@@ -14,6 +14,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::lanes::{Lanes, dispatch};
+use crate::memory::unfilled;
 use crate::tile::{Left, Panels, accumulate, by_rows, lanes, registers, store_row};
 
 mod sparse;
@@ -103,7 +104,7 @@ impl Factorised {
     }
 
     fn to_features(self, mask: &[f32], weights: &[f32], grad: &[f32]) -> Vec<f32> {
-        let mut features = vec![0.0; self.batch * self.pixels * self.channels];
+        let mut features = unfilled(self.batch * self.pixels * self.channels);
         let images = (3 * lanes() / self.channels).max(1);
         let pixels = self.pixels.div_ceil(self.pixels.div_ceil(DEPTH)).next_multiple_of(8);
         let (groups, chunks) = (self.batch.div_ceil(images), self.pixels.div_ceil(pixels));

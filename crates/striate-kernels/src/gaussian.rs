@@ -8,6 +8,7 @@
 use rayon::prelude::*;
 
 use crate::lanes::{Lanes, dispatch};
+use crate::memory::zeros;
 
 /// Most partial sums of the gradients that are summed over images.
 const PARTS: usize = 8;
@@ -145,7 +146,7 @@ impl PointReadout {
     pub fn backward(&self, x: &[f32], positions: Positions<'_>, weights: &[f32], g: &[f32]) -> Gradients {
         let batch = self.check(x, positions, weights, g);
         let weights = transpose(weights, self.channels, self.neurons);
-        let mut images = vec![0.0; x.len()];
+        let mut images = zeros(x.len());
         let per_image = matches!(positions, Positions::PerImage(_));
         let mut moved = vec![0.0; if per_image { 2 * g.len() } else { 0 }];
         let images_per_part = batch.div_ceil(PARTS).max(1);

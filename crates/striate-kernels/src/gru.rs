@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use crate::activation::Functions;
 use crate::lanes::{Lanes, dispatch};
 use crate::matrix::{Matrix, Packed, Start, multiply};
+use crate::memory::unfilled;
 
 /// Most sequences per task.
 const SEQUENCES: usize = 64;
@@ -121,7 +122,7 @@ impl Gru {
         let Self { batch, time, inputs, hidden } = *self;
         let mut bias = weights.input_bias.to_vec();
         bias[..2 * hidden].iter_mut().zip(weights.hidden_bias).for_each(|(sum, bias)| *sum += bias);
-        let mut gates = vec![0.0; batch * time * 3 * hidden];
+        let mut gates = unfilled(batch * time * 3 * hidden);
         let w = Matrix::new(weights.input, 3 * hidden, inputs).transposed();
         multiply(Matrix::new(x, batch * time, inputs), w, &mut gates, 3 * hidden, Start::Bias(&bias));
         let recurrence = Self::recurs(time - 1, first).then(|| {

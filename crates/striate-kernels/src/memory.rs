@@ -1,5 +1,7 @@
 //! Buffers for outputs that are written whole, and what the allocator does with freed ones.
 
+use rayon::prelude::*;
+
 /// A buffer of `length` floats to be written before it is read.
 ///
 /// Saves the pass over memory that filling it would cost. Debug builds fill it with NaN, so that a kernel
@@ -13,6 +15,13 @@ pub fn unfilled(length: usize) -> Vec<f32> {
     // SAFETY: the capacity was reserved above, every bit pattern is an `f32`, and callers hand the buffer to a
     // kernel that writes each value before anything reads it.
     unsafe { values.set_len(length) };
+    values
+}
+
+/// A buffer of `length` zeros, filled by all threads: freed memory that is used again has to be cleared.
+pub fn zeros(length: usize) -> Vec<f32> {
+    let mut values = unfilled(length);
+    values.par_chunks_mut(1 << 16).for_each(|chunk| chunk.fill(0.0));
     values
 }
 

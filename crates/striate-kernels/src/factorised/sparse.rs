@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::{Factorised, Gradients, Shared, block, columns, total, transposed};
 use crate::lanes::{Lanes, dispatch, prefetch};
+use crate::memory::zeros;
 use crate::tile::{Left, Panels, accumulate, by_rows, lanes, multiply, registers, store_row};
 
 /// Chunks of pixels whose responses are summed apart.
@@ -134,8 +135,8 @@ impl Factorised {
     ) -> Gradients {
         self.check(x, weights, grad);
         self.check_sparse(masks);
-        let mut mask = vec![0.0; self.pixels * self.neurons];
-        let mut features = with_features.then(|| vec![0.0; x.len()]);
+        let mut mask = zeros(self.pixels * self.neurons);
+        let mut features = with_features.then(|| zeros(x.len()));
         let weights = &columns(&transposed(weights, self.neurons), self.channels);
         let grad = &transposed(grad, self.neurons);
         let to_features = features.as_mut().map(|features| Shared(features.as_mut_ptr()));
