@@ -112,7 +112,7 @@ unsafe fn backward_chunk<L: Lanes>(activation: Activation, y: &[f32], grad: &[f3
 /// # Panics
 /// When the length is not a multiple of `channels`.
 pub fn channel_sums(channels: usize, values: &[f32]) -> Vec<f32> {
-    assert!(values.len().is_multiple_of(channels));
+    assert!(channels > 0 && values.len().is_multiple_of(channels));
     let rows = (CHUNK / channels).max(1);
     let parts: Vec<Vec<f32>> = values
         .par_chunks(rows * channels)

@@ -516,18 +516,6 @@ unsafe fn parameters_block<L: Lanes, const P: usize, const R: usize>(
     }
 }
 
-/// Pulls masks towards zero by `threshold`, the proximal step of an L1 penalty: what is smaller becomes
-/// exactly zero.
-pub fn shrink(mask: &mut [f32], threshold: f32) {
-    mask.par_chunks_mut(1 << 14).for_each(|mask| {
-        for value in mask {
-            let size = value.abs() - threshold;
-            // Written so that NaN stays NaN.
-            *value = if size <= 0.0 { 0.0 } else { size.copysign(*value) };
-        }
-    });
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -661,13 +649,5 @@ mod tests {
             assert!(out[3].is_nan() && !out[4].is_nan());
             assert!(gradients.weights[3].is_nan() && gradients.features.unwrap()[5].is_nan());
         }
-    }
-
-    #[test]
-    fn shrinking_makes_exact_zeros() {
-        let mut mask = [0.5, -0.5, 0.1, -0.1, 0.0, f32::NAN];
-        shrink(&mut mask, 0.25);
-        assert_eq!(mask[..5], [0.25, -0.25, 0.0, 0.0, 0.0]);
-        assert!(mask[5].is_nan());
     }
 }

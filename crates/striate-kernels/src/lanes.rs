@@ -29,9 +29,10 @@ fn requested() -> Level {
 
 #[cfg(target_arch = "x86_64")]
 fn supported() -> Level {
-    if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("fma") {
+    let fused = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    if fused && is_x86_feature_detected!("avx512f") {
         Level::Avx512
-    } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+    } else if fused {
         Level::Avx2
     } else {
         Level::Portable

@@ -705,7 +705,6 @@ mod tests {
             [(48, 48, 31, 31, 1), (20, 64, 9, 61, 0), (3, 5, 7, 150, 1)]
         {
             let errors = errors(&Winograd { inputs, outputs, height, width, pad }, 1, 5);
-            println!("{errors:?}");
             assert!(errors.iter().all(|e| *e < 1e-5), "{errors:?}");
         }
     }

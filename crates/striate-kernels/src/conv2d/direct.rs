@@ -70,6 +70,7 @@ struct Part<'a> {
 /// output of the strip.
 #[inline(always)]
 unsafe fn strip_of<L: Lanes>(direct: &Direct, window: Window<'_>, strip: Strip<'_>) {
+    let out = strip.out.as_mut_ptr();
     let (pass, weights) = (&direct.pass, &direct.weights);
     let group = WEIGHTS_AT_A_TIME / (pass.kernel_w * pass.inputs * weights.width).max(1);
     let groups = pass.kernel_h.div_ceil(group.max(1)).max(1);
@@ -88,7 +89,7 @@ unsafe fn strip_of<L: Lanes>(direct: &Direct, window: Window<'_>, strip: Strip<'
                 width: weights.width,
                 bias: direct.bias[panel * weights.width..].as_ptr(),
                 // SAFETY: the panel starts at an existing channel of the first output.
-                out: unsafe { strip.out.as_ptr().cast_mut().add(panel * weights.width) },
+                out: unsafe { out.add(panel * weights.width) },
                 count: weights.count(panel),
                 activation: if last { direct.activation } else { Activation::Identity },
             };

@@ -223,13 +223,22 @@ impl FitConfig {
         }
     }
 
-    /// At a mask weight of zero the absolute value has no slope, so it could never grow again.
+    /// Sparse masks need their penalty, whole, and masks that can leave zero.
     fn check_sparse_masks(&self) -> Result<()> {
-        if self.fit.mask_dense_every > 0 && self.model.readout.mask == MaskConstraint::Abs {
-            return Err(Error::config("needs `model.readout.mask` to be `none`: zeros of `abs` never move")
-                .key("fit.mask_dense_every"));
+        let refuse = |why: &str| Err(Error::config(why).key("fit.mask_dense_every"));
+        match self.fit.mask_dense_every {
+            0 => Ok(()),
+            _ if self.model.readout.mask == MaskConstraint::Abs => {
+                refuse("needs `model.readout.mask` to be `none`: zeros of `abs` never move")
+            }
+            _ if self.model.penalty.mask_l1 <= 0.0 => {
+                refuse("needs `model.penalty.mask_l1` above 0: nothing else makes weights exactly zero")
+            }
+            _ if self.fit.clip > 0.0 => {
+                refuse("needs `fit.clip` to be 0: the penalty would not be clipped alike")
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
