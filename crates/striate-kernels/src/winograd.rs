@@ -9,7 +9,7 @@
 //! Rounding errors stay below 1e-5 of the largest sum of absolute products, in all passes and shapes (tested);
 //! with tens of channels below 1e-6.
 //!
-//! Working set: a block of [`TILES`] tiles, so that `V` and `M` stay in the second-level cache.
+//! Working set: a block of `TILES` tiles, so that `V` and `M` stay in the second-level cache.
 
 pub(crate) mod points;
 
