@@ -14,6 +14,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::lanes::{Lanes, dispatch};
+use crate::matrix::transpose;
 use crate::memory::unfilled;
 use crate::tile::{Left, Panels, accumulate, by_rows, lanes, registers, store_row};
 
@@ -108,7 +109,7 @@ impl Factorised {
         let images = (3 * lanes() / self.channels).max(1);
         let pixels = self.pixels.div_ceil(self.pixels.div_ceil(DEPTH)).next_multiple_of(8);
         let (groups, chunks) = (self.batch.div_ceil(images), self.pixels.div_ceil(pixels));
-        let weights = &transposed(weights, self.neurons);
+        let weights = &transpose(weights, self.channels, self.neurons);
         let job = Features { shape: self, mask, weights, grad, out: Shared(features.as_mut_ptr()) };
         (0..groups * chunks).into_par_iter().for_each_init(Vec::new, |panels, task| {
             let images = block(task / chunks, images, self.batch);
@@ -191,18 +192,6 @@ fn columns(matrix: &[f32], columns: usize) -> Panels {
         }
     });
     Panels { values, depth, columns, registers, width }
-}
-
-/// `[columns, rows]` of a matrix `[rows, columns]`.
-fn transposed(matrix: &[f32], columns: usize) -> Vec<f32> {
-    let rows = matrix.len() / columns;
-    let mut out = vec![0.0; matrix.len()];
-    out.par_chunks_mut(rows * 16).enumerate().for_each(|(chunk, out)| {
-        for (r, from) in matrix.chunks_exact(columns).enumerate() {
-            out[r..].iter_mut().step_by(rows).zip(&from[chunk * 16..]).for_each(|(to, from)| *to = *from);
-        }
-    });
-    out
 }
 
 /// The first `count` floats of a row of registers, the others zero.

@@ -8,6 +8,7 @@
 use rayon::prelude::*;
 
 use crate::lanes::{Lanes, dispatch};
+use crate::matrix::transpose;
 use crate::memory::zeros;
 
 /// Most partial sums of the gradients that are summed over images.
@@ -216,19 +217,6 @@ fn sum(parts: Vec<Part>, shape: &PointReadout) -> Part {
         total.positions.iter_mut().zip(&part.positions).for_each(|(sum, value)| *sum += value);
     }
     total
-}
-
-/// `[rows, columns]` as `[columns, rows]`.
-fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    let mut to = vec![0.0; values.len()];
-    // Sixteen columns at a time: whole cache lines are read.
-    to.par_chunks_mut(16 * rows).enumerate().for_each(|(block, to)| {
-        for (row, from) in values.chunks_exact(columns).enumerate() {
-            let from = &from[16 * block..columns.min(16 * block + 16)];
-            from.iter().enumerate().for_each(|(column, value)| to[column * rows + row] = *value);
-        }
-    });
-    to
 }
 
 /// Calls the body with the first channel and the number of channels of each register, a constant for whole

@@ -11,14 +11,13 @@
 use rayon::prelude::*;
 
 use crate::activation::Functions;
+use crate::epilogue::channel_sums;
 use crate::lanes::{Lanes, dispatch};
 use crate::matrix::{Matrix, Packed, Start, multiply};
 use crate::memory::unfilled;
 
 /// Most sequences per task.
 const SEQUENCES: usize = 64;
-/// Rows per partial sum of the gradients to biases.
-const ROWS_PER_SUM: usize = 256;
 
 /// Sizes of a recurrent unit over sequences `[batch, time, inputs]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -231,9 +230,9 @@ impl Gru {
         let mut to_input = vec![0.0; weights.input.len()];
         let x = Matrix::new(x, batch * time, inputs);
         multiply(gates.transposed(), x, &mut to_input, inputs, Start::Zero);
-        let input_bias = column_sums(&tape.gates, 3 * hidden);
+        let input_bias = channel_sums(3 * hidden, &tape.gates);
         let mut hidden_bias = input_bias[..2 * hidden].to_vec();
-        hidden_bias.extend(column_sums(&tape.recurrent, hidden));
+        hidden_bias.extend(channel_sums(hidden, &tape.recurrent));
         let hidden = self.recurrent_gradient(first, states, &tape);
         Gradients {
             x: to_x,
@@ -388,19 +387,6 @@ unsafe fn close<L: Lanes>(
         *r = *n * *recurrent * open * (1.0 - open);
         *recurrent = *n * open;
     }
-}
-
-/// Sum of the rows of `columns` values, in fixed parts added in order.
-fn column_sums(values: &[f32], columns: usize) -> Vec<f32> {
-    let add = |mut sum: Vec<f32>, row: &[f32]| {
-        sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
-        sum
-    };
-    let parts: Vec<Vec<f32>> = values
-        .par_chunks(ROWS_PER_SUM * columns)
-        .map(|rows| rows.chunks_exact(columns).fold(vec![0.0; columns], add))
-        .collect();
-    parts.iter().fold(vec![0.0; columns], |sum, part| add(sum, part))
 }
 
 #[cfg(test)]

@@ -285,6 +285,19 @@ fn fill(rows: usize, columns: usize, c: &mut [f32], c_pitch: usize, start: Start
     }
 }
 
+/// `[rows, columns]` as `[columns, rows]`.
+pub(crate) fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    let mut to = vec![0.0; values.len()];
+    // Sixteen columns at a time: whole cache lines are read.
+    to.par_chunks_mut(16 * rows).enumerate().for_each(|(block, to)| {
+        for (row, from) in values.chunks_exact(columns).enumerate() {
+            let from = &from[16 * block..columns.min(16 * block + 16)];
+            from.iter().enumerate().for_each(|(column, value)| to[column * rows + row] = *value);
+        }
+    });
+    to
+}
+
 /// `c = a · b`, plus what `start` says; `c` is `[a.rows, b.columns]` with rows `c_pitch` floats apart.
 ///
 /// # Panics
@@ -296,13 +309,15 @@ pub fn multiply(a: Matrix<'_>, b: Matrix<'_>, c: &mut [f32], c_pitch: usize, sta
     if rows == 0 || columns == 0 || depth == 0 {
         return fill(rows, columns, c, c_pitch, start);
     }
+    // A single row may have any pitch.
+    let c_pitch = c_pitch.max(columns);
     let c = &mut c[..(rows - 1) * c_pitch + columns];
     // An even number of tasks of equal size.
     let rows_per_task = rows.div_ceil(2 * rows.div_ceil(2 * ROWS));
     let mut values = Vec::new();
     for (depths, columns) in blocks(&b) {
         let block = Block::new(&b, depths, columns, values);
-        c.par_chunks_mut(rows_per_task * c_pitch.max(1)).enumerate().for_each_init(
+        c.par_chunks_mut(rows_per_task * c_pitch).enumerate().for_each_init(
             Vec::new,
             |scratch, (task, c)| {
                 let start_row = task * rows_per_task;

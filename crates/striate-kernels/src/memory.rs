@@ -12,8 +12,8 @@ pub fn unfilled(length: usize) -> Vec<f32> {
         return vec![f32::NAN; length];
     }
     let mut values = Vec::with_capacity(length);
-    // SAFETY: the capacity was reserved above, every bit pattern is an `f32`, and callers hand the buffer to a
-    // kernel that writes each value before anything reads it.
+    // SAFETY: the capacity was reserved above. What was not written must not be read, which only the callers can
+    // keep: they hand the buffer to a kernel that writes each value, and debug builds test that it does.
     unsafe { values.set_len(length) };
     values
 }

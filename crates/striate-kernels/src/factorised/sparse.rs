@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{Factorised, Gradients, Shared, block, columns, total, transposed};
+use super::{Factorised, Gradients, Shared, block, columns, total};
 use crate::lanes::{Lanes, dispatch, prefetch};
+use crate::matrix::transpose;
 use crate::memory::zeros;
 use crate::tile::{Left, Panels, accumulate, by_rows, lanes, multiply, registers, store_row};
 
@@ -82,11 +83,6 @@ impl SparseMasks {
         assert!(u32::try_from(neurons).is_ok(), "less than 2³² neurons");
         Self { entries: Entries::of(mask, neurons), neurons }
     }
-
-    /// Number of entries that are not zero.
-    pub fn stored(&self) -> usize {
-        self.entries.values.len()
-    }
 }
 
 impl Factorised {
@@ -98,7 +94,7 @@ impl Factorised {
     pub fn forward_sparse(&self, x: &[f32], masks: &SparseMasks, weights: &[f32], out: &mut [f32]) {
         self.check(x, weights, out);
         self.check_sparse(masks);
-        let weights = &columns(&transposed(weights, self.neurons), self.channels);
+        let weights = &columns(&transpose(weights, self.channels, self.neurons), self.channels);
         let registers = registers(self.batch, lanes());
         let (width, chunk) = (registers * lanes(), self.pixels.div_ceil(CHUNKS));
         let job = Forward { shape: *self, x, masks: &masks.entries, weights, registers };
@@ -137,8 +133,8 @@ impl Factorised {
         self.check_sparse(masks);
         let mut mask = zeros(self.pixels * self.neurons);
         let mut features = with_features.then(|| zeros(x.len()));
-        let weights = &columns(&transposed(weights, self.neurons), self.channels);
-        let grad = &transposed(grad, self.neurons);
+        let weights = &columns(&transpose(weights, self.channels, self.neurons), self.channels);
+        let grad = &transpose(grad, self.batch, self.neurons);
         let to_features = features.as_mut().map(|features| Shared(features.as_mut_ptr()));
         let job = Backward { shape: *self, x, masks: &masks.entries, weights, grad, to_features };
         let chunk = self.pixel_chunk();
