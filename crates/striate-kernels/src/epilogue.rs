@@ -8,6 +8,8 @@ use crate::memory::unfilled;
 
 /// Values per task.
 const CHUNK: usize = 1 << 14;
+/// Pixels whose bias is laid out in a row.
+const PIXELS: usize = 16;
 
 /// `a(x + bias)` per output channel.
 #[derive(Debug, Clone, Copy)]
@@ -38,12 +40,23 @@ unsafe fn apply_to<L: Lanes>(
     channels: usize,
     values: &mut [f32],
 ) {
-    if let Some(bias) = bias {
-        for pixel in values.chunks_exact_mut(channels) {
-            pixel.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
-        }
+    let Some(bias) = bias else { return activate::<L>(activation, values) };
+    // One long loop vectorises best: the bias of several pixels in a row.
+    let bias = bias.repeat(PIXELS);
+    macro_rules! each {
+        ($kind:expr) => {
+            values.chunks_mut(PIXELS * channels).for_each(|values| {
+                let pairs = values.iter_mut().zip(&bias);
+                pairs.for_each(|(value, bias)| *value = $kind.value_in::<L>(*value + bias));
+            })
+        };
     }
-    activate::<L>(activation, values);
+    match activation {
+        Activation::Identity => each!(Activation::Identity),
+        Activation::Relu => each!(Activation::Relu),
+        Activation::Softplus => each!(Activation::Softplus),
+        Activation::Elu => each!(Activation::Elu),
+    }
 }
 
 /// Replaces values by their nonlinearity, one loop per kind so that each is compiled to vectors.

@@ -148,6 +148,18 @@ pub(crate) fn registers(columns: usize, lanes: usize) -> usize {
     (1..=most).min_by_key(|r| (columns.div_ceil(r * lanes) * r, 4 - r)).unwrap_or(1)
 }
 
+/// [`registers`] of a `width` that is whole registers, which some number of them always divides.
+#[inline(always)]
+pub(crate) fn whole_registers<L: Lanes>(width: usize) -> usize {
+    let count = width / L::N;
+    match (L::N > 8, count % 4, count % 3, count % 2) {
+        (true, 0, _, _) => 4,
+        (_, _, 0, _) => 3,
+        (_, _, _, 0) => 2,
+        _ => 1,
+    }
+}
+
 /// Floats of a register at the current level.
 pub(crate) fn lanes() -> usize {
     match crate::lanes::level() {

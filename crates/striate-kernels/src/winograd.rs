@@ -16,8 +16,8 @@ pub(crate) mod points;
 use rayon::prelude::*;
 
 use crate::epilogue::Epilogue;
-use crate::lanes::{Lanes, dispatch, prefetch};
-use crate::tile::{Left, accumulate, by_rows, lanes, registers};
+use crate::lanes::{Lanes, dispatch};
+use crate::tile::{Left, accumulate, by_rows, lanes, whole_registers};
 use points::{Axis, Outputs, OutputsAdjoint, Pixels, PixelsAdjoint, Taps, TapsAdjoint, both};
 
 /// Points of a tile.
@@ -170,13 +170,6 @@ impl Winograd {
         self.tiles_across() * self.out_height().div_ceil(4)
     }
 
-    /// Where in an image the pixels begin that `tile` is the first to read; images follow each other.
-    #[inline(always)]
-    fn ahead(&self, tile: usize) -> usize {
-        let row = (tile / self.tiles_across() * 4 + 2 - self.pad).min(self.height);
-        row * self.width * self.inputs
-    }
-
     /// Kernels at the points, `[point, in, out]`.
     pub(crate) fn kernel(&self, weights: &[f32]) -> Stack {
         let mut stack = Stack::new(self.inputs, self.outputs);
@@ -217,14 +210,18 @@ pub(crate) fn window<const K: usize>(
     image: *const f32,
     outside: *const f32,
 ) -> [[*const f32; K]; K] {
-    std::array::from_fn(|row| {
+    let mut pixels = [[outside; K]; K];
+    for (row, pixels) in pixels.iter_mut().enumerate() {
         let y = corner.0.wrapping_add(row);
-        std::array::from_fn(|column| {
+        let line = image.wrapping_add(y.wrapping_mul(width * channels));
+        for (column, pixel) in pixels.iter_mut().enumerate() {
             let x = corner.1.wrapping_add(column);
-            let inside = y < height && x < width;
-            if inside { image.wrapping_add((y * width + x) * channels) } else { outside }
-        })
-    })
+            if y < height && x < width {
+                *pixel = line.wrapping_add(x * channels);
+            }
+        }
+    }
+    pixels
 }
 
 /// A cache line, for the alignment.
@@ -325,9 +322,7 @@ unsafe fn forward_band<L: Lanes>(
                 let from = shape.window(before + start + i, image.as_ptr(), scratch.zeros.as_ptr());
                 to_points::<L, Pixels, 6>(&from, &mut scratch.pixels, i);
             }
-            let ahead = image.as_ptr().wrapping_add(shape.ahead(before + start + count));
             for point in 0..POINTS {
-                fetch_ahead(ahead, count * shape.inputs, point);
                 let left = Left { from: scratch.pixels.at(point), row: scratch.pixels.row, step: 1 };
                 let to = scratch.outputs.at_mut(point);
                 product::<L>(left, count, kernel.at(point), shape.inputs, to, kernel.row, false);
@@ -367,11 +362,7 @@ unsafe fn backward_image<L: Lanes>(
                 let from = shape.target(start + i, shape.out_height(), grad.as_ptr(), scratch.zeros.as_ptr());
                 to_points::<L, OutputsAdjoint, 4>(&from, &mut scratch.outputs, i);
             }
-            let next = (start + count) / shape.tiles_across() * 4;
-            let next_grad =
-                grad.as_ptr().wrapping_add(next.min(shape.out_height()) * shape.out_width() * shape.outputs);
-            let ahead = [image.as_ptr().wrapping_add(shape.ahead(start + count)), next_grad];
-            backward_points::<L>(scratch, count, to.as_ref().map(|to| to.0), total, ahead);
+            backward_points::<L>(scratch, count, to.as_ref().map(|to| to.0), total);
             if let Some((_, onto)) = &mut to {
                 let (onto, sink) = (onto.as_mut_ptr(), scratch.sink.as_mut_ptr());
                 for i in 0..count {
@@ -380,17 +371,6 @@ unsafe fn backward_image<L: Lanes>(
                 }
             }
         }
-    }
-}
-
-/// Asks, at each point, for a part of the pixels that the next block will read: 16 per tile and channel.
-///
-/// The products leave the memory idle, the transforms would wait for it.
-#[inline(always)]
-fn fetch_ahead(from: *const f32, tiles_times_channels: usize, point: usize) {
-    let lines = tiles_times_channels.div_ceil(POINTS);
-    for line in point * lines..(point + 1) * lines {
-        prefetch(from.wrapping_add(16 * line));
     }
 }
 
@@ -404,12 +384,9 @@ unsafe fn backward_points<L: Lanes>(
     count: usize,
     kernel: Option<&Stack>,
     total: &mut Stack,
-    ahead: [*const f32; 2],
 ) {
     let (pixels, grads) = (&mut scratch.pixels, &scratch.outputs);
     for point in 0..POINTS {
-        fetch_ahead(ahead[0], count * pixels.columns, point);
-        fetch_ahead(ahead[1], count * grads.columns, point);
         // SAFETY: `total` is `[in, out]` and the kernel `[out, in]` at every point.
         unsafe {
             let left = Left { from: pixels.at(point), row: 1, step: pixels.row };
@@ -437,8 +414,7 @@ pub(crate) unsafe fn product<L: Lanes>(
     width: usize,
     add: bool,
 ) {
-    // Some number of registers always divides the width.
-    let registers = registers(width, L::N);
+    let registers = whole_registers::<L>(width);
     for column in (0..width).step_by(registers * L::N) {
         // SAFETY: the caller vouches for the sizes.
         unsafe {
