@@ -18,6 +18,23 @@ pub fn unfilled(length: usize) -> Vec<f32> {
     values
 }
 
+/// A buffer of `length` floats to be written before it is read, which saves the pass that filling it would cost.
+///
+/// Debug builds fill it with NaN, so that a kernel that reads or leaves out a value fails its tests.
+///
+/// # Safety
+/// Every value is written before it is read.
+#[allow(clippy::uninit_vec, dead_code)]
+pub(crate) unsafe fn uninitialised(length: usize) -> Vec<f32> {
+    if cfg!(debug_assertions) {
+        return vec![f32::NAN; length];
+    }
+    let mut values = Vec::with_capacity(length);
+    // SAFETY: the capacity was reserved above; the caller writes what it reads.
+    unsafe { values.set_len(length) };
+    values
+}
+
 /// A buffer of `length` zeros, filled by all threads: freed memory that is used again has to be cleared.
 pub fn zeros(length: usize) -> Vec<f32> {
     let mut values = unfilled(length);
