@@ -24,4 +24,4 @@ pub mod matrix;
 pub mod memory;
 pub mod norm;
 mod tile;
-pub mod winograd;
+mod winograd;
