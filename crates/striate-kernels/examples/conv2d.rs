@@ -50,6 +50,8 @@ fn noise(n: usize) -> Vec<f32> {
 }
 
 fn main() {
+    // As in training: what a call allocates, the call before it freed.
+    striate_kernels::memory::keep_freed();
     let wanted = std::env::args().nth(1).unwrap_or_default();
     println!("{:<18} {:>8} {:>8} {:>8}", "GFLOP/s", "forward", "images", "weights");
     for (name, s) in SHAPES.iter().filter(|(name, _)| name.contains(&wanted)) {

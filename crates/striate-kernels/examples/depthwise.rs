@@ -36,6 +36,8 @@ fn time(repeats: usize, mut run: impl FnMut()) -> f64 {
 }
 
 fn main() {
+    // As in training: what a call allocates, the call before it freed.
+    striate_kernels::memory::keep_freed();
     println!(
         "batch height×width channels kernel |  ms forward  input weights | GFLOP/s forward  input weights"
     );
