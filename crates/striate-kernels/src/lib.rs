@@ -23,5 +23,6 @@ pub mod lanes;
 pub mod matrix;
 pub mod memory;
 pub mod norm;
+mod sums;
 mod tile;
 mod winograd;
