@@ -386,8 +386,8 @@ unsafe fn scatter_to<L: Lanes, const IMAGES: bool, const PARAMETERS: bool>(
                 }
                 if IMAGES {
                     // One corner after another: pixels outside share an address with one inside.
-                    for k in 0..4 {
-                        add_to(to_image.as_mut_ptr().add(corners.at[k] + c), scales[k], weight, count);
+                    for (at, scale) in corners.at.iter().zip(scales) {
+                        add_to(to_image.as_mut_ptr().add(at + c), scale, weight, count);
                     }
                 }
             });

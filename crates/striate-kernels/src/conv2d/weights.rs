@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use super::Conv2d;
 use super::pass::{Pass, Window};
 use crate::lanes::{Lanes, dispatch};
+use crate::sums::in_order;
 use crate::tile::{Left, accumulate, by_rows, lanes, registers, store_row};
 
 /// Parts of the batch summed apart, at most: fixed, so that their order does not depend on threads.
@@ -56,20 +57,6 @@ pub(super) fn gradient(conv: &Conv2d, images: &[f32], grad_out: &[f32]) -> Vec<f
     };
     let parts = tasks.par_chunks(tasks.len().div_ceil(count).max(1)).map(part).collect();
     sums.unpack(conv, &in_order(parts, sums.len()))
-}
-
-/// The sum of the parts, added in their order.
-fn in_order(parts: Vec<Vec<f32>>, len: usize) -> Vec<f32> {
-    const CHUNK: usize = 4096;
-    let mut parts = parts.into_iter();
-    let Some(mut total) = parts.next() else { return vec![0.0; len] };
-    let rest: Vec<Vec<f32>> = parts.collect();
-    total.par_chunks_mut(CHUNK).enumerate().for_each(|(i, total)| {
-        for part in &rest {
-            total.iter_mut().zip(&part[i * CHUNK..]).for_each(|(total, part)| *total += part);
-        }
-    });
-    total
 }
 
 impl Sums {
