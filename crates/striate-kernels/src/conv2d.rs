@@ -14,6 +14,7 @@ mod direct;
 mod fold;
 mod line;
 mod pass;
+mod pieces;
 mod squares;
 mod weights;
 
@@ -24,6 +25,7 @@ use crate::memory::uninitialised;
 use crate::tile::{Panels, lanes};
 use crate::winograd::Winograd;
 use pass::{Pass, Strip};
+use pieces::Pieces;
 
 /// Shape of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +75,8 @@ impl Conv2d {
         let mut out = unsafe { uninitialised(batch * self.out_size()) };
         if let Some(winograd) = self.winograd() {
             winograd.forward(images, weights, epilogue, &mut out);
+        } else if let Some(pieces) = Pieces::suited(self) {
+            pieces.forward(images, weights, epilogue, &mut out);
         } else {
             let weight = |o, c, y, x| weights[self.weight(o, c, y, x)];
             run(self.forward_pass(), images, weight, epilogue, &mut out);
@@ -94,6 +98,9 @@ impl Conv2d {
     ) -> [Option<Vec<f32>>; 2] {
         let batch = self.check(images, weights);
         assert_eq!(grad_out.len(), batch * self.out_size(), "gradient (left) as long as the output (right)");
+        if let Some(pieces) = Pieces::suited(self) {
+            return pieces.backward(images, weights, grad_out, wanted);
+        }
         match self.winograd() {
             // Both gradients share the transform of the gradient to the output.
             Some(winograd) if wanted[1] => {
@@ -269,7 +276,8 @@ fn run(
             .for_each_init(|| kernel.scratch(), |scratch, strip| kernel.run(read(&strip), strip, scratch));
     }
     let few = pass.stride == 1 && pass.outputs <= lanes() / 2;
-    let strips = if few { pass.strips(out) } else { pass.groups(out) };
+    let strips =
+        if few { pass.strips(out) } else { pass.groups(pass.strip_rows(out.len() / pass.image), out) };
     if few && pass.inputs > lanes() / 2 && pass.kernel_w > 0 {
         let kernel = fold::Fold::new(pass, weight, epilogue);
         strips

@@ -12,16 +12,21 @@
 //! Working set: a block of `TILES` tiles, so that `V` and `M` stay in the second-level cache.
 
 pub mod points;
+pub mod seven;
+pub mod taps;
+pub mod tiles;
 
 use rayon::prelude::*;
 
 use crate::epilogue::Epilogue;
 use crate::lanes::{Lanes, dispatch};
-use crate::tile::{Left, accumulate, by_rows, lanes, whole_registers};
-use points::{Axis, Outputs, OutputsAdjoint, Pixels, PixelsAdjoint, Taps, TapsAdjoint, both};
+use crate::tile::Left;
+use points::{Outputs, OutputsAdjoint, Pixels, PixelsAdjoint, Taps, TapsAdjoint};
+use taps::{Layout, gather_taps, spread_taps};
+use tiles::{Stack, from_points, product, to_points, window};
 
-/// Points of a tile.
-const POINTS: usize = 36;
+/// Points along one axis.
+const POINTS: usize = 6;
 /// Tiles per block.
 pub(crate) const TILES: usize = 32;
 /// Partial sums of the weight gradient: fixed, so that sums do not depend on threads.
@@ -108,14 +113,14 @@ impl Winograd {
             .zip(&mut grads)
             .map(|((images, grad_out), grad)| self.backward_chunk(images, kernel.as_ref(), grad_out, grad))
             .collect();
-        self.taps(&Stack::sum(sums, || Stack::new(self.inputs, self.outputs)))
+        self.taps(&Stack::sum(sums, || Stack::new(POINTS, self.inputs, self.outputs)))
     }
 
     /// Gradient to the weights from that to the kernels at the points.
     pub fn taps(&self, total: &Stack) -> Vec<f32> {
-        let (shape, mut weights) = (self, vec![0.0; 9 * self.inputs * self.outputs]);
+        let (layout, mut weights) = (&self.layout(), vec![0.0; 9 * self.inputs * self.outputs]);
         let to = &mut weights[..];
-        dispatch!(weight_gradient(shape: &Winograd, total: &Stack, to: &mut [f32]));
+        dispatch!(gather_nine(total: &Stack, layout: &Layout<3>, to: &mut [f32]));
         weights
     }
 
@@ -127,7 +132,7 @@ impl Winograd {
         grad_out: &[f32],
         grad_images: &mut Option<&mut [f32]>,
     ) -> Stack {
-        let mut total = Stack::new(self.inputs, self.outputs);
+        let mut total = Stack::new(POINTS, self.inputs, self.outputs);
         let mut scratch = Scratch::new(self);
         for (i, (image, grad)) in
             images.chunks(self.image()).zip(grad_out.chunks(self.out_image())).enumerate()
@@ -173,18 +178,25 @@ impl Winograd {
 
     /// Kernels at the points, `[point, in, out]`.
     pub fn kernel(&self, weights: &[f32]) -> Stack {
-        let mut stack = Stack::new(self.inputs, self.outputs);
-        let (to, strides) = (&mut stack, [9, self.inputs * 9]);
-        dispatch!(spread_taps(weights: &[f32], strides: [usize; 2], to: &mut Stack));
+        let (mut stack, layout) = (Stack::new(POINTS, self.inputs, self.outputs), &self.layout());
+        let to = &mut stack;
+        dispatch!(spread_nine(weights: &[f32], layout: &Layout<3>, to: &mut Stack));
         stack
     }
 
     /// Kernels at the points, `[point, out, in]`.
     fn transposed_kernel(&self, weights: &[f32]) -> Stack {
-        let mut stack = Stack::new(self.outputs, self.inputs);
-        let (to, strides) = (&mut stack, [self.inputs * 9, 9]);
-        dispatch!(spread_taps(weights: &[f32], strides: [usize; 2], to: &mut Stack));
+        let (mut stack, layout) =
+            (Stack::new(POINTS, self.outputs, self.inputs), &self.layout().transposed());
+        let to = &mut stack;
+        dispatch!(spread_nine(weights: &[f32], layout: &Layout<3>, to: &mut Stack));
         stack
+    }
+
+    /// The weights `[out, in, 3, 3]` of a matrix `[in, out]`.
+    fn layout(&self) -> Layout<3> {
+        let taps = std::array::from_fn(|y| std::array::from_fn(|x| Some(3 * y + x)));
+        Layout { first: 0, strides: [9, 9 * self.inputs], size: [self.inputs, self.outputs], taps }
     }
 
     /// Pixels read by a tile, those outside the image being `outside`.
@@ -192,86 +204,14 @@ impl Winograd {
     fn window(&self, tile: usize, image: *const f32, outside: *const f32) -> [[*const f32; 6]; 6] {
         let (y, x) = (tile / self.tiles_across() * 4, tile % self.tiles_across() * 4);
         let corner = (y.wrapping_sub(self.pad), x.wrapping_sub(self.pad));
-        window(corner, (self.height, self.width, self.inputs), image, outside)
+        window(corner, 1, (self.height, self.width, self.inputs), image, outside)
     }
 
     /// Outputs of a tile among the first `rows` rows, the others being `outside`.
     #[inline(always)]
     fn target(&self, tile: usize, rows: usize, out: *const f32, outside: *const f32) -> [[*const f32; 4]; 4] {
         let corner = (tile / self.tiles_across() * 4, tile % self.tiles_across() * 4);
-        window(corner, (rows, self.out_width(), self.outputs), out, outside)
-    }
-}
-
-/// Addresses of `K × K` pixels of an image `(height, width, channels)`, or `outside`.
-#[inline(always)]
-pub(crate) fn window<const K: usize>(
-    corner: (usize, usize),
-    (height, width, channels): (usize, usize, usize),
-    image: *const f32,
-    outside: *const f32,
-) -> [[*const f32; K]; K] {
-    let mut pixels = [[outside; K]; K];
-    for (row, pixels) in pixels.iter_mut().enumerate() {
-        let y = corner.0.wrapping_add(row);
-        let line = image.wrapping_add(y.wrapping_mul(width * channels));
-        for (column, pixel) in pixels.iter_mut().enumerate() {
-            let x = corner.1.wrapping_add(column);
-            if y < height && x < width {
-                *pixel = line.wrapping_add(x * channels);
-            }
-        }
-    }
-    pixels
-}
-
-/// A cache line, for the alignment.
-#[derive(Debug, Clone, Copy)]
-#[repr(align(64))]
-struct Line([f32; 16]);
-
-/// One matrix `[row, column]` per point; rows are whole registers.
-#[derive(Debug)]
-pub(crate) struct Stack {
-    lines: Vec<Line>,
-    pub rows: usize,
-    columns: usize,
-    /// Floats between rows.
-    pub row: usize,
-    /// Floats between points: an odd number of cache lines, so that points do not compete for the same ones.
-    point: usize,
-}
-
-impl Stack {
-    pub fn new(rows: usize, columns: usize) -> Self {
-        let row = columns.next_multiple_of(lanes());
-        let lines = (rows * row).div_ceil(16) | 1;
-        Self { lines: vec![Line([0.0; 16]); POINTS * lines], rows, columns, row, point: 16 * lines }
-    }
-
-    pub fn at(&self, point: usize) -> *const f32 {
-        debug_assert!(point < POINTS);
-        self.lines.as_ptr().cast::<f32>().wrapping_add(point * self.point)
-    }
-
-    pub fn at_mut(&mut self, point: usize) -> *mut f32 {
-        debug_assert!(point < POINTS);
-        self.lines.as_mut_ptr().cast::<f32>().wrapping_add(point * self.point)
-    }
-
-    /// Sum in the order given.
-    pub fn sum(stacks: Vec<Self>, zero: impl FnOnce() -> Self) -> Self {
-        let mut stacks = stacks.into_iter();
-        let mut total = stacks.next().unwrap_or_else(zero);
-        let rest: Vec<Self> = stacks.collect();
-        total.lines.par_chunks_mut(1024).enumerate().for_each(|(chunk, total)| {
-            for part in &rest {
-                for (total, part) in total.iter_mut().zip(&part.lines[chunk * 1024..]) {
-                    total.0.iter_mut().zip(part.0).for_each(|(total, part)| *total += part);
-                }
-            }
-        });
-        total
+        window(corner, 1, (rows, self.out_width(), self.outputs), out, outside)
     }
 }
 
@@ -291,8 +231,8 @@ impl Scratch {
     fn new(shape: &Winograd) -> Self {
         let widest = shape.inputs.max(shape.outputs);
         Self {
-            pixels: Stack::new(TILES, shape.inputs),
-            outputs: Stack::new(TILES, shape.outputs),
+            pixels: Stack::new(POINTS, TILES, shape.inputs),
+            outputs: Stack::new(POINTS, TILES, shape.outputs),
             zeros: vec![0.0; widest],
             sink: vec![0.0; widest],
         }
@@ -321,9 +261,9 @@ unsafe fn forward_band<L: Lanes>(
         unsafe {
             for i in 0..count {
                 let from = shape.window(before + start + i, image.as_ptr(), scratch.zeros.as_ptr());
-                to_points::<L, Pixels, 6>(&from, &mut scratch.pixels, i);
+                to_points::<L, Pixels, _, _, 6, 6>(&from, shape.inputs, &mut scratch.pixels, i);
             }
-            for point in 0..POINTS {
+            for point in 0..POINTS * POINTS {
                 let left = Left { from: scratch.pixels.at(point), row: scratch.pixels.row, step: 1 };
                 let to = scratch.outputs.at_mut(point);
                 product::<L>(left, count, kernel.at(point), shape.inputs, to, kernel.row, false);
@@ -331,7 +271,7 @@ unsafe fn forward_band<L: Lanes>(
             let (out, sink) = (out.as_mut_ptr(), scratch.sink.as_mut_ptr());
             for i in 0..count {
                 let to = shape.target(start + i, rows, out, sink);
-                from_points::<L, Outputs, 4>(&scratch.outputs, i, &to, false);
+                from_points::<L, Outputs, 6, 6, _, _>(&scratch.outputs, i, &to, shape.outputs, false);
             }
         }
     }
@@ -359,16 +299,16 @@ unsafe fn backward_image<L: Lanes>(
         unsafe {
             for i in 0..count {
                 let from = shape.window(start + i, image.as_ptr(), scratch.zeros.as_ptr());
-                to_points::<L, Pixels, 6>(&from, &mut scratch.pixels, i);
+                to_points::<L, Pixels, _, _, 6, 6>(&from, shape.inputs, &mut scratch.pixels, i);
                 let from = shape.target(start + i, shape.out_height(), grad.as_ptr(), scratch.zeros.as_ptr());
-                to_points::<L, OutputsAdjoint, 4>(&from, &mut scratch.outputs, i);
+                to_points::<L, OutputsAdjoint, _, _, 6, 6>(&from, shape.outputs, &mut scratch.outputs, i);
             }
             backward_points::<L>(scratch, count, to.as_ref().map(|to| to.0), total);
             if let Some((_, onto)) = &mut to {
                 let (onto, sink) = (onto.as_mut_ptr(), scratch.sink.as_mut_ptr());
                 for i in 0..count {
                     let to = shape.window(start + i, onto, sink);
-                    from_points::<L, PixelsAdjoint, 6>(&scratch.pixels, i, &to, true);
+                    from_points::<L, PixelsAdjoint, 6, 6, _, _>(&scratch.pixels, i, &to, shape.inputs, true);
                 }
             }
         }
@@ -387,7 +327,7 @@ unsafe fn backward_points<L: Lanes>(
     total: &mut Stack,
 ) {
     let (pixels, grads) = (&mut scratch.pixels, &scratch.outputs);
-    for point in 0..POINTS {
+    for point in 0..POINTS * POINTS {
         // SAFETY: `total` is `[in, out]` and the kernel `[out, in]` at every point.
         unsafe {
             let left = Left { from: pixels.at(point), row: 1, step: pixels.row };
@@ -401,172 +341,20 @@ unsafe fn backward_points<L: Lanes>(
     }
 }
 
-/// `C[rows, width] = A[rows, depth] · B[depth, width]`, or `+=` with `add`; `width` is whole registers.
-///
 /// # Safety
-/// The instruction set of `L` is available and the matrices have these sizes.
+/// As [`spread_taps`].
 #[inline(always)]
-pub(crate) unsafe fn product<L: Lanes>(
-    a: Left,
-    rows: usize,
-    b: *const f32,
-    depth: usize,
-    c: *mut f32,
-    width: usize,
-    add: bool,
-) {
-    let registers = whole_registers::<L>(width);
-    for column in (0..width).step_by(registers * L::N) {
-        // SAFETY: the caller vouches for the sizes.
-        unsafe {
-            let (b, c) = (b.add(column), c.add(column));
-            by_rows!(rows, registers, product_block::<L>(a, b, depth, c, width, add));
-        }
-    }
+unsafe fn spread_nine<L: Lanes>(weights: &[f32], layout: &Layout<3>, to: &mut Stack) {
+    // SAFETY: as the caller vouches.
+    unsafe { spread_taps::<L, Taps, 3, 6>(weights, layout, 0, to) };
 }
 
 /// # Safety
-/// As [`product`].
+/// As [`gather_taps`].
 #[inline(always)]
-unsafe fn product_block<L: Lanes, const P: usize, const R: usize>(
-    a: Left,
-    b: *const f32,
-    depth: usize,
-    c: *mut f32,
-    width: usize,
-    add: bool,
-    row: usize,
-) {
-    // SAFETY: the caller vouches for every address.
-    unsafe {
-        let mut sums = [[L::zero(); R]; P];
-        accumulate(&mut sums, a.at(row), b, width, depth);
-        for (p, sums) in sums.iter().enumerate() {
-            for (r, sum) in sums.iter().enumerate() {
-                let to = c.add((row + p) * width + r * L::N);
-                let sum = if add { L::load(to).add(*sum) } else { *sum };
-                sum.store(to);
-            }
-        }
-    }
-}
-
-/// Brings `K × K` pixels to the points of tile `tile`.
-///
-/// # Safety
-/// The instruction set of `L` is available; each pixel holds `to.columns` floats.
-#[inline(always)]
-pub(crate) unsafe fn to_points<L: Lanes, M: Axis<K, 6>, const K: usize>(
-    from: &[[*const f32; K]; K],
-    to: &mut Stack,
-    tile: usize,
-) {
-    let (point, columns) = (to.point, to.columns);
-    for channel in (0..columns).step_by(L::N) {
-        let count = L::N.min(columns - channel);
-        // SAFETY: only the first `count` floats are touched; rows of `to` are whole registers.
-        unsafe {
-            let to = to.at_mut(0).add(tile * to.row + channel);
-            let store = |row, column, value: L| value.store(to.add((6 * row + column) * point));
-            if count == L::N {
-                both::<L, M, K, 6>(|row, column| L::load(from[row][column].add(channel)), store);
-            } else {
-                both::<L, M, K, 6>(|row, column| L::load_part(from[row][column].add(channel), count), store);
-            }
-        }
-    }
-}
-
-/// Brings tile `tile` back to `K × K` pixels, or adds it to them with `add`.
-///
-/// # Safety
-/// The instruction set of `L` is available; each pixel holds `from.columns` writable floats.
-#[inline(always)]
-pub(crate) unsafe fn from_points<L: Lanes, M: Axis<6, K>, const K: usize>(
-    from: &Stack,
-    tile: usize,
-    to: &[[*const f32; K]; K],
-    add: bool,
-) {
-    for channel in (0..from.columns).step_by(L::N) {
-        let count = L::N.min(from.columns - channel);
-        // SAFETY: only the first `count` floats are touched; rows of `from` are whole registers.
-        unsafe {
-            let start = from.at(0).add(tile * from.row + channel);
-            let load = |row, column| L::load(start.add((6 * row + column) * from.point));
-            if count == L::N {
-                both::<L, M, 6, K>(load, |row, column, pixel| {
-                    let to = to[row][column].cast_mut().add(channel);
-                    let pixel = if add { L::load(to).add(pixel) } else { pixel };
-                    pixel.store(to);
-                });
-            } else {
-                both::<L, M, 6, K>(load, |row, column, pixel| {
-                    let to = to[row][column].cast_mut().add(channel);
-                    let pixel = if add { L::load_part(to, count).add(pixel) } else { pixel };
-                    pixel.store_part(to, count);
-                });
-            }
-        }
-    }
-}
-
-/// Kernels at the points; weight `(row, column)` of `to` starts at `row · strides[0] + column · strides[1]`.
-///
-/// # Safety
-/// The instruction set of `L` is available; every weight has nine taps.
-#[inline(always)]
-unsafe fn spread_taps<L: Lanes>(weights: &[f32], strides: [usize; 2], to: &mut Stack) {
-    for (row, column) in blocks::<L>(to) {
-        let count = L::N.min(to.columns - column);
-        let mut taps = [[0.0; 16]; 9];
-        for lane in 0..count {
-            let start = row * strides[0] + (column + lane) * strides[1];
-            for (tap, weight) in taps.iter_mut().zip(&weights[start..start + 9]) {
-                tap[lane] = *weight;
-            }
-        }
-        // SAFETY: rows of `to` are whole registers, and registers have at most 16 lanes.
-        unsafe {
-            let start = row * to.row + column;
-            both::<L, Taps, 3, 6>(
-                |y, x| L::load(taps[3 * y + x].as_ptr()),
-                |y, x, value| value.store(to.at_mut(6 * y + x).add(start)),
-            );
-        }
-    }
-}
-
-/// The gradient at the points, `[in, out]`, brought back to the taps of `[out, in, 3, 3]`.
-///
-/// # Safety
-/// The instruction set of `L` is available.
-#[inline(always)]
-unsafe fn weight_gradient<L: Lanes>(shape: &Winograd, total: &Stack, grad_weights: &mut [f32]) {
-    for (row, column) in blocks::<L>(total) {
-        let mut taps = [[0.0f32; 16]; 9];
-        // SAFETY: rows of `total` are whole registers, and registers have at most 16 lanes.
-        unsafe {
-            let start = row * total.row + column;
-            both::<L, TapsAdjoint, 6, 3>(
-                |y, x| L::load(total.at(6 * y + x).add(start)),
-                |y, x, value| value.store(taps[3 * y + x].as_mut_ptr()),
-            );
-        }
-        for lane in 0..L::N.min(total.columns - column) {
-            let start = ((column + lane) * shape.inputs + row) * 9;
-            for (weight, tap) in grad_weights[start..start + 9].iter_mut().zip(&taps) {
-                *weight = tap[lane];
-            }
-        }
-    }
-}
-
-/// Row and first column of every register of a matrix.
-#[inline(always)]
-fn blocks<L: Lanes>(stack: &Stack) -> impl Iterator<Item = (usize, usize)> + use<L> {
-    let columns = stack.columns;
-    (0..stack.rows).flat_map(move |row| (0..columns).step_by(L::N).map(move |column| (row, column)))
+unsafe fn gather_nine<L: Lanes>(total: &Stack, layout: &Layout<3>, to: &mut [f32]) {
+    // SAFETY: as the caller vouches.
+    unsafe { gather_taps::<L, TapsAdjoint, 3, 6>(total, 0, layout, to) };
 }
 
 #[cfg(test)]

@@ -82,10 +82,10 @@ impl Pass {
         strips.collect()
     }
 
-    /// The batch cut into groups of images, or into strips if those were too few.
-    pub fn groups<'a>(&self, out: &'a mut [f32]) -> Vec<Strip<'a>> {
+    /// The batch cut into groups of images, or into strips of so many rows if those were too few.
+    pub fn groups<'a>(&self, rows: usize, out: &'a mut [f32]) -> Vec<Strip<'a>> {
         if out.len() / self.image < GROUPS * IMAGES {
-            return self.strips(out);
+            return self.strips_of(rows, out);
         }
         let groups = out.chunks_mut(IMAGES * self.image).enumerate().map(|(i, out)| {
             let images = out.len() / self.image;

@@ -16,7 +16,8 @@ use crate::epilogue::Epilogue;
 use crate::lanes::{Lanes, dispatch};
 use crate::tile::{Left, Panels, lanes, multiply_part};
 use crate::winograd::points::{Axis, Outputs, OutputsAdjoint, Pixels, pixel_matrix};
-use crate::winograd::{Stack, TILES, Winograd, from_points, product, to_points, window};
+use crate::winograd::tiles::{Stack, from_points, product, to_points, window};
+use crate::winograd::{TILES, Winograd};
 
 /// Points along one axis.
 const POINTS: usize = 6;
@@ -77,7 +78,7 @@ impl Grid {
         Scratch {
             columns: vec![0.0; self.columns() * self.depth() + lanes()],
             pixels: vec![0.0; POINTS * TILES * self.tile()],
-            outputs: Stack::new(TILES, self.pass.outputs),
+            outputs: Stack::new(POINTS, TILES, self.pass.outputs),
             outside: vec![0.0; self.pass.outputs],
         }
     }
@@ -166,7 +167,7 @@ impl<'a> Squares<'a> {
 pub(super) fn gradient(conv: &Conv2d, images: &[f32], grad_out: &[f32]) -> Vec<f32> {
     let grid = Grid::new(conv.forward_pass());
     let winograd = grid.winograd();
-    let zero = || Stack::new(winograd.inputs, winograd.outputs);
+    let zero = || Stack::new(POINTS, winograd.inputs, winograd.outputs);
     let sums = (FLOATS / (36 * winograd.inputs * winograd.outputs)).clamp(2, SUMS);
     let count = (images.len() / conv.image_size()).div_ceil(sums).max(1);
     let chunks = images.par_chunks(count * conv.image_size());
@@ -221,8 +222,8 @@ unsafe fn forward<L: Lanes>(
             }
             for i in 0..count {
                 let corner = ((start + i) / grid.tiles_across() * 4, (start + i) % grid.tiles_across() * 4);
-                let to = window(corner, size, out.as_mut_ptr(), scratch.outside.as_mut_ptr());
-                from_points::<L, Outputs, 4>(&scratch.outputs, i, &to, false);
+                let to = window(corner, 1, size, out.as_mut_ptr(), scratch.outside.as_mut_ptr());
+                from_points::<L, Outputs, 6, 6, _, _>(&scratch.outputs, i, &to, size.2, false);
             }
         }
     }
@@ -249,8 +250,8 @@ unsafe fn backward<L: Lanes>(
             load_block::<L>(grid, image, 0, start, count, scratch);
             for i in 0..count {
                 let corner = ((start + i) / grid.tiles_across() * 4, (start + i) % grid.tiles_across() * 4);
-                let from = window(corner, size, grad.as_ptr(), scratch.outside.as_ptr());
-                to_points::<L, OutputsAdjoint, 4>(&from, &mut scratch.outputs, i);
+                let from = window(corner, 1, size, grad.as_ptr(), scratch.outside.as_ptr());
+                to_points::<L, OutputsAdjoint, _, _, 6, 6>(&from, size.2, &mut scratch.outputs, i);
             }
             for (point, from) in points(grid, &scratch.pixels) {
                 let left = Left { from, row: POINTS, step: grid.tile() };

@@ -30,29 +30,33 @@ pub(crate) trait Axis<const FROM: usize, const TO: usize> {
     unsafe fn apply<L: Lanes>(x: [L; FROM]) -> [L; TO];
 }
 
-/// Applies a map down the columns and then along the rows of a square of registers.
+/// Applies a map down the columns and then along the rows of registers, `F × G` of them to `T × U`.
 ///
 /// What comes between stays in memory: a whole square is more than the register file.
 ///
 /// # Safety
 /// The instruction set of `L` is available.
 #[inline(always)]
-pub(crate) unsafe fn both<L: Lanes, M: Axis<F, T>, const F: usize, const T: usize>(
+pub(crate) unsafe fn both<L, M, const F: usize, const G: usize, const T: usize, const U: usize>(
     from: impl Fn(usize, usize) -> L,
     mut to: impl FnMut(usize, usize, L),
-) {
-    let mut half = MaybeUninit::<[[L; F]; T]>::uninit();
+) where
+    L: Lanes,
+    M: Axis<F, T> + Axis<G, U>,
+{
+    let mut half = MaybeUninit::<[[L; G]; T]>::uninit();
     let half = half.as_mut_ptr().cast::<L>();
     // SAFETY: the first loop writes every register that the second reads.
     unsafe {
-        for column in 0..F {
-            let mapped = M::apply::<L>(std::array::from_fn(|row| from(row, column)));
+        for column in 0..G {
+            let mapped = <M as Axis<F, T>>::apply::<L>(std::array::from_fn(|row| from(row, column)));
             for (row, value) in mapped.into_iter().enumerate() {
-                half.add(row * F + column).write(value);
+                half.add(row * G + column).write(value);
             }
         }
         for row in 0..T {
-            let mapped = M::apply::<L>(std::array::from_fn(|column| half.add(row * F + column).read()));
+            let across = std::array::from_fn(|column| half.add(row * G + column).read());
+            let mapped = <M as Axis<G, U>>::apply::<L>(across);
             for (column, value) in mapped.into_iter().enumerate() {
                 to(row, column, value);
             }

@@ -1,0 +1,504 @@
+//! Convolution of any stride, its kernel cut into pieces of at most 4 × 4 taps, by Winograd's method.
+//!
+//! Taps a stride apart meet pixels a stride apart: with the other pixels left out, theirs is a convolution of stride
+//! 1. A tile of 4 × 4 outputs takes it 7 × 7 products per pair of channels, and an axis of at most three taps needs
+//! one point less. At stride 2, 7 × 7 taps are four pieces that cost (7 + 6)² / 16 = 10.6 products per output
+//! instead of 49.
+//!
+//! The products of all pieces add up at the points, so outputs are brought back once. A piece takes only some of the
+//! input channels, so that its pixels stay in the second-level cache. Blocks of tiles reach across images.
+//! Gradients are the transposed steps in reverse order and share the transform of the gradient to the output.
+
+use std::cmp::Reverse;
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::Conv2d;
+use super::pass::{Pass, Strip};
+use crate::epilogue::Epilogue;
+use crate::lanes::{Lanes, dispatch};
+use crate::memory::uninitialised;
+use crate::tile::{Left, lanes};
+use crate::winograd::seven::{Outputs, OutputsAdjoint, Pixels, PixelsAdjoint, Taps, TapsAdjoint};
+use crate::winograd::taps::{Layout, gather_taps, spread_taps};
+use crate::winograd::tiles::{Stack, from_points, product, to_points, window};
+
+/// Points along one axis.
+const POINTS: usize = 7;
+/// Outputs of a tile along one axis, and taps of a piece.
+const TILE: usize = 4;
+/// Tiles of a block: whole blocks of registers.
+const BLOCK: usize = 48;
+/// Input channels of a piece, at most.
+const CHANNELS: usize = 64;
+/// Partial sums of the weight gradient, at most: fixed, so that sums do not depend on threads.
+const SUMS: usize = 16;
+/// Floats of all partial sums together, which bounds the memory.
+const FLOATS: usize = 8 << 20;
+
+/// Some taps of a kernel, a stride apart, over some of the input channels.
+#[derive(Debug)]
+struct Piece {
+    /// Row and column of the first tap.
+    first: [usize; 2],
+    /// Number of taps down and across.
+    taps: [usize; 2],
+    channels: Range<usize>,
+}
+
+impl Piece {
+    /// Points down and across that are not zero: three taps bring nothing to the last one.
+    fn sides(&self) -> [usize; 2] {
+        self.taps.map(|taps| if taps == TILE { POINTS } else { POINTS - 1 })
+    }
+
+    #[inline(always)]
+    fn points(&self) -> impl Iterator<Item = usize> + use<> {
+        let [down, across] = self.sides();
+        (0..down * across).map(move |i| i / across * POINTS + i % across)
+    }
+}
+
+/// Along one axis, the first tap and the number of taps of every run, the longest first.
+fn runs(kernel: usize, stride: usize) -> Vec<(usize, usize)> {
+    let mut runs = Vec::new();
+    for residue in 0..stride.min(kernel) {
+        let taps = (kernel - residue).div_ceil(stride);
+        let count = taps.div_ceil(TILE);
+        let starts: Vec<usize> = (0..=count).map(|i| (i * taps).div_ceil(count)).collect();
+        runs.extend(starts.windows(2).map(|s| (residue + s[0] * stride, s[1] - s[0])));
+    }
+    runs.sort_by_key(|run| Reverse(run.1));
+    runs
+}
+
+/// A convolution in pieces.
+pub(super) struct Pieces {
+    conv: Conv2d,
+    pass: Pass,
+    /// The first one has every point that any has.
+    pieces: Vec<Piece>,
+    /// Channels of a piece, at most.
+    width: usize,
+}
+
+/// The tiles of output rows from `first` on, of each of several images.
+#[derive(Clone, Copy)]
+struct Tiles {
+    images: usize,
+    first: usize,
+    rows: usize,
+    across: usize,
+}
+
+impl Tiles {
+    /// Tiles of an image.
+    fn count(&self) -> usize {
+        self.rows.div_ceil(TILE) * self.across
+    }
+
+    fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let all = self.images * self.count();
+        (0..all).step_by(BLOCK).map(move |start| start..all.min(start + BLOCK))
+    }
+
+    /// Image of a tile, and row (from `first` on) and column of its first output.
+    #[inline(always)]
+    fn place(&self, tile: usize) -> (usize, [usize; 2]) {
+        let (image, tile) = (tile / self.count(), tile % self.count());
+        (image, [tile / self.across * TILE, tile % self.across * TILE])
+    }
+}
+
+/// Buffers of a task.
+struct Scratch {
+    /// A piece of a block of tiles at the points, `[point, tile, in]`.
+    pixels: Stack,
+    /// Their outputs at the points, `[point, tile, out]`.
+    outputs: Stack,
+    /// What lies outside an image when read.
+    zeros: Vec<f32>,
+    /// What lies outside an image when written.
+    sink: Vec<f32>,
+}
+
+impl Pieces {
+    /// The pieces of a convolution, if they are faster than the direct method.
+    pub fn suited(conv: &Conv2d) -> Option<Self> {
+        let deep = conv.inputs.min(conv.outputs) >= lanes();
+        let pieces = Self::new(conv);
+        (conv.stride > 1 && deep).then_some(pieces)
+    }
+
+    fn new(conv: &Conv2d) -> Self {
+        let inputs = conv.inputs;
+        let width = inputs.div_ceil(inputs.div_ceil(CHANNELS)).next_multiple_of(lanes());
+        let mut pieces = Vec::new();
+        for (y, down) in runs(conv.kernel_h, conv.stride) {
+            for (x, across) in runs(conv.kernel_w, conv.stride) {
+                pieces.extend((0..inputs).step_by(width).map(|channel| Piece {
+                    first: [y, x],
+                    taps: [down, across],
+                    channels: channel..inputs.min(channel + width),
+                }));
+            }
+        }
+        Self { conv: *conv, pass: conv.forward_pass(), pieces, width }
+    }
+
+    /// As [`Conv2d::forward`].
+    pub fn forward(&self, images: &[f32], weights: &[f32], epilogue: Epilogue<'_>, out: &mut [f32]) {
+        let (kernel, image) = (&self.kernel(weights), self.conv.image_size());
+        let rows = self.pass.strip_rows(out.len() / self.pass.image).next_multiple_of(TILE);
+        self.pass.groups(rows, out).into_par_iter().for_each_init(
+            || self.scratch(),
+            |scratch, Strip { image: at, images: count, first, rows, out }| {
+                let tiles = self.tiles(count, first, rows);
+                let (pieces, images) = (self, &images[at * image..][..count * image]);
+                dispatch!(forward(
+                    pieces: &Pieces, kernel: &Stack, tiles: Tiles, images: &[f32], scratch: &mut Scratch, out: &mut [f32]
+                ));
+                epilogue.apply(self.conv.outputs, out);
+            },
+        );
+    }
+
+    /// As [`Conv2d::backward`].
+    pub fn backward(
+        &self,
+        images: &[f32],
+        weights: &[f32],
+        grad_out: &[f32],
+        wanted: [bool; 2],
+    ) -> [Option<Vec<f32>>; 2] {
+        let (image, out) = (self.conv.image_size(), self.pass.image);
+        let kernel = wanted[0].then(|| self.transposed_kernel(weights));
+        // SAFETY: every image is filled before products are added to it.
+        let mut to_images = wanted[0].then(|| unsafe { uninitialised(images.len()) });
+        let sums = FLOATS / (POINTS * POINTS * self.pieces.len() * self.width * self.conv.outputs);
+        let count = (images.len() / image).div_ceil(sums.clamp(2, SUMS)).max(1);
+        let mut onto: Vec<Option<&mut [f32]>> = match &mut to_images {
+            Some(all) => all.chunks_mut(count * image).map(Some).collect(),
+            None => images.chunks(count * image).map(|_| None).collect(),
+        };
+        let chunks = images.par_chunks(count * image).zip(grad_out.par_chunks(count * out));
+        let parts: Vec<Option<Stack>> = (chunks.zip(&mut onto))
+            .map(|((images, grads), onto)| {
+                let to = kernel.as_ref().zip(onto.as_deref_mut());
+                self.backward_chunk(images, grads, to, wanted[1].then(|| self.zero()))
+            })
+            .collect();
+        let parts = parts.into_iter().flatten().collect();
+        [to_images, wanted[1].then(|| self.weights(&Stack::sum(parts, || self.zero())))]
+    }
+
+    /// Gradient at the points of the kernel, summed over a few images, if there is a place for it.
+    fn backward_chunk(
+        &self,
+        images: &[f32],
+        grads: &[f32],
+        to: Option<(&Stack, &mut [f32])>,
+        mut total: Option<Stack>,
+    ) -> Option<Stack> {
+        let tiles = self.tiles(images.len() / self.conv.image_size(), 0, self.pass.rows);
+        let (pieces, scratch, sum) = (self, &mut self.scratch(), total.as_mut());
+        dispatch!(backward(
+            pieces: &Pieces, tiles: Tiles, images: &[f32], grads: &[f32], scratch: &mut Scratch,
+            to: Option<(&Stack, &mut [f32])>, sum: Option<&mut Stack>
+        ));
+        total
+    }
+
+    /// Kernels at the points, `[point, (piece, in), out]`.
+    fn kernel(&self, weights: &[f32]) -> Stack {
+        let mut stack = self.zero();
+        for (i, piece) in self.pieces.iter().enumerate() {
+            let (layout, first, to) = (&self.layout(piece), i * self.width, &mut stack);
+            dispatch!(spread(weights: &[f32], layout: &Layout<4>, first: usize, to: &mut Stack));
+        }
+        stack
+    }
+
+    /// Kernels at the points, `[point, (piece, out), in]`.
+    fn transposed_kernel(&self, weights: &[f32]) -> Stack {
+        let mut stack = Stack::new(POINTS, self.pieces.len() * self.conv.outputs, self.width);
+        for (i, piece) in self.pieces.iter().enumerate() {
+            let (layout, first, to) = (&self.layout(piece).transposed(), i * self.conv.outputs, &mut stack);
+            dispatch!(spread(weights: &[f32], layout: &Layout<4>, first: usize, to: &mut Stack));
+        }
+        stack
+    }
+
+    /// Gradient to the weights from that to the kernels at the points.
+    fn weights(&self, total: &Stack) -> Vec<f32> {
+        let mut weights = vec![0.0; self.conv.weight(self.conv.outputs, 0, 0, 0)];
+        for (i, piece) in self.pieces.iter().enumerate() {
+            let (first, layout, to) = (i * self.width, &self.layout(piece), &mut weights[..]);
+            dispatch!(gather(total: &Stack, first: usize, layout: &Layout<4>, to: &mut [f32]));
+        }
+        weights
+    }
+
+    /// Zeros in the shape of the kernels at the points.
+    fn zero(&self) -> Stack {
+        Stack::new(POINTS, self.pieces.len() * self.width, self.conv.outputs)
+    }
+
+    /// The weights of a piece as a matrix `[in, out]`.
+    fn layout(&self, piece: &Piece) -> Layout<4> {
+        let Conv2d { inputs, outputs, kernel_h, kernel_w, stride, .. } = self.conv;
+        let [down, across] = piece.taps;
+        let tap = |y, x| (y < down && x < across).then_some((y * kernel_w + x) * stride);
+        Layout {
+            first: self.conv.weight(0, piece.channels.start, piece.first[0], piece.first[1]),
+            strides: [kernel_h * kernel_w, inputs * kernel_h * kernel_w],
+            size: [piece.channels.len(), outputs],
+            taps: std::array::from_fn(|y| std::array::from_fn(|x| tap(y, x))),
+        }
+    }
+
+    fn scratch(&self) -> Scratch {
+        let widest = self.width.max(self.conv.outputs);
+        Scratch {
+            pixels: Stack::new(POINTS, BLOCK, self.width),
+            outputs: Stack::new(POINTS, BLOCK, self.conv.outputs),
+            zeros: vec![0.0; widest],
+            sink: vec![0.0; widest],
+        }
+    }
+
+    fn tiles(&self, images: usize, first: usize, rows: usize) -> Tiles {
+        Tiles { images, first, rows, across: self.pass.columns.div_ceil(TILE) }
+    }
+
+    /// Pixels under a tile that a piece meets, those outside the image being `outside`.
+    #[inline(always)]
+    fn pixels<const F: usize, const G: usize>(
+        &self,
+        piece: &Piece,
+        (tiles, tile): (&Tiles, usize),
+        images: *const f32,
+        outside: *const f32,
+    ) -> [[*const f32; G]; F] {
+        let Conv2d { inputs, height, width, stride, pad_h, pad_w, .. } = self.conv;
+        let (image, [row, column]) = tiles.place(tile);
+        let y = ((tiles.first + row) * stride + piece.first[0]).wrapping_sub(pad_h);
+        let x = (column * stride + piece.first[1]).wrapping_sub(pad_w);
+        let image = images.wrapping_add(image * self.conv.image_size() + piece.channels.start);
+        window((y, x), stride, (height, width, inputs), image, outside)
+    }
+
+    /// Outputs of a tile, those outside being `outside`.
+    #[inline(always)]
+    fn outputs(
+        &self,
+        (tiles, tile): (&Tiles, usize),
+        out: *const f32,
+        outside: *const f32,
+    ) -> [[*const f32; TILE]; TILE] {
+        let (image, [row, column]) = tiles.place(tile);
+        let out = out.wrapping_add(image * self.pass.image);
+        window((row, column), 1, (tiles.rows, self.pass.columns, self.pass.outputs), out, outside)
+    }
+}
+
+/// The outputs of some tiles.
+///
+/// # Safety
+/// The instruction set of `L` is available; the images, the kernel and `out` are those of the pieces and tiles.
+#[inline(always)]
+unsafe fn forward<L: Lanes>(
+    pieces: &Pieces,
+    kernel: &Stack,
+    tiles: Tiles,
+    images: &[f32],
+    scratch: &mut Scratch,
+    out: &mut [f32],
+) {
+    for block in tiles.blocks() {
+        // SAFETY: blocks hold at most BLOCK tiles; windows clip what lies outside the images and the rows of `out`.
+        unsafe {
+            for (i, piece) in pieces.pieces.iter().enumerate() {
+                load::<L>(pieces, piece, (&tiles, block.clone()), images.as_ptr(), scratch);
+                for point in piece.points() {
+                    let left = Left { from: scratch.pixels.at(point), row: scratch.pixels.row, step: 1 };
+                    let b = kernel.at(point).add(i * pieces.width * kernel.row);
+                    let (depth, to) = (piece.channels.len(), scratch.outputs.at_mut(point));
+                    product::<L>(left, block.len(), b, depth, to, kernel.row, i > 0);
+                }
+            }
+            let (to, sink) = (out.as_mut_ptr(), scratch.sink.as_mut_ptr());
+            for (at, tile) in block.enumerate() {
+                let to = pieces.outputs((&tiles, tile), to, sink);
+                let channels = pieces.conv.outputs;
+                from_points::<L, Outputs, 7, 7, 4, 4>(&scratch.outputs, at, &to, channels, false);
+            }
+        }
+    }
+}
+
+/// Adds the gradient to the kernel at the points to `total`, and writes that to the images, given the kernel.
+///
+/// # Safety
+/// As [`forward`], with all rows.
+#[inline(always)]
+unsafe fn backward<L: Lanes>(
+    pieces: &Pieces,
+    tiles: Tiles,
+    images: &[f32],
+    grads: &[f32],
+    scratch: &mut Scratch,
+    mut to: Option<(&Stack, &mut [f32])>,
+    mut total: Option<&mut Stack>,
+) {
+    for block in tiles.blocks() {
+        // SAFETY: blocks hold at most BLOCK tiles; windows clip what lies outside the images.
+        unsafe {
+            for (at, tile) in block.clone().enumerate() {
+                let from = pieces.outputs((&tiles, tile), grads.as_ptr(), scratch.zeros.as_ptr());
+                let (channels, points) = (pieces.conv.outputs, &mut scratch.outputs);
+                to_points::<L, OutputsAdjoint, 4, 4, 7, 7>(&from, channels, points, at);
+            }
+            if let Some((_, onto)) = &mut to {
+                let size = pieces.conv.image_size();
+                let begun = block.start.div_ceil(tiles.count())..block.end.div_ceil(tiles.count());
+                onto[begun.start * size..begun.end * size].fill(0.0);
+            }
+            for (i, piece) in pieces.pieces.iter().enumerate() {
+                if let Some(total) = &mut total {
+                    load::<L>(pieces, piece, (&tiles, block.clone()), images.as_ptr(), scratch);
+                    to_kernel::<L>(pieces, i, block.len(), scratch, total);
+                }
+                if let Some((kernel, onto)) = &mut to {
+                    to_pixels::<L>(pieces, i, block.len(), kernel, scratch);
+                    store::<L>(pieces, piece, (&tiles, block.clone()), onto.as_mut_ptr(), scratch);
+                }
+            }
+        }
+    }
+}
+
+/// Adds the products of `count` tiles of pixels and gradients to that of a piece of the kernel.
+///
+/// # Safety
+/// As [`backward`].
+#[inline(always)]
+unsafe fn to_kernel<L: Lanes>(
+    pieces: &Pieces,
+    index: usize,
+    count: usize,
+    scratch: &mut Scratch,
+    total: &mut Stack,
+) {
+    let (piece, pixels, grads) = (&pieces.pieces[index], &scratch.pixels, &scratch.outputs);
+    for point in piece.points() {
+        let left = Left { from: pixels.at(point), row: 1, step: pixels.row };
+        // SAFETY: `total` has `width` rows for each piece.
+        unsafe {
+            let to = total.at_mut(point).add(index * pieces.width * total.row);
+            product::<L>(left, piece.channels.len(), grads.at(point), count, to, total.row, true);
+        }
+    }
+}
+
+/// The products of `count` tiles of gradients and a piece of the kernel.
+///
+/// # Safety
+/// As [`backward`].
+#[inline(always)]
+unsafe fn to_pixels<L: Lanes>(
+    pieces: &Pieces,
+    index: usize,
+    count: usize,
+    kernel: &Stack,
+    scratch: &mut Scratch,
+) {
+    let (outputs, grads) = (pieces.conv.outputs, &scratch.outputs);
+    for point in pieces.pieces[index].points() {
+        let left = Left { from: grads.at(point), row: grads.row, step: 1 };
+        // SAFETY: `kernel` has a row per output for each piece, as wide as those of the pixels.
+        unsafe {
+            let b = kernel.at(point).add(index * outputs * kernel.row);
+            product::<L>(left, count, b, outputs, scratch.pixels.at_mut(point), kernel.row, false);
+        }
+    }
+}
+
+/// Brings the pixels of a block of tiles to the points of a piece.
+///
+/// # Safety
+/// As [`forward`].
+#[inline(always)]
+unsafe fn load<L: Lanes>(
+    pieces: &Pieces,
+    piece: &Piece,
+    (tiles, block): (&Tiles, Range<usize>),
+    images: *const f32,
+    scratch: &mut Scratch,
+) {
+    let (channels, zeros, to) = (piece.channels.len(), scratch.zeros.as_ptr(), &mut scratch.pixels);
+    for (at, tile) in block.enumerate() {
+        macro_rules! load {
+            ($down:literal $across:literal) => {{
+                let from = pieces.pixels::<$down, $across>(piece, (tiles, tile), images, zeros);
+                // SAFETY: every pixel of the window has the channels of the piece.
+                unsafe { to_points::<L, Pixels, _, _, $down, $across>(&from, channels, to, at) }
+            }};
+        }
+        match piece.sides() {
+            [7, 7] => load!(7 7),
+            [7, _] => load!(7 6),
+            [_, 7] => load!(6 7),
+            _ => load!(6 6),
+        }
+    }
+}
+
+/// Adds the points of a piece of a block of tiles to the pixels.
+///
+/// # Safety
+/// As [`backward`].
+#[inline(always)]
+unsafe fn store<L: Lanes>(
+    pieces: &Pieces,
+    piece: &Piece,
+    (tiles, block): (&Tiles, Range<usize>),
+    images: *mut f32,
+    scratch: &mut Scratch,
+) {
+    let (channels, sink, from) = (piece.channels.len(), scratch.sink.as_mut_ptr(), &scratch.pixels);
+    for (at, tile) in block.enumerate() {
+        macro_rules! store {
+            ($down:literal $across:literal) => {{
+                let to = pieces.pixels::<$down, $across>(piece, (tiles, tile), images, sink);
+                // SAFETY: every pixel of the window has the channels of the piece.
+                unsafe {
+                    from_points::<L, PixelsAdjoint, $down, $across, _, _>(from, at, &to, channels, true)
+                }
+            }};
+        }
+        match piece.sides() {
+            [7, 7] => store!(7 7),
+            [7, _] => store!(7 6),
+            [_, 7] => store!(6 7),
+            _ => store!(6 6),
+        }
+    }
+}
+
+/// # Safety
+/// As [`spread_taps`].
+#[inline(always)]
+unsafe fn spread<L: Lanes>(weights: &[f32], layout: &Layout<4>, first: usize, to: &mut Stack) {
+    // SAFETY: as the caller vouches.
+    unsafe { spread_taps::<L, Taps, 4, 7>(weights, layout, first, to) };
+}
+
+/// # Safety
+/// As [`gather_taps`].
+#[inline(always)]
+unsafe fn gather<L: Lanes>(total: &Stack, first: usize, layout: &Layout<4>, to: &mut [f32]) {
+    // SAFETY: as the caller vouches.
+    unsafe { gather_taps::<L, TapsAdjoint, 4, 7>(total, first, layout, to) };
+}
