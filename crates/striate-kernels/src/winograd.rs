@@ -23,7 +23,7 @@ use crate::lanes::{Lanes, dispatch};
 use crate::tile::Left;
 use points::{Outputs, OutputsAdjoint, Pixels, PixelsAdjoint, Taps, TapsAdjoint};
 use taps::{Layout, gather_taps, spread_taps};
-use tiles::{Stack, from_points, product, to_points, window};
+use tiles::{Stack, Target, from_points, product, to_points, window};
 
 /// Points along one axis.
 const POINTS: usize = 6;
@@ -265,8 +265,8 @@ unsafe fn forward_band<L: Lanes>(
             }
             for point in 0..POINTS * POINTS {
                 let left = Left { from: scratch.pixels.at(point), row: scratch.pixels.row, step: 1 };
-                let to = scratch.outputs.at_mut(point);
-                product::<L>(left, count, kernel.at(point), shape.inputs, to, kernel.row, false);
+                let c = Target { to: scratch.outputs.at_mut(point), row: kernel.row, add: false };
+                product::<L>(left, count, kernel.at(point), shape.inputs, kernel.width, c);
             }
             let (out, sink) = (out.as_mut_ptr(), scratch.sink.as_mut_ptr());
             for i in 0..count {
@@ -331,11 +331,12 @@ unsafe fn backward_points<L: Lanes>(
         // SAFETY: `total` is `[in, out]` and the kernel `[out, in]` at every point.
         unsafe {
             let left = Left { from: pixels.at(point), row: 1, step: pixels.row };
-            product::<L>(left, total.rows, grads.at(point), count, total.at_mut(point), grads.row, true);
+            let c = Target { to: total.at_mut(point), row: total.row, add: true };
+            product::<L>(left, total.rows, grads.at(point), count, grads.width, c);
             if let Some(kernel) = kernel {
                 let left = Left { from: grads.at(point), row: grads.row, step: 1 };
-                let to = pixels.at_mut(point);
-                product::<L>(left, count, kernel.at(point), kernel.rows, to, kernel.row, false);
+                let c = Target { to: pixels.at_mut(point), row: pixels.row, add: false };
+                product::<L>(left, count, kernel.at(point), kernel.rows, kernel.width, c);
             }
         }
     }

@@ -22,7 +22,7 @@ use crate::memory::uninitialised;
 use crate::tile::{Left, lanes};
 use crate::winograd::seven::{Outputs, OutputsAdjoint, Pixels, PixelsAdjoint, Taps, TapsAdjoint};
 use crate::winograd::taps::{Layout, gather_taps, spread_taps};
-use crate::winograd::tiles::{Stack, from_points, product, to_points, window};
+use crate::winograd::tiles::{Stack, Target, from_points, product, to_points, window};
 
 /// Points along one axis.
 const POINTS: usize = 7;
@@ -113,7 +113,7 @@ impl Tiles {
 
 /// Buffers of a task.
 struct Scratch {
-    /// A piece of a block of tiles at the points, `[point, tile, in]`.
+    /// A piece of a block of tiles at the points, `[tile, point, in]`: written a tile at a time.
     pixels: Stack,
     /// Their outputs at the points, `[point, tile, out]`.
     outputs: Stack,
@@ -124,11 +124,21 @@ struct Scratch {
 }
 
 impl Pieces {
-    /// The pieces of a convolution, if they are faster than the direct method.
+    /// The pieces of a convolution of larger stride, if they are faster than the direct method.
     pub fn suited(conv: &Conv2d) -> Option<Self> {
         let deep = conv.inputs.min(conv.outputs) >= lanes();
-        let pieces = Self::new(conv);
-        (conv.stride > 1 && deep).then_some(pieces)
+        (conv.stride > 1 && deep).then(|| Self::new(conv)).filter(Self::pay)
+    }
+
+    /// Whether the products saved outweigh the transforms.
+    fn pay(&self) -> bool {
+        let Conv2d { inputs, outputs, kernel_h, kernel_w, .. } = self.conv;
+        let direct = self.pass.rows * self.pass.columns * kernel_h * kernel_w * inputs * outputs;
+        let points: usize =
+            self.pieces.iter().map(|piece| piece.points().count() * piece.channels.len()).sum();
+        // Bringing a pixel to a point takes as long as 24 products there; the margin is measured, too.
+        let ours = self.tiles(1, 0, self.pass.rows).count() * points * (outputs + 24);
+        5 * direct > 6 * ours
     }
 
     fn new(conv: &Conv2d) -> Self {
@@ -261,7 +271,7 @@ impl Pieces {
     fn scratch(&self) -> Scratch {
         let widest = self.width.max(self.conv.outputs);
         Scratch {
-            pixels: Stack::new(POINTS, BLOCK, self.width),
+            pixels: Stack::by_rows(POINTS, BLOCK, self.width),
             outputs: Stack::new(POINTS, BLOCK, self.conv.outputs),
             zeros: vec![0.0; widest],
             sink: vec![0.0; widest],
@@ -324,8 +334,8 @@ unsafe fn forward<L: Lanes>(
                 for point in piece.points() {
                     let left = Left { from: scratch.pixels.at(point), row: scratch.pixels.row, step: 1 };
                     let b = kernel.at(point).add(i * pieces.width * kernel.row);
-                    let (depth, to) = (piece.channels.len(), scratch.outputs.at_mut(point));
-                    product::<L>(left, block.len(), b, depth, to, kernel.row, i > 0);
+                    let c = Target { to: scratch.outputs.at_mut(point), row: kernel.row, add: i > 0 };
+                    product::<L>(left, block.len(), b, piece.channels.len(), kernel.width, c);
                 }
             }
             let (to, sink) = (out.as_mut_ptr(), scratch.sink.as_mut_ptr());
@@ -397,7 +407,8 @@ unsafe fn to_kernel<L: Lanes>(
         // SAFETY: `total` has `width` rows for each piece.
         unsafe {
             let to = total.at_mut(point).add(index * pieces.width * total.row);
-            product::<L>(left, piece.channels.len(), grads.at(point), count, to, total.row, true);
+            let c = Target { to, row: total.row, add: true };
+            product::<L>(left, piece.channels.len(), grads.at(point), count, grads.width, c);
         }
     }
 }
@@ -420,7 +431,8 @@ unsafe fn to_pixels<L: Lanes>(
         // SAFETY: `kernel` has a row per output for each piece, as wide as those of the pixels.
         unsafe {
             let b = kernel.at(point).add(index * outputs * kernel.row);
-            product::<L>(left, count, b, outputs, scratch.pixels.at_mut(point), kernel.row, false);
+            let c = Target { to: scratch.pixels.at_mut(point), row: scratch.pixels.row, add: false };
+            product::<L>(left, count, b, outputs, kernel.width, c);
         }
     }
 }

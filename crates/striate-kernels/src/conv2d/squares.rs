@@ -15,8 +15,8 @@ use super::pass::{Pass, Strip, inside};
 use crate::epilogue::Epilogue;
 use crate::lanes::{Lanes, dispatch};
 use crate::tile::{Left, Panels, lanes, multiply_part};
-use crate::winograd::points::{Axis, Outputs, OutputsAdjoint, Pixels, pixel_matrix};
-use crate::winograd::tiles::{Stack, from_points, product, to_points, window};
+use crate::winograd::points::{Axis, Outputs, OutputsAdjoint, Pixels, matrix};
+use crate::winograd::tiles::{Stack, Target, from_points, product, to_points, window};
 use crate::winograd::{TILES, Winograd};
 
 /// Points along one axis.
@@ -66,7 +66,7 @@ pub(super) struct Scratch {
 impl Grid {
     fn new(pass: Pass) -> Self {
         let (down, across) = (pass.kernel_h.div_ceil(3), pass.kernel_w.div_ceil(3));
-        let matrix = pixel_matrix();
+        let matrix = matrix::<Pixels, POINTS, POINTS>();
         let lift = |row: usize, at: usize| match row.checked_sub(at / POINTS * 3) {
             Some(pixel) if pixel < POINTS => matrix[pixel][at % POINTS],
             _ => 0.0,
@@ -217,8 +217,8 @@ unsafe fn forward<L: Lanes>(
             load_block::<L>(grid, image, first, start, count, scratch);
             for (point, from) in points(grid, &scratch.pixels) {
                 let left = Left { from, row: grid.tile(), step: POINTS };
-                let (b, c) = (kernel.at(point), scratch.outputs.at_mut(point));
-                product::<L>(left, count, b, kernel.rows, c, kernel.row, false);
+                let c = Target { to: scratch.outputs.at_mut(point), row: kernel.row, add: false };
+                product::<L>(left, count, kernel.at(point), kernel.rows, kernel.width, c);
             }
             for i in 0..count {
                 let corner = ((start + i) / grid.tiles_across() * 4, (start + i) % grid.tiles_across() * 4);
@@ -256,7 +256,8 @@ unsafe fn backward<L: Lanes>(
             for (point, from) in points(grid, &scratch.pixels) {
                 let left = Left { from, row: POINTS, step: grid.tile() };
                 let (b, c) = (scratch.outputs.at(point), total.at_mut(point));
-                product::<L>(left, total.rows, b, count, c, total.row, true);
+                let c = Target { to: c, row: total.row, add: true };
+                product::<L>(left, total.rows, b, count, total.width, c);
             }
         }
     }

@@ -126,12 +126,36 @@ fn conv(size: [usize; 4], kernel: [usize; 2], stride: usize, pad: [usize; 2]) ->
     Conv2d { inputs, outputs, height, width, kernel_h, kernel_w, stride, pad_h, pad_w }
 }
 
+/// Shapes cut into pieces, and some around them that are not: large kernels, larger strides, many channels.
+fn strided() -> impl Strategy<Value = (Conv2d, usize)> {
+    let kernel = (4usize..10, 4usize..10, 2usize..4, 0usize..5, 0usize..5);
+    (8usize..40, 8usize..40, kernel, 6usize..30, 6usize..30, 1usize..4).prop_map(
+        |(inputs, outputs, (kernel_h, kernel_w, stride, pad_h, pad_w), dh, dw, batch)| {
+            let (height, width) = (kernel_h + dh, kernel_w + dw);
+            let (pad_h, pad_w) = (pad_h.min(kernel_h - 1), pad_w.min(kernel_w - 1));
+            (Conv2d { inputs, outputs, height, width, kernel_h, kernel_w, stride, pad_h, pad_w }, batch)
+        },
+    )
+}
+
 #[test]
-fn squares_round_as_little_as_winograd() {
+fn pieces_are_chosen_where_they_pay() {
+    let chosen = |size, kernel, stride| Pieces::suited(&conv(size, [kernel; 2], stride, [0, 0])).is_some();
+    assert!(chosen([128, 64, 27, 37], 7, 2) && chosen([32, 32, 36, 64], 9, 3));
+    assert!(!chosen([1, 128, 60, 80], 7, 2) && !chosen([64, 64, 28, 56], 3, 2));
+    assert!(!chosen([128, 64, 8, 8], 7, 2) && !chosen([128, 64, 27, 37], 7, 1));
+}
+
+#[test]
+fn transforms_round_little() {
     for (shape, batch) in [
         (conv([1, 48, 31, 31], [13, 13], 1, [6, 6]), 2),
         (conv([3, 32, 36, 64], [11, 11], 1, [0, 0]), 1),
         (conv([32, 48, 14, 22], [5, 5], 1, [2, 2]), 1),
+        (conv([128, 64, 27, 37], [7, 7], 2, [0, 0]), 1),
+        (conv([16, 20, 24, 33], [7, 7], 2, [3, 3]), 2),
+        (conv([16, 16, 30, 30], [9, 8], 2, [0, 1]), 1),
+        (conv([24, 40, 40, 31], [9, 9], 3, [0, 0]), 1),
     ] {
         let case = Case::new(shape, batch, 11);
         let mut magnitudes = Case::new(shape, batch, 11);
@@ -152,6 +176,11 @@ proptest! {
 
     #[test]
     fn every_pass_is_its_definition((conv, batch) in shapes(), seed in any::<u32>()) {
+        prop_assert_eq!(Case::new(conv, batch, seed).check(), Ok(()));
+    }
+
+    #[test]
+    fn strided_passes_are_their_definition((conv, batch) in strided(), seed in any::<u32>()) {
         prop_assert_eq!(Case::new(conv, batch, seed).check(), Ok(()));
     }
 
@@ -184,6 +213,7 @@ fn shapes_of_the_models() {
         (conv([33, 20, 5, 4], [4, 5], 2, [2, 3]), 61),
         (conv([20, 33, 21, 45], [7, 5], 1, [3, 1]), 2),
         (conv([16, 16, 19, 35], [7, 7], 2, [0, 0]), 2),
+        (conv([70, 33, 21, 24], [7, 6], 2, [2, 0]), 50),
         (conv([1, 16, 39, 9], [32, 5], 1, [2, 2]), 19),
     ] {
         assert_eq!(Case::new(shape, batch, 3).check(), Ok(()));
@@ -192,8 +222,8 @@ fn shapes_of_the_models() {
 
 #[test]
 fn an_empty_batch_has_no_gradient() {
-    for (channels, kernel) in [(2, 3), (32, 3), (32, 7)] {
-        let case = Case::new(conv([channels, channels, 16, 16], [kernel; 2], 1, [1, 1]), 0, 1);
+    for (channels, kernel, stride) in [(2, 3, 1), (32, 3, 1), (32, 7, 1), (32, 7, 2)] {
+        let case = Case::new(conv([channels, channels, 24, 24], [kernel; 2], stride, [1, 1]), 0, 1);
         for [out, images, weights] in [case.ours(), case.alone()] {
             assert!(out.is_empty() && images.is_empty());
             assert!(weights.len() == case.weights.len() && weights.iter().all(|gradient| *gradient == 0.0));
@@ -229,12 +259,27 @@ fn what_is_not_a_number_stays_so() {
 }
 
 #[test]
+fn what_is_not_a_number_reaches_every_output_that_sees_it() {
+    let shape = conv([16, 16, 31, 31], [7, 7], 2, [0, 0]);
+    assert!(Pieces::suited(&shape).is_some());
+    let mut case = Case::new(shape, 2, 1);
+    case.images[16 * (9 * 31 + 9)] = f32::NAN;
+    let [out, _, weights] = case.ours();
+    for (y, x, o) in cube(4, 4, 16).filter(|(y, x, _)| *y >= 2 && *x >= 2) {
+        assert!(out[(y * 13 + x) * 16 + o].is_nan());
+    }
+    assert!(out[13 * 13 * 16..].iter().all(|value| value.is_finite()));
+    assert!(weights[shape.weight(3, 0, 1, 1)].is_nan());
+}
+
+#[test]
 fn the_same_bits_on_one_thread_and_on_many() {
     for (shape, batch) in [
         (conv([3, 20, 17, 23], [3, 3], 1, [1, 1]), 9),
         (conv([4, 2, 30, 9], [5, 2], 2, [1, 0]), 2),
         (conv([20, 33, 6, 7], [4, 4], 2, [0, 0]), 50),
         (conv([2, 20, 19, 23], [7, 5], 1, [3, 0]), 19),
+        (conv([16, 17, 19, 23], [7, 7], 2, [0, 0]), 53),
     ] {
         let case = Case::new(shape, batch, 5);
         let run = |threads: usize| {

@@ -64,18 +64,18 @@ pub(crate) unsafe fn both<L, M, const F: usize, const G: usize, const T: usize, 
     }
 }
 
-/// What each of six pixels adds to each point: [`Pixels`] as a matrix, `[pixel][point]`.
-pub(crate) fn pixel_matrix() -> [[f32; 6]; 6] {
-    std::array::from_fn(|pixel| {
-        let mut points = [[0.0; Portable::N]; 6];
-        // SAFETY: portable lanes need no instruction set; every row of `points` holds a register.
+/// A map as a matrix, `[from][to]`.
+pub(crate) fn matrix<M: Axis<F, T>, const F: usize, const T: usize>() -> [[f32; T]; F] {
+    std::array::from_fn(|from| {
+        let mut to = [[0.0; Portable::N]; T];
+        // SAFETY: portable lanes need no instruction set; every row of `to` holds a register.
         unsafe {
-            let unit = std::array::from_fn(|i| Portable::splat(if i == pixel { 1.0 } else { 0.0 }));
-            for (point, value) in points.iter_mut().zip(Pixels::apply::<Portable>(unit)) {
-                value.store(point.as_mut_ptr());
+            let unit = std::array::from_fn(|i| Portable::splat(if i == from { 1.0 } else { 0.0 }));
+            for (to, value) in to.iter_mut().zip(M::apply::<Portable>(unit)) {
+                value.store(to.as_mut_ptr());
             }
         }
-        points.map(|point| point[0])
+        to.map(|to| to[0])
     })
 }
 

@@ -184,3 +184,43 @@ impl Axis<7, 4> for TapsAdjoint {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::points::matrix;
+    use super::*;
+
+    #[test]
+    fn products_at_the_points_are_a_correlation() {
+        let (pixels, taps, outputs) =
+            (matrix::<Pixels, 7, 7>(), matrix::<Taps, 4, 7>(), matrix::<Outputs, 7, 4>());
+        for (pixel, tap, output) in (0..7 * 4 * 4).map(|i| (i / 16, i / 4 % 4, i % 4)) {
+            let product =
+                |p: usize| f64::from(pixels[pixel][p] * outputs[p][output]) * f64::from(taps[tap][p]);
+            let sum: f64 = (0..7).map(product).sum();
+            assert!((sum - f64::from(u8::from(pixel == tap + output))).abs() < 1e-6, "{sum}");
+        }
+    }
+
+    #[test]
+    fn three_taps_need_neither_the_last_pixel_nor_the_last_point() {
+        let (six, seven) = (matrix::<Pixels, 6, 6>(), matrix::<Pixels, 7, 7>());
+        assert!((0..3).all(|tap| matrix::<Taps, 4, 7>()[tap][6] == 0.0));
+        assert!(six.iter().zip(seven).all(|(six, seven)| six[..] == seven[..6]));
+        assert_eq!(seven[6], [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
+    }
+
+    fn transposed<const F: usize, const T: usize>(map: [[f32; T]; F], adjoint: [[f32; F]; T]) {
+        for (i, j) in (0..F * T).map(|at| (at / T, at % T)) {
+            assert!((map[i][j] - adjoint[j][i]).abs() <= 1e-6 * map[i][j].abs(), "{i} {j}");
+        }
+    }
+
+    #[test]
+    fn adjoints_are_transposed() {
+        transposed(matrix::<Pixels, 6, 6>(), matrix::<PixelsAdjoint, 6, 6>());
+        transposed(matrix::<Pixels, 7, 7>(), matrix::<PixelsAdjoint, 7, 7>());
+        transposed(matrix::<Outputs, 7, 4>(), matrix::<OutputsAdjoint, 4, 7>());
+        transposed(matrix::<Taps, 4, 7>(), matrix::<TapsAdjoint, 7, 4>());
+    }
+}

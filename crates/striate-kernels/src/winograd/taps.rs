@@ -89,14 +89,11 @@ impl<const K: usize> Layout<K> {
         lanes: usize,
         mut visit: impl FnMut(usize, usize, usize, usize),
     ) {
-        for lane in 0..lanes.min(self.size[1] - column) {
-            let weight = self.first + row * self.strides[0] + (column + lane) * self.strides[1];
-            for (y, taps) in self.taps.iter().enumerate() {
-                for (x, tap) in taps.iter().enumerate() {
-                    if let Some(tap) = tap {
-                        visit(y, x, lane, weight + tap);
-                    }
-                }
+        let start = self.first + row * self.strides[0] + column * self.strides[1];
+        for (i, tap) in self.taps.as_flattened().iter().enumerate() {
+            let Some(tap) = tap else { continue };
+            for lane in 0..lanes.min(self.size[1] - column) {
+                visit(i / K, i % K, lane, start + tap + lane * self.strides[1]);
             }
         }
     }

@@ -41,18 +41,29 @@ pub(crate) struct Stack {
     /// Points along one axis.
     points: usize,
     pub rows: usize,
+    /// Floats of a row.
+    pub width: usize,
     /// Floats between rows.
     pub row: usize,
-    /// Floats between points: an odd number of cache lines, so that points do not compete for the same ones.
+    /// Floats between points.
     point: usize,
 }
 
 impl Stack {
+    /// Zeros, point by point: an odd number of cache lines apart, so that points do not compete for the same ones.
     pub fn new(points: usize, rows: usize, columns: usize) -> Self {
-        let row = columns.next_multiple_of(lanes());
-        let lines = (rows * row).div_ceil(16) | 1;
-        let all = vec![Line([0.0; 16]); points * points * lines];
-        Self { lines: all, points, rows, row, point: 16 * lines }
+        let width = columns.next_multiple_of(lanes());
+        let point = 16 * ((rows * width).div_ceil(16) | 1);
+        let lines = vec![Line([0.0; 16]); points * points * point / 16];
+        Self { lines, points, rows, width, row: width, point }
+    }
+
+    /// Zeros, row by row: the points of a row lie together.
+    pub fn by_rows(points: usize, rows: usize, columns: usize) -> Self {
+        let width = columns.next_multiple_of(lanes());
+        let row = 16 * ((points * points * width).div_ceil(16) | 1);
+        let lines = vec![Line([0.0; 16]); rows * row / 16];
+        Self { lines, points, rows, width, row, point: width }
     }
 
     pub fn at(&self, point: usize) -> *const f32 {
@@ -150,7 +161,15 @@ pub(crate) unsafe fn from_points<L, M, const F: usize, const G: usize, const T: 
     }
 }
 
-/// `C[rows, width] = A[rows, depth] · B[depth, width]`, or `+=` with `add`; `width` is whole registers.
+/// Where a product goes: rows `row` floats apart, added to what is there with `add`.
+#[derive(Clone, Copy)]
+pub(crate) struct Target {
+    pub to: *mut f32,
+    pub row: usize,
+    pub add: bool,
+}
+
+/// `C[rows, width] = A[rows, depth] · B[depth, width]`, or `+=`; `width` is whole registers.
 ///
 /// # Safety
 /// The instruction set of `L` is available and the matrices have these sizes.
@@ -160,16 +179,15 @@ pub(crate) unsafe fn product<L: Lanes>(
     rows: usize,
     b: *const f32,
     depth: usize,
-    c: *mut f32,
     width: usize,
-    add: bool,
+    c: Target,
 ) {
     let registers = whole_registers::<L>(width);
     for column in (0..width).step_by(registers * L::N) {
         // SAFETY: the caller vouches for the sizes.
         unsafe {
-            let (b, c) = (b.add(column), c.add(column));
-            by_rows!(rows, registers, product_block::<L>(a, b, depth, c, width, add));
+            let (b, c) = (b.add(column), Target { to: c.to.add(column), ..c });
+            by_rows!(rows, registers, product_block::<L>(a, b, depth, width, c));
         }
     }
 }
@@ -181,9 +199,8 @@ unsafe fn product_block<L: Lanes, const P: usize, const R: usize>(
     a: Left,
     b: *const f32,
     depth: usize,
-    c: *mut f32,
     width: usize,
-    add: bool,
+    c: Target,
     row: usize,
 ) {
     // SAFETY: the caller vouches for every address.
@@ -192,8 +209,8 @@ unsafe fn product_block<L: Lanes, const P: usize, const R: usize>(
         accumulate(&mut sums, a.at(row), b, width, depth);
         for (p, sums) in sums.iter().enumerate() {
             for (r, sum) in sums.iter().enumerate() {
-                let to = c.add((row + p) * width + r * L::N);
-                let sum = if add { L::load(to).add(*sum) } else { *sum };
+                let to = c.to.add((row + p) * c.row + r * L::N);
+                let sum = if c.add { L::load(to).add(*sum) } else { *sum };
                 sum.store(to);
             }
         }
