@@ -4,7 +4,8 @@
 //! block of output pixels × output channels is a sum of small matrix products, one per kernel row, kept in
 //! registers. Taps that fall outside the image for a whole block are skipped, not multiplied by zero.
 //!
-//! Large kernels of stride 1 take fewer products when cut into `squares` of 3 × 3 taps.
+//! Large kernels take fewer products when cut into small ones: of stride 1 into `squares` of 3 × 3 taps, of larger
+//! strides into `pieces` of taps a stride apart.
 //!
 //! Vectors run along the output channels. Where these fill no more than half a register (at stride 1), they run
 //! along kernel columns × output channels if there are more inputs than that (`fold`), else along the pixels

@@ -1,13 +1,14 @@
 //! Convolution of any stride, its kernel cut into pieces of at most 4 × 4 taps, by Winograd's method.
 //!
-//! Taps a stride apart meet pixels a stride apart: with the other pixels left out, theirs is a convolution of stride
-//! 1. A tile of 4 × 4 outputs takes it 7 × 7 products per pair of channels, and an axis of at most three taps needs
-//! one point less. At stride 2, 7 × 7 taps are four pieces that cost (7 + 6)² / 16 = 10.6 products per output
-//! instead of 49.
+//! Taps a stride apart meet pixels a stride apart: those alone are a convolution of stride one. A tile of 4 × 4
+//! outputs takes it 7 × 7 products per pair of channels, and an axis of at most three taps needs one point less. At
+//! stride two, 7 × 7 taps are four pieces that cost (7 + 6)² / 16 = 10.6 products per output, not 49.
 //!
 //! The products of all pieces add up at the points, so outputs are brought back once. A piece takes only some of the
 //! input channels, so that its pixels stay in the second-level cache. Blocks of tiles reach across images.
 //! Gradients are the transposed steps in reverse order and share the transform of the gradient to the output.
+
+mod passes;
 
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -17,23 +18,24 @@ use rayon::prelude::*;
 use super::Conv2d;
 use super::pass::{Pass, Strip};
 use crate::epilogue::Epilogue;
-use crate::lanes::{Lanes, dispatch};
+use crate::lanes::dispatch;
 use crate::memory::uninitialised;
-use crate::tile::{Left, lanes};
-use crate::winograd::seven::{Outputs, OutputsAdjoint, Pixels, PixelsAdjoint, Taps, TapsAdjoint};
-use crate::winograd::taps::{Layout, gather_taps, spread_taps};
-use crate::winograd::tiles::{Stack, Target, from_points, product, to_points, window};
+use crate::tile::lanes;
+use crate::winograd::taps::Layout;
+use crate::winograd::tiles::Stack;
+use passes::{backward, forward, gather, spread};
 
 /// Points along one axis.
 const POINTS: usize = 7;
 /// Outputs of a tile along one axis, and taps of a piece.
 const TILE: usize = 4;
 /// Tiles of a block: whole blocks of registers.
-const BLOCK: usize = 48;
+const BLOCK: usize = 24;
 /// Input channels of a piece, at most.
 const CHANNELS: usize = 64;
-/// Partial sums of the weight gradient, at most: fixed, so that sums do not depend on threads.
-const SUMS: usize = 16;
+/// Partial sums of the weight gradient, at most: fixed, so that sums do not depend on threads. A power of two
+/// occupies most machines evenly.
+const SUMS: usize = 8;
 /// Floats of all partial sums together, which bounds the memory.
 const FLOATS: usize = 8 << 20;
 
@@ -186,8 +188,9 @@ impl Pieces {
         let kernel = wanted[0].then(|| self.transposed_kernel(weights));
         // SAFETY: every image is filled before products are added to it.
         let mut to_images = wanted[0].then(|| unsafe { uninitialised(images.len()) });
-        let sums = FLOATS / (POINTS * POINTS * self.pieces.len() * self.width * self.conv.outputs);
-        let count = (images.len() / image).div_ceil(sums.clamp(2, SUMS)).max(1);
+        let floats = POINTS * POINTS * self.pieces.len() * self.width * self.conv.outputs;
+        let sums = 1 << (FLOATS / floats).clamp(2, SUMS).ilog2();
+        let count = (images.len() / image).div_ceil(sums).max(1);
         let mut onto: Vec<Option<&mut [f32]>> = match &mut to_images {
             Some(all) => all.chunks_mut(count * image).map(Some).collect(),
             None => images.chunks(count * image).map(|_| None).collect(),
@@ -281,236 +284,4 @@ impl Pieces {
     fn tiles(&self, images: usize, first: usize, rows: usize) -> Tiles {
         Tiles { images, first, rows, across: self.pass.columns.div_ceil(TILE) }
     }
-
-    /// Pixels under a tile that a piece meets, those outside the image being `outside`.
-    #[inline(always)]
-    fn pixels<const F: usize, const G: usize>(
-        &self,
-        piece: &Piece,
-        (tiles, tile): (&Tiles, usize),
-        images: *const f32,
-        outside: *const f32,
-    ) -> [[*const f32; G]; F] {
-        let Conv2d { inputs, height, width, stride, pad_h, pad_w, .. } = self.conv;
-        let (image, [row, column]) = tiles.place(tile);
-        let y = ((tiles.first + row) * stride + piece.first[0]).wrapping_sub(pad_h);
-        let x = (column * stride + piece.first[1]).wrapping_sub(pad_w);
-        let image = images.wrapping_add(image * self.conv.image_size() + piece.channels.start);
-        window((y, x), stride, (height, width, inputs), image, outside)
-    }
-
-    /// Outputs of a tile, those outside being `outside`.
-    #[inline(always)]
-    fn outputs(
-        &self,
-        (tiles, tile): (&Tiles, usize),
-        out: *const f32,
-        outside: *const f32,
-    ) -> [[*const f32; TILE]; TILE] {
-        let (image, [row, column]) = tiles.place(tile);
-        let out = out.wrapping_add(image * self.pass.image);
-        window((row, column), 1, (tiles.rows, self.pass.columns, self.pass.outputs), out, outside)
-    }
-}
-
-/// The outputs of some tiles.
-///
-/// # Safety
-/// The instruction set of `L` is available; the images, the kernel and `out` are those of the pieces and tiles.
-#[inline(always)]
-unsafe fn forward<L: Lanes>(
-    pieces: &Pieces,
-    kernel: &Stack,
-    tiles: Tiles,
-    images: &[f32],
-    scratch: &mut Scratch,
-    out: &mut [f32],
-) {
-    for block in tiles.blocks() {
-        // SAFETY: blocks hold at most BLOCK tiles; windows clip what lies outside the images and the rows of `out`.
-        unsafe {
-            for (i, piece) in pieces.pieces.iter().enumerate() {
-                load::<L>(pieces, piece, (&tiles, block.clone()), images.as_ptr(), scratch);
-                for point in piece.points() {
-                    let left = Left { from: scratch.pixels.at(point), row: scratch.pixels.row, step: 1 };
-                    let b = kernel.at(point).add(i * pieces.width * kernel.row);
-                    let c = Target { to: scratch.outputs.at_mut(point), row: kernel.row, add: i > 0 };
-                    product::<L>(left, block.len(), b, piece.channels.len(), kernel.width, c);
-                }
-            }
-            let (to, sink) = (out.as_mut_ptr(), scratch.sink.as_mut_ptr());
-            for (at, tile) in block.enumerate() {
-                let to = pieces.outputs((&tiles, tile), to, sink);
-                let channels = pieces.conv.outputs;
-                from_points::<L, Outputs, 7, 7, 4, 4>(&scratch.outputs, at, &to, channels, false);
-            }
-        }
-    }
-}
-
-/// Adds the gradient to the kernel at the points to `total`, and writes that to the images, given the kernel.
-///
-/// # Safety
-/// As [`forward`], with all rows.
-#[inline(always)]
-unsafe fn backward<L: Lanes>(
-    pieces: &Pieces,
-    tiles: Tiles,
-    images: &[f32],
-    grads: &[f32],
-    scratch: &mut Scratch,
-    mut to: Option<(&Stack, &mut [f32])>,
-    mut total: Option<&mut Stack>,
-) {
-    for block in tiles.blocks() {
-        // SAFETY: blocks hold at most BLOCK tiles; windows clip what lies outside the images.
-        unsafe {
-            for (at, tile) in block.clone().enumerate() {
-                let from = pieces.outputs((&tiles, tile), grads.as_ptr(), scratch.zeros.as_ptr());
-                let (channels, points) = (pieces.conv.outputs, &mut scratch.outputs);
-                to_points::<L, OutputsAdjoint, 4, 4, 7, 7>(&from, channels, points, at);
-            }
-            if let Some((_, onto)) = &mut to {
-                let size = pieces.conv.image_size();
-                let begun = block.start.div_ceil(tiles.count())..block.end.div_ceil(tiles.count());
-                onto[begun.start * size..begun.end * size].fill(0.0);
-            }
-            for (i, piece) in pieces.pieces.iter().enumerate() {
-                if let Some(total) = &mut total {
-                    load::<L>(pieces, piece, (&tiles, block.clone()), images.as_ptr(), scratch);
-                    to_kernel::<L>(pieces, i, block.len(), scratch, total);
-                }
-                if let Some((kernel, onto)) = &mut to {
-                    to_pixels::<L>(pieces, i, block.len(), kernel, scratch);
-                    store::<L>(pieces, piece, (&tiles, block.clone()), onto.as_mut_ptr(), scratch);
-                }
-            }
-        }
-    }
-}
-
-/// Adds the products of `count` tiles of pixels and gradients to that of a piece of the kernel.
-///
-/// # Safety
-/// As [`backward`].
-#[inline(always)]
-unsafe fn to_kernel<L: Lanes>(
-    pieces: &Pieces,
-    index: usize,
-    count: usize,
-    scratch: &mut Scratch,
-    total: &mut Stack,
-) {
-    let (piece, pixels, grads) = (&pieces.pieces[index], &scratch.pixels, &scratch.outputs);
-    for point in piece.points() {
-        let left = Left { from: pixels.at(point), row: 1, step: pixels.row };
-        // SAFETY: `total` has `width` rows for each piece.
-        unsafe {
-            let to = total.at_mut(point).add(index * pieces.width * total.row);
-            let c = Target { to, row: total.row, add: true };
-            product::<L>(left, piece.channels.len(), grads.at(point), count, grads.width, c);
-        }
-    }
-}
-
-/// The products of `count` tiles of gradients and a piece of the kernel.
-///
-/// # Safety
-/// As [`backward`].
-#[inline(always)]
-unsafe fn to_pixels<L: Lanes>(
-    pieces: &Pieces,
-    index: usize,
-    count: usize,
-    kernel: &Stack,
-    scratch: &mut Scratch,
-) {
-    let (outputs, grads) = (pieces.conv.outputs, &scratch.outputs);
-    for point in pieces.pieces[index].points() {
-        let left = Left { from: grads.at(point), row: grads.row, step: 1 };
-        // SAFETY: `kernel` has a row per output for each piece, as wide as those of the pixels.
-        unsafe {
-            let b = kernel.at(point).add(index * outputs * kernel.row);
-            let c = Target { to: scratch.pixels.at_mut(point), row: scratch.pixels.row, add: false };
-            product::<L>(left, count, b, outputs, kernel.width, c);
-        }
-    }
-}
-
-/// Brings the pixels of a block of tiles to the points of a piece.
-///
-/// # Safety
-/// As [`forward`].
-#[inline(always)]
-unsafe fn load<L: Lanes>(
-    pieces: &Pieces,
-    piece: &Piece,
-    (tiles, block): (&Tiles, Range<usize>),
-    images: *const f32,
-    scratch: &mut Scratch,
-) {
-    let (channels, zeros, to) = (piece.channels.len(), scratch.zeros.as_ptr(), &mut scratch.pixels);
-    for (at, tile) in block.enumerate() {
-        macro_rules! load {
-            ($down:literal $across:literal) => {{
-                let from = pieces.pixels::<$down, $across>(piece, (tiles, tile), images, zeros);
-                // SAFETY: every pixel of the window has the channels of the piece.
-                unsafe { to_points::<L, Pixels, _, _, $down, $across>(&from, channels, to, at) }
-            }};
-        }
-        match piece.sides() {
-            [7, 7] => load!(7 7),
-            [7, _] => load!(7 6),
-            [_, 7] => load!(6 7),
-            _ => load!(6 6),
-        }
-    }
-}
-
-/// Adds the points of a piece of a block of tiles to the pixels.
-///
-/// # Safety
-/// As [`backward`].
-#[inline(always)]
-unsafe fn store<L: Lanes>(
-    pieces: &Pieces,
-    piece: &Piece,
-    (tiles, block): (&Tiles, Range<usize>),
-    images: *mut f32,
-    scratch: &mut Scratch,
-) {
-    let (channels, sink, from) = (piece.channels.len(), scratch.sink.as_mut_ptr(), &scratch.pixels);
-    for (at, tile) in block.enumerate() {
-        macro_rules! store {
-            ($down:literal $across:literal) => {{
-                let to = pieces.pixels::<$down, $across>(piece, (tiles, tile), images, sink);
-                // SAFETY: every pixel of the window has the channels of the piece.
-                unsafe {
-                    from_points::<L, PixelsAdjoint, $down, $across, _, _>(from, at, &to, channels, true)
-                }
-            }};
-        }
-        match piece.sides() {
-            [7, 7] => store!(7 7),
-            [7, _] => store!(7 6),
-            [_, 7] => store!(6 7),
-            _ => store!(6 6),
-        }
-    }
-}
-
-/// # Safety
-/// As [`spread_taps`].
-#[inline(always)]
-unsafe fn spread<L: Lanes>(weights: &[f32], layout: &Layout<4>, first: usize, to: &mut Stack) {
-    // SAFETY: as the caller vouches.
-    unsafe { spread_taps::<L, Taps, 4, 7>(weights, layout, first, to) };
-}
-
-/// # Safety
-/// As [`gather_taps`].
-#[inline(always)]
-unsafe fn gather<L: Lanes>(total: &Stack, first: usize, layout: &Layout<4>, to: &mut [f32]) {
-    // SAFETY: as the caller vouches.
-    unsafe { gather_taps::<L, TapsAdjoint, 4, 7>(total, first, layout, to) };
 }
