@@ -61,7 +61,7 @@ pub const PRESETS: [(&str, &str); 6] = [
     ("klindt2017-table1", "the winning network of Table 1 (Antolik et al. 2016 data): net 6, 13-3-3 x 48"),
     ("klindt2017-fig3", "one linear 17x17 feature, for `simulate klindt-fig3`"),
     ("klindt2017-fig4", "two linear 17x17 features of unit norm, for `simulate klindt-fig4`"),
-    ("klindt2017-fig5", "three 5x5 ReLU layers, 4 features"),
+    ("klindt2017-fig5", "three 5x5 ReLU layers, 4 features, for `simulate klindt-fig5d`"),
     ("demo", "two small linear features, for the embedded example"),
 ];
 

@@ -283,7 +283,7 @@ fn found(init: MaskInit, pool: usize, tolerance: f64) -> f64 {
         let value = |p: usize| masks[p * 40 + n].abs();
         let peak = (0..side * side).max_by(|&a, &b| value(a).total_cmp(&value(b))).unwrap();
         let centre = |at: usize| (at as f64 + 0.5) * pool as f64 - 0.5;
-        let [row, column] = simulation.neurons()[n].location();
+        let [row, column] = simulation.neurons()[n].location;
         (centre(peak / side) - row).hypot(centre(peak % side) - column) <= tolerance
     });
     near.count() as f64 / 40.0
