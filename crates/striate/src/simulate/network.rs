@@ -49,8 +49,8 @@ impl Network {
     /// The one network there is.
     ///
     /// The layers are 16 Gabor filters (12 of luminance, 4 of opponent colours), 32 units that combine these (16
-    /// complex cells, 16 conjunctions of filters) and 16 units, the types, each of which combines two of these. The
-    /// kernels of a unit have norm 1. Threshold and gain of each unit are then such that, over calibration images
+    /// complex cells, 16 conjunctions of filters) and 16 units, the types, each of which combines two of these: of 64
+    /// drawn ones, those whose responses are least alike. The kernels of a unit have norm 1. Threshold and gain of each unit are then such that, over calibration images
     /// of their own and all positions, it is active in a fixed share and its mean response is 1. As images have the same
     /// statistics everywhere, that is the mean response of each neuron of the type.
     pub fn fixed() -> &'static Self {
@@ -62,17 +62,14 @@ impl Network {
 
     fn build() -> Self {
         let mut random = generator(SEED, 0);
-        let weights = [filters(), combinations(&mut random), types(&mut random)];
-        let mut maps = calibration_images();
-        let mut inputs = CHANNELS;
-        let mut side = SIDE;
-        let layers = std::array::from_fn(|depth| {
-            let layer = Layer::new(inputs, side, &weights[depth]).calibrated(&maps, ACTIVE[depth]);
-            maps = layer.forward(&maps);
-            (inputs, side) = (layer.shape.outputs, layer.shape.out_height());
-            layer
-        });
-        Self { layers }
+        let images = calibration_images();
+        let first = Layer::new(CHANNELS, SIDE, filters()).calibrated(&images, ACTIVE[0]);
+        let maps = first.forward(&images);
+        let second = first.next(combinations(&mut random)).calibrated(&maps, ACTIVE[1]);
+        let maps = second.forward(&maps);
+        let third = second.next(candidates(&mut random)).calibrated(&maps, ACTIVE[2]);
+        let third = third.with_units(&least_alike(&third.forward(&maps), CANDIDATES));
+        Self { layers: [first, second, third] }
     }
 
     /// Responses `[row, column, type]` at every position to one image `[channel, row, column]`.
@@ -82,7 +79,7 @@ impl Network {
 }
 
 impl Layer {
-    fn new(inputs: usize, side: usize, weights: &[f32]) -> Self {
+    fn new(inputs: usize, side: usize, weights: Vec<f32>) -> Self {
         let outputs = weights.len() / (inputs * KERNEL * KERNEL);
         let shape = Conv2d {
             inputs,
@@ -95,7 +92,23 @@ impl Layer {
             pad_h: 0,
             pad_w: 0,
         };
-        Self { shape, weights: weights.to_vec(), bias: vec![0.0; outputs] }
+        Self { shape, weights, bias: vec![0.0; outputs] }
+    }
+
+    /// The layer after this one.
+    fn next(&self, weights: Vec<f32>) -> Self {
+        Self::new(self.shape.outputs, self.shape.out_height(), weights)
+    }
+
+    /// These of its units, in that order.
+    fn with_units(&self, units: &[usize]) -> Self {
+        let size = self.weights.len() / self.shape.outputs;
+        let kernel = |&unit: &usize| &self.weights[unit * size..][..size];
+        Self {
+            shape: Conv2d { outputs: units.len(), ..self.shape },
+            weights: units.iter().flat_map(kernel).copied().collect(),
+            bias: units.iter().map(|&unit| self.bias[unit]).collect(),
+        }
     }
 
     /// `[image, row, column, output]` of maps `[image, row, column, input]`.
@@ -129,6 +142,32 @@ fn threshold_and_mean(values: &mut [f32], active: f64) -> [f64; 2] {
     let (_, &mut threshold, above) = values.select_nth_unstable_by(below, f32::total_cmp);
     let excess: f64 = above.iter().map(|&value| f64::from(value - threshold)).sum();
     [threshold.into(), excess / n]
+}
+
+/// [`TYPES`] of `units` by their responses `[.., unit]`: the first, then always the one whose largest correlation with
+/// those before it is smallest.
+fn least_alike(responses: &[f32], units: usize) -> Vec<usize> {
+    // Neighbours respond alike, so a part of the positions says enough.
+    let sample = |unit: usize| standardised(responses.iter().skip(unit).step_by(units * 37));
+    let samples: Vec<Vec<f64>> = (0..units).into_par_iter().map(sample).collect();
+    let alike =
+        |a: usize, b: usize| samples[a].iter().zip(&samples[b]).map(|(y, z)| y * z).sum::<f64>().abs();
+    let mut chosen = vec![0];
+    let mut worst: Vec<f64> = (0..units).map(|unit| alike(0, unit)).collect();
+    while chosen.len() < TYPES {
+        let next = (0..units).min_by(|&a, &b| worst[a].total_cmp(&worst[b])).unwrap_or(0);
+        chosen.push(next);
+        (0..units).for_each(|unit| worst[unit] = worst[unit].max(alike(next, unit)));
+    }
+    chosen
+}
+
+/// Without their mean and divided by their norm, so that the correlation is the inner product.
+fn standardised<'a>(values: impl Iterator<Item = &'a f32>) -> Vec<f64> {
+    let values: Vec<f64> = values.map(|&value| value.into()).collect();
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let norm = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>().sqrt();
+    values.iter().map(|value| (value - mean) / norm).collect()
 }
 
 /// `[image, row, column, channel]`.
@@ -214,9 +253,16 @@ fn combinations(random: &mut ChaCha8Rng) -> Vec<f32> {
     (0..COMBINATIONS).flat_map(unit).collect()
 }
 
-/// Weights `[type, combination, row, column]`: each type has a complex cell and a conjunction of its own.
-fn types(random: &mut ChaCha8Rng) -> Vec<f32> {
-    (0..TYPES).flat_map(|kind| combine(random, COMBINATIONS, &[&[kind], &[FILTERS + kind]])).collect()
+/// Units that the types are chosen from.
+const CANDIDATES: usize = 64;
+
+/// Weights `[unit, combination, row, column]`: each has a complex cell and a conjunction of its own.
+fn candidates(random: &mut ChaCha8Rng) -> Vec<f32> {
+    let unit = |_| {
+        let [complex, conjunction] = [(); 2].map(|()| random.random_range(0..FILTERS));
+        combine(random, COMBINATIONS, &[&[complex], &[FILTERS + conjunction]])
+    };
+    (0..CANDIDATES).flat_map(unit).collect()
 }
 
 /// Weights `[input, row, column]` of norm 1 that sum to zero: each group of inputs excites through a Gaussian patch at
@@ -292,12 +338,15 @@ mod tests {
     #[test]
     fn kernels_have_norm_one_and_the_papers_sizes() {
         let mut random = generator(SEED, 0);
-        let layers =
-            [(filters(), CHANNELS), (combinations(&mut random), FILTERS), (types(&mut random), COMBINATIONS)];
-        for ((weights, inputs), units) in layers.iter().zip([16, 32, 16]) {
+        let layers = [
+            (filters(), CHANNELS),
+            (combinations(&mut random), FILTERS),
+            (candidates(&mut random), COMBINATIONS),
+        ];
+        for ((weights, inputs), units) in layers.iter().zip([16, 32, 64]) {
             assert_eq!(weights.len(), units * inputs * 25);
             for kernel in weights.chunks_exact(inputs * 25) {
-                let norm: f32 = kernel.iter().map(|weight| weight * weight).sum();
+                let norm: f64 = kernel.iter().map(|&weight| f64::from(weight).powi(2)).sum();
                 assert!((norm - 1.0).abs() < 1e-5);
             }
         }
