@@ -257,7 +257,8 @@ mod tests {
         let other = KlindtNonlinear { seed: 3, ..KlindtNonlinear::fig5d(1000, 512) };
         let mut others = other.places();
         assert_ne!(places, others);
-        (places.sort_unstable(), others.sort_unstable());
+        places.sort_unstable();
+        others.sort_unstable();
         assert_eq!(places, others);
         places.dedup();
         assert_eq!(places.len(), 250);

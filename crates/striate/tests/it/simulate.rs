@@ -180,7 +180,8 @@ fn damaged_truth_names_its_file() {
     std::fs::write(path.join("truth/truth.json"), r#"{"format": 9}"#).unwrap();
     let error = Truth::open(&path).unwrap_err();
     assert!(error.to_string().contains("format 9"), "{error}");
-    std::fs::write(path.join("truth/truth.json"), r#"{"format": 1, "generator": "other"}"#).unwrap();
+    let unknown = r#"{"format": 1, "generator": "other", "striate": "9", "parameters": {}}"#;
+    std::fs::write(path.join("truth/truth.json"), unknown).unwrap();
     let error = Truth::open(&path).unwrap_err();
     assert!(error.to_string().contains("other"), "{error}");
     assert!(error.advice().unwrap().contains("newer"));
