@@ -49,10 +49,11 @@ impl Network {
     /// The one network there is.
     ///
     /// The layers are 16 Gabor filters (12 of luminance, 4 of opponent colours), 32 units that combine these (16
-    /// complex cells, 16 conjunctions of filters) and 16 units, the types, each of which combines two of these: of 64
-    /// drawn ones, those whose responses are least alike. The kernels of a unit have norm 1. Threshold and gain of each unit are then such that, over calibration images
-    /// of their own and all positions, it is active in a fixed share and its mean response is 1. As images have the same
-    /// statistics everywhere, that is the mean response of each neuron of the type.
+    /// complex cells, 16 conjunctions of filters) and 16 units, the types, each of which combines two of these: of
+    /// 64 drawn ones, those whose responses are least alike. The kernels of a unit have norm 1. Threshold and gain
+    /// of each unit are then such that, over calibration images of their own and all positions, it is active in a
+    /// fixed share and its mean response is 1. As images have the same statistics everywhere, that is the mean
+    /// response of each neuron of the type.
     pub fn fixed() -> &'static Self {
         static NETWORK: OnceLock<Network> = OnceLock::new();
         // Built outside the lock: a worker that waits for the others there could meet itself.
@@ -256,7 +257,7 @@ fn combinations(random: &mut ChaCha8Rng) -> Vec<f32> {
 /// Units that the types are chosen from.
 const CANDIDATES: usize = 64;
 
-/// Weights `[unit, combination, row, column]`: each has a complex cell and a conjunction of its own.
+/// Weights `[unit, combination, row, column]`: a complex cell and a conjunction excite each.
 fn candidates(random: &mut ChaCha8Rng) -> Vec<f32> {
     let unit = |_| {
         let [complex, conjunction] = [(); 2].map(|()| random.random_range(0..FILTERS));
