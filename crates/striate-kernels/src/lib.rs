@@ -24,4 +24,5 @@ pub mod matrix;
 pub mod memory;
 pub mod norm;
 mod tile;
+pub mod translate;
 pub mod winograd;

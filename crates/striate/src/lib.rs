@@ -7,7 +7,7 @@
 //! 2. Say what to **fit**: [`fit::FitConfig::preset`], or [`fit::FitConfig::parse`] for a TOML file.
 //! 3. Start a **run**, the folder that keeps everything: [`run::RunFolder::create`].
 //! 4. **Fit**: [`fit::fit`]. It divides the trials ([`batch::Split::new`]), makes **batches**
-//!    ([`batch::Trials::batch`]), builds the **model** ([`model::WhatWhereConfig::init`]) and writes checkpoints; called
+//!    ([`batch::Trials::batch`]), builds the **model** ([`model::EncoderConfig::init`]) and writes checkpoints; called
 //!    again, it goes on where it was stopped.
 //! 5. Load the **twin** of a run: [`twin::Twin::load`], and ask it for responses: [`twin::Twin::respond`].
 //! 6. **Score** its predictions on a tier: [`scoring::score`], which hands plain arrays to [`score::score`].

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::recording::{Session, Stream, Tier};
 use crate::run::RunFolder;
 use crate::score::{self, Evaluation, Null, ScoreReport, Scored, Settings, Table, number_stimuli};
-use crate::twin::Twin;
+use crate::twin::{State, Twin};
 
 /// How many neurons' traces are kept for the report.
 const TRACES: usize = 12;
@@ -64,9 +64,17 @@ pub fn predict(twin: &Twin, session: &Session, trials: &[usize], device: &Device
     }
     let mut predicted = Vec::with_capacity(trials.len() * twin.card.neurons.len());
     for chunk in trials.chunks(256) {
-        let images: Vec<Vec<f32>> =
-            chunk.iter().map(|&trial| session.read(Stream::Images, trial)).collect::<Result<_>>()?;
-        predicted.extend(twin.respond(&images.concat(), device)?);
+        let read = |stream| -> Result<Vec<f32>> {
+            let trials: Vec<Vec<f32>> =
+                chunk.iter().map(|&trial| session.read(stream, trial)).collect::<Result<_>>()?;
+            Ok(trials.concat())
+        };
+        let uses = twin.card.model.uses();
+        let state = State {
+            behaviour: if uses.behaviour { read(Stream::Behavior)? } else { Vec::new() },
+            pupil: if uses.pupil { read(Stream::PupilCenter)? } else { Vec::new() },
+        };
+        predicted.extend(twin.respond(&read(Stream::Images)?, &state, device)?);
     }
     Ok(predicted)
 }

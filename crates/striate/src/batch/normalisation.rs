@@ -29,6 +29,35 @@ pub enum ResponseScaling {
     Std,
 }
 
+/// Which streams beside the images a model takes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Uses {
+    /// Behaviour.
+    pub behaviour: bool,
+    /// Pupil centre.
+    pub pupil: bool,
+}
+
+/// Scaling of a stream of a few variables: one number each.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Variables {
+    /// Mean over training trials, in recorded units.
+    pub mean: Vec<f32>,
+    /// One over the s.d.
+    pub scale: Vec<f32>,
+    /// Whether the mean is subtracted.
+    pub centred: bool,
+}
+
+impl Variables {
+    /// Recorded values as the model takes them.
+    pub fn scaled(&self, values: &[f32]) -> Vec<f32> {
+        let numbers = self.mean.iter().zip(&self.scale);
+        let centre = |mean: f32| if self.centred { mean } else { 0.0 };
+        values.iter().zip(numbers).map(|(value, (&mean, scale))| (value - centre(mean)) * scale).collect()
+    }
+}
+
 /// Numbers that turn raw values into model values; part of the twin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Normalisation {
@@ -40,6 +69,12 @@ pub struct Normalisation {
     pub response_scale: Vec<f32>,
     /// Mean of each neuron's scaled responses over training trials.
     pub mean_response: Vec<f32>,
+    /// Behaviour, divided by its s.d. but not centred (spec §7.7), for models that take it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behaviour: Option<Variables>,
+    /// Pupil centre, as z-scores (spec §7.7), for models that take it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pupil: Option<Variables>,
 }
 
 impl Normalisation {
@@ -53,6 +88,7 @@ impl Normalisation {
         neurons: &[usize],
         images: ImageScaling,
         responses: ResponseScaling,
+        uses: Uses,
     ) -> Result<Self> {
         let pixels = Moments::over(session, Stream::Images, trials)?;
         let (image_mean, image_scale) = match images {
@@ -73,7 +109,22 @@ impl Normalisation {
         };
         let mean = |(&n, scale): (&usize, &f32)| activity.mean[n] as f32 * scale;
         let mean_response = neurons.iter().zip(&response_scale).map(mean).collect();
-        Ok(Self { image_mean, image_scale, response_scale, mean_response })
+        let variables = |stream, used: bool, centred| {
+            used.then(|| Ok(Moments::over(session, stream, trials)?.variables(centred))).transpose()
+        };
+        Ok(Self {
+            image_mean,
+            image_scale,
+            response_scale,
+            mean_response,
+            behaviour: variables(Stream::Behavior, uses.behaviour, false)?,
+            pupil: variables(Stream::PupilCenter, uses.pupil, true)?,
+        })
+    }
+
+    /// Number of variables of behaviour that are taken in.
+    pub fn behaviours(&self) -> usize {
+        self.behaviour.as_ref().map_or(0, |behaviour| behaviour.mean.len())
     }
 
     /// Scales an image in place.
@@ -133,6 +184,14 @@ impl Moments {
 
     fn sd(&self, element: usize) -> f64 {
         (self.squares[element] / self.count.max(1.0)).sqrt()
+    }
+
+    fn variables(&self, centred: bool) -> Variables {
+        Variables {
+            mean: self.mean.iter().map(|mean| *mean as f32).collect(),
+            scale: (0..self.mean.len()).map(|i| inverse(self.sd(i))).collect(),
+            centred,
+        }
     }
 
     /// Mean and s.d. over all elements and trials.
