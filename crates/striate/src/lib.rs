@@ -66,4 +66,5 @@ pub mod fit;
 pub mod twin;
 pub mod score;
 pub mod scoring;
+pub mod import;
 pub mod report;

@@ -79,7 +79,7 @@ impl Card {
     }
 
     /// An untrained model of the right shape.
-    fn blank(&self, device: &Device) -> Result<Encoder> {
+    pub(crate) fn blank(&self, device: &Device) -> Result<Encoder> {
         let start = &self.blank_starts();
         let behaviour = self.normalisation.behaviours();
         self.model.init(&Made { image: self.image_shape, behaviour, start }, 0, device)
