@@ -50,6 +50,8 @@ fn noise(n: usize) -> Vec<f32> {
 }
 
 fn main() {
+    // As in training: what a call allocates, the call before it freed.
+    striate_kernels::memory::keep_freed();
     let wanted = std::env::args().nth(1).unwrap_or_default();
     println!("{:<18} {:>8} {:>8} {:>8}", "GFLOP/s", "forward", "images", "weights");
     for (name, s) in SHAPES.iter().filter(|(name, _)| name.contains(&wanted)) {
@@ -57,11 +59,11 @@ fn main() {
         let conv = Conv2d { inputs, outputs, height, width, kernel_h, kernel_w, stride, pad_h, pad_w };
         let pixels = batch * conv.out_height() * conv.out_width();
         let work = 2.0 * (pixels * inputs * outputs * kernel_h * kernel_w) as f64;
-        let (mut images, mut out) = (noise(batch * height * width * inputs), noise(pixels * outputs));
-        let mut weights = noise(outputs * inputs * kernel_h * kernel_w);
-        let forward = best(work, || conv.forward(&images, &weights, Epilogue::NONE, &mut out));
-        let to_images = best(work, || conv.backward_input(&out, &weights, &mut images));
-        let to_weights = best(work, || conv.backward_weights(&images, &out, &mut weights));
+        let (images, grads) = (noise(batch * height * width * inputs), noise(pixels * outputs));
+        let weights = noise(outputs * inputs * kernel_h * kernel_w);
+        let forward = best(work, || drop(conv.forward(&images, &weights, Epilogue::NONE)));
+        let [to_images, to_weights] = [[true, false], [false, true]]
+            .map(|wanted| best(work, || drop(conv.backward(&images, &weights, &grads, wanted))));
         println!("{name:<18} {forward:>8.1} {to_images:>8.1} {to_weights:>8.1}");
     }
 }

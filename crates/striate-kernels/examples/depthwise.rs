@@ -36,6 +36,8 @@ fn time(repeats: usize, mut run: impl FnMut()) -> f64 {
 }
 
 fn main() {
+    // As in training: what a call allocates, the call before it freed.
+    striate_kernels::memory::keep_freed();
     println!(
         "batch height×width channels kernel |  ms forward  input weights | GFLOP/s forward  input weights"
     );
@@ -44,13 +46,13 @@ fn main() {
             Depthwise { channels, height, width, kernel_h: kernel, kernel_w: kernel, pad_h: pad, pad_w: pad };
         let pixels = shape.out_height() * shape.out_width();
         let values = |n: usize| (0..n).map(|i| (i % 97) as f32 / 97.0 - 0.5).collect::<Vec<_>>();
-        let (mut images, mut weights) =
+        let (images, weights) =
             (values(batch * height * width * channels), values(channels * kernel * kernel));
-        let mut out = values(batch * pixels * channels);
-        let repeats = (1 << 25) / out.len() + 1;
-        let forward = time(repeats, || shape.forward(&images, &weights, None, &mut out));
-        let to_weights = time(repeats, || shape.backward_weights(&images, &out, &mut weights));
-        let to_input = time(repeats, || shape.backward_input(&out, &weights, &mut images));
+        let grads = values(batch * pixels * channels);
+        let repeats = (1 << 25) / grads.len() + 1;
+        let forward = time(repeats, || drop(shape.forward(&images, &weights)));
+        let [to_input, to_weights] = [[true, false], [false, true]]
+            .map(|wanted| time(repeats, || drop(shape.backward(&images, &weights, &grads, wanted))));
         let flop = (2 * batch * pixels * channels * kernel * kernel) as f64 * 1e-6;
         println!(
             "{batch:5} {height:6}×{width:<5} {channels:8} {kernel:6} | {forward:11.2} {to_input:6.2} {to_weights:7.2} | {:15.1} {:6.1} {:7.1}",

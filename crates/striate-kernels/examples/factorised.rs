@@ -56,12 +56,12 @@ fn sparse() {
             .filter(|(_, kept)| 50.0 * (kept + 1.0) >= stored as f32)
             .for_each(|(m, _)| *m = 0.0);
         let (weights, grad) = (noise(channels * neurons, 3), noise(128 * neurons, 4));
-        let mut out = vec![0.0; 128 * neurons];
         let masks = SparseMasks::new(&mask, neurons);
         let build = best(|| drop(SparseMasks::new(&mask, neurons)));
-        let forward = best(|| shape.forward_sparse(&x, &masks, &weights, &mut out));
-        let both = best(|| drop(shape.backward_sparse(&x, &masks, &weights, &grad, true)));
-        let parameters = best(|| drop(shape.backward_sparse(&x, &masks, &weights, &grad, false)));
+        let forward = best(|| drop(shape.forward_sparse(&x, &masks, &weights)));
+        let both = best(|| drop(shape.backward_sparse(&x, &masks, &weights, &grad, [true; 3])));
+        let parameters =
+            best(|| drop(shape.backward_sparse(&x, &masks, &weights, &grad, [false, true, true])));
         println!(
             "{channels:8} {neurons:7} {stored:8} {build:10.2} {forward:11.2} {both:12.2} {parameters:14.2}"
         );
@@ -88,11 +88,10 @@ fn dense() {
         let shape = Factorised { batch, pixels, channels, neurons };
         let (x, mask) = (noise(batch * pixels * channels, 1), noise(pixels * neurons, 2));
         let (weights, grad) = (noise(channels * neurons, 3), noise(batch * neurons, 4));
-        let mut out = vec![0.0; batch * neurons];
         let flop = 2e-6 * (batch * pixels * channels * neurons) as f64;
-        let forward = best(|| shape.forward(&x, &mask, &weights, &mut out));
-        let both = best(|| drop(shape.backward(&x, &mask, &weights, &grad, true)));
-        let parameters = best(|| drop(shape.backward(&x, &mask, &weights, &grad, false)));
+        let forward = best(|| drop(shape.forward(&x, &mask, &weights)));
+        let both = best(|| drop(shape.backward(&x, &mask, &weights, &grad, [true; 3])));
+        let parameters = best(|| drop(shape.backward(&x, &mask, &weights, &grad, [false, true, true])));
         println!(
             "{batch:5} {pixels:6} {channels:8} {neurons:7} {forward:12.2} {:7.1} {both:13.2} {:7.1} {parameters:15.2} {:7.1}",
             flop / forward,

@@ -11,7 +11,7 @@ fn main() {
     for (batch, height, width, channels, neurons) in
         [(128, 28, 56, 64, 5000), (16, 28, 56, 64, 1000), (32, 19, 46, 48, 8000), (8, 36, 64, 24, 100)]
     {
-        let shape = PointReadout { height, width, channels, neurons };
+        let shape = PointReadout { batch, height, width, channels, neurons };
         let noise = |n: usize| {
             (0..n as u32)
                 .map(|i| (i.wrapping_mul(2_654_435_761) >> 8) as f32 / 8_388_608.0 - 1.0)
@@ -23,10 +23,10 @@ fn main() {
             let positions = noise(2 * neurons * if per_image { batch } else { 1 });
             let positions =
                 if per_image { Positions::PerImage(&positions) } else { Positions::Shared(&positions) };
-            let mut out = vec![0.0; batch * neurons];
             let unit = 1e9 / (batch * neurons) as f64;
-            let forward = unit * cpu_time::best(|| shape.forward(&x, positions, &weights, &mut out));
-            let backward = unit * cpu_time::best(|| drop(shape.backward(&x, positions, &weights, &g)));
+            let forward = unit * cpu_time::best(|| drop(shape.forward(&x, positions, &weights)));
+            let backward =
+                unit * cpu_time::best(|| drop(shape.backward(&x, positions, &weights, &g, [true; 3])));
             println!(
                 "{batch:5} {height:6} {width:5} {channels:8} {neurons:7}  {per_image:9}  {forward:7.1} {backward:8.1}"
             );

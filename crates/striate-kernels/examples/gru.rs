@@ -19,11 +19,10 @@ fn main() {
         let (input, recurrent) = (noise(3 * hidden * inputs, 0.05), noise(3 * hidden * hidden, 0.05));
         let bias = noise(3 * hidden, 0.05);
         let weights = Weights { input: &input, hidden: &recurrent, input_bias: &bias, hidden_bias: &bias };
-        let mut states = vec![0.0; g.len()];
-        let forward = cpu_time::best(|| drop(gru.forward(&x, None, &weights, &mut states)));
+        let forward = cpu_time::best(|| drop(gru.forward(&x, &weights)));
         let both = cpu_time::best(|| {
-            let tape = gru.forward(&x, None, &weights, &mut states);
-            drop(gru.backward(&x, None, &weights, &states, tape, &g));
+            let (states, tape) = gru.forward(&x, &weights);
+            drop(gru.backward(&x, &weights, &states, tape, &g, [true; 5]));
         });
         let flops = 6.0 * (batch * hidden * (time * inputs + (time - 1) * hidden)) as f64;
         println!(

@@ -3,7 +3,7 @@
 #[path = "shared/cpu_time.rs"]
 mod cpu_time;
 
-use striate_kernels::matrix::{Matrix, Start, multiply};
+use striate_kernels::matrix::{Matrix, product};
 
 /// Rows, depth, columns; whether the factors are stored transposed.
 const SHAPES: [(usize, usize, usize, bool, bool); 14] = [
@@ -32,9 +32,8 @@ fn main() {
         let a = if ta { Matrix::new(&a, depth, rows).transposed() } else { Matrix::new(&a, rows, depth) };
         let b =
             if tb { Matrix::new(&b, columns, depth).transposed() } else { Matrix::new(&b, depth, columns) };
-        let mut c = vec![0.0; rows * columns];
         let flops = 2.0 * (rows * depth * columns) as f64;
-        let best = cpu_time::best(|| multiply(a, b, &mut c, columns, Start::Zero));
+        let best = cpu_time::best(|| drop(product(a, b, None)));
         println!(
             "{rows:5} {depth:5} {columns:5}  {:2} {:2}  {:7.1}",
             ta as u8,

@@ -20,7 +20,7 @@ mod weights;
 use rayon::prelude::*;
 
 use crate::epilogue::Epilogue;
-use crate::memory::unfilled;
+use crate::memory::uninitialised;
 use crate::tile::{Panels, lanes};
 use crate::winograd::Winograd;
 use pass::{Pass, Strip};
@@ -49,12 +49,12 @@ pub struct Conv2d {
 }
 
 impl Conv2d {
-    /// Height of the output.
+    /// Height of the output, if the kernel fits the padded image.
     pub fn out_height(&self) -> usize {
         (self.height + 2 * self.pad_h - self.kernel_h) / self.stride + 1
     }
 
-    /// Width of the output.
+    /// Width of the output, if the kernel fits the padded image.
     pub fn out_width(&self) -> usize {
         (self.width + 2 * self.pad_w - self.kernel_w) / self.stride + 1
     }
@@ -63,49 +63,25 @@ impl Conv2d {
     /// `[outputs, inputs, kernel_h, kernel_w]`; the epilogue is applied to each value as it is stored.
     ///
     /// # Panics
-    /// When a slice does not have the length its shape demands, or the padding is not below the kernel size.
-    pub fn forward(&self, images: &[f32], weights: &[f32], epilogue: Epilogue<'_>, out: &mut [f32]) {
-        self.check(images, weights, out);
-        assert!(epilogue.bias.is_none_or(|bias| bias.len() == self.outputs), "one bias per output channel");
+    /// When a slice does not have the length its shape demands, the padding is not below the kernel size, or the
+    /// kernel does not fit the padded image.
+    pub fn forward(&self, images: &[f32], weights: &[f32], epilogue: Epilogue<'_>) -> Vec<f32> {
+        let batch = self.check(images, weights);
+        let biases = epilogue.bias.map_or(self.outputs, <[f32]>::len);
+        assert_eq!(biases, self.outputs, "a bias (left) per output channel (right)");
+        // SAFETY: both methods write every output and read none.
+        let mut out = unsafe { uninitialised(batch * self.out_size()) };
         if let Some(winograd) = self.winograd() {
-            return winograd.forward(images, weights, epilogue, out);
+            winograd.forward(images, weights, epilogue, &mut out);
+        } else {
+            let weight = |o, c, y, x| weights[self.weight(o, c, y, x)];
+            run(self.forward_pass(), images, weight, epilogue, &mut out);
         }
-        let weight = |o, c, y, x| weights[self.weight(o, c, y, x)];
-        run(self.forward_pass(), images, weight, epilogue, out);
+        out
     }
 
-    /// Gradient to the images `[batch, height, width, inputs]` from the gradient to the output
-    /// `[batch, out_height, out_width, outputs]`.
-    ///
-    /// # Panics
-    /// As [`Conv2d::forward`].
-    pub fn backward_input(&self, grad_out: &[f32], weights: &[f32], grad_images: &mut [f32]) {
-        self.check(grad_images, weights, grad_out);
-        // Pixels met by the same taps form a grid as wide as the stride; each grid is a convolution of stride 1.
-        for (y, x) in (0..self.stride * self.stride).map(|i| (i / self.stride, i % self.stride)) {
-            let Some(pass) = self.backward_pass(y, x) else { continue };
-            let weight = |c, o, down: usize, across: usize| {
-                let tap_y = y + (pass.kernel_h - 1 - down) * self.stride;
-                let tap_x = x + (pass.kernel_w - 1 - across) * self.stride;
-                weights[self.weight(o, c, tap_y, tap_x)]
-            };
-            run(pass, grad_out, weight, Epilogue::NONE, grad_images);
-        }
-    }
-
-    /// Gradient to the weights `[outputs, inputs, kernel_h, kernel_w]`, summed over the batch.
-    ///
-    /// # Panics
-    /// As [`Conv2d::forward`].
-    pub fn backward_weights(&self, images: &[f32], grad_out: &[f32], grad_weights: &mut [f32]) {
-        self.check(images, grad_weights, grad_out);
-        if squares::suit(&self.forward_pass()) {
-            return squares::gradient(self, images, grad_out, grad_weights);
-        }
-        weights::gradient(self, images, grad_out, grad_weights);
-    }
-
-    /// Gradients to images and weights, those of them that are `wanted`, from the gradient to the output.
+    /// Gradients to images and weights (summed over the batch), those of them that are `wanted`, from the gradient
+    /// to the output of [`Conv2d::forward`] without epilogue.
     ///
     /// # Panics
     /// As [`Conv2d::forward`].
@@ -116,20 +92,45 @@ impl Conv2d {
         grad_out: &[f32],
         wanted: [bool; 2],
     ) -> [Option<Vec<f32>>; 2] {
-        let mut found = [(wanted[0], images.len()), (wanted[1], weights.len())]
-            .map(|(wanted, length)| wanted.then(|| unfilled(length)));
-        let [to_images, to_weights] = found.each_mut().map(Option::as_deref_mut);
-        match (self.winograd(), to_weights) {
+        let batch = self.check(images, weights);
+        assert_eq!(grad_out.len(), batch * self.out_size(), "gradient (left) as long as the output (right)");
+        match self.winograd() {
             // Both gradients share the transform of the gradient to the output.
-            (Some(winograd), Some(to_weights)) => {
-                winograd.backward(images, weights, grad_out, to_images, to_weights);
+            Some(winograd) if wanted[1] => {
+                // SAFETY: every gradient to an image is written before products are added to it.
+                let mut to_images = wanted[0].then(|| unsafe { uninitialised(images.len()) });
+                let to_weights = winograd.backward(images, weights, grad_out, to_images.as_deref_mut());
+                [to_images, Some(to_weights)]
             }
-            (_, to_weights) => {
-                to_images.into_iter().for_each(|to| self.backward_input(grad_out, weights, to));
-                to_weights.into_iter().for_each(|to| self.backward_weights(images, grad_out, to));
-            }
+            _ => [
+                wanted[0].then(|| self.backward_input(weights, grad_out, images.len())),
+                wanted[1].then(|| self.backward_weights(images, grad_out)),
+            ],
         }
-        found
+    }
+
+    /// Gradient to images of that many values in all.
+    fn backward_input(&self, weights: &[f32], grad_out: &[f32], values: usize) -> Vec<f32> {
+        // SAFETY: every pixel lies on one of the grids below, whose pass writes all of its channels.
+        let mut grad_images = unsafe { uninitialised(values) };
+        // Pixels met by the same taps form a grid as wide as the stride; each grid is a convolution of stride 1.
+        for (y, x) in (0..self.stride * self.stride).map(|i| (i / self.stride, i % self.stride)) {
+            let Some(pass) = self.backward_pass(y, x) else { continue };
+            let weight = |c, o, down: usize, across: usize| {
+                let tap_y = y + (pass.kernel_h - 1 - down) * self.stride;
+                let tap_x = x + (pass.kernel_w - 1 - across) * self.stride;
+                weights[self.weight(o, c, tap_y, tap_x)]
+            };
+            run(pass, grad_out, weight, Epilogue::NONE, &mut grad_images);
+        }
+        grad_images
+    }
+
+    fn backward_weights(&self, images: &[f32], grad_out: &[f32]) -> Vec<f32> {
+        if squares::suit(&self.forward_pass()) {
+            return squares::gradient(self, images, grad_out);
+        }
+        weights::gradient(self, images, grad_out)
     }
 
     /// The same convolution with a quarter of the products, where its transforms are the smaller part.
@@ -147,19 +148,40 @@ impl Conv2d {
         })
     }
 
-    fn check(&self, images: &[f32], weights: &[f32], out: &[f32]) {
-        assert!(self.inputs > 0 && self.outputs > 0 && self.height > 0 && self.width > 0 && self.stride > 0);
+    /// The number of images, if all lengths fit.
+    fn check(&self, images: &[f32], weights: &[f32]) -> usize {
+        let Self { inputs, outputs, height, width, kernel_h, kernel_w, stride, pad_h, pad_w } = *self;
         assert!(
-            self.pad_h < self.kernel_h && self.pad_w < self.kernel_w,
-            "padding must be below the kernel size"
+            inputs > 0 && outputs > 0,
+            "{inputs} input and {outputs} output channels, both must be above 0"
         );
-        assert!(self.height + 2 * self.pad_h >= self.kernel_h, "kernel taller than the padded image");
-        assert!(self.width + 2 * self.pad_w >= self.kernel_w, "kernel wider than the padded image");
-        assert_eq!(weights.len(), self.outputs * self.inputs * self.kernel_h * self.kernel_w);
-        let (image, output) = (self.image_size(), self.out_height() * self.out_width() * self.outputs);
-        assert!(images.len().is_multiple_of(image) && out.len() == images.len() / image * output);
+        assert!(height > 0 && width > 0, "images of {height} × {width} pixels");
+        assert!(stride > 0, "stride 0, must be 1 or more");
+        assert!(
+            pad_h < kernel_h && pad_w < kernel_w,
+            "padding {pad_h} × {pad_w} must be below the kernel size {kernel_h} × {kernel_w}"
+        );
+        assert!(
+            height + 2 * pad_h >= kernel_h && width + 2 * pad_w >= kernel_w,
+            "kernel {kernel_h} × {kernel_w} larger than the image {height} × {width} with padding {pad_h} × {pad_w}"
+        );
+        let all = outputs * inputs * kernel_h * kernel_w;
+        assert_eq!(
+            weights.len(),
+            all,
+            "weights (left), expected {outputs} × {inputs} × {kernel_h} × {kernel_w}"
+        );
+        let size = self.image_size();
+        assert!(images.len().is_multiple_of(size), "{} values are not whole images of {size}", images.len());
+        images.len() / size
     }
 
+    /// Floats of an output image.
+    fn out_size(&self) -> usize {
+        self.out_height() * self.out_width() * self.outputs
+    }
+
+    /// Floats of an image.
     fn image_size(&self) -> usize {
         self.height * self.width * self.inputs
     }
@@ -185,7 +207,7 @@ impl Conv2d {
             first: 0,
             row: self.out_width() * self.outputs,
             pixel: self.outputs,
-            image: self.out_height() * self.out_width() * self.outputs,
+            image: self.out_size(),
         }
     }
 

@@ -10,6 +10,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::lanes::{Lanes, dispatch, prefetch};
+use crate::memory::uninitialised;
 use crate::tile::lanes;
 
 /// Floats of the padded planes of a band: with its images and outputs they stay in L2.
@@ -31,87 +32,104 @@ pub struct Depthwise {
     pub kernel_h: usize,
     /// Kernel width in pixels.
     pub kernel_w: usize,
-    /// Zeros added above and below.
+    /// Zeros added above and below, fewer than `kernel_h`.
     pub pad_h: usize,
-    /// Zeros added left and right.
+    /// Zeros added left and right, fewer than `kernel_w`.
     pub pad_w: usize,
 }
 
 impl Depthwise {
-    /// Height of the output.
+    /// Height of the output, if the kernel fits the padded image.
     pub fn out_height(&self) -> usize {
         self.height + 2 * self.pad_h + 1 - self.kernel_h
     }
 
-    /// Width of the output.
+    /// Width of the output, if the kernel fits the padded image.
     pub fn out_width(&self) -> usize {
         self.width + 2 * self.pad_w + 1 - self.kernel_w
     }
 
-    /// Output `[batch, out_height, out_width, channels]` of images `[batch, height, width, channels]`,
-    /// weights `[channels, kernel_h, kernel_w]` and a bias `[channels]`.
+    /// Output `[batch, out_height, out_width, channels]` of images `[batch, height, width, channels]` and weights
+    /// `[channels, kernel_h, kernel_w]`.
     ///
     /// # Panics
-    /// When a slice does not have the length its shape demands, or padding reaches the kernel size.
-    pub fn forward(&self, images: &[f32], weights: &[f32], bias: Option<&[f32]>, output: &mut [f32]) {
-        self.check(images, output, weights);
-        assert!(bias.is_none_or(|bias| bias.len() == self.channels));
-        let weights = self.pack(self.taps(), |channel, tap| weights[channel * self.taps() + tap]);
-        let bias = self.pack(1, |channel, _| bias.map_or(0.0, |bias| bias[channel]));
-        self.run(images, &weights, &bias, output);
+    /// When a slice does not have the length its shape demands, the padding is not below the kernel size, or the
+    /// kernel does not fit the padded image.
+    pub fn forward(&self, images: &[f32], weights: &[f32]) -> Vec<f32> {
+        let batch = self.check(images, weights);
+        let weights = self.pack(|channel, tap| weights[channel * self.taps() + tap]);
+        self.run(images, &weights, batch)
     }
 
-    /// Gradient to the images from the gradient to the output; shapes as in [`Depthwise::forward`].
-    ///
-    /// # Panics
-    /// As [`Depthwise::forward`].
-    pub fn backward_input(&self, grad_output: &[f32], weights: &[f32], grad_images: &mut [f32]) {
-        self.check(grad_images, grad_output, weights);
-        let last = self.taps() - 1;
-        let weights = self.pack(self.taps(), |channel, tap| weights[channel * self.taps() + last - tap]);
-        let bias = self.pack(1, |_, _| 0.0);
-        self.transposed().run(grad_output, &weights, &bias, grad_images);
-    }
-
-    /// Gradient to the weights, summed over the batch; shapes as in [`Depthwise::forward`].
+    /// Gradients to images and weights (summed over the batch), those of them that are `wanted`, from the gradient
+    /// to the output; shapes as in [`Depthwise::forward`].
     ///
     /// # Panics
     /// As [`Depthwise::forward`].
-    pub fn backward_weights(&self, images: &[f32], grad_output: &[f32], grad_weights: &mut [f32]) {
-        self.check(images, grad_output, grad_weights);
-        let group = self.group() * GROUPS_PER_SUM;
-        let partial: Vec<Scratch> = images
-            .par_chunks(self.size_in() * group)
-            .zip(grad_output.par_chunks(self.size_out() * group))
-            .map(|(images, grads)| {
-                let mut sums = Scratch::zeros(self.blocks() * self.taps() * lanes());
-                // Fresh for every chunk: lanes of images that do not exist must not depend on the schedule.
-                let mut planes = self.planes();
-                let (shape, sums_to, planes) = (self, sums.to(), planes.to());
-                let images = images.chunks(self.size_in() * self.group());
-                for (images, grads) in images.zip(grads.chunks(self.size_out() * self.group())) {
-                    dispatch!(add_products(
-                        shape: &Depthwise, images: &[f32], grads: &[f32], planes: *mut f32, sums_to: *mut f32
-                    ));
-                }
-                sums
-            })
-            .collect();
-        for (at, gradient) in grad_weights.iter_mut().enumerate() {
-            *gradient = partial.iter().map(|sums| self.unpack(sums, at)).sum();
-        }
-    }
-
-    fn check(&self, images: &[f32], output: &[f32], weights: &[f32]) {
-        assert!(
-            self.pad_h < self.kernel_h && self.pad_w < self.kernel_w,
-            "padding must be below the kernel size"
+    pub fn backward(
+        &self,
+        images: &[f32],
+        weights: &[f32],
+        grad_output: &[f32],
+        wanted: [bool; 2],
+    ) -> [Option<Vec<f32>>; 2] {
+        let batch = self.check(images, weights);
+        assert_eq!(
+            grad_output.len(),
+            batch * self.size_out(),
+            "gradient (left) as long as the output (right)"
         );
-        assert!(self.height + 2 * self.pad_h >= self.kernel_h, "kernel taller than the padded image");
-        assert!(self.width + 2 * self.pad_w >= self.kernel_w, "kernel wider than the padded image");
-        assert!(self.size_in() > 0 && images.len().is_multiple_of(self.size_in()));
-        assert_eq!(images.len() / self.size_in() * self.size_out(), output.len());
-        assert_eq!(weights.len(), self.channels * self.taps());
+        let last = self.taps() - 1;
+        let turned = |channel, tap| weights[channel * self.taps() + last - tap];
+        [
+            wanted[0].then(|| self.transposed().run(grad_output, &self.pack(turned), batch)),
+            wanted[1].then(|| self.backward_weights(images, grad_output)),
+        ]
+    }
+
+    fn backward_weights(&self, images: &[f32], grad_output: &[f32]) -> Vec<f32> {
+        let group = self.group() * GROUPS_PER_SUM;
+        let chunks = images.par_chunks(self.size_in() * group);
+        let partial: Vec<Scratch> = chunks
+            .zip(grad_output.par_chunks(self.size_out() * group))
+            .map(|(images, grads)| self.products(images, grads))
+            .collect();
+        let weight = |at| partial.iter().fold(0.0, |sum, part| sum + self.unpack(part, at));
+        (0..self.channels * self.taps()).map(weight).collect()
+    }
+
+    /// The gradient to the weights of a few groups of images, packed.
+    fn products(&self, images: &[f32], grads: &[f32]) -> Scratch {
+        let mut sums = Scratch::zeros(self.blocks() * self.taps() * lanes());
+        // Fresh for every chunk: lanes of images that do not exist must not depend on the schedule.
+        let mut planes = self.planes();
+        let (shape, sums_to, planes) = (self, sums.to(), planes.to());
+        let images = images.chunks(self.size_in() * self.group());
+        for (images, grads) in images.zip(grads.chunks(self.size_out() * self.group())) {
+            dispatch!(add_products(
+                shape: &Depthwise, images: &[f32], grads: &[f32], planes: *mut f32, sums_to: *mut f32
+            ));
+        }
+        sums
+    }
+
+    /// The number of images, if all lengths fit.
+    fn check(&self, images: &[f32], weights: &[f32]) -> usize {
+        let Self { channels, height, width, kernel_h, kernel_w, pad_h, pad_w } = *self;
+        assert!(channels > 0 && height > 0 && width > 0, "images of {height} × {width} × {channels} values");
+        assert!(
+            pad_h < kernel_h && pad_w < kernel_w,
+            "padding {pad_h} × {pad_w} must be below the kernel size {kernel_h} × {kernel_w}"
+        );
+        assert!(
+            height + 2 * pad_h >= kernel_h && width + 2 * pad_w >= kernel_w,
+            "kernel {kernel_h} × {kernel_w} larger than the image {height} × {width} with padding {pad_h} × {pad_w}"
+        );
+        let all = channels * kernel_h * kernel_w;
+        assert_eq!(weights.len(), all, "weights (left), expected {channels} × {kernel_h} × {kernel_w}");
+        let size = self.size_in();
+        assert!(images.len().is_multiple_of(size), "{} values are not whole images of {size}", images.len());
+        images.len() / size
     }
 
     /// The convolution whose forward pass is this one's backward pass to the input.
@@ -180,14 +198,15 @@ impl Depthwise {
         self.channels.div_ceil(lanes())
     }
 
-    /// `[blocks, rows, lane]` from a function of channel and row; lanes without a channel are zero.
-    fn pack(&self, rows: usize, value: impl Fn(usize, usize) -> f32) -> Scratch {
-        let mut packed = Scratch::zeros(self.blocks() * rows * lanes());
+    /// `[blocks, taps, lane]` from a function of channel and tap; lanes without a channel are zero.
+    fn pack(&self, value: impl Fn(usize, usize) -> f32) -> Scratch {
+        let taps = self.taps();
+        let mut packed = Scratch::zeros(self.blocks() * taps * lanes());
         for (i, row) in packed.floats_mut().chunks_exact_mut(lanes()).enumerate() {
-            let first = i / rows * lanes();
+            let first = i / taps * lanes();
             let used = (self.group() * self.channels - first).min(lanes());
             for (lane, to) in row[..used].iter_mut().enumerate() {
-                *to = value((first + lane) % self.channels, i % rows);
+                *to = value((first + lane) % self.channels, i % taps);
             }
         }
         packed
@@ -200,21 +219,23 @@ impl Depthwise {
         packed.floats()[start..].iter().step_by(self.channels).take(self.group()).sum()
     }
 
-    fn run(&self, images: &[f32], weights: &Scratch, bias: &Scratch, output: &mut [f32]) {
+    fn run(&self, images: &[f32], weights: &Scratch, batch: usize) -> Vec<f32> {
         let group = self.group();
+        // SAFETY: the strips cover every output, and none is read.
+        let mut output = unsafe { uninitialised(batch * self.size_out()) };
         output
             .par_chunks_mut(self.size_out() * group)
             .zip(images.par_chunks(self.size_in() * group))
             .for_each_init(
                 || self.planes(),
                 |planes, (output, images)| {
-                    let (shape, planes, weights, bias) = (self, planes.to(), weights.from(), bias.from());
+                    let (shape, planes, weights) = (self, planes.to(), weights.from());
                     dispatch!(correlate(
-                        shape: &Depthwise, images: &[f32], planes: *mut f32, weights: *const f32,
-                        bias: *const f32, output: &mut [f32]
+                        shape: &Depthwise, images: &[f32], planes: *mut f32, weights: *const f32, output: &mut [f32]
                     ));
                 },
             );
+        output
     }
 }
 
@@ -390,14 +411,13 @@ fn strip(width: usize, sums: usize) -> usize {
 
 /// # Safety
 /// The instruction set of `L` is available, slices hold as many images, `planes` comes from
-/// [`Depthwise::planes`], and `weights` and `bias` from [`Depthwise::pack`].
+/// [`Depthwise::planes`], and `weights` from [`Depthwise::pack`].
 #[inline(always)]
 unsafe fn correlate<L: Lanes>(
     shape: &Depthwise,
     images: &[f32],
     planes: *mut f32,
     weights: *const f32,
-    bias: *const f32,
     output: &mut [f32],
 ) {
     for band in shape.bands() {
@@ -406,12 +426,12 @@ unsafe fn correlate<L: Lanes>(
             pad::<L>(shape, images, band.clone(), planes);
             for (i, first) in (0..shape.channels).step_by(L::N).enumerate() {
                 let out = shape.block::<L>(first, output.len(), shape.size_out());
-                let (plane, bias) = (planes.add(i * shape.plane() * L::N), L::load(bias.add(i * L::N)));
+                let plane = planes.add(i * shape.plane() * L::N);
                 let (weights, to) = (weights.add(i * shape.taps() * L::N), output.as_mut_ptr());
                 by_kernel_and_strip!(
                     shape.kernel_w,
                     shape.out_width(),
-                    correlate_plane::<L>(shape, &band, plane, weights, bias, out, to)
+                    correlate_plane::<L>(shape, &band, plane, weights, out, to)
                 );
             }
         }
@@ -426,15 +446,16 @@ unsafe fn correlate_plane<L: Lanes, const K: usize, const T: usize>(
     band: &Range<usize>,
     plane: *const f32,
     weights: *const f32,
-    bias: L,
     out: Block,
     to: *mut f32,
 ) {
     let (width, pitch) = (shape.out_width(), shape.pitch());
+    // SAFETY: the instruction set is available.
+    let zero = unsafe { L::zero() };
     for strip in (0..width).step_by(T) {
         let x = strip.min(width - T);
         for y in band.clone() {
-            let mut sums = [bias; T];
+            let mut sums = [zero; T];
             (0..T).for_each(|t| out.fetch(to, y * width + x + t));
             for row in 0..shape.kernel_h {
                 for column in (0..shape.kernel_w).step_by(K) {
@@ -591,125 +612,4 @@ unsafe fn collect<L: Lanes, const K: usize, const T: usize>(
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// Calls `visit(output, input, weight)` with the index of every product of the definition.
-    fn products(shape: &Depthwise, batch: usize, mut visit: impl FnMut(usize, usize, usize)) {
-        let (height, width, channels) = (shape.out_height(), shape.out_width(), shape.channels);
-        for at in 0..batch * height * width * channels {
-            let (c, x, y) = (at % channels, at / channels % width, at / channels / width % height);
-            let image = at / channels / width / height;
-            for tap in 0..shape.taps() {
-                let row = (y + tap / shape.kernel_w).wrapping_sub(shape.pad_h);
-                let column = (x + tap % shape.kernel_w).wrapping_sub(shape.pad_w);
-                if row < shape.height && column < shape.width {
-                    let input = ((image * shape.height + row) * shape.width + column) * channels + c;
-                    visit(at, input, c * shape.taps() + tap);
-                }
-            }
-        }
-    }
-
-    fn noise(n: usize, seed: u32) -> Vec<f32> {
-        (0..n as u32)
-            .map(|i| ((i ^ seed).wrapping_mul(2_654_435_761) >> 8) as f32 / 8_388_608.0 - 1.0)
-            .collect()
-    }
-
-    fn close(ours: &[f32], exact: &[f64]) -> Result<(), TestCaseError> {
-        for (at, (ours, exact)) in ours.iter().zip(exact).enumerate() {
-            // Sums over thousands of pixels round relative to their size.
-            let bound = f64::max(2e-4, 4e-6 * exact.abs());
-            prop_assert!((f64::from(*ours) - exact).abs() < bound, "{at}: {ours} {exact}");
-        }
-        Ok(())
-    }
-
-    /// Every pass against the definition.
-    fn check(shape: Depthwise, batch: usize, biased: bool, seed: u32) -> Result<(), TestCaseError> {
-        let images = noise(batch * shape.size_in(), seed);
-        let weights = noise(shape.channels * shape.taps(), !seed);
-        let bias = noise(shape.channels, seed ^ 9);
-        let grads = noise(batch * shape.size_out(), seed ^ 77);
-        let start = |at: usize| if biased { f64::from(bias[at % shape.channels]) } else { 0.0 };
-        let mut exact: Vec<f64> = (0..grads.len()).map(start).collect();
-        let (mut exact_images, mut exact_weights) = (vec![0.0; images.len()], vec![0.0; weights.len()]);
-        products(&shape, batch, |o, i, w| {
-            let (image, weight, grad) = (f64::from(images[i]), f64::from(weights[w]), f64::from(grads[o]));
-            exact[o] += image * weight;
-            exact_images[i] += grad * weight;
-            exact_weights[w] += grad * image;
-        });
-        let mut out = vec![f32::NAN; grads.len()];
-        shape.forward(&images, &weights, biased.then_some(&bias[..]), &mut out);
-        close(&out, &exact)?;
-        let mut grad_images = vec![f32::NAN; images.len()];
-        shape.backward_input(&grads, &weights, &mut grad_images);
-        close(&grad_images, &exact_images)?;
-        let mut grad_weights = vec![f32::NAN; weights.len()];
-        shape.backward_weights(&images, &grads, &mut grad_weights);
-        close(&grad_weights, &exact_weights)
-    }
-
-    fn shapes() -> impl Strategy<Value = (Depthwise, usize)> {
-        let channels = prop_oneof![1usize..20, 30usize..50];
-        let sizes = (0usize..9, 0usize..33, 1usize..7);
-        (channels, sizes, 1usize..12, 1usize..12, 0usize..12, 0usize..12).prop_map(
-            |(channels, (dh, dw, batch), kernel_h, kernel_w, pad_h, pad_w)| {
-                let (pad_h, pad_w) = (pad_h % kernel_h, pad_w % kernel_w);
-                let height = (kernel_h + dh).saturating_sub(2 * pad_h).max(1);
-                let width = (kernel_w + dw).saturating_sub(2 * pad_w).max(1);
-                (Depthwise { channels, height, width, kernel_h, kernel_w, pad_h, pad_w }, batch)
-            },
-        )
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(128))]
-
-        #[test]
-        fn every_pass_is_the_definition((shape, batch) in shapes(), biased in any::<bool>(), seed in any::<u32>()) {
-            check(shape, batch, biased, seed)?;
-        }
-    }
-
-    #[test]
-    fn bands_meet_without_a_seam() {
-        for (channels, kernel_h, pad_h) in [(70, 3, 1), (64, 7, 3), (100, 5, 0)] {
-            let shape = Depthwise { channels, height: 41, width: 60, kernel_h, kernel_w: 3, pad_h, pad_w: 1 };
-            assert!(shape.bands().count() > 1);
-            check(shape, 1, true, 3).unwrap();
-        }
-    }
-
-    #[test]
-    fn the_same_bits_on_one_thread_and_on_many() {
-        for channels in [3, 20] {
-            let shape =
-                Depthwise { channels, height: 9, width: 11, kernel_h: 3, kernel_w: 5, pad_h: 1, pad_w: 2 };
-            let images = noise(43 * shape.size_in(), 1);
-            let grads = noise(43 * shape.size_out(), 2);
-            let run = |threads: usize| {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                let mut sum = vec![0.0; channels * shape.taps()];
-                pool.install(|| shape.backward_weights(&images, &grads, &mut sum));
-                sum
-            };
-            assert_eq!(run(1), run(3));
-        }
-    }
-
-    #[test]
-    fn what_is_not_a_number_stays_within_its_window() {
-        let shape =
-            Depthwise { channels: 1, height: 1, width: 20, kernel_h: 1, kernel_w: 3, pad_h: 0, pad_w: 1 };
-        let mut images = vec![1.0; 40];
-        images[5] = f32::NAN;
-        let mut out = vec![0.0; 40];
-        shape.forward(&images, &[1.0; 3], None, &mut out);
-        assert!(out.iter().enumerate().all(|(i, y)| y.is_nan() == (4..=6).contains(&i)));
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::activation::Activation;
 use crate::lanes::{Lanes, dispatch};
-use crate::memory::unfilled;
+use crate::memory::uninitialised;
 
 /// Values per task.
 const CHUNK: usize = 1 << 14;
@@ -77,7 +77,8 @@ pub(crate) fn activate<L: Lanes>(activation: Activation, values: &mut [f32]) {
 
 /// `a(x)` of each value.
 pub fn forward(activation: Activation, x: &[f32]) -> Vec<f32> {
-    let mut y = unfilled(x.len());
+    // SAFETY: the chunks fill all of it before it is read.
+    let mut y = unsafe { uninitialised(x.len()) };
     y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| {
         y.copy_from_slice(x);
         Epilogue { bias: None, activation }.apply(1, y);
@@ -90,8 +91,9 @@ pub fn forward(activation: Activation, x: &[f32]) -> Vec<f32> {
 /// # Panics
 /// When the slices differ in length.
 pub fn backward(activation: Activation, y: &[f32], grad: &[f32]) -> Vec<f32> {
-    assert_eq!(y.len(), grad.len());
-    let mut before = unfilled(y.len());
+    assert_eq!(y.len(), grad.len(), "values (left) and gradients (right)");
+    // SAFETY: the chunks write all of it.
+    let mut before = unsafe { uninitialised(y.len()) };
     before.par_chunks_mut(CHUNK).zip(y.par_chunks(CHUNK).zip(grad.par_chunks(CHUNK))).for_each(
         |(before, (y, grad))| {
             dispatch!(backward_chunk(activation: Activation, y: &[f32], grad: &[f32], before: &mut [f32]));
@@ -125,10 +127,11 @@ unsafe fn backward_chunk<L: Lanes>(activation: Activation, y: &[f32], grad: &[f3
 /// # Panics
 /// When the length is not a multiple of `channels`.
 pub fn channel_sums(channels: usize, values: &[f32]) -> Vec<f32> {
-    assert!(channels > 0 && values.len().is_multiple_of(channels));
-    let rows = (CHUNK / channels).max(1);
+    let length = values.len();
+    assert!(length.is_multiple_of(channels), "{length} values are not whole rows of {channels} channels");
+    let rows = (CHUNK / channels.max(1)).max(1);
     let parts: Vec<Vec<f32>> = values
-        .par_chunks(rows * channels)
+        .par_chunks((rows * channels).max(1))
         .map(|chunk| {
             let mut sums = vec![0.0; channels];
             for row in chunk.chunks_exact(channels) {
@@ -162,5 +165,7 @@ mod tests {
     fn channels_are_summed_over_all_rows() {
         let values: Vec<f32> = (0..3 * 40_000).map(|i| (i % 3) as f32).collect();
         assert_eq!(channel_sums(3, &values), [0.0, 40_000.0, 80_000.0]);
+        assert_eq!(channel_sums(3, &[]), [0.0; 3]);
+        assert_eq!(channel_sums(0, &[]), []);
     }
 }

@@ -15,10 +15,13 @@ use rayon::prelude::*;
 
 use crate::lanes::{Lanes, dispatch};
 use crate::matrix::transpose;
-use crate::memory::unfilled;
+use crate::memory::uninitialised;
+use crate::sums::in_order;
 use crate::tile::{Left, Panels, accumulate, by_rows, lanes, registers, store_row};
 
 mod sparse;
+#[cfg(test)]
+mod tests;
 
 pub use sparse::SparseMasks;
 
@@ -44,17 +47,6 @@ pub struct Factorised {
     pub neurons: usize,
 }
 
-/// Gradients of the readout.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Gradients {
-    /// To the features, `[batch, pixel, channel]`, when asked for.
-    pub features: Option<Vec<f32>>,
-    /// To the masks, `[pixel, neuron]`.
-    pub mask: Vec<f32>,
-    /// To the feature weights, `[channel, neuron]`.
-    pub weights: Vec<f32>,
-}
-
 /// A buffer that tasks write disjoint parts of.
 #[derive(Clone, Copy)]
 struct Shared(*mut f32);
@@ -68,11 +60,14 @@ impl Factorised {
     /// Responses, `[batch, neuron]`.
     ///
     /// # Panics
-    /// When a size is zero or a slice does not have the length of its shape.
-    pub fn forward(&self, x: &[f32], mask: &[f32], weights: &[f32], out: &mut [f32]) {
-        self.check(x, weights, out);
-        assert_eq!(mask.len(), self.pixels * self.neurons, "mask is [pixel, neuron]");
-        out.fill(0.0);
+    /// When a slice does not have the length of its shape.
+    pub fn forward(&self, x: &[f32], mask: &[f32], weights: &[f32]) -> Vec<f32> {
+        self.check(x, weights);
+        self.check_mask(mask);
+        let mut out = vec![0.0; self.batch * self.neurons];
+        if self.is_empty() {
+            return out;
+        }
         let (mask, weights) = (columns(mask, self.neurons), columns(weights, self.neurons));
         let images = (96 / self.channels).clamp(2, 96);
         let job = Forward { shape: *self, x, mask, weights, out: Shared(out.as_mut_ptr()) };
@@ -83,29 +78,38 @@ impl Factorised {
             let job = &job;
             dispatch!(forward_task(job: &Forward<'_>, images: Range<usize>, panels: Range<usize>, tile: &mut Vec<f32>));
         });
+        out
     }
 
-    /// Gradients from the gradient `grad` to the responses; to the features only `with_features`.
+    /// Gradients to features, masks and feature weights, those that are `wanted` and each shaped as what it is a
+    /// gradient to, from the gradient `grad` `[batch, neuron]` to the responses.
     ///
     /// # Panics
-    /// When a size is zero or a slice does not have the length of its shape.
+    /// When a slice does not have the length of its shape.
     pub fn backward(
         &self,
         x: &[f32],
         mask: &[f32],
         weights: &[f32],
         grad: &[f32],
-        with_features: bool,
-    ) -> Gradients {
-        self.check(x, weights, grad);
-        assert_eq!(mask.len(), self.pixels * self.neurons, "mask is [pixel, neuron]");
-        let features = with_features.then(|| self.to_features(mask, weights, grad));
-        let (mask, weights) = self.to_parameters(x, mask, weights, grad);
-        Gradients { features, mask, weights }
+        wanted: [bool; 3],
+    ) -> [Option<Vec<f32>>; 3] {
+        self.check(x, weights);
+        self.check_mask(mask);
+        self.check_gradient(grad);
+        if self.is_empty() {
+            return self.no_gradients(wanted);
+        }
+        let features = wanted[0].then(|| self.to_features(mask, weights, grad));
+        // Both come from the same products, which are the work.
+        let parameters = (wanted[1] || wanted[2]).then(|| self.to_parameters(x, mask, weights, grad));
+        let (mask, weights) = parameters.unzip();
+        [features, mask.filter(|_| wanted[1]), weights.filter(|_| wanted[2])]
     }
 
     fn to_features(self, mask: &[f32], weights: &[f32], grad: &[f32]) -> Vec<f32> {
-        let mut features = unfilled(self.batch * self.pixels * self.channels);
+        // SAFETY: the tasks write every pixel of every image before they add to it, as there are neurons.
+        let mut features = unsafe { uninitialised(self.batch * self.pixels * self.channels) };
         let images = (3 * lanes() / self.channels).max(1);
         let pixels = self.pixels.div_ceil(self.pixels.div_ceil(DEPTH)).next_multiple_of(8);
         let (groups, chunks) = (self.batch.div_ceil(images), self.pixels.div_ceil(pixels));
@@ -136,7 +140,7 @@ impl Factorised {
                 sums
             })
             .collect();
-        let (sums, width) = (total(partial), weights.width);
+        let (sums, width) = (in_order(partial, 0), weights.width);
         let mut to_weights = vec![0.0; self.channels * self.neurons];
         for (k, row) in to_weights.chunks_exact_mut(self.neurons).enumerate() {
             for (panel, row) in row.chunks_mut(width).enumerate() {
@@ -151,33 +155,35 @@ impl Factorised {
         self.pixels.div_ceil(32)
     }
 
-    fn check(&self, x: &[f32], weights: &[f32], responses: &[f32]) {
-        assert!(
-            self.batch.min(self.pixels).min(self.channels).min(self.neurons) > 0,
-            "no size is zero: {self:?}"
-        );
+    /// Whether nothing is read.
+    fn is_empty(&self) -> bool {
+        self.batch.min(self.pixels).min(self.channels).min(self.neurons) == 0
+    }
+
+    /// Gradients of a readout that reads nothing.
+    fn no_gradients(&self, wanted: [bool; 3]) -> [Option<Vec<f32>>; 3] {
+        let Self { batch, pixels, channels, neurons } = *self;
+        let lengths = [batch * pixels * channels, pixels * neurons, channels * neurons];
+        std::array::from_fn(|i| wanted[i].then(|| vec![0.0; lengths[i]]))
+    }
+
+    fn check(&self, x: &[f32], weights: &[f32]) {
         assert_eq!(x.len(), self.batch * self.pixels * self.channels, "features are [batch, pixel, channel]");
         assert_eq!(weights.len(), self.channels * self.neurons, "weights are [channel, neuron]");
-        assert_eq!(responses.len(), self.batch * self.neurons, "responses are [batch, neuron]");
+    }
+
+    fn check_mask(&self, mask: &[f32]) {
+        assert_eq!(mask.len(), self.pixels * self.neurons, "mask is [pixel, neuron]");
+    }
+
+    fn check_gradient(&self, grad: &[f32]) {
+        assert_eq!(grad.len(), self.batch * self.neurons, "the gradient is [batch, neuron]");
     }
 }
 
 /// The `index`-th block of `size` out of `total`.
 fn block(index: usize, size: usize, total: usize) -> Range<usize> {
     (index * size).min(total)..((index + 1) * size).min(total)
-}
-
-/// Sum of equally long vectors, in order.
-fn total(parts: Vec<Vec<f32>>) -> Vec<f32> {
-    let mut parts = parts.into_iter();
-    let mut sum = parts.next().unwrap_or_default();
-    let rest: Vec<_> = parts.collect();
-    sum.par_chunks_mut(4096).enumerate().for_each(|(chunk, sum)| {
-        for part in &rest {
-            sum.iter_mut().zip(&part[chunk * 4096..]).for_each(|(sum, part)| *sum += part);
-        }
-    });
-    sum
 }
 
 /// Panels of the columns of a row-major matrix.
@@ -224,7 +230,7 @@ struct Forward<'a> {
 /// Responses of a few images by the neurons of a few panels.
 ///
 /// # Safety
-/// The instruction set of `L` is available, lengths are as [`Factorised::check`] demands.
+/// The instruction set of `L` is available, no size is zero and lengths are as [`Factorised::check`] demands.
 #[inline(always)]
 unsafe fn forward_task<L: Lanes>(
     job: &Forward<'_>,
@@ -502,141 +508,5 @@ unsafe fn parameters_block<L: Lanes, const P: usize, const R: usize>(
             }
         }
         store_row(&to_mask, job.out.0.add(at(pixel)), count, true);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn noise(n: usize, seed: u32) -> Vec<f32> {
-        (0..n as u32)
-            .map(|i| ((i ^ seed).wrapping_mul(2_654_435_761) >> 8) as f32 / 8_388_608.0 - 1.0)
-            .collect()
-    }
-
-    struct Case {
-        shape: Factorised,
-        x: Vec<f32>,
-        mask: Vec<f32>,
-        weights: Vec<f32>,
-        grad: Vec<f32>,
-    }
-
-    /// Random values; `stored` of a hundred mask entries are not zero.
-    fn case(shape: Factorised, stored: f32, seed: u32) -> Case {
-        let Factorised { batch, pixels, channels, neurons } = shape;
-        let keep = |(m, kept): (f32, f32)| if 50.0 * (kept + 1.0) < stored { m } else { 0.0 };
-        let mask = noise(pixels * neurons, seed).into_iter().zip(noise(pixels * neurons, !seed)).map(keep);
-        Case {
-            shape,
-            x: noise(batch * pixels * channels, seed ^ 1),
-            mask: mask.collect(),
-            weights: noise(channels * neurons, seed ^ 2),
-            grad: noise(batch * neurons, seed ^ 3),
-        }
-    }
-
-    /// The safe twin: responses and all gradients, one multiplication at a time.
-    fn reference(case: &Case) -> [Vec<f64>; 4] {
-        let Factorised { batch, pixels, channels, neurons } = case.shape;
-        let mut out = vec![0.0; batch * neurons];
-        let (mut to_x, mut to_mask) = (vec![0.0; case.x.len()], vec![0.0; case.mask.len()]);
-        let mut to_weights = vec![0.0; case.weights.len()];
-        for at in 0..batch * pixels * channels * neurons {
-            let (n, k) = (at % neurons, at / neurons % channels);
-            let (p, b) = (at / neurons / channels % pixels, at / neurons / channels / pixels);
-            let x = f64::from(case.x[(b * pixels + p) * channels + k]);
-            let (m, w) = (f64::from(case.mask[p * neurons + n]), f64::from(case.weights[k * neurons + n]));
-            let g = f64::from(case.grad[b * neurons + n]);
-            out[b * neurons + n] += m * w * x;
-            to_x[(b * pixels + p) * channels + k] += g * m * w;
-            to_mask[p * neurons + n] += g * w * x;
-            to_weights[k * neurons + n] += g * m * x;
-        }
-        [out, to_x, to_mask, to_weights]
-    }
-
-    fn dense(case: &Case) -> (Vec<f32>, Gradients) {
-        let mut out = vec![f32::NAN; case.grad.len()];
-        case.shape.forward(&case.x, &case.mask, &case.weights, &mut out);
-        (out, case.shape.backward(&case.x, &case.mask, &case.weights, &case.grad, true))
-    }
-
-    fn sparse(case: &Case) -> (Vec<f32>, Gradients) {
-        let masks = SparseMasks::new(&case.mask, case.shape.neurons);
-        let mut out = vec![f32::NAN; case.grad.len()];
-        case.shape.forward_sparse(&case.x, &masks, &case.weights, &mut out);
-        (out, case.shape.backward_sparse(&case.x, &masks, &case.weights, &case.grad, true))
-    }
-
-    fn close(ours: &[f32], exact: &[f64]) -> Result<(), TestCaseError> {
-        prop_assert_eq!(ours.len(), exact.len());
-        for (at, (ours, exact)) in ours.iter().zip(exact).enumerate() {
-            prop_assert!((f64::from(*ours) - exact).abs() < 2e-4, "{at}: {ours} {exact}");
-        }
-        Ok(())
-    }
-
-    fn agree(case: &Case) -> Result<(), TestCaseError> {
-        let [out, to_x, mut to_mask, to_weights] = reference(case);
-        let (ours, gradients) = dense(case);
-        close(&ours, &out)?;
-        close(&gradients.features.unwrap(), &to_x)?;
-        close(&gradients.mask, &to_mask)?;
-        close(&gradients.weights, &to_weights)?;
-        let (ours, gradients) = sparse(case);
-        close(&ours, &out)?;
-        close(&gradients.features.unwrap(), &to_x)?;
-        to_mask.iter_mut().zip(&case.mask).filter(|(_, m)| **m == 0.0).for_each(|(to, _)| *to = 0.0);
-        close(&gradients.mask, &to_mask)?;
-        close(&gradients.weights, &to_weights)
-    }
-
-    fn channels() -> impl Strategy<Value = usize> {
-        prop_oneof![1usize..9, 1usize..70, Just(16), Just(24), Just(48), Just(64), Just(100)]
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(96))]
-
-        #[test]
-        fn every_pass_is_the_definition(
-            batch in 1usize..20, pixels in 1usize..40, channels in channels(), neurons in 1usize..90,
-            stored in 0f32..110.0, seed in any::<u32>(),
-        ) {
-            agree(&case(Factorised { batch, pixels, channels, neurons }, stored, seed))?;
-        }
-    }
-
-    #[test]
-    fn long_sums_are_cut_into_blocks() {
-        for (batch, pixels, channels, neurons) in
-            [(2, 700, 3, 5), (3, 9, 2, 600), (130, 33, 5, 3), (70, 1, 1, 1)]
-        {
-            agree(&case(Factorised { batch, pixels, channels, neurons }, 30.0, 8)).unwrap();
-        }
-    }
-
-    #[test]
-    fn the_same_bits_on_one_thread_and_on_many() {
-        let case = case(Factorised { batch: 70, pixels: 65, channels: 5, neurons: 120 }, 20.0, 4);
-        let run = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| (dense(&case), sparse(&case)))
-        };
-        assert_eq!(run(1), run(3));
-    }
-
-    #[test]
-    fn what_is_not_a_number_stays_so() {
-        let mut case = case(Factorised { batch: 3, pixels: 9, channels: 5, neurons: 17 }, 100.0, 4);
-        case.mask[20] = f32::NAN;
-        for (out, gradients) in [dense(&case), sparse(&case)] {
-            assert!(out[3].is_nan() && !out[4].is_nan());
-            assert!(gradients.weights[3].is_nan() && gradients.features.unwrap()[5].is_nan());
-        }
     }
 }

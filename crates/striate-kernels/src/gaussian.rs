@@ -5,11 +5,14 @@
 //! clamping is the caller's. Channels are last, so a corner is one contiguous read; an image stays in the
 //! second-level cache while all neurons read it, and no `[batch, neuron, channel]` is ever made.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::lanes::{Lanes, dispatch};
 use crate::matrix::transpose;
 use crate::memory::zeros;
+use crate::sums::{in_order, pieces};
 
 /// Most partial sums of the gradients that are summed over images.
 const PARTS: usize = 8;
@@ -17,6 +20,8 @@ const PARTS: usize = 8;
 /// Sizes of a readout of images `[batch, height, width, channel]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PointReadout {
+    /// Images.
+    pub batch: usize,
     /// Image height in pixels.
     pub height: usize,
     /// Image width in pixels.
@@ -30,21 +35,10 @@ pub struct PointReadout {
 /// Where neurons read, `(x, y)` in `[−1, 1]`.
 #[derive(Debug, Clone, Copy)]
 pub enum Positions<'a> {
-    /// `[neurons, 2]`, the same for every image.
+    /// `[neuron, 2]`, the same for every image.
     Shared(&'a [f32]),
-    /// `[batch, neurons, 2]`, as sampled in training.
+    /// `[batch, neuron, 2]`, as sampled in training.
     PerImage(&'a [f32]),
-}
-
-/// Gradients of [`PointReadout::forward`].
-#[derive(Debug, Clone)]
-pub struct Gradients {
-    /// To the images, `[batch, height, width, channel]`.
-    pub images: Vec<f32>,
-    /// To the positions, shaped as they were given.
-    pub positions: Vec<f32>,
-    /// To the weights, `[channel, neurons]`.
-    pub weights: Vec<f32>,
 }
 
 /// The four pixels around a point: where their channels start, their weights, and the slopes of these along
@@ -113,110 +107,127 @@ impl PointReadout {
         self.height * self.width * self.channels
     }
 
-    fn check(&self, x: &[f32], positions: Positions<'_>, weights: &[f32], out: &[f32]) -> usize {
-        assert!(self.image() > 0 && self.neurons > 0, "an empty readout");
-        let batch = out.len() / self.neurons;
-        assert_eq!(out.len(), batch * self.neurons);
-        assert_eq!(x.len(), batch * self.image());
-        assert_eq!(weights.len(), self.channels * self.neurons);
-        match positions {
-            Positions::Shared(values) => assert_eq!(values.len(), 2 * self.neurons),
-            Positions::PerImage(values) => assert_eq!(values.len(), 2 * self.neurons * batch),
-        }
-        batch
+    fn check(&self, x: &[f32], positions: Positions<'_>, weights: &[f32]) {
+        assert!(self.height * self.width > 0, "an image has pixels: {self:?}");
+        assert_eq!(x.len(), self.batch * self.image(), "images are [batch, height, width, channel]");
+        assert_eq!(weights.len(), self.channels * self.neurons, "weights are [channel, neuron]");
+        let (count, images) = match positions {
+            Positions::Shared(values) => (values.len(), 1),
+            Positions::PerImage(values) => (values.len(), self.batch),
+        };
+        assert_eq!(count, 2 * images * self.neurons, "positions are [1 or batch, neuron, 2]");
     }
 
-    /// Responses `[batch, neurons]` to images `x` `[batch, height, width, channel]` through `weights`
-    /// `[channel, neurons]`.
+    /// Whether nothing is read.
+    fn is_empty(&self) -> bool {
+        self.batch.min(self.channels).min(self.neurons) == 0
+    }
+
+    /// Responses `[batch, neuron]` to images `x` `[batch, height, width, channel]` through `weights`
+    /// `[channel, neuron]`.
     ///
     /// # Panics
-    /// When a size is zero or a slice does not have the length its shape demands.
-    pub fn forward(&self, x: &[f32], positions: Positions<'_>, weights: &[f32], out: &mut [f32]) {
-        self.check(x, positions, weights, out);
+    /// When images have no pixels or a slice does not have the length its shape demands.
+    pub fn forward(&self, x: &[f32], positions: Positions<'_>, weights: &[f32]) -> Vec<f32> {
+        self.check(x, positions, weights);
+        let mut out = vec![0.0; self.batch * self.neurons];
+        if self.is_empty() {
+            return out;
+        }
         let weights = transpose(weights, self.channels, self.neurons);
         out.par_chunks_mut(self.neurons).zip(x.par_chunks(self.image())).enumerate().for_each(|(b, (out, x))| {
             let (shape, positions, weights) = (*self, positions.of_image(b, self.neurons), &weights[..]);
             dispatch!(read(shape: PointReadout, x: &[f32], positions: &[[f32; 2]], weights: &[f32], out: &mut [f32]));
         });
+        out
     }
 
-    /// Gradients of [`PointReadout::forward`] from the gradient `g` `[batch, neurons]` to its output.
+    /// Gradients to images, positions and weights, those that are `wanted` and each shaped as what it is a
+    /// gradient to, from the gradient `g` `[batch, neuron]` to the responses.
     ///
     /// # Panics
     /// As [`PointReadout::forward`].
-    pub fn backward(&self, x: &[f32], positions: Positions<'_>, weights: &[f32], g: &[f32]) -> Gradients {
-        let batch = self.check(x, positions, weights, g);
-        let weights = transpose(weights, self.channels, self.neurons);
-        let mut images = zeros(x.len());
-        let per_image = matches!(positions, Positions::PerImage(_));
-        let mut moved = vec![0.0; if per_image { 2 * g.len() } else { 0 }];
-        let images_per_part = batch.div_ceil(PARTS).max(1);
-        let mut moved_parts: Vec<&mut [f32]> = moved.chunks_mut(2 * self.neurons * images_per_part).collect();
-        moved_parts.resize_with(batch.div_ceil(images_per_part), Default::default);
-        let parts: Vec<Part> = images
-            .par_chunks_mut(images_per_part * self.image())
-            .zip(moved_parts)
-            .enumerate()
-            .map(|(part, (images, moved))| {
-                let first = part * images_per_part;
-                self.part(first, x, positions, &weights, g, images, moved)
-            })
-            .collect();
-        let sum = sum(parts, self);
-        let positions = if per_image { moved } else { sum.positions };
-        Gradients { images, positions, weights: transpose(&sum.weights, self.neurons, self.channels) }
-    }
-
-    /// Gradients over consecutive images; those to positions of their own go to `moved`.
-    fn part(
+    pub fn backward(
         &self,
-        first: usize,
         x: &[f32],
         positions: Positions<'_>,
         weights: &[f32],
         g: &[f32],
-        images: &mut [f32],
-        moved: &mut [f32],
-    ) -> Part {
-        let shape = *self;
-        let mut part = Part::new(self);
-        let mut moved = moved.chunks_exact_mut(2 * self.neurons);
-        for (i, to_image) in images.chunks_exact_mut(self.image()).enumerate() {
-            let b = first + i;
-            let (x, g) = (&x[b * self.image()..][..self.image()], &g[b * self.neurons..][..self.neurons]);
-            let positions = positions.of_image(b, self.neurons);
-            let (to_weights, to_positions) =
-                (&mut part.weights[..], moved.next().unwrap_or(&mut part.positions));
+        wanted: [bool; 3],
+    ) -> [Option<Vec<f32>>; 3] {
+        self.check(x, positions, weights);
+        assert_eq!(g.len(), self.batch * self.neurons, "the gradient is [batch, neuron]");
+        let (Positions::Shared(values) | Positions::PerImage(values)) = positions;
+        let lengths = [x.len(), values.len(), weights.len()];
+        if self.is_empty() {
+            return std::array::from_fn(|i| wanted[i].then(|| vec![0.0; lengths[i]]));
+        }
+        let weights = &transpose(weights, self.channels, self.neurons);
+        let job = Backward { shape: *self, x, positions, weights, g, parameters: wanted[1] || wanted[2] };
+        let [images, positions, to_weights] = job.run(wanted[0]);
+        let to_weights = wanted[2].then(|| transpose(&to_weights, self.neurons, self.channels));
+        [wanted[0].then_some(images), wanted[1].then_some(positions), to_weights]
+    }
+}
+
+/// The backward pass over images that are not empty.
+struct Backward<'a> {
+    shape: PointReadout,
+    x: &'a [f32],
+    positions: Positions<'a>,
+    /// `[neuron, channel]`.
+    weights: &'a [f32],
+    g: &'a [f32],
+    /// Whether gradients to positions and weights are wanted: both come from the same pixels, and reading these
+    /// is the work.
+    parameters: bool,
+}
+
+impl Backward<'_> {
+    /// Gradients to images, positions and weights `[neuron, channel]`, empty where not asked for.
+    fn run(&self, with_images: bool) -> [Vec<f32>; 3] {
+        let PointReadout { batch, neurons, .. } = self.shape;
+        let own = self.parameters && matches!(self.positions, Positions::PerImage(_));
+        let mut images = with_images.then(|| zeros(self.x.len()));
+        let mut moved = own.then(|| vec![0.0; 2 * self.g.len()]);
+        let per_part = batch.div_ceil(PARTS);
+        let count = batch.div_ceil(per_part);
+        let to_images = pieces(images.as_deref_mut(), per_part * self.shape.image(), count);
+        let to_positions = pieces(moved.as_deref_mut(), per_part * 2 * neurons, count);
+        let (positions, weights): (Vec<_>, Vec<_>) = to_images
+            .into_par_iter()
+            .zip(to_positions)
+            .enumerate()
+            .map(|(part, (images, moved))| {
+                let first = part * per_part;
+                self.part(first..batch.min(first + per_part), images, moved)
+            })
+            .unzip();
+        let positions = moved.unwrap_or_else(|| in_order(positions, 0));
+        [images.unwrap_or_default(), positions, in_order(weights, 0)]
+    }
+
+    /// Gradients to shared positions and weights `[neuron, channel]` summed over some images; those to these
+    /// images and to positions of their own are written to `to_images` and `moved`, where asked for.
+    fn part(&self, images: Range<usize>, to_images: &mut [f32], moved: &mut [f32]) -> (Vec<f32>, Vec<f32>) {
+        let (shape, weights, parameters) = (self.shape, self.weights, self.parameters);
+        let (size, neurons) = (shape.image(), shape.neurons);
+        let sums = |length: usize| vec![0.0; if parameters { length } else { 0 }];
+        let (mut shared, mut sum) = (sums(2 * neurons), sums(weights.len()));
+        let (mut to_images, mut moved) =
+            (to_images.chunks_exact_mut(size), moved.chunks_exact_mut(2 * neurons));
+        for b in images {
+            let (x, g) = (&self.x[b * size..][..size], &self.g[b * neurons..][..neurons]);
+            let positions = self.positions.of_image(b, neurons);
+            let to_image = to_images.next().unwrap_or_default();
+            let (to_weights, to_positions) = (&mut sum[..], moved.next().unwrap_or(&mut shared));
             dispatch!(scatter(
                 shape: PointReadout, x: &[f32], positions: &[[f32; 2]], weights: &[f32], g: &[f32],
                 to_image: &mut [f32], to_weights: &mut [f32], to_positions: &mut [f32]
             ));
         }
-        part
+        (shared, sum)
     }
-}
-
-/// Gradients summed over some images: weights `[neurons, channel]` and shared positions.
-struct Part {
-    weights: Vec<f32>,
-    positions: Vec<f32>,
-}
-
-impl Part {
-    fn new(shape: &PointReadout) -> Self {
-        Self { weights: vec![0.0; shape.neurons * shape.channels], positions: vec![0.0; 2 * shape.neurons] }
-    }
-}
-
-/// Adds the parts in order.
-fn sum(parts: Vec<Part>, shape: &PointReadout) -> Part {
-    let mut parts = parts.into_iter();
-    let mut total = parts.next().unwrap_or_else(|| Part::new(shape));
-    for part in parts {
-        total.weights.par_iter_mut().zip(&part.weights).for_each(|(sum, value)| *sum += value);
-        total.positions.iter_mut().zip(&part.positions).for_each(|(sum, value)| *sum += value);
-    }
-    total
 }
 
 /// Calls the body with the first channel and the number of channels of each register, a constant for whole
@@ -299,10 +310,11 @@ unsafe fn blend<L: Lanes>(values: &[L; 4], weights: &[f32; 4]) -> L {
     }
 }
 
-/// Gradients of one image, added to image, weights `[neurons, channel]` and positions.
+/// Gradients of one image, added to image, weights `[neuron, channel]` and positions: to the image, or to weights
+/// and positions, only where their slices are not empty.
 ///
 /// # Safety
-/// The instruction set of `L` is available; lengths are those of `shape`.
+/// The instruction set of `L` is available; lengths are those of `shape`, or zero as said.
 #[inline(always)]
 unsafe fn scatter<L: Lanes>(
     shape: PointReadout,
@@ -314,35 +326,75 @@ unsafe fn scatter<L: Lanes>(
     to_weights: &mut [f32],
     to_positions: &mut [f32],
 ) {
-    for (n, (to, position)) in to_positions.as_chunks_mut::<2>().0.iter_mut().zip(positions).enumerate() {
+    macro_rules! only {
+        ($images:literal, $parameters:literal) => {
+            scatter_to::<L, $images, $parameters>(
+                shape,
+                x,
+                positions,
+                weights,
+                g,
+                to_image,
+                to_weights,
+                to_positions,
+            )
+        };
+    }
+    // SAFETY: as the caller vouches, and nothing empty is written.
+    unsafe {
+        match (to_image.is_empty(), to_weights.is_empty()) {
+            (false, false) => only!(true, true),
+            (false, true) => only!(true, false),
+            (true, false) => only!(false, true),
+            (true, true) => {}
+        }
+    }
+}
+
+/// # Safety
+/// As [`scatter`], and what `IMAGES` and `PARAMETERS` ask for is not empty.
+#[inline(always)]
+unsafe fn scatter_to<L: Lanes, const IMAGES: bool, const PARAMETERS: bool>(
+    shape: PointReadout,
+    x: &[f32],
+    positions: &[[f32; 2]],
+    weights: &[f32],
+    g: &[f32],
+    to_image: &mut [f32],
+    to_weights: &mut [f32],
+    to_positions: &mut [f32],
+) {
+    for (n, position) in positions.iter().enumerate() {
         let corners = Corners::new(&shape, position);
-        let scales = corners.weight.map(|weight| weight * g[n]);
-        // SAFETY: corners lie within the image, the neuron's row within weights and their gradient.
+        // SAFETY: corners lie within the image, the neuron's row within weights and their gradient; gradients are
+        // touched only where asked for.
         unsafe {
-            let from = corners.at.map(|at| x.as_ptr().add(at));
-            let to_image = corners.at.map(|at| to_image.as_mut_ptr().add(at));
-            let weights = weights.as_ptr().add(n * shape.channels);
-            let to_weights = to_weights.as_mut_ptr().add(n * shape.channels);
-            let scales = scales.map(|scale| L::splat(scale));
+            let scales = corners.weight.map(|weight| L::splat(weight * g[n]));
+            let row = n * shape.channels;
             let mut sums = [L::zero(); 4];
             each_register!(shape.channels, L, |c, count| {
-                let weight = load::<L>(weights.add(c), count);
-                let mut read = load::<L>(to_weights.add(c), count);
-                for k in 0..4 {
-                    let pixel = load(from[k].add(c), count);
-                    sums[k] = sums[k].add_product(weight, pixel);
-                    read = read.add_product(scales[k], pixel);
-                    // One corner after another: pixels outside share an address with one inside.
-                    add_to(to_image[k].add(c), scales[k], weight, count);
+                let weight = load::<L>(weights.as_ptr().add(row + c), count);
+                if PARAMETERS {
+                    let to = to_weights.as_mut_ptr().add(row + c);
+                    let mut read = load::<L>(to, count);
+                    for k in 0..4 {
+                        let pixel = load(x.as_ptr().add(corners.at[k] + c), count);
+                        sums[k] = sums[k].add_product(weight, pixel);
+                        read = read.add_product(scales[k], pixel);
+                    }
+                    if count == L::N { read.store(to) } else { read.store_part(to, count) }
                 }
-                if count == L::N {
-                    read.store(to_weights.add(c))
-                } else {
-                    read.store_part(to_weights.add(c), count)
+                if IMAGES {
+                    // One corner after another: pixels outside share an address with one inside.
+                    for (at, scale) in corners.at.iter().zip(scales) {
+                        add_to(to_image.as_mut_ptr().add(at + c), scale, weight, count);
+                    }
                 }
             });
-            to[0] += g[n] * blend(&sums, &corners.slope_x).sum();
-            to[1] += g[n] * blend(&sums, &corners.slope_y).sum();
+            if PARAMETERS {
+                to_positions[2 * n] += g[n] * blend(&sums, &corners.slope_x).sum();
+                to_positions[2 * n + 1] += g[n] * blend(&sums, &corners.slope_y).sum();
+            }
         }
     }
 }
@@ -364,7 +416,7 @@ mod tests {
         let column = (position[0] + 1.0) / 2.0 * (shape.width - 1) as f64;
         let row = (position[1] + 1.0) / 2.0 * (shape.height - 1) as f64;
         let mut sum = 0.0;
-        for (i, values) in x.chunks(shape.channels).enumerate() {
+        for (i, values) in x.chunks(shape.channels.max(1)).enumerate() {
             let (r, c) = ((i / shape.width) as f64, (i % shape.width) as f64);
             let near = (1.0 - (r - row).abs()).max(0.0) * (1.0 - (c - column).abs()).max(0.0);
             for (channel, value) in values.iter().enumerate() {
@@ -374,11 +426,15 @@ mod tests {
         sum
     }
 
-    fn shapes() -> impl Strategy<Value = (PointReadout, usize)> {
-        let channels = prop_oneof![Just(1), Just(16), Just(64), 2usize..40];
-        (1usize..7, 1usize..7, channels, 1usize..20, 1usize..20).prop_map(
-            |(height, width, channels, neurons, batch)| {
-                (PointReadout { height, width, channels, neurons }, batch)
+    fn shapes() -> impl Strategy<Value = PointReadout> {
+        let channels = prop_oneof![Just(1), Just(16), Just(64), 0usize..40];
+        (1usize..7, 1usize..7, channels, 0usize..20, 0usize..20).prop_map(
+            |(height, width, channels, neurons, batch)| PointReadout {
+                batch,
+                height,
+                width,
+                channels,
+                neurons,
             },
         )
     }
@@ -393,7 +449,8 @@ mod tests {
     }
 
     impl Case {
-        fn new(shape: PointReadout, batch: usize, per_image: bool, seed: u32) -> Self {
+        fn new(shape: PointReadout, per_image: bool, seed: u32) -> Self {
+            let batch = shape.batch;
             let count = 2 * shape.neurons * if per_image { batch } else { 1 };
             let x = noise(batch * shape.image(), seed);
             let weights = noise(shape.channels * shape.neurons, seed ^ 7);
@@ -424,14 +481,17 @@ mod tests {
             definition(&self.shape, self.image(b), position, &self.weights, n)
         }
 
-        fn backward(&self) -> Gradients {
-            self.shape.backward(&self.x, self.positions(), &self.weights, &self.g)
+        fn only(&self, wanted: [bool; 3]) -> [Option<Vec<f32>>; 3] {
+            self.shape.backward(&self.x, self.positions(), &self.weights, &self.g, wanted)
+        }
+
+        /// Gradients to images, positions and weights.
+        fn backward(&self) -> [Vec<f32>; 3] {
+            self.only([true; 3]).map(Option::unwrap)
         }
 
         fn forward(&self, x: &[f32], weights: &[f32]) -> Vec<f32> {
-            let mut out = vec![f32::NAN; self.g.len()];
-            self.shape.forward(x, self.positions(), weights, &mut out);
-            out
+            self.shape.forward(x, self.positions(), weights)
         }
     }
 
@@ -443,8 +503,8 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(96))]
 
         #[test]
-        fn forward_is_the_definition((shape, batch) in shapes(), per_image in any::<bool>(), seed in any::<u32>()) {
-            let case = Case::new(shape, batch, per_image, seed);
+        fn forward_is_the_definition(shape in shapes(), per_image in any::<bool>(), seed in any::<u32>()) {
+            let case = Case::new(shape, per_image, seed);
             for (at, ours) in case.forward(&case.x, &case.weights).iter().enumerate() {
                 let exact = case.exact(at / shape.neurons, at % shape.neurons, [0.0; 2]);
                 prop_assert!((f64::from(*ours) - exact).abs() < 1e-4, "{ours} {exact}");
@@ -453,22 +513,32 @@ mod tests {
 
         /// The readout is linear in images and in weights, so both gradients are its adjoints.
         #[test]
-        fn backward_is_the_adjoint((shape, batch) in shapes(), per_image in any::<bool>(), seed in any::<u32>()) {
-            let case = Case::new(shape, batch, per_image, seed);
-            let gradients = case.backward();
+        fn backward_is_the_adjoint(shape in shapes(), per_image in any::<bool>(), seed in any::<u32>()) {
+            let case = Case::new(shape, per_image, seed);
+            let [to_images, _, to_weights] = case.backward();
             let x = noise(case.x.len(), seed ^ 99);
             let out = case.forward(&x, &case.weights);
-            prop_assert!((dot(&out, &case.g) - dot(&x, &gradients.images)).abs() < 1e-3);
+            prop_assert!((dot(&out, &case.g) - dot(&x, &to_images)).abs() < 1e-3);
             let weights = noise(case.weights.len(), seed ^ 98);
             let out = case.forward(&case.x, &weights);
-            prop_assert!((dot(&out, &case.g) - dot(&weights, &gradients.weights)).abs() < 1e-3);
+            prop_assert!((dot(&out, &case.g) - dot(&weights, &to_weights)).abs() < 1e-3);
+        }
+
+        #[test]
+        fn what_is_not_wanted_changes_nothing_else(shape in shapes(), per_image in any::<bool>(), seed in any::<u32>()) {
+            let case = Case::new(shape, per_image, seed);
+            let all = case.only([true; 3]);
+            for wanted in [[true, false, false], [false, true, false], [false, false, true], [false; 3]] {
+                let expected: [_; 3] = std::array::from_fn(|i| all[i].clone().filter(|_| wanted[i]));
+                prop_assert_eq!(case.only(wanted), expected);
+            }
         }
 
         #[test]
         fn positions_follow_finite_differences(
-            (shape, batch) in shapes(), per_image in any::<bool>(), seed in any::<u32>(),
+            shape in shapes(), per_image in any::<bool>(), seed in any::<u32>(),
         ) {
-            let case = Case::new(shape, batch, per_image, seed);
+            let case = Case::new(shape, per_image, seed);
             let mut expected = vec![Some(0.0f64); case.positions.len()];
             for (at, g) in case.g.iter().enumerate() {
                 let (b, n) = (at / shape.neurons, at % shape.neurons);
@@ -481,7 +551,7 @@ mod tests {
                     *entry = if kink { None } else { entry.map(|sum| sum + f64::from(*g) * (high - low) / 2e-4) };
                 }
             }
-            for (ours, exact) in case.backward().positions.iter().zip(expected) {
+            for (ours, exact) in case.backward()[1].iter().zip(expected) {
                 if let Some(exact) = exact {
                     prop_assert!((f64::from(*ours) - exact).abs() < 1e-3, "{ours} {exact}");
                 }
@@ -491,24 +561,23 @@ mod tests {
 
     #[test]
     fn strange_positions_are_safe() {
-        let shape = PointReadout { height: 3, width: 4, channels: 5, neurons: 5 };
+        let shape = PointReadout { batch: 2, height: 3, width: 4, channels: 5, neurons: 5 };
         let positions = [f32::NAN, 0.0, f32::INFINITY, 0.0, 0.0, f32::NEG_INFINITY, 1e30, -1e30, 1.0, 1.0];
-        let mut case = Case::new(shape, 2, false, 1);
+        let mut case = Case::new(shape, false, 1);
         case.positions = positions.to_vec();
         let out = case.forward(&case.x, &case.weights);
         assert!(out[0].is_nan() && out[1..4] == [0.0; 3] && out[4].is_finite(), "{out:?}");
-        assert!(case.backward().positions[4..].iter().all(|g| g.is_finite()));
+        assert!(case.backward()[1][4..].iter().all(|g| g.is_finite()));
     }
 
     #[test]
     fn the_same_bits_on_one_thread_and_on_many() {
-        let shape = PointReadout { height: 5, width: 6, channels: 20, neurons: 50 };
+        let shape = PointReadout { batch: 37, height: 5, width: 6, channels: 20, neurons: 50 };
         for per_image in [false, true] {
-            let case = Case::new(shape, 37, per_image, 5);
+            let case = Case::new(shape, per_image, 5);
             let run = |threads: usize| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                let gradients = pool.install(|| case.backward());
-                (gradients.images, gradients.positions, gradients.weights)
+                pool.install(|| case.backward())
             };
             assert_eq!(run(1), run(3));
         }

@@ -13,8 +13,8 @@ use rayon::prelude::*;
 use crate::activation::Functions;
 use crate::epilogue::channel_sums;
 use crate::lanes::{Lanes, dispatch};
-use crate::matrix::{Matrix, Packed, Start, multiply};
-use crate::memory::unfilled;
+use crate::matrix::{Matrix, Packed, Start, multiply, product};
+use crate::memory::uninitialised;
 
 /// Most sequences per task.
 const SEQUENCES: usize = 64;
@@ -54,23 +54,6 @@ pub struct Tape {
     recurrent: Vec<f32>,
 }
 
-/// Gradients of [`Gru::forward`], shaped as what they are gradients to.
-#[derive(Debug, Clone)]
-pub struct Gradients {
-    /// To the inputs, `[batch, time, inputs]`.
-    pub x: Vec<f32>,
-    /// To the first state, `[batch, hidden]`, where one was given.
-    pub first: Option<Vec<f32>>,
-    /// To [`Weights::input`].
-    pub input: Vec<f32>,
-    /// To [`Weights::hidden`].
-    pub hidden: Vec<f32>,
-    /// To [`Weights::input_bias`].
-    pub input_bias: Vec<f32>,
-    /// To [`Weights::hidden_bias`].
-    pub hidden_bias: Vec<f32>,
-}
-
 /// Weights from state to gates, packed for products from the right: r and z side by side, and n.
 struct Recurrence {
     gates: Packed,
@@ -78,15 +61,18 @@ struct Recurrence {
 }
 
 impl Gru {
-    fn check(&self, x: &[f32], first: Option<&[f32]>, weights: &Weights<'_>, states: &[f32]) {
+    fn check(&self, x: &[f32], weights: &Weights<'_>) {
         let Self { batch, time, inputs, hidden } = *self;
-        assert!(batch > 0 && time > 0 && inputs > 0 && hidden > 0, "an empty recurrent unit");
-        assert_eq!(x.len(), batch * time * inputs);
-        assert_eq!(states.len(), batch * time * hidden);
-        assert!(first.is_none_or(|first| first.len() == batch * hidden));
-        assert_eq!(weights.input.len(), 3 * hidden * inputs);
-        assert_eq!(weights.hidden.len(), 3 * hidden * hidden);
-        assert!(weights.input_bias.len() == 3 * hidden && weights.hidden_bias.len() == 3 * hidden);
+        assert_eq!(x.len(), batch * time * inputs, "inputs are [batch, time, inputs]");
+        assert_eq!(weights.input.len(), 3 * hidden * inputs, "input weights are [3 · hidden, inputs]");
+        assert_eq!(weights.hidden.len(), 3 * hidden * hidden, "hidden weights are [3 · hidden, hidden]");
+        let biases = [weights.input_bias.len(), weights.hidden_bias.len()];
+        assert_eq!(biases, [3 * hidden; 2], "both biases are [3 · hidden]");
+    }
+
+    /// Number of all hidden states.
+    fn states(&self) -> usize {
+        self.batch * self.time * self.hidden
     }
 
     /// Sequences per task: fixed by the batch alone.
@@ -94,58 +80,45 @@ impl Gru {
         self.batch.div_ceil(2 * self.batch.div_ceil(2 * SEQUENCES))
     }
 
-    /// Weights `[gates, hidden]` of r and z, and of n.
-    fn split<'a>(&self, weights: &Weights<'a>) -> (Matrix<'a>, Matrix<'a>) {
-        let (gates, candidate) = weights.hidden.split_at(2 * self.hidden * self.hidden);
-        (Matrix::new(gates, 2 * self.hidden, self.hidden), Matrix::new(candidate, self.hidden, self.hidden))
+    /// Weights `[gates, hidden]` of r and z, and of n, as `pack` wants them; none where no state precedes another.
+    fn recurrence(&self, weights: &Weights<'_>, pack: impl Fn(Matrix<'_>) -> Packed) -> Option<Recurrence> {
+        let hidden = self.hidden;
+        let (gates, candidate) = weights.hidden.split_at(2 * hidden * hidden);
+        (self.time > 1).then(|| Recurrence {
+            gates: pack(Matrix::new(gates, 2 * hidden, hidden)),
+            candidate: pack(Matrix::new(candidate, hidden, hidden)),
+        })
     }
 
-    /// Whether a step has a state before it, which is zero without `first`.
-    fn recurs(step: usize, first: Option<&[f32]>) -> bool {
-        step > 0 || first.is_some()
-    }
-
-    /// Hidden states `[batch, time, hidden]` of inputs `x` `[batch, time, inputs]`, starting from `first`
-    /// `[batch, hidden]` or zero.
+    /// Hidden states `[batch, time, hidden]` of inputs `x` `[batch, time, inputs]`, starting from zero, and what
+    /// the backward pass needs beside them.
     ///
     /// # Panics
-    /// When a size is zero or a slice does not have the length its shape demands.
-    pub fn forward(
-        &self,
-        x: &[f32],
-        first: Option<&[f32]>,
-        weights: &Weights<'_>,
-        states: &mut [f32],
-    ) -> Tape {
-        self.check(x, first, weights, states);
+    /// When a slice does not have the length its shape demands.
+    pub fn forward(&self, x: &[f32], weights: &Weights<'_>) -> (Vec<f32>, Tape) {
+        self.check(x, weights);
         let Self { batch, time, inputs, hidden } = *self;
         let mut bias = weights.input_bias.to_vec();
         bias[..2 * hidden].iter_mut().zip(weights.hidden_bias).for_each(|(sum, bias)| *sum += bias);
-        let mut gates = unfilled(batch * time * 3 * hidden);
         let w = Matrix::new(weights.input, 3 * hidden, inputs).transposed();
-        multiply(Matrix::new(x, batch * time, inputs), w, &mut gates, 3 * hidden, Start::Bias(&bias));
-        let recurrence = Self::recurs(time - 1, first).then(|| {
-            let (gates, candidate) = self.split(weights);
-            Recurrence {
-                gates: Packed::new(gates.transposed()),
-                candidate: Packed::new(candidate.transposed()),
-            }
-        });
-        let mut recurrent = vec![0.0; batch * time * hidden];
-        let rows = self.sequences();
-        let span = rows * time * hidden;
+        let mut gates = product(Matrix::new(x, batch * time, inputs), w, Some(&bias));
+        // SAFETY: each step writes both whole, and reads only what it or the step before has written.
+        let [mut recurrent, mut states] = [(); 2].map(|()| unsafe { uninitialised(self.states()) });
+        if states.is_empty() {
+            return (states, Tape { gates, recurrent });
+        }
+        let recurrence = self.recurrence(weights, |weights| Packed::new(weights.transposed()));
+        let bias = &weights.hidden_bias[2 * hidden..];
+        let span = self.sequences() * time * hidden;
         (gates.par_chunks_mut(3 * span), recurrent.par_chunks_mut(span), states.par_chunks_mut(span))
             .into_par_iter()
-            .enumerate()
-            .for_each_init(Vec::new, |scratch, (task, (gates, recurrent, states))| {
-                let first = first.map(|first| &first[task * rows * hidden..]);
+            .for_each_init(Vec::new, |scratch, (gates, recurrent, states)| {
                 for step in 0..time {
-                    let bias = &weights.hidden_bias[2 * hidden..];
-                    self.project(step, recurrence.as_ref(), bias, first, states, gates, recurrent, scratch);
-                    self.step(step, first, gates, recurrent, states);
+                    self.project(step, recurrence.as_ref(), bias, states, gates, recurrent, scratch);
+                    self.step(step, gates, recurrent, states);
                 }
             });
-        Tape { gates, recurrent }
+        (states, Tape { gates, recurrent })
     }
 
     /// Adds what the state before `step` gives to the gates, for the sequences of one task.
@@ -154,7 +127,6 @@ impl Gru {
         step: usize,
         recurrence: Option<&Recurrence>,
         bias: &[f32],
-        first: Option<&[f32]>,
         states: &[f32],
         gates: &mut [f32],
         recurrent: &mut [f32],
@@ -162,138 +134,104 @@ impl Gru {
     ) {
         let Self { time, hidden, .. } = *self;
         let rows = states.len() / (time * hidden);
-        let before = match (step, first) {
-            (0, None) => None,
-            (0, Some(first)) => Some(Matrix::new(first, rows, hidden)),
-            _ => Some(Matrix::with_pitch(&states[(step - 1) * hidden..], rows, hidden, time * hidden)),
-        };
         let recurrent = &mut recurrent[step * hidden..];
-        if let (Some(before), Some(weights)) = (before, recurrence) {
-            let gates = &mut gates[step * 3 * hidden..];
-            weights.gates.multiply(before, gates, time * 3 * hidden, Start::Held, scratch);
-            weights.candidate.multiply(before, recurrent, time * hidden, Start::Bias(bias), scratch);
-        } else {
-            recurrent.chunks_mut(time * hidden).for_each(|row| row[..hidden].copy_from_slice(bias));
-        }
+        let Some(weights) = recurrence.filter(|_| step > 0) else {
+            return recurrent.chunks_mut(time * hidden).for_each(|row| row[..hidden].copy_from_slice(bias));
+        };
+        let before = Matrix::with_pitch(&states[(step - 1) * hidden..], rows, hidden, time * hidden);
+        let gates = &mut gates[step * 3 * hidden..];
+        weights.gates.multiply(before, gates, time * 3 * hidden, Start::Held, scratch);
+        weights.candidate.multiply(before, recurrent, time * hidden, Start::Bias(bias), scratch);
     }
 
     /// Gates and states of one step from their sums, for the sequences of one task.
-    fn step(
-        &self,
-        step: usize,
-        first: Option<&[f32]>,
-        gates: &mut [f32],
-        recurrent: &[f32],
-        states: &mut [f32],
-    ) {
+    fn step(&self, step: usize, gates: &mut [f32], recurrent: &[f32], states: &mut [f32]) {
         let Self { time, hidden, .. } = *self;
-        let zeros = if Self::recurs(step, first) { Vec::new() } else { vec![0.0; hidden] };
+        let zeros = self.zeros(step);
         let rows = gates
             .chunks_mut(time * 3 * hidden)
             .zip(recurrent.chunks(time * hidden))
             .zip(states.chunks_mut(time * hidden));
-        for (row, ((gates, recurrent), states)) in rows.enumerate() {
+        for ((gates, recurrent), states) in rows {
             let gates = &mut gates[step * 3 * hidden..][..3 * hidden];
             let recurrent = &recurrent[step * hidden..][..hidden];
             let (past, state) = states.split_at_mut(step * hidden);
             let state = &mut state[..hidden];
-            let before = match (step, first) {
-                (0, None) => &zeros[..],
-                (0, Some(first)) => &first[row * hidden..][..hidden],
-                _ => &past[(step - 1) * hidden..],
-            };
+            let before = if step == 0 { &zeros[..] } else { &past[(step - 1) * hidden..] };
             dispatch!(open(gates: &mut [f32], recurrent: &[f32], before: &[f32], state: &mut [f32]));
         }
     }
 
-    /// Gradients of [`Gru::forward`] from the gradient `g` `[batch, time, hidden]` to its `states`.
+    /// The state before the first step; nothing for the others.
+    fn zeros(&self, step: usize) -> Vec<f32> {
+        vec![0.0; if step == 0 { self.hidden } else { 0 }]
+    }
+
+    /// Gradients, from the gradient `g` `[batch, time, hidden]` to the `states`, to the inputs and in turn to the
+    /// fields of [`Weights`]: those that are `wanted`, each shaped as what it is a gradient to.
     ///
     /// # Panics
-    /// As [`Gru::forward`], or when the tape is another shape's.
+    /// As [`Gru::forward`], or when states, tape or `g` are another shape's.
     pub fn backward(
         &self,
         x: &[f32],
-        first: Option<&[f32]>,
         weights: &Weights<'_>,
         states: &[f32],
         tape: Tape,
         g: &[f32],
-    ) -> Gradients {
-        self.check(x, first, weights, states);
-        assert_eq!(g.len(), states.len());
-        assert!(tape.recurrent.len() == states.len() && tape.gates.len() == 3 * states.len());
+        wanted: [bool; 5],
+    ) -> [Option<Vec<f32>>; 5] {
+        self.check(x, weights);
+        assert_eq!(
+            [states.len(), g.len()],
+            [self.states(); 2],
+            "states and gradient are [batch, time, hidden]"
+        );
+        let kept = [tape.recurrent.len(), tape.gates.len()];
+        assert_eq!(kept, [self.states(), 3 * self.states()], "the tape is that of the forward pass");
         let Self { batch, time, inputs, hidden } = *self;
-        let (tape, to_first) = self.through_time(first, weights, states, tape, g);
+        if states.is_empty() {
+            let lengths = [x.len(), 3 * hidden * inputs, 3 * hidden * hidden, 3 * hidden, 3 * hidden];
+            return std::array::from_fn(|i| wanted[i].then(|| vec![0.0; lengths[i]]));
+        }
+        let tape = self.through_time(weights, states, tape, g);
         let gates = Matrix::new(&tape.gates, batch * time, 3 * hidden);
-        let mut to_x = vec![0.0; x.len()];
-        multiply(gates, Matrix::new(weights.input, 3 * hidden, inputs), &mut to_x, inputs, Start::Zero);
-        let mut to_input = vec![0.0; weights.input.len()];
+        let input = Matrix::new(weights.input, 3 * hidden, inputs);
         let x = Matrix::new(x, batch * time, inputs);
-        multiply(gates.transposed(), x, &mut to_input, inputs, Start::Zero);
-        let input_bias = channel_sums(3 * hidden, &tape.gates);
-        let mut hidden_bias = input_bias[..2 * hidden].to_vec();
-        hidden_bias.extend(channel_sums(hidden, &tape.recurrent));
-        let hidden = self.recurrent_gradient(first, states, &tape);
-        Gradients {
-            x: to_x,
-            first: first.map(|_| to_first),
-            input: to_input,
-            hidden,
+        let [input_bias, hidden_bias] = tape.biases(hidden, [wanted[3], wanted[4]]);
+        [
+            wanted[0].then(|| product(gates, input, None)),
+            wanted[1].then(|| product(gates.transposed(), x, None)),
+            wanted[2].then(|| self.recurrent_gradient(states, &tape)),
             input_bias,
             hidden_bias,
-        }
+        ]
     }
 
-    /// Turns the tape into the gradients to the sums of the gates and to `W_hn h + b_hn`; also the gradient
-    /// to the first state.
-    fn through_time(
-        &self,
-        first: Option<&[f32]>,
-        weights: &Weights<'_>,
-        states: &[f32],
-        mut tape: Tape,
-        g: &[f32],
-    ) -> (Tape, Vec<f32>) {
-        let Self { batch, time, hidden, .. } = *self;
-        let (gates, candidate) = self.split(weights);
-        let recurs = Self::recurs(time - 1, first);
-        let recurrence =
-            recurs.then(|| Recurrence { gates: Packed::new(gates), candidate: Packed::new(candidate) });
-        let mut carried = vec![0.0; batch * hidden];
-        let rows = self.sequences();
-        let span = rows * time * hidden;
-        (
-            tape.gates.par_chunks_mut(3 * span),
-            tape.recurrent.par_chunks_mut(span),
-            carried.par_chunks_mut(rows * hidden),
-        )
+    /// Turns the tape into the gradients to the sums of the gates and to `W_hn h + b_hn`.
+    fn through_time(&self, weights: &Weights<'_>, states: &[f32], mut tape: Tape, g: &[f32]) -> Tape {
+        let Self { time, hidden, .. } = *self;
+        let recurrence = self.recurrence(weights, Packed::new);
+        let span = self.sequences() * time * hidden;
+        (tape.gates.par_chunks_mut(3 * span), tape.recurrent.par_chunks_mut(span))
             .into_par_iter()
-            .enumerate()
-            .for_each_init(Vec::new, |scratch, (task, (gates, recurrent, carried))| {
-                let first = first.map(|first| &first[task * rows * hidden..]);
-                let (states, g) = (&states[task * span..], &g[task * span..]);
+            .zip(states.par_chunks(span).zip(g.par_chunks(span)))
+            .for_each_init(Vec::new, |scratch, ((gates, recurrent), (states, g))| {
+                let mut carried = vec![0.0; states.len() / time];
                 for step in (0..time).rev() {
-                    self.step_back(step, first, states, g, gates, recurrent, carried);
-                    let Some(weights) = recurrence.as_ref().filter(|_| Self::recurs(step, first)) else {
-                        continue;
-                    };
-                    let rows = carried.len() / hidden;
-                    let gates = &gates[step * 3 * hidden..];
-                    let gates = Matrix::with_pitch(gates, rows, 2 * hidden, time * 3 * hidden);
-                    let recurrent = &recurrent[step * hidden..];
-                    let recurrent = Matrix::with_pitch(recurrent, rows, hidden, time * hidden);
-                    weights.gates.multiply(gates, carried, hidden, Start::Held, scratch);
-                    weights.candidate.multiply(recurrent, carried, hidden, Start::Held, scratch);
+                    self.step_back(step, states, g, gates, recurrent, &mut carried);
+                    if let Some(weights) = recurrence.as_ref().filter(|_| step > 0) {
+                        self.project_back(step, weights, gates, recurrent, &mut carried, scratch);
+                    }
                 }
             });
-        (tape, carried)
+        tape
     }
 
     /// One step of [`Gru::through_time`] up to the products, for the sequences of one task.
     fn step_back(
         &self,
         step: usize,
-        first: Option<&[f32]>,
         states: &[f32],
         g: &[f32],
         gates: &mut [f32],
@@ -301,14 +239,10 @@ impl Gru {
         carried: &mut [f32],
     ) {
         let Self { time, hidden, .. } = *self;
-        let zeros = if Self::recurs(step, first) { Vec::new() } else { vec![0.0; hidden] };
+        let zeros = self.zeros(step);
         for (row, carried) in carried.chunks_mut(hidden).enumerate() {
             let at = (row * time + step) * hidden;
-            let before = match (step, first) {
-                (0, None) => &zeros[..],
-                (0, Some(first)) => &first[row * hidden..][..hidden],
-                _ => &states[at - hidden..at],
-            };
+            let before = if step == 0 { &zeros[..] } else { &states[at - hidden..at] };
             let (g, gates) = (&g[at..at + hidden], &mut gates[3 * at..3 * (at + hidden)]);
             let recurrent = &mut recurrent[at..at + hidden];
             dispatch!(close(
@@ -317,29 +251,56 @@ impl Gru {
         }
     }
 
+    /// Adds to the gradient to the state before `step` what comes through the gates, for the sequences of one task.
+    fn project_back(
+        &self,
+        step: usize,
+        weights: &Recurrence,
+        gates: &[f32],
+        recurrent: &[f32],
+        carried: &mut [f32],
+        scratch: &mut Vec<f32>,
+    ) {
+        let Self { time, hidden, .. } = *self;
+        let rows = carried.len() / hidden;
+        let gates = Matrix::with_pitch(&gates[step * 3 * hidden..], rows, 2 * hidden, time * 3 * hidden);
+        let recurrent = Matrix::with_pitch(&recurrent[step * hidden..], rows, hidden, time * hidden);
+        weights.gates.multiply(gates, carried, hidden, Start::Held, scratch);
+        weights.candidate.multiply(recurrent, carried, hidden, Start::Held, scratch);
+    }
+
     /// Gradient to the weights from state to gates: products of each step's gradients with the state before.
-    fn recurrent_gradient(&self, first: Option<&[f32]>, states: &[f32], tape: &Tape) -> Vec<f32> {
+    fn recurrent_gradient(&self, states: &[f32], tape: &Tape) -> Vec<f32> {
         let Self { batch, time, hidden, .. } = *self;
         let mut to = vec![0.0; 3 * hidden * hidden];
+        if time == 1 {
+            return to;
+        }
         let (gates, candidate) = to.split_at_mut(2 * hidden * hidden);
         let later = |values, columns: usize, pitch: usize| {
             Matrix::grouped(values, batch, time - 1, columns, pitch, time * pitch)
         };
-        if time > 1 {
-            let before = later(states, hidden, hidden);
-            let from = later(&tape.gates[3 * hidden..], 2 * hidden, 3 * hidden).transposed();
-            multiply(from, before, gates, hidden, Start::Zero);
-            let from = later(&tape.recurrent[hidden..], hidden, hidden).transposed();
-            multiply(from, before, candidate, hidden, Start::Zero);
-        }
-        if let Some(first) = first {
-            let before = Matrix::new(first, batch, hidden);
-            let from = Matrix::with_pitch(&tape.gates, batch, 2 * hidden, time * 3 * hidden).transposed();
-            multiply(from, before, gates, hidden, Start::Held);
-            let from = Matrix::with_pitch(&tape.recurrent, batch, hidden, time * hidden).transposed();
-            multiply(from, before, candidate, hidden, Start::Held);
-        }
+        let before = later(states, hidden, hidden);
+        let from = later(&tape.gates[3 * hidden..], 2 * hidden, 3 * hidden).transposed();
+        multiply(from, before, gates, hidden, Start::Zero);
+        let from = later(&tape.recurrent[hidden..], hidden, hidden).transposed();
+        multiply(from, before, candidate, hidden, Start::Zero);
         to
+    }
+}
+
+impl Tape {
+    /// Once it holds gradients: those to both biases, where wanted, which are the same for r and z.
+    fn biases(&self, hidden: usize, wanted: [bool; 2]) -> [Option<Vec<f32>>; 2] {
+        if wanted == [false; 2] {
+            return [None, None];
+        }
+        let input = channel_sums(3 * hidden, &self.gates);
+        let recurrent = wanted[1].then(|| {
+            let candidate = channel_sums(hidden, &self.recurrent);
+            [&input[..2 * hidden], &candidate].concat()
+        });
+        [wanted[0].then_some(input), recurrent]
     }
 }
 
@@ -401,56 +362,42 @@ mod tests {
             .collect()
     }
 
-    /// Inputs, first state, weights and biases in turn.
+    /// Inputs, weights and biases in turn.
     #[derive(Clone)]
     struct Case {
         gru: Gru,
-        values: [Vec<f32>; 6],
-        with_first: bool,
+        values: [Vec<f32>; 5],
     }
 
     impl Case {
-        fn new(gru: Gru, with_first: bool, seed: u32) -> Self {
+        fn new(gru: Gru, seed: u32) -> Self {
             let Gru { batch, time, inputs, hidden } = gru;
-            let sizes = [
-                batch * time * inputs,
-                batch * hidden,
-                3 * hidden * inputs,
-                3 * hidden * hidden,
-                3 * hidden,
-                3 * hidden,
-            ];
-            let mut values: [Vec<f32>; 6] = std::array::from_fn(|i| noise(sizes[i], seed ^ i as u32));
-            if !with_first {
-                values[1].fill(0.0);
-            }
-            Self { gru, values, with_first }
+            let sizes =
+                [batch * time * inputs, 3 * hidden * inputs, 3 * hidden * hidden, 3 * hidden, 3 * hidden];
+            Self { gru, values: std::array::from_fn(|i| noise(sizes[i], seed ^ i as u32)) }
         }
 
         fn weights(&self) -> Weights<'_> {
-            let [_, _, input, hidden, input_bias, hidden_bias] = &self.values;
+            let [_, input, hidden, input_bias, hidden_bias] = &self.values;
             Weights { input, hidden, input_bias, hidden_bias }
         }
 
-        fn first(&self) -> Option<&[f32]> {
-            self.with_first.then_some(&self.values[1][..])
-        }
-
         fn forward(&self) -> (Vec<f32>, Tape) {
-            let mut states = vec![f32::NAN; self.gru.batch * self.gru.time * self.gru.hidden];
-            let tape = self.gru.forward(&self.values[0], self.first(), &self.weights(), &mut states);
-            (states, tape)
+            self.gru.forward(&self.values[0], &self.weights())
         }
 
-        fn backward(&self, g: &[f32]) -> [Vec<f32>; 6] {
+        fn only(&self, g: &[f32], wanted: [bool; 5]) -> [Option<Vec<f32>>; 5] {
             let (states, tape) = self.forward();
-            let to = self.gru.backward(&self.values[0], self.first(), &self.weights(), &states, tape, g);
-            [to.x, to.first.unwrap_or_default(), to.input, to.hidden, to.input_bias, to.hidden_bias]
+            self.gru.backward(&self.values[0], &self.weights(), &states, tape, g, wanted)
+        }
+
+        fn backward(&self, g: &[f32]) -> [Vec<f32>; 5] {
+            self.only(g, [true; 5]).map(Option::unwrap)
         }
     }
 
     /// The safe twin: the definition in `f64`.
-    fn definition(gru: &Gru, [x, first, wi, wh, bi, bh]: &[Vec<f64>; 6]) -> Vec<f64> {
+    fn definition(gru: &Gru, [x, wi, wh, bi, bh]: &[Vec<f64>; 5]) -> Vec<f64> {
         let Gru { batch, time, inputs, hidden } = *gru;
         let row = |w: &[f64], b: &[f64], x: &[f64], row: usize| {
             x.iter().zip(&w[row * x.len()..]).fold(b[row], |sum, (x, w)| sum + x * w)
@@ -458,7 +405,7 @@ mod tests {
         let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
         let mut states = Vec::new();
         for b in 0..batch {
-            let mut h = first[b * hidden..(b + 1) * hidden].to_vec();
+            let mut h = vec![0.0; hidden];
             for t in 0..time {
                 let x = &x[(b * time + t) * inputs..][..inputs];
                 h = (0..hidden)
@@ -475,12 +422,12 @@ mod tests {
         states
     }
 
-    fn wide(values: &[Vec<f32>; 6]) -> [Vec<f64>; 6] {
+    fn wide(values: &[Vec<f32>; 5]) -> [Vec<f64>; 5] {
         std::array::from_fn(|i| values[i].iter().map(|v| f64::from(*v)).collect())
     }
 
     fn sizes() -> impl Strategy<Value = Gru> {
-        (1usize..7, 1usize..5, 1usize..10, prop_oneof![Just(1), Just(16), 2usize..12])
+        (0usize..7, 0usize..5, 0usize..10, prop_oneof![Just(1), Just(16), 0usize..12])
             .prop_map(|(batch, time, inputs, hidden)| Gru { batch, time, inputs, hidden })
     }
 
@@ -488,19 +435,20 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn forward_is_the_definition(gru in sizes(), with_first in any::<bool>(), seed in any::<u32>()) {
-            let case = Case::new(gru, with_first, seed);
+        fn forward_is_the_definition(gru in sizes(), seed in any::<u32>()) {
+            let case = Case::new(gru, seed);
             for (ours, exact) in case.forward().0.iter().zip(definition(&gru, &wide(&case.values))) {
                 prop_assert!((f64::from(*ours) - exact).abs() < 1e-5, "{ours} {exact}");
             }
         }
 
-        /// Along a random direction, for each of the six arguments.
+        /// Along a random direction, for each of the five arguments.
         #[test]
-        fn backward_follows_finite_differences(gru in sizes(), with_first in any::<bool>(), seed in any::<u32>()) {
-            let case = Case::new(gru, with_first, seed);
+        fn backward_follows_finite_differences(gru in sizes(), seed in any::<u32>()) {
+            let case = Case::new(gru, seed);
             let g = noise(gru.batch * gru.time * gru.hidden, seed ^ 77);
             for (argument, ours) in case.backward(&g).iter().enumerate() {
+                prop_assert_eq!(ours.len(), case.values[argument].len());
                 let along = noise(ours.len(), seed ^ 55);
                 let objective = |size: f64| {
                     let mut values = wide(&case.values);
@@ -516,8 +464,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_wanted_changes_nothing_else() {
+        let case = Case::new(Gru { batch: 3, time: 4, inputs: 5, hidden: 6 }, 2);
+        let g = noise(3 * 4 * 6, 8);
+        let all = case.backward(&g);
+        for wanted in (0..32).map(|bits| std::array::from_fn(|i| bits >> i & 1 == 1)) {
+            let expected: [_; 5] = std::array::from_fn(|i| wanted[i].then(|| all[i].clone()));
+            assert_eq!(case.only(&g, wanted), expected);
+        }
+    }
+
+    #[test]
     fn the_same_bits_on_one_thread_and_on_many() {
-        let case = Case::new(Gru { batch: 150, time: 3, inputs: 7, hidden: 20 }, true, 5);
+        let case = Case::new(Gru { batch: 150, time: 3, inputs: 7, hidden: 20 }, 5);
         let g = noise(150 * 3 * 20, 9);
         let run = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -529,7 +488,7 @@ mod tests {
     #[test]
     fn what_is_not_a_number_stays_in_its_sequence() {
         let gru = Gru { batch: 2, time: 2, inputs: 3, hidden: 5 };
-        let mut case = Case::new(gru, false, 1);
+        let mut case = Case::new(gru, 1);
         case.values[0][0] = f32::NAN;
         let states = case.forward().0;
         assert!(states[..10].iter().all(|s| s.is_nan()) && states[10..].iter().all(|s| s.is_finite()));

@@ -23,6 +23,7 @@ pub mod lanes;
 pub mod matrix;
 pub mod memory;
 pub mod norm;
+mod sums;
 mod tile;
 pub mod translate;
-pub mod winograd;
+mod winograd;

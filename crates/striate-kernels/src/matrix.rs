@@ -8,6 +8,7 @@
 use rayon::prelude::*;
 
 use crate::lanes::{Lanes, dispatch};
+use crate::memory::uninitialised;
 use crate::tile::{self, Left, Panels};
 
 /// Most rows of the right factor packed at a time.
@@ -45,7 +46,7 @@ impl<'a> Matrix<'a> {
     ///
     /// # Panics
     /// When rows overlap or `values` is too short.
-    pub fn with_pitch(values: &'a [f32], rows: usize, columns: usize, pitch: usize) -> Self {
+    pub(crate) fn with_pitch(values: &'a [f32], rows: usize, columns: usize, pitch: usize) -> Self {
         Self::grouped(values, 1, rows, columns, pitch, 0)
     }
 
@@ -54,7 +55,7 @@ impl<'a> Matrix<'a> {
     ///
     /// # Panics
     /// When rows overlap or `values` is too short.
-    pub fn grouped(
+    pub(crate) fn grouped(
         values: &'a [f32],
         groups: usize,
         rows: usize,
@@ -104,7 +105,7 @@ impl<'a> Matrix<'a> {
 
 /// What the product is added to.
 #[derive(Debug, Clone, Copy)]
-pub enum Start<'a> {
+pub(crate) enum Start<'a> {
     /// Nothing.
     Zero,
     /// What the result holds.
@@ -164,6 +165,9 @@ impl Packed {
         let rows = a.shape().0;
         assert_eq!(a.shape().1, self.depth, "inner sizes differ");
         check(rows, self.columns, c, c_pitch, start);
+        if self.depth == 0 {
+            return fill(rows, self.columns, c, c_pitch, start);
+        }
         for rows in spans(rows, ROWS, 1) {
             let c = &mut c[rows.start * c_pitch..];
             self.blocks.iter().for_each(|block| block.multiply(&a, &rows, c, c_pitch, start, scratch));
@@ -223,14 +227,14 @@ impl Block {
         assert!(c.len() >= (count - 1) * c_pitch + first + columns);
         let to = c[first..].as_mut_ptr();
         // `left` reads the copy made above, which holds `count × depth` floats; `c` was checked here.
-        dispatch!(product(left: Left, count: usize, panels: &Panels, to: *mut f32, c_pitch: usize, add: bool));
+        dispatch!(block(left: Left, count: usize, panels: &Panels, to: *mut f32, c_pitch: usize, add: bool));
     }
 }
 
 /// # Safety
 /// As [`tile::multiply`].
 #[inline(always)]
-unsafe fn product<L: Lanes>(a: Left, rows: usize, b: &Panels, c: *mut f32, c_pitch: usize, add: bool) {
+unsafe fn block<L: Lanes>(a: Left, rows: usize, b: &Panels, c: *mut f32, c_pitch: usize, add: bool) {
     // SAFETY: the caller vouches for the same.
     unsafe { tile::multiply::<L>(a, rows, b, c, c_pitch, add) }
 }
@@ -288,6 +292,9 @@ fn fill(rows: usize, columns: usize, c: &mut [f32], c_pitch: usize, start: Start
 /// `[rows, columns]` as `[columns, rows]`.
 pub(crate) fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     let mut to = vec![0.0; values.len()];
+    if values.is_empty() {
+        return to;
+    }
     // Sixteen columns at a time: whole cache lines are read.
     to.par_chunks_mut(16 * rows).enumerate().for_each(|(block, to)| {
         for (row, from) in values.chunks_exact(columns).enumerate() {
@@ -298,11 +305,23 @@ pub(crate) fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32>
     to
 }
 
+/// `a · b`, plus one value per column of `bias`: `[a.rows, b.columns]`.
+///
+/// # Panics
+/// When the inner sizes differ, or the bias is not one per column.
+pub fn product(a: Matrix<'_>, b: Matrix<'_>, bias: Option<&[f32]>) -> Vec<f32> {
+    let (rows, columns) = (a.shape().0, b.shape().1);
+    // SAFETY: dense rows from a start that is not held are written whole before they are added to.
+    let mut c = unsafe { uninitialised(rows * columns) };
+    multiply(a, b, &mut c, columns, bias.map_or(Start::Zero, Start::Bias));
+    c
+}
+
 /// `c = a · b`, plus what `start` says; `c` is `[a.rows, b.columns]` with rows `c_pitch` floats apart.
 ///
 /// # Panics
 /// When the inner sizes differ, `c` is too short, its rows overlap, or the bias is not one per column.
-pub fn multiply(a: Matrix<'_>, b: Matrix<'_>, c: &mut [f32], c_pitch: usize, start: Start<'_>) {
+pub(crate) fn multiply(a: Matrix<'_>, b: Matrix<'_>, c: &mut [f32], c_pitch: usize, start: Start<'_>) {
     let ((rows, depth), (b_rows, columns)) = (a.shape(), b.shape());
     assert_eq!(depth, b_rows, "inner sizes differ");
     check(rows, columns, c, c_pitch, start);
@@ -353,7 +372,7 @@ mod tests {
 
     fn sizes() -> impl Strategy<Value = (usize, usize, usize)> {
         prop_oneof![
-            (1usize..70, 0usize..40, 1usize..150),
+            (0usize..70, 0usize..40, 0usize..150),
             (1usize..6, 380usize..800, 1usize..20),
             (90usize..210, 1usize..5, 1usize..20),
             (1usize..5, 1usize..5, 1140usize..1400),
@@ -390,10 +409,15 @@ mod tests {
                     f64::from(before[at])
                 };
                 prop_assert!((f64::from(*ours) - exact).abs() < 1e-4, "{ours} {exact} at {m} {n}");
-                if depth > 0 {
-                    prop_assert!((f64::from(packed[at]) - exact).abs() < 1e-4, "packed {} {exact}", packed[at]);
-                }
+                prop_assert!((f64::from(packed[at]) - exact).abs() < 1e-4, "packed {} {exact}", packed[at]);
             }
+        }
+
+        #[test]
+        fn transposing_exchanges_rows_and_columns(rows in 0usize..40, columns in 0usize..40, seed in any::<u32>()) {
+            let a = noise(rows * columns, seed);
+            let turned = transpose(&a, rows, columns);
+            prop_assert!((0..a.len()).all(|at| turned[at % columns * rows + at / columns] == a[at]));
         }
 
         /// Time steps but the last of every sequence.
@@ -418,10 +442,8 @@ mod tests {
         let (a, b) = (noise(rows * depth, 1), noise(depth * columns, 2));
         let run = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let mut c = vec![0.0; rows * columns];
             let (a, b) = (Matrix::new(&a, rows, depth), Matrix::new(&b, depth, columns));
-            pool.install(|| multiply(a, b, &mut c, columns, Start::Zero));
-            c
+            pool.install(|| product(a, b, None))
         };
         assert_eq!(run(1), run(3));
     }

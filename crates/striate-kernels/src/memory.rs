@@ -2,29 +2,13 @@
 
 use rayon::prelude::*;
 
-/// A buffer of `length` floats to be written before it is read.
-///
-/// Saves the pass over memory that filling it would cost. Debug builds fill it with NaN, so that a kernel
-/// that reads or leaves out a value fails its tests.
-#[allow(clippy::uninit_vec)]
-pub fn unfilled(length: usize) -> Vec<f32> {
-    if cfg!(debug_assertions) {
-        return vec![f32::NAN; length];
-    }
-    let mut values = Vec::with_capacity(length);
-    // SAFETY: the capacity was reserved above. What was not written must not be read, which only the callers can
-    // keep: they hand the buffer to a kernel that writes each value, and debug builds test that it does.
-    unsafe { values.set_len(length) };
-    values
-}
-
 /// A buffer of `length` floats to be written before it is read, which saves the pass that filling it would cost.
 ///
 /// Debug builds fill it with NaN, so that a kernel that reads or leaves out a value fails its tests.
 ///
 /// # Safety
 /// Every value is written before it is read.
-#[allow(clippy::uninit_vec, dead_code)]
+#[allow(clippy::uninit_vec)]
 pub(crate) unsafe fn uninitialised(length: usize) -> Vec<f32> {
     if cfg!(debug_assertions) {
         return vec![f32::NAN; length];
@@ -37,7 +21,8 @@ pub(crate) unsafe fn uninitialised(length: usize) -> Vec<f32> {
 
 /// A buffer of `length` zeros, filled by all threads: freed memory that is used again has to be cleared.
 pub fn zeros(length: usize) -> Vec<f32> {
-    let mut values = unfilled(length);
+    // SAFETY: every chunk is written.
+    let mut values = unsafe { uninitialised(length) };
     values.par_chunks_mut(1 << 16).for_each(|chunk| chunk.fill(0.0));
     values
 }

@@ -11,7 +11,7 @@
 //!
 //! Working set: a block of `TILES` tiles, so that `V` and `M` stay in the second-level cache.
 
-pub(crate) mod points;
+pub mod points;
 
 use rayon::prelude::*;
 
@@ -29,7 +29,7 @@ const SUMS: usize = 16;
 
 /// Shape of a convolution with 3 × 3 kernels and stride 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Winograd {
+pub(crate) struct Winograd {
     /// Input channels.
     pub inputs: usize,
     /// Output channels.
@@ -83,7 +83,8 @@ impl Winograd {
         );
     }
 
-    /// Gradients of [`Winograd::forward`] without epilogue, from the gradient to its output.
+    /// Gradient to the weights of [`Winograd::forward`] without epilogue, from the gradient to its output; that to
+    /// the images is written if there is a place for it.
     ///
     /// # Panics
     /// As [`Winograd::forward`].
@@ -93,10 +94,8 @@ impl Winograd {
         weights: &[f32],
         grad_out: &[f32],
         grad_images: Option<&mut [f32]>,
-        grad_weights: &mut [f32],
-    ) {
+    ) -> Vec<f32> {
         self.check(images, weights, grad_out);
-        assert_eq!(grad_weights.len(), weights.len());
         assert!(grad_images.as_ref().is_none_or(|grad| grad.len() == images.len()));
         let kernel = grad_images.is_some().then(|| self.transposed_kernel(weights));
         let count = (images.len() / self.image()).div_ceil(SUMS).max(1);
@@ -109,13 +108,15 @@ impl Winograd {
             .zip(&mut grads)
             .map(|((images, grad_out), grad)| self.backward_chunk(images, kernel.as_ref(), grad_out, grad))
             .collect();
-        self.taps(&Stack::sum(sums, || Stack::new(self.inputs, self.outputs)), grad_weights);
+        self.taps(&Stack::sum(sums, || Stack::new(self.inputs, self.outputs)))
     }
 
     /// Gradient to the weights from that to the kernels at the points.
-    pub(crate) fn taps(&self, total: &Stack, grad_weights: &mut [f32]) {
-        let shape = self;
-        dispatch!(weight_gradient(shape: &Winograd, total: &Stack, grad_weights: &mut [f32]));
+    pub fn taps(&self, total: &Stack) -> Vec<f32> {
+        let (shape, mut weights) = (self, vec![0.0; 9 * self.inputs * self.outputs]);
+        let to = &mut weights[..];
+        dispatch!(weight_gradient(shape: &Winograd, total: &Stack, to: &mut [f32]));
+        weights
     }
 
     /// Gradient at the points of the kernel, summed over a few images.
@@ -171,7 +172,7 @@ impl Winograd {
     }
 
     /// Kernels at the points, `[point, in, out]`.
-    pub(crate) fn kernel(&self, weights: &[f32]) -> Stack {
+    pub fn kernel(&self, weights: &[f32]) -> Stack {
         let mut stack = Stack::new(self.inputs, self.outputs);
         let (to, strides) = (&mut stack, [9, self.inputs * 9]);
         dispatch!(spread_taps(weights: &[f32], strides: [usize; 2], to: &mut Stack));
@@ -569,167 +570,4 @@ fn blocks<L: Lanes>(stack: &Stack) -> impl Iterator<Item = (usize, usize)> + use
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::activation::Activation;
-
-    fn noise(n: usize, seed: u32) -> Vec<f32> {
-        (0..n as u32)
-            .map(|i| {
-                ((i ^ seed).wrapping_mul(2_654_435_761).rotate_left(7).wrapping_mul(40_503) >> 8) as f32
-                    / 8_388_608.0
-                    - 1.0
-            })
-            .collect()
-    }
-
-    /// Visits every `(image, output, weight)` index triple of the definition.
-    fn products(shape: &Winograd, batch: usize, mut visit: impl FnMut(usize, usize, usize)) {
-        let (h, w) = (shape.out_height(), shape.out_width());
-        for pixel in 0..batch * h * w {
-            let (b, y, x) = (pixel / (h * w), pixel / w % h, pixel % w);
-            for tap in 0..9 {
-                let (row, column) =
-                    ((y + tap / 3).wrapping_sub(shape.pad), (x + tap % 3).wrapping_sub(shape.pad));
-                if row >= shape.height || column >= shape.width {
-                    continue;
-                }
-                let from = (b * shape.height + row) * shape.width + column;
-                for (o, i) in (0..shape.outputs).flat_map(|o| (0..shape.inputs).map(move |i| (o, i))) {
-                    visit(
-                        from * shape.inputs + i,
-                        pixel * shape.outputs + o,
-                        (o * shape.inputs + i) * 9 + tap,
-                    );
-                }
-            }
-        }
-    }
-
-    /// Sum of products and of their absolute values, by the definition.
-    fn sums(n: usize, visit: impl FnOnce(&mut dyn FnMut(usize, f32, f32))) -> Vec<(f64, f64)> {
-        let mut sums = vec![(0.0, 0.0); n];
-        visit(&mut |at, a, b| {
-            let product = f64::from(a) * f64::from(b);
-            sums[at].0 += product;
-            sums[at].1 += product.abs();
-        });
-        sums
-    }
-
-    /// Largest error relative to the sum of absolute products that a value could see.
-    fn error(ours: &[f32], exact: &[(f64, f64)]) -> f64 {
-        let scale = exact.iter().map(|e| e.1).fold(0.0, f64::max);
-        ours.iter()
-            .zip(exact)
-            .map(|(ours, exact)| (f64::from(*ours) - exact.0).abs() / scale)
-            .fold(0.0, f64::max)
-    }
-
-    fn errors(shape: &Winograd, batch: usize, seed: u32) -> [f64; 3] {
-        let images = noise(batch * shape.image(), seed);
-        let weights = noise(shape.outputs * shape.inputs * 9, seed ^ 77);
-        let grads = noise(batch * shape.out_image(), seed ^ 1234);
-        let mut out = vec![f32::NAN; grads.len()];
-        shape.forward(&images, &weights, Epilogue::NONE, &mut out);
-        let (mut grad_images, mut grad_weights) =
-            (vec![f32::NAN; images.len()], vec![f32::NAN; weights.len()]);
-        shape.backward(&images, &weights, &grads, Some(&mut grad_images), &mut grad_weights);
-        let mut alone = vec![f32::NAN; weights.len()];
-        shape.backward(&images, &weights, &grads, None, &mut alone);
-        assert_eq!(alone, grad_weights);
-        [
-            error(
-                &out,
-                &sums(out.len(), |add| products(shape, batch, |i, o, w| add(o, images[i], weights[w]))),
-            ),
-            error(
-                &grad_images,
-                &sums(images.len(), |add| products(shape, batch, |i, o, w| add(i, grads[o], weights[w]))),
-            ),
-            error(
-                &grad_weights,
-                &sums(weights.len(), |add| products(shape, batch, |i, o, w| add(w, grads[o], images[i]))),
-            ),
-        ]
-    }
-
-    fn shapes() -> impl Strategy<Value = Winograd> {
-        (1usize..40, 1usize..40, 1usize..12, 1usize..12, 0usize..2).prop_map(
-            |(inputs, outputs, h, w, pad)| {
-                let smallest = 2 - 2 * pad;
-                Winograd { inputs, outputs, height: h + smallest, width: w + smallest, pad }
-            },
-        )
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(48))]
-
-        #[test]
-        fn all_passes_are_the_definition(shape in shapes(), batch in 1usize..4, seed in any::<u32>()) {
-            let errors = errors(&shape, batch, seed);
-            prop_assert!(errors.iter().all(|e| *e < 1e-5), "{errors:?}");
-        }
-    }
-
-    #[test]
-    fn many_tiles_and_channels() {
-        for (inputs, outputs, height, width, pad) in
-            [(48, 48, 31, 31, 1), (20, 64, 9, 61, 0), (3, 5, 7, 150, 1)]
-        {
-            let errors = errors(&Winograd { inputs, outputs, height, width, pad }, 1, 5);
-            assert!(errors.iter().all(|e| *e < 1e-5), "{errors:?}");
-        }
-    }
-
-    const SMALL: Winograd = Winograd { inputs: 5, outputs: 19, height: 14, width: 11, pad: 1 };
-
-    #[test]
-    fn the_epilogue_comes_last() {
-        let images = noise(2 * SMALL.image(), 1);
-        let (weights, bias) = (noise(5 * 19 * 9, 2), noise(19, 3));
-        let (mut plain, mut fused) = (vec![0.0; 2 * SMALL.out_image()], vec![0.0; 2 * SMALL.out_image()]);
-        SMALL.forward(&images, &weights, Epilogue::NONE, &mut plain);
-        for activation in [Activation::Identity, Activation::Relu, Activation::Softplus, Activation::Elu] {
-            SMALL.forward(&images, &weights, Epilogue { bias: Some(&bias), activation }, &mut fused);
-            for (i, (fused, plain)) in fused.iter().zip(&plain).enumerate() {
-                assert!((fused - activation.value(plain + bias[i % 19])).abs() < 1e-5, "{activation:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn the_same_bits_on_one_thread_and_on_many() {
-        let (images, weights) = (noise(37 * SMALL.image(), 1), noise(5 * 19 * 9, 2));
-        let grads = noise(37 * SMALL.out_image(), 3);
-        let run = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let (mut out, mut onto, mut sum) =
-                (vec![0.0; grads.len()], vec![0.0; images.len()], vec![0.0; weights.len()]);
-            pool.install(|| SMALL.forward(&images, &weights, Epilogue::NONE, &mut out));
-            pool.install(|| SMALL.backward(&images, &weights, &grads, Some(&mut onto), &mut sum));
-            (out, onto, sum)
-        };
-        assert_eq!(run(1), run(3));
-    }
-
-    #[test]
-    fn what_is_not_a_number_reaches_its_outputs_and_no_other_image() {
-        let (mut images, weights) = (noise(2 * SMALL.image(), 1), noise(5 * 19 * 9, 2));
-        images[7] = f32::NAN;
-        let mut out = vec![0.0; 2 * SMALL.out_image()];
-        SMALL.forward(&images, &weights, Epilogue::NONE, &mut out);
-        assert!(out[0].is_nan());
-        assert!(out[SMALL.out_image()..].iter().all(|x| x.is_finite()));
-    }
-
-    #[test]
-    fn no_images_no_gradient() {
-        let mut sum = vec![1.0; 5 * 19 * 9];
-        SMALL.backward(&[], &noise(5 * 19 * 9, 2), &[], None, &mut sum);
-        assert!(sum.iter().all(|x| *x == 0.0));
-    }
-}
+mod tests;

@@ -163,7 +163,7 @@ impl<'a> Squares<'a> {
 }
 
 /// Gradient to the weights, summed over the batch.
-pub(super) fn gradient(conv: &Conv2d, images: &[f32], grad_out: &[f32], grad_weights: &mut [f32]) {
+pub(super) fn gradient(conv: &Conv2d, images: &[f32], grad_out: &[f32]) -> Vec<f32> {
     let grid = Grid::new(conv.forward_pass());
     let winograd = grid.winograd();
     let zero = || Stack::new(winograd.inputs, winograd.outputs);
@@ -182,16 +182,16 @@ pub(super) fn gradient(conv: &Conv2d, images: &[f32], grad_out: &[f32], grad_wei
             total
         })
         .collect();
-    let mut weights = vec![0.0; 9 * winograd.inputs * winograd.outputs];
-    winograd.taps(&Stack::sum(parts, zero), &mut weights);
-    let taps = grid.taps();
-    for (o, weights) in weights.chunks(taps.len()).enumerate() {
-        for (tap, weight) in taps.iter().zip(weights) {
+    let (squares, taps) = (winograd.taps(&Stack::sum(parts, zero)), grid.taps());
+    let mut weights = vec![0.0; conv.weight(conv.outputs, 0, 0, 0)];
+    for (o, squares) in squares.chunks(taps.len()).enumerate() {
+        for (tap, gradient) in taps.iter().zip(squares) {
             if let Some((c, y, x)) = *tap {
-                grad_weights[conv.weight(o, c, y, x)] = *weight;
+                weights[conv.weight(o, c, y, x)] = *gradient;
             }
         }
     }
+    weights
 }
 
 /// Output rows from `first` on, as many as `out` holds.

@@ -66,19 +66,33 @@ impl Case {
     }
 
     fn ours(&self) -> [Vec<f32>; 3] {
-        let mut all = [&self.grads, &self.images, &self.weights].map(|like| vec![f32::NAN; like.len()]);
-        let [out, images, weights] = &mut all;
-        self.conv.forward(&self.images, &self.weights, Epilogue::NONE, out);
-        self.conv.backward_input(&self.grads, &self.weights, images);
-        self.conv.backward_weights(&self.images, &self.grads, weights);
-        all
+        let out = self.conv.forward(&self.images, &self.weights, Epilogue::NONE);
+        let [images, weights] = self.backward([true; 2]).map(Option::unwrap);
+        [out, images, weights]
+    }
+
+    fn backward(&self, wanted: [bool; 2]) -> [Option<Vec<f32>>; 2] {
+        self.conv.backward(&self.images, &self.weights, &self.grads, wanted)
+    }
+
+    /// As [`Case::ours`], each gradient without the other.
+    fn alone(&self) -> [Vec<f32>; 3] {
+        let [images, None] = self.backward([true, false]) else { panic!("nobody asked for weights") };
+        let [None, weights] = self.backward([false, true]) else { panic!("nobody asked for images") };
+        let out = self.conv.forward(&self.images, &self.weights, Epilogue::NONE);
+        [out, images.unwrap(), weights.unwrap()]
     }
 
     fn check(&self) -> Result<(), String> {
+        let exact = self.exact();
+        [self.ours(), self.alone()].iter().try_for_each(|ours| self.compare(ours, &exact))
+    }
+
+    fn compare(&self, ours: &[Vec<f32>; 3], exact: &[Vec<f64>; 3]) -> Result<(), String> {
         let names = ["forward", "gradient to images", "gradient to weights"];
         // Operands are at most 1, and no value is a sum of more products than this.
         let products = self.weights.len().max(self.grads.len()) as f64;
-        for ((name, ours), exact) in names.iter().zip(self.ours()).zip(self.exact()) {
+        for ((name, ours), exact) in names.iter().zip(ours).zip(exact) {
             for (at, (ours, exact)) in ours.iter().zip(exact).enumerate() {
                 let close = (f64::from(*ours) - exact).abs() < 1e-4 + 5e-8 * products;
                 if !close {
@@ -97,7 +111,7 @@ fn channels() -> impl Strategy<Value = usize> {
 
 fn shapes() -> impl Strategy<Value = (Conv2d, usize)> {
     let kernel = (1usize..6, 1usize..6, 1usize..4, 0usize..5, 0usize..5);
-    (channels(), channels(), kernel, 0usize..10, 0usize..30, 1usize..4).prop_map(
+    (channels(), channels(), kernel, 0usize..10, 0usize..30, 0usize..4).prop_map(
         |(inputs, outputs, (kernel_h, kernel_w, stride, pad_h, pad_w), dh, dw, batch)| {
             let (pad_h, pad_w) = (pad_h % kernel_h, pad_w % kernel_w);
             let height = 1.max((kernel_h + dh).saturating_sub(2 * pad_h));
@@ -146,9 +160,8 @@ proptest! {
         let case = Case::new(conv, batch, seed);
         let activation = [Activation::Identity, Activation::Relu, Activation::Softplus, Activation::Elu][kind];
         let bias = noise(conv.outputs, seed ^ 21);
-        let (mut plain, mut whole) = (vec![0.0; case.grads.len()], vec![f32::NAN; case.grads.len()]);
-        conv.forward(&case.images, &case.weights, Epilogue::NONE, &mut plain);
-        conv.forward(&case.images, &case.weights, Epilogue { bias: Some(&bias), activation }, &mut whole);
+        let plain = conv.forward(&case.images, &case.weights, Epilogue::NONE);
+        let whole = conv.forward(&case.images, &case.weights, Epilogue { bias: Some(&bias), activation });
         for (at, (plain, whole)) in plain.iter().zip(&whole).enumerate() {
             let exact = activation.value(plain + bias[at % conv.outputs]);
             prop_assert!((whole - exact).abs() < 1e-4 * (1.0 + exact.abs()), "{whole} {exact} at {at}");
@@ -179,8 +192,29 @@ fn shapes_of_the_models() {
 
 #[test]
 fn an_empty_batch_has_no_gradient() {
-    let case = Case::new(conv([2, 3, 5, 5], [3, 3], 1, [1, 1]), 0, 1);
-    assert!(case.ours()[2].iter().all(|gradient| *gradient == 0.0));
+    for (channels, kernel) in [(2, 3), (32, 3), (32, 7)] {
+        let case = Case::new(conv([channels, channels, 16, 16], [kernel; 2], 1, [1, 1]), 0, 1);
+        for [out, images, weights] in [case.ours(), case.alone()] {
+            assert!(out.is_empty() && images.is_empty());
+            assert!(weights.len() == case.weights.len() && weights.iter().all(|gradient| *gradient == 0.0));
+        }
+    }
+}
+
+fn empty(conv: Conv2d) {
+    conv.forward(&[], &vec![0.0; conv.weight(conv.outputs, 0, 0, 0)], Epilogue::NONE);
+}
+
+#[test]
+#[should_panic = "kernel 7 × 3 larger than the image 2 × 9 with padding 2 × 0"]
+fn a_kernel_must_fit_the_padded_image() {
+    empty(conv([1, 1, 2, 9], [7, 3], 1, [2, 0]));
+}
+
+#[test]
+#[should_panic = "stride 0"]
+fn a_stride_must_lead_somewhere() {
+    empty(conv([1, 1, 9, 9], [3, 3], 0, [0, 0]));
 }
 
 #[test]

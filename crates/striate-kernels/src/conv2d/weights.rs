@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use super::Conv2d;
 use super::pass::{Pass, Window};
 use crate::lanes::{Lanes, dispatch};
+use crate::sums::in_order;
 use crate::tile::{Left, accumulate, by_rows, lanes, registers, store_row};
 
 /// Parts of the batch summed apart, at most: fixed, so that their order does not depend on threads.
@@ -35,7 +36,7 @@ struct Sums {
     width: usize,
 }
 
-pub(super) fn gradient(conv: &Conv2d, images: &[f32], grad_out: &[f32], grad_weights: &mut [f32]) {
+pub(super) fn gradient(conv: &Conv2d, images: &[f32], grad_out: &[f32]) -> Vec<f32> {
     let sums = Sums::new(conv.forward_pass());
     let (image, batch) = (conv.image_size(), images.len() / conv.image_size());
     let rows = sums.strip_rows(batch);
@@ -43,51 +44,19 @@ pub(super) fn gradient(conv: &Conv2d, images: &[f32], grad_out: &[f32], grad_wei
     let group = sums.group(batch);
     let tasks: Vec<usize> = (0..batch.div_ceil(group) * strips).collect();
     let count = (SUMS / sums.len()).clamp(2, PARTS);
-    let parts: Vec<Vec<f32>> = tasks
-        .par_chunks(tasks.len().div_ceil(count).max(1))
-        .map(|tasks| {
-            let (mut total, mut scratch) = (vec![0.0; sums.len()], [Vec::new(), Vec::new()]);
-            for task in tasks {
-                let (b, first) = (task / strips * group, task % strips * rows);
-                let (count, group) = (rows.min(sums.pass.rows - first), group.min(batch - b));
-                let grad = &grad_out[b * sums.pass.image + first * sums.pass.row..];
-                let grad = &grad[..group * count * sums.pass.row];
-                sums.add(
-                    &images[b * image..][..group * image],
-                    grad,
-                    [first, count],
-                    &mut scratch,
-                    &mut total,
-                );
-            }
-            total
-        })
-        .collect();
-    let total = in_order(parts, sums.len());
-    for o in 0..conv.outputs {
-        for (c, y, x) in taps(conv) {
-            grad_weights[conv.weight(o, c, y, x)] = total[sums.place(o, y, x * conv.inputs + c)];
+    let part = |tasks: &[usize]| {
+        let (mut total, mut scratch) = (vec![0.0; sums.len()], [Vec::new(), Vec::new()]);
+        for task in tasks {
+            let (b, first) = (task / strips * group, task % strips * rows);
+            let (count, group) = (rows.min(sums.pass.rows - first), group.min(batch - b));
+            let grad = &grad_out[b * sums.pass.image + first * sums.pass.row..];
+            let (images, grad) = (&images[b * image..], &grad[..group * count * sums.pass.row]);
+            sums.add(&images[..group * image], grad, [first, count], &mut scratch, &mut total);
         }
-    }
-}
-
-/// The sum of the parts, added in their order.
-fn in_order(parts: Vec<Vec<f32>>, len: usize) -> Vec<f32> {
-    const CHUNK: usize = 4096;
-    let mut parts = parts.into_iter();
-    let Some(mut total) = parts.next() else { return vec![0.0; len] };
-    let rest: Vec<Vec<f32>> = parts.collect();
-    total.par_chunks_mut(CHUNK).enumerate().for_each(|(i, total)| {
-        for part in &rest {
-            total.iter_mut().zip(&part[i * CHUNK..]).for_each(|(total, part)| *total += part);
-        }
-    });
-    total
-}
-
-fn taps(conv: &Conv2d) -> impl Iterator<Item = (usize, usize, usize)> {
-    let (inputs, height, width) = (conv.inputs, conv.kernel_h, conv.kernel_w);
-    (0..inputs).flat_map(move |c| (0..height).flat_map(move |y| (0..width).map(move |x| (c, y, x))))
+        total
+    };
+    let parts = tasks.par_chunks(tasks.len().div_ceil(count).max(1)).map(part).collect();
+    sums.unpack(conv, &in_order(parts, sums.len()))
 }
 
 impl Sums {
@@ -112,6 +81,17 @@ impl Sums {
         let (left, right) = if self.along == Along::Taps { (output, tap) } else { (tap, output) };
         let panel = right / self.width;
         ((panel * self.pass.kernel_h + y) * self.left + left) * self.width + right % self.width
+    }
+
+    /// The sums in the order of the weights, `[outputs, inputs, kernel_h, kernel_w]`.
+    fn unpack(&self, conv: &Conv2d, total: &[f32]) -> Vec<f32> {
+        let mut weights = Vec::with_capacity(conv.weight(conv.outputs, 0, 0, 0));
+        for (o, c) in (0..conv.outputs).flat_map(|o| (0..conv.inputs).map(move |c| (o, c))) {
+            for y in 0..conv.kernel_h {
+                weights.extend((0..conv.kernel_w).map(|x| total[self.place(o, y, x * conv.inputs + c)]));
+            }
+        }
+        weights
     }
 
     fn strip_rows(&self, batch: usize) -> usize {

@@ -4,10 +4,11 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{Factorised, Gradients, Shared, block, columns, total};
+use super::{Factorised, Shared, block, columns};
 use crate::lanes::{Lanes, dispatch, prefetch};
 use crate::matrix::transpose;
 use crate::memory::zeros;
+use crate::sums::{in_order, pieces};
 use crate::tile::{Left, Panels, accumulate, by_rows, lanes, multiply, registers, store_row};
 
 /// Chunks of pixels whose responses are summed apart.
@@ -91,9 +92,13 @@ impl Factorised {
     ///
     /// # Panics
     /// When a slice, or `masks`, does not have the sizes of its shape.
-    pub fn forward_sparse(&self, x: &[f32], masks: &SparseMasks, weights: &[f32], out: &mut [f32]) {
-        self.check(x, weights, out);
+    pub fn forward_sparse(&self, x: &[f32], masks: &SparseMasks, weights: &[f32]) -> Vec<f32> {
+        self.check(x, weights);
         self.check_sparse(masks);
+        let mut out = vec![0.0; self.batch * self.neurons];
+        if self.is_empty() {
+            return out;
+        }
         let weights = &columns(&transpose(weights, self.channels, self.neurons), self.channels);
         let registers = registers(self.batch, lanes());
         let (width, chunk) = (registers * lanes(), self.pixels.div_ceil(CHUNKS));
@@ -107,13 +112,14 @@ impl Factorised {
                 dispatch!(forward_task(job: &Forward<'_>, images: Range<usize>, pixels: Range<usize>, scratch: &mut Scratch, to: &mut [f32]));
                 sums
             });
-            total(partial.collect())
+            in_order(partial.collect(), 0)
         };
         let sums: Vec<Vec<f32>> = (0..groups).into_par_iter().map(sums).collect();
         out.par_chunks_exact_mut(self.neurons).enumerate().for_each(|(image, out)| {
             let sums = &sums[image / width][image % width..];
             out.iter_mut().zip(sums.iter().step_by(width)).for_each(|(out, sum)| *out = *sum);
         });
+        out
     }
 
     /// [`backward`](Self::backward) at a cost in proportion to the stored entries; the gradient to the masks
@@ -127,34 +133,31 @@ impl Factorised {
         masks: &SparseMasks,
         weights: &[f32],
         grad: &[f32],
-        with_features: bool,
-    ) -> Gradients {
-        self.check(x, weights, grad);
+        wanted: [bool; 3],
+    ) -> [Option<Vec<f32>>; 3] {
+        self.check(x, weights);
         self.check_sparse(masks);
-        let mut mask = zeros(self.pixels * self.neurons);
-        let mut features = with_features.then(|| zeros(x.len()));
+        self.check_gradient(grad);
+        if self.is_empty() {
+            return self.no_gradients(wanted);
+        }
         let weights = &columns(&transpose(weights, self.channels, self.neurons), self.channels);
         let grad = &transpose(grad, self.batch, self.neurons);
+        let mut features = wanted[0].then(|| zeros(x.len()));
         let to_features = features.as_mut().map(|features| Shared(features.as_mut_ptr()));
-        let job = Backward { shape: *self, x, masks: &masks.entries, weights, grad, to_features };
-        let chunk = self.pixel_chunk();
-        let partial: Vec<Vec<f32>> = mask
-            .par_chunks_mut(chunk * self.neurons)
-            .enumerate()
-            .map_init(Scratch::default, |scratch, (task, to_mask)| {
-                let mut sums = vec![0.0; weights.values.len()];
-                let (job, pixels, to_weights) = (&job, block(task, chunk, self.pixels), &mut sums[..]);
-                dispatch!(backward_task(job: &Backward<'_>, pixels: Range<usize>, scratch: &mut Scratch, to_mask: &mut [f32], to_weights: &mut [f32]));
-                sums
-            })
-            .collect();
-        let (sums, width) = (total(partial), weights.width);
-        let mut to_weights = vec![0.0; self.channels * self.neurons];
-        for (k, to) in to_weights.chunks_exact_mut(self.neurons).enumerate() {
-            let from = &sums[k / width * width * self.neurons + k % width..];
-            to.iter_mut().zip(from.iter().step_by(width)).for_each(|(to, from)| *to = *from);
-        }
-        Gradients { features, mask, weights: to_weights }
+        // Both come from the same products.
+        let parameters = wanted[1] || wanted[2];
+        let job = Backward { shape: *self, x, masks: &masks.entries, weights, grad, to_features, parameters };
+        let (mask, sums) = job.run();
+        let to_weights = wanted[2].then(|| {
+            let mut to_weights = vec![0.0; self.channels * self.neurons];
+            for (k, to) in to_weights.chunks_exact_mut(self.neurons).enumerate() {
+                let from = &sums[k / weights.width * weights.width * self.neurons + k % weights.width..];
+                to.iter_mut().zip(from.iter().step_by(weights.width)).for_each(|(to, from)| *to = *from);
+            }
+            to_weights
+        });
+        [features, mask.filter(|_| wanted[1]), to_weights]
     }
 
     fn check_sparse(&self, masks: &SparseMasks) {
@@ -252,6 +255,30 @@ struct Backward<'a> {
     /// `[neuron, batch]`.
     grad: &'a [f32],
     to_features: Option<Shared>,
+    /// Whether gradients to masks and feature weights are wanted.
+    parameters: bool,
+}
+
+impl Backward<'_> {
+    /// Gradients to the masks, and to the feature weights laid out as the panels are, where asked for.
+    fn run(&self) -> (Option<Vec<f32>>, Vec<f32>) {
+        let Factorised { pixels, neurons, .. } = self.shape;
+        let mut mask = self.parameters.then(|| zeros(pixels * neurons));
+        let chunk = self.shape.pixel_chunk();
+        let pieces = pieces(mask.as_deref_mut(), chunk * neurons, pixels.div_ceil(chunk));
+        let length = if self.parameters { self.weights.values.len() } else { 0 };
+        let partial: Vec<Vec<f32>> = pieces
+            .into_par_iter()
+            .enumerate()
+            .map_init(Scratch::default, |scratch, (task, to_mask)| {
+                let mut sums = vec![0.0; length];
+                let (job, pixels, to_weights) = (self, block(task, chunk, pixels), &mut sums[..]);
+                dispatch!(backward_task(job: &Backward<'_>, pixels: Range<usize>, scratch: &mut Scratch, to_mask: &mut [f32], to_weights: &mut [f32]));
+                sums
+            })
+            .collect();
+        (mask, in_order(partial, 0))
+    }
 }
 
 /// What a task keeps from pixel to pixel.
@@ -265,10 +292,10 @@ struct Scratch {
     weights: Vec<f32>,
 }
 
-/// All gradients at a few pixels: at each, dense products over the neurons that see it.
+/// The gradients asked for at a few pixels: at each, dense products over the neurons that see it.
 ///
 /// # Safety
-/// As [`forward_task`], with neurons for pixels.
+/// As [`forward_task`], with neurons for pixels; `to_mask` and `to_weights` are whole if `job.parameters`.
 #[inline(always)]
 unsafe fn backward_task<L: Lanes>(
     job: &Backward<'_>,
@@ -279,27 +306,17 @@ unsafe fn backward_task<L: Lanes>(
 ) {
     let Factorised { batch, pixels: all, channels, neurons } = job.shape;
     let step = batch.next_multiple_of(16) | 16;
-    for (pixel, to_mask) in pixels.zip(to_mask.chunks_exact_mut(neurons)) {
+    let mut to_mask = to_mask.chunks_exact_mut(neurons);
+    for pixel in pixels {
         let (seen, masks) = job.masks.row(pixel);
         scratch.grad.resize(seen.len() * step, 0.0);
         for (to, n) in scratch.grad.chunks_exact_mut(step).zip(seen) {
             to[..batch].copy_from_slice(&job.grad[*n as usize * batch..][..batch]);
         }
-        pack_pixel(job, pixel, &mut scratch.x);
-        for panel in 0..job.weights.len() {
-            let a = Left { from: scratch.grad.as_ptr(), row: step, step: 1 };
-            let to = Seen {
-                panel,
-                seen,
-                masks,
-                to_mask: to_mask.as_mut_ptr(),
-                to_weights: to_weights.as_mut_ptr(),
-            };
-            let (x, rows) = (&scratch.x[panel * batch * job.weights.width..], seen.len());
-            // SAFETY: rows and depth stay within the gathered gradients, neurons exist.
-            unsafe {
-                by_rows!(rows, job.weights.registers, parameters_block::<L>(job, a, x, to));
-            }
+        if let Some(to_mask) = to_mask.next() {
+            let to = Seen { seen, masks, to_mask: to_mask.as_mut_ptr(), to_weights: to_weights.as_mut_ptr() };
+            // SAFETY: the neurons exist in `to_mask` and, as it is not empty, in `to_weights`.
+            unsafe { parameters_at::<L>(job, pixel, scratch, to) };
         }
         if let Some(features) = job.to_features {
             let weights = masked_weights(job.weights, seen, masks, std::mem::take(&mut scratch.weights));
@@ -310,6 +327,24 @@ unsafe fn backward_task<L: Lanes>(
                 multiply::<L>(a, batch, &weights, to, all * channels, false);
             }
             scratch.weights = weights.values;
+        }
+    }
+}
+
+/// Gradients to masks and feature weights at one pixel, from the gradients gathered in `scratch`.
+///
+/// # Safety
+/// As [`forward_task`], and the neurons that see the pixel exist behind both pointers.
+#[inline(always)]
+unsafe fn parameters_at<L: Lanes>(job: &Backward<'_>, pixel: usize, scratch: &mut Scratch, to: Seen<'_>) {
+    let batch = job.shape.batch;
+    pack_pixel(job, pixel, &mut scratch.x);
+    let a = Left { from: scratch.grad.as_ptr(), row: batch.next_multiple_of(16) | 16, step: 1 };
+    for panel in 0..job.weights.len() {
+        let (x, rows) = (&scratch.x[panel * batch * job.weights.width..], to.seen.len());
+        // SAFETY: rows and depth stay within the gathered gradients, neurons exist.
+        unsafe {
+            by_rows!(rows, job.weights.registers, parameters_block::<L>(job, panel, a, x, to));
         }
     }
 }
@@ -346,7 +381,6 @@ fn masked_weights(weights: &Panels, seen: &[u32], masks: &[f32], mut values: Vec
 /// The neurons that see a pixel, and where their gradients go.
 #[derive(Clone, Copy)]
 struct Seen<'a> {
-    panel: usize,
     seen: &'a [u32],
     masks: &'a [f32],
     to_mask: *mut f32,
@@ -358,6 +392,7 @@ struct Seen<'a> {
 #[inline(always)]
 unsafe fn parameters_block<L: Lanes, const P: usize, const R: usize>(
     job: &Backward<'_>,
+    panel: usize,
     a: Left,
     x: &[f32],
     to: Seen<'_>,
@@ -370,8 +405,8 @@ unsafe fn parameters_block<L: Lanes, const P: usize, const R: usize>(
         accumulate(&mut sums, a.at(row), x.as_ptr(), width, job.shape.batch);
         for (p, sums) in sums.iter().enumerate() {
             let (n, mask) = (to.seen[row + p] as usize, L::splat(to.masks[row + p]));
-            let weights = job.weights.panel(to.panel)[n * width..].as_ptr();
-            let to_weights = to.to_weights.add((to.panel * job.shape.neurons + n) * width);
+            let weights = job.weights.panel(panel)[n * width..].as_ptr();
+            let to_weights = to.to_weights.add((panel * job.shape.neurons + n) * width);
             let mut product = L::zero();
             for (r, sum) in sums.iter().enumerate() {
                 let to = to_weights.add(r * L::N);

@@ -71,6 +71,12 @@ pub fn adam_reference(
     }
     let zero = value.clone().equal_elem(0.0);
     let keep = |new: Tensor<1>, old: Tensor<1>| new.mask_where(zero.clone(), old);
-    let moments = AdamMoments { first: keep(first, moments.first), second: keep(second, moments.second) };
-    (keep(shrunk, value), moments)
+    // What makes a moment say, once corrected for bias, what it said in the step before.
+    let said = |moment: Tensor<1>, beta: f32| {
+        let share = |time: u32| 1.0 - f64::from(beta).powi(time as i32);
+        if step.time > 1 { moment.mul_scalar(share(step.time) / share(step.time - 1)) } else { moment }
+    };
+    let first = keep(first, said(moments.first, step.beta_1));
+    let second = keep(second, said(moments.second, step.beta_2));
+    (keep(shrunk, value), AdamMoments { first, second })
 }

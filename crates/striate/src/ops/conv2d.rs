@@ -5,7 +5,6 @@ use burn::tensor::module;
 use burn::tensor::ops::ConvOptions;
 use striate_kernels::conv2d::Conv2d;
 use striate_kernels::epilogue::{self, Epilogue};
-use striate_kernels::memory::unfilled;
 
 use super::Activation;
 use super::kernels::{Grad, Made, Op, View, apply};
@@ -87,10 +86,9 @@ impl Op for Convolve {
         let conv = self.shape(&x, &weight);
         let epilogue =
             Epilogue { bias: inputs.get(2).map(|bias| bias.values), activation: self.0.activation };
-        let shape = vec![x.shape[0], conv.out_height(), conv.out_width(), conv.outputs];
-        let mut values = unfilled(shape.iter().product());
-        conv.forward(x.values, weight.values, epilogue, &mut values);
-        Made { shape, values }
+        let values = conv.forward(x.values, weight.values, epilogue);
+        // Only behind the kernel's checks do these sizes exist.
+        Made { shape: vec![x.shape[0], conv.out_height(), conv.out_width(), conv.outputs], values }
     }
 
     fn backward(
@@ -105,7 +103,8 @@ impl Op for Convolve {
         let before = output.map(|y| epilogue::backward(self.0.activation, y.values, grad.values()));
         let grad = before.as_deref().unwrap_or(grad.values());
         let [to_x, to_weight] = conv.backward(x.values, weight.values, grad, [wanted[0], wanted[1]]);
-        let to_bias = wanted.get(2).map(|_| epilogue::channel_sums(conv.outputs, grad));
+        let bias = wanted.get(2).is_some_and(|bias| *bias);
+        let to_bias = bias.then(|| epilogue::channel_sums(conv.outputs, grad));
         [to_x, to_weight, to_bias].into_iter().take(inputs.len()).collect()
     }
 

@@ -4,7 +4,6 @@ use burn::prelude::*;
 use burn::tensor::module;
 use burn::tensor::ops::ConvOptions;
 use striate_kernels::depthwise::Depthwise;
-use striate_kernels::memory::unfilled;
 
 use super::kernels::{Grad, Made, Op, View, apply};
 
@@ -48,10 +47,9 @@ impl Op for Separate {
     fn forward(&self, inputs: &[View<'_>], _: bool) -> Made {
         let (x, weight) = (inputs[0], inputs[1]);
         let conv = self.shape(&x, &weight);
-        let shape = vec![x.shape[0], conv.out_height(), conv.out_width(), conv.channels];
-        let mut values = unfilled(shape.iter().product());
-        conv.forward(x.values, weight.values, None, &mut values);
-        Made { shape, values }
+        let values = conv.forward(x.values, weight.values);
+        // Only behind the kernel's checks do these sizes exist.
+        Made { shape: vec![x.shape[0], conv.out_height(), conv.out_width(), conv.channels], values }
     }
 
     fn backward(
@@ -62,17 +60,7 @@ impl Op for Separate {
         wanted: &[bool],
     ) -> Vec<Option<Vec<f32>>> {
         let (x, weight) = (inputs[0], inputs[1]);
-        let conv = self.shape(&x, &weight);
-        let to_x = wanted[0].then(|| {
-            let mut to_x = unfilled(x.values.len());
-            conv.backward_input(grad.values(), weight.values, &mut to_x);
-            to_x
-        });
-        let to_weight = wanted[1].then(|| {
-            let mut to_weight = unfilled(weight.values.len());
-            conv.backward_weights(x.values, grad.values(), &mut to_weight);
-            to_weight
-        });
-        vec![to_x, to_weight]
+        let wanted = [wanted[0], wanted[1]];
+        self.shape(&x, &weight).backward(x.values, weight.values, grad.values(), wanted).into()
     }
 }

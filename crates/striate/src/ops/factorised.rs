@@ -2,7 +2,6 @@
 
 use burn::prelude::*;
 use striate_kernels::factorised::{self as kernel, SPARSE_BELOW, SparseMasks};
-use striate_kernels::memory::unfilled;
 
 use super::kernels::{Grad, Made, Op, View, apply};
 
@@ -75,11 +74,10 @@ impl Op for ReadOut {
     fn forward(&self, inputs: &[View<'_>], _: bool) -> Made {
         let [x, mask, weights] = [inputs[0].values, inputs[1].values, inputs[2].values];
         let sizes = sizes(inputs);
-        let mut values = unfilled(sizes.batch * sizes.neurons);
-        match self.sparse(inputs) {
-            Some(sparse) => sizes.forward_sparse(x, sparse, weights, &mut values),
-            None => sizes.forward(x, mask, weights, &mut values),
-        }
+        let values = match self.sparse(inputs) {
+            Some(sparse) => sizes.forward_sparse(x, sparse, weights),
+            None => sizes.forward(x, mask, weights),
+        };
         Made { shape: vec![sizes.batch, sizes.neurons], values }
     }
 
@@ -91,13 +89,14 @@ impl Op for ReadOut {
         wanted: &[bool],
     ) -> Vec<Option<Vec<f32>>> {
         let [x, mask, weights] = [inputs[0].values, inputs[1].values, inputs[2].values];
+        let (grad, wanted) = (grad.values(), std::array::from_fn(|i| wanted[i]));
         let mut found = match self.sparse(inputs) {
-            Some(sparse) => sizes(inputs).backward_sparse(x, sparse, weights, grad.values(), wanted[0]),
-            None => sizes(inputs).backward(x, mask, weights, grad.values(), wanted[0]),
+            Some(sparse) => sizes(inputs).backward_sparse(x, sparse, weights, grad, wanted),
+            None => sizes(inputs).backward(x, mask, weights, grad, wanted),
         };
-        if self.masks == Masks::Sparse {
-            found.mask.iter_mut().zip(mask).filter(|(_, m)| **m == 0.0).for_each(|(g, _)| *g = 0.0);
+        if let (Masks::Sparse, Some(to_mask)) = (self.masks, &mut found[1]) {
+            to_mask.iter_mut().zip(mask).filter(|(_, m)| **m == 0.0).for_each(|(g, _)| *g = 0.0);
         }
-        vec![found.features, Some(found.mask), Some(found.weights)]
+        found.into()
     }
 }

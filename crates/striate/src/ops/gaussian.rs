@@ -2,7 +2,6 @@
 
 use burn::prelude::*;
 use striate_kernels::gaussian::{PointReadout, Positions};
-use striate_kernels::memory::unfilled;
 
 use super::kernels::{Grad, Made, Op, View, apply};
 
@@ -56,8 +55,8 @@ fn corner(at: &Tensor<2>, step: f64, side: usize) -> (Tensor<2, Int>, Tensor<2>)
 struct ReadAt;
 
 fn sizes(inputs: &[View<'_>]) -> PointReadout {
-    let [_, height, width, channels] = *inputs[0].shape else { unreachable!("features have four axes") };
-    PointReadout { height, width, channels, neurons: inputs[2].shape[1] }
+    let [batch, height, width, channels] = *inputs[0].shape else { unreachable!("features have four axes") };
+    PointReadout { batch, height, width, channels, neurons: inputs[2].shape[1] }
 }
 
 fn points<'a>(inputs: &[View<'a>]) -> Positions<'a> {
@@ -68,10 +67,8 @@ fn points<'a>(inputs: &[View<'a>]) -> Positions<'a> {
 impl Op for ReadAt {
     fn forward(&self, inputs: &[View<'_>], _: bool) -> Made {
         let sizes = sizes(inputs);
-        let shape = vec![inputs[0].shape[0], sizes.neurons];
-        let mut values = unfilled(shape.iter().product());
-        sizes.forward(inputs[0].values, points(inputs), inputs[2].values, &mut values);
-        Made { shape, values }
+        let values = sizes.forward(inputs[0].values, points(inputs), inputs[2].values);
+        Made { shape: vec![sizes.batch, sizes.neurons], values }
     }
 
     fn backward(
@@ -79,9 +76,9 @@ impl Op for ReadAt {
         inputs: &[View<'_>],
         _: Option<View<'_>>,
         grad: Grad,
-        _: &[bool],
+        wanted: &[bool],
     ) -> Vec<Option<Vec<f32>>> {
-        let found = sizes(inputs).backward(inputs[0].values, points(inputs), inputs[2].values, grad.values());
-        vec![Some(found.images), Some(found.positions), Some(found.weights)]
+        let (x, weights, wanted) = (inputs[0].values, inputs[2].values, std::array::from_fn(|i| wanted[i]));
+        sizes(inputs).backward(x, points(inputs), weights, grad.values(), wanted).into()
     }
 }

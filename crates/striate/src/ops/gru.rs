@@ -5,7 +5,6 @@ use std::sync::Mutex;
 use burn::prelude::*;
 use burn::tensor::activation::{sigmoid, tanh};
 use striate_kernels::gru as kernel;
-use striate_kernels::memory::unfilled;
 
 use super::kernels::{Grad, Made, Op, View, apply};
 
@@ -77,11 +76,9 @@ fn weights<'a>(inputs: &[View<'a>]) -> kernel::Weights<'a> {
 impl Op for Recur {
     fn forward(&self, inputs: &[View<'_>], tracked: bool) -> Made {
         let sizes = sizes(inputs);
-        let shape = vec![sizes.batch, sizes.time, sizes.hidden];
-        let mut values = unfilled(shape.iter().product());
-        let tape = sizes.forward(inputs[0].values, None, &weights(inputs), &mut values);
+        let (values, tape) = sizes.forward(inputs[0].values, &weights(inputs));
         *self.tape.lock().expect("no holder panics") = tracked.then_some(tape);
-        Made { shape, values }
+        Made { shape: vec![sizes.batch, sizes.time, sizes.hidden], values }
     }
 
     fn backward(
@@ -89,13 +86,13 @@ impl Op for Recur {
         inputs: &[View<'_>],
         output: Option<View<'_>>,
         grad: Grad,
-        _: &[bool],
+        wanted: &[bool],
     ) -> Vec<Option<Vec<f32>>> {
         let tape = self.tape.lock().expect("no holder panics").take().expect("one backward pass per forward");
         let states = output.expect("the output is kept").values;
-        let found =
-            sizes(inputs).backward(inputs[0].values, None, &weights(inputs), states, tape, grad.values());
-        [found.x, found.input, found.hidden, found.input_bias, found.hidden_bias].map(Some).into()
+        let (x, weights) = (inputs[0].values, weights(inputs));
+        let wanted = std::array::from_fn(|i| wanted[i]);
+        sizes(inputs).backward(x, &weights, states, tape, grad.values(), wanted).into()
     }
 
     fn keeps_output(&self) -> bool {

@@ -2,8 +2,7 @@
 
 use burn::prelude::*;
 use striate_kernels::epilogue::channel_sums;
-use striate_kernels::matrix::{Matrix, Start, multiply};
-use striate_kernels::memory::unfilled;
+use striate_kernels::matrix::{Matrix, product};
 
 use super::kernels::{Grad, Made, Op, View, apply};
 
@@ -27,10 +26,8 @@ struct Multiply;
 impl Op for Multiply {
     fn forward(&self, inputs: &[View<'_>], _: bool) -> Made {
         let (x, weight) = (matrix(&inputs[0]), matrix(&inputs[1]));
-        let shape = vec![inputs[0].shape[0], inputs[1].shape[0]];
-        let mut values = unfilled(shape.iter().product());
-        multiply(x, weight.transposed(), &mut values, shape[1], Start::Bias(inputs[2].values));
-        Made { shape, values }
+        let values = product(x, weight.transposed(), Some(inputs[2].values));
+        Made { shape: vec![inputs[0].shape[0], inputs[1].shape[0]], values }
     }
 
     fn backward(
@@ -43,15 +40,9 @@ impl Op for Multiply {
         let (x, weight) = (matrix(&inputs[0]), matrix(&inputs[1]));
         let (rows, outputs) = (inputs[0].shape[0], inputs[1].shape[0]);
         let g = Matrix::new(grad.values(), rows, outputs);
-        let product = |a: Matrix<'_>, b: Matrix<'_>| {
-            let columns = b.shape().1;
-            let mut out = unfilled(a.shape().0 * columns);
-            multiply(a, b, &mut out, columns, Start::Zero);
-            out
-        };
         vec![
-            wanted[0].then(|| product(g, weight)),
-            wanted[1].then(|| product(g.transposed(), x)),
+            wanted[0].then(|| product(g, weight, None)),
+            wanted[1].then(|| product(g.transposed(), x, None)),
             wanted[2].then(|| channel_sums(outputs, grad.values())),
         ]
     }

@@ -1,7 +1,6 @@
 //! Batch normalisation fused with the nonlinearity that follows it; channels are the last axis.
 
 use burn::prelude::*;
-use striate_kernels::memory::unfilled;
 use striate_kernels::norm::{self, Affine};
 
 use super::Activation;
@@ -91,12 +90,16 @@ fn rows<const D: usize>(x: Tensor<D>) -> Tensor<2> {
     x.reshape([rows, channels])
 }
 
+fn channels(x: &View<'_>) -> usize {
+    *x.shape.last().expect("tensors have an axis")
+}
+
 #[derive(Debug)]
 struct Measure;
 
 impl Op for Measure {
     fn forward(&self, inputs: &[View<'_>], _: bool) -> Made {
-        let channels = *inputs[0].shape.last().expect("tensors have an axis");
+        let channels = channels(&inputs[0]);
         let (mut values, variance) = norm::moments(channels, inputs[0].values);
         values.extend(variance);
         Made { shape: vec![2, channels], values }
@@ -126,8 +129,7 @@ fn affine<'a>(inputs: &[View<'a>]) -> Affine<'a> {
 impl Op for Transform {
     fn forward(&self, inputs: &[View<'_>], _: bool) -> Made {
         let x = inputs[0];
-        let mut values = unfilled(x.values.len());
-        norm::forward(inputs[3].values.len(), self.activation, affine(inputs), x.values, &mut values);
+        let values = norm::forward(channels(&x), self.activation, affine(inputs), x.values);
         Made { shape: x.shape.to_vec(), values }
     }
 
@@ -136,19 +138,17 @@ impl Op for Transform {
         inputs: &[View<'_>],
         _: Option<View<'_>>,
         grad: Grad,
-        _: &[bool],
+        wanted: &[bool],
     ) -> Vec<Option<Vec<f32>>> {
-        let channels = inputs[3].values.len();
-        let mut grad = grad.into_values();
-        let [gain, offset] = norm::backward_in_place(
-            channels,
+        let [values, gain, offset] = norm::backward(
+            channels(&inputs[0]),
             self.activation,
             affine(inputs),
             self.batch_statistics,
             inputs[0].values,
-            &mut grad,
+            grad.into_values(),
+            [wanted[0], wanted.get(4).is_some_and(|gain| *gain), wanted[3]],
         );
-        let all = [Some(grad), None, None, Some(offset), Some(gain)];
-        all.into_iter().take(inputs.len()).collect()
+        [values, None, None, offset, gain].into_iter().take(inputs.len()).collect()
     }
 }

@@ -98,7 +98,7 @@ struct Conv {
 }
 
 fn conv() -> impl Strategy<Value = Conv> {
-    let sizes = (1..4usize, 1..14usize, 1..14usize, 1..6usize, 1..35usize);
+    let sizes = (0..4usize, 1..14usize, 1..14usize, 1..6usize, 1..35usize);
     let rest = (0..3usize, 0..3usize, 1..3usize, 0..ACTIVATIONS.len(), any::<bool>(), any::<bool>());
     (sizes, rest, 0..1000u64).prop_flat_map(|(sizes, rest, seed)| {
         let (batch, height, width, inputs, outputs) = sizes;
@@ -214,7 +214,7 @@ proptest! {
     }
 
     #[test]
-    fn activate_equals_its_reference(length in 1..500usize, kind in 0..4usize, seed in 0..1000u64) {
+    fn activate_equals_its_reference(length in 0..500usize, kind in 0..4usize, seed in 0..1000u64) {
         let op = |with: fn(Tensor<1>, Activation) -> Tensor<1>| {
             move |given: Inputs<'_>| with(given[0].clone().mul_scalar(5.0), ACTIVATIONS[kind])
         };
@@ -223,7 +223,7 @@ proptest! {
 
     #[test]
     fn depthwise2d_equals_its_reference(
-        batch in 1..4usize, height in 1..16usize, width in 1..16usize, channels in 1..37usize,
+        batch in 0..4usize, height in 1..16usize, width in 1..16usize, channels in 1..37usize,
         kernel in 1..8usize, same in any::<bool>(), seed in 0..1000u64,
     ) {
         let kernel = [kernel.min(height), kernel.min(width)];
@@ -239,7 +239,7 @@ proptest! {
 
     #[test]
     fn temporal_equals_its_reference(
-        (clips, frames, height, width) in (1..4usize, 1..9usize, 1..6usize, 1..6usize),
+        (clips, frames, height, width) in (0..4usize, 1..9usize, 1..6usize, 1..6usize),
         (inputs_, outputs) in (1..20usize, 1..20usize), time in 1..6usize, seed in 0..1000u64,
     ) {
         let time = time.min(frames);
@@ -256,7 +256,7 @@ proptest! {
 
     #[test]
     fn factorised_equals_its_reference(
-        (batch, height, width) in (1..6usize, 1..9usize, 1..9usize),
+        (batch, height, width) in (0..6usize, 1..9usize, 1..9usize),
         channels in prop_oneof![1..5usize, 15..50usize], neurons in prop_oneof![1..5usize, 40..110usize],
         zeros in 0..100u64, sparse in any::<bool>(), seed in 0..1000u64,
     ) {
@@ -305,7 +305,7 @@ proptest! {
 
     #[test]
     fn linear_equals_its_reference(
-        rows in 1..40usize, inputs_ in 1..40usize, outputs in 1..60usize, seed in 0..1000u64,
+        rows in 0..40usize, inputs_ in 1..40usize, outputs in 1..60usize, seed in 0..1000u64,
     ) {
         let op = |with: fn(Tensor<2>, Tensor<2>, Tensor<1>) -> Tensor<2>| move |given: Inputs<'_>| {
             let x = given[0].clone().reshape([rows, inputs_]);
@@ -337,7 +337,7 @@ proptest! {
 
     #[test]
     fn adam_equals_its_reference(
-        length in 1..300usize, time in 1..2000u32, scale in 0.1..2.0f32, l1 in prop_oneof![Just(0.0f32), 0.0..2.0f32],
+        length in 0..300usize, time in 1..2000u32, scale in 0.1..2.0f32, l1 in prop_oneof![Just(0.0f32), 0.0..2.0f32],
         keep_zeros in any::<bool>(), seed in 0..1000u64,
     ) {
         let device = Device::flex();
@@ -417,6 +417,35 @@ fn one_value_per_channel_is_all_offset() {
     assert_eq!(values(y), [0.25, 2.0]);
     assert_eq!(values(x.grad(&gradients).unwrap()), [0.0, 0.0]);
     assert_eq!(values(offset.grad(&gradients).unwrap()), [1.0, 1.0]);
+}
+
+/// Without rows the moments are 0, and so are the gradients to the parameters.
+#[test]
+fn an_empty_batch_is_normalised_to_nothing() {
+    let device = Device::flex().autodiff();
+    let x = Tensor::<4>::zeros([0, 3, 4, 2], &device).require_grad();
+    let [gain, offset] = [1.0, 2.0].map(|v| Tensor::<1>::full([2], v, &device).require_grad());
+    let moments = ops::moments(x.clone());
+    assert_eq!([&moments.mean, &moments.variance].map(|v| values(v.clone())), [[0.0; 2]; 2]);
+    let with = Normalise {
+        gain: Some(gain.clone()),
+        offset: offset.clone(),
+        epsilon: 1e-3,
+        activation: Activation::Elu,
+        batch_statistics: true,
+    };
+    let y = ops::normalise(x, &moments, with);
+    assert_eq!(y.dims(), [0, 3, 4, 2]);
+    let gradients = y.sum().backward();
+    assert_eq!([gain, offset].map(|v| values(v.grad(&gradients).unwrap())), [[0.0; 2]; 2]);
+}
+
+/// What does not fit is refused in words, before any arithmetic on it.
+#[test]
+#[should_panic = "kernel 5 × 5 larger than the image 3 × 3"]
+fn a_kernel_larger_than_the_image_is_refused() {
+    let zeros = |shape: [usize; 4]| Tensor::<4>::zeros(shape, &Device::flex());
+    ops::conv2d(zeros([1, 3, 3, 1]), zeros([1, 1, 5, 5]), None, Conv2dOptions::default());
 }
 
 /// The gradient of a sparse readout leaves zeros alone, whatever the share of zeros.
