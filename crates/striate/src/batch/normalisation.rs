@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
-use crate::recording::{Session, Stream};
+use crate::error::{Error, Result};
+use crate::recording::{Session, Statistics, Stream};
 
 /// Scaling of images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,7 +105,9 @@ impl Normalisation {
         let activity = Moments::over(session, Stream::Responses, trials)?;
         let response_scale = match responses {
             ResponseScaling::None => vec![1.0; neurons.len()],
-            ResponseScaling::Std => precisions(&activity, neurons),
+            ResponseScaling::Std => {
+                precisions(&neurons.iter().map(|&n| activity.sd(n)).collect::<Vec<_>>())
+            }
         };
         let mean = |(&n, scale): (&usize, &f32)| activity.mean[n] as f32 * scale;
         let mean_response = neurons.iter().zip(&response_scale).map(mean).collect();
@@ -115,6 +117,39 @@ impl Normalisation {
         Ok(Self {
             image_mean,
             image_scale,
+            response_scale,
+            mean_response,
+            behaviour: variables(Stream::Behavior, uses.behaviour, false)?,
+            pupil: variables(Stream::PupilCenter, uses.pupil, true)?,
+        })
+    }
+
+    /// The statistics stored with a recording, which its authors' models were trained with, for all neurons.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when the recording stores none.
+    pub fn stored(session: &Session, uses: Uses) -> Result<Self> {
+        let of = |stream: Stream| {
+            session.statistics.get(&stream).ok_or_else(|| {
+                Error::data(format!("stores no mean and s.d. of the stream `{stream}`")).file(&session.path)
+            })
+        };
+        let inverses = |sds: &[f32]| sds.iter().map(|sd| inverse(f64::from(*sd))).collect::<Vec<f32>>();
+        let variables = |stream, used: bool, centred| -> Result<Option<Variables>> {
+            let variables = |stored: &Statistics| Variables {
+                mean: stored.mean.clone(),
+                scale: inverses(&stored.std),
+                centred,
+            };
+            used.then(|| of(stream).map(variables)).transpose()
+        };
+        let (images, responses) = (of(Stream::Images)?, of(Stream::Responses)?);
+        let sds: Vec<f64> = responses.std.iter().map(|sd| f64::from(*sd)).collect();
+        let response_scale = precisions(&sds);
+        let mean_response = responses.mean.iter().zip(&response_scale).map(|(m, scale)| m * scale).collect();
+        Ok(Self {
+            image_mean: images.mean.clone(),
+            image_scale: inverses(&images.std),
             response_scale,
             mean_response,
             behaviour: variables(Stream::Behavior, uses.behaviour, false)?,
@@ -142,8 +177,8 @@ fn inverse(sd: f64) -> f32 {
     if sd > 0.0 { (1.0 / sd) as f32 } else { 1.0 }
 }
 
-fn precisions(activity: &Moments, neurons: &[usize]) -> Vec<f32> {
-    let sds: Vec<f64> = neurons.iter().map(|&n| activity.sd(n)).collect();
+/// One over each s.d., or over 1 % of their mean where that is larger (spec §7.7).
+fn precisions(sds: &[f64]) -> Vec<f32> {
     let threshold = 0.01 * sds.iter().sum::<f64>() / sds.len().max(1) as f64;
     sds.iter().map(|sd| inverse(sd.max(threshold))).collect()
 }

@@ -10,23 +10,86 @@ use burn::prelude::*;
 use pytorch_reader::{DType, PytorchReader};
 
 use crate::array::{Array, Arrays};
+use crate::batch::{Normalisation, Uses, Variables};
 use crate::error::{Error, Result};
 use crate::fit::FitConfig;
 use crate::model::weights;
+use crate::recording::Session;
 use crate::run::{Checkpoint, Manifest, RecordingInfo, RunFolder, manifest::Status};
 use crate::twin::{Card, save_weights};
 
 /// What a checkpoint does not say.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Options {
+#[derive(Debug, Clone)]
+pub struct Options<'a> {
     /// Which session's readout, where the checkpoint holds several; empty takes the only one.
     pub session: String,
-    /// Shape of the images, `[channel, height, width]`, behaviour planes not counted.
-    pub image_shape: [usize; 3],
-    /// Mean of the pixels that the model was trained with.
-    pub image_mean: f32,
-    /// Their standard deviation.
-    pub image_sd: f32,
+    /// What the model was trained on, or the scaling of its images.
+    pub data: Data<'a>,
+}
+
+/// Where images' shape and all scaling come from.
+#[derive(Debug, Clone)]
+pub enum Data<'a> {
+    /// The recording: its stored statistics, and its neurons.
+    Recording(&'a Session),
+    /// Numbers: responses, behaviour and pupil are then left as the model takes and gives them.
+    Numbers {
+        /// Shape of the images, `[channel, height, width]`, behaviour planes not counted.
+        shape: [usize; 3],
+        /// Mean of the pixels in training.
+        mean: f32,
+        /// Their standard deviation.
+        sd: f32,
+    },
+}
+
+impl Data<'_> {
+    /// Shape of the images, `[channel, height, width]`.
+    fn image_shape(&self) -> [usize; 3] {
+        match self {
+            Self::Recording(session) => {
+                let shape = &session.stimulus.shape;
+                [shape[0], shape[1], shape[2]]
+            }
+            Self::Numbers { shape, .. } => *shape,
+        }
+    }
+
+    /// Scaling for a model of `neurons` that takes in `behaviour` variables and, with `pupil`, the pupil centre.
+    fn normalisation(&self, neurons: usize, behaviour: usize, pupil: bool) -> Result<Normalisation> {
+        let session = match self {
+            Self::Recording(session) => session,
+            Self::Numbers { mean, sd, .. } => {
+                let plain = |n: usize| Variables { mean: vec![0.0; n], scale: vec![1.0; n], centred: false };
+                return Ok(Normalisation {
+                    image_mean: vec![*mean],
+                    image_scale: vec![1.0 / sd],
+                    response_scale: vec![1.0; neurons],
+                    mean_response: vec![0.0; neurons],
+                    behaviour: (behaviour > 0).then(|| plain(behaviour)),
+                    pupil: pupil.then(|| plain(2)),
+                });
+            }
+        };
+        let found = Normalisation::stored(session, Uses { behaviour: behaviour > 0, pupil })?;
+        let mismatch = |what: &str, has: usize, takes: usize| {
+            let message = format!("has {has} {what}, the checkpoint {takes}");
+            Err(Error::data(message).file(&session.path).hint("is it the session the model was trained on?"))
+        };
+        match (session.neurons.len(), found.behaviours()) {
+            (has, _) if has != neurons => mismatch("neurons", has, neurons),
+            (_, has) if has != behaviour => mismatch("variables of behaviour", has, behaviour),
+            _ => Ok(found),
+        }
+    }
+
+    /// Identifier of each neuron.
+    fn unit_ids(&self, neurons: usize) -> Vec<i64> {
+        match self {
+            Self::Recording(session) => session.neurons.ids.clone(),
+            Self::Numbers { .. } => (0..neurons as i64).collect(),
+        }
+    }
 }
 
 /// One toolkit's checkpoints.
@@ -37,7 +100,7 @@ pub struct Importer {
     /// What it reads, for people.
     pub about: &'static str,
     /// From named arrays to a twin.
-    pub read: fn(&Arrays, &Options) -> Result<Imported>,
+    pub read: fn(&Arrays, &Options<'_>) -> Result<Imported>,
 }
 
 /// All importers.

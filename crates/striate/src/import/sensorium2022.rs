@@ -2,7 +2,6 @@
 
 use super::{Importer, Imported, Options};
 use crate::array::{Array, Arrays};
-use crate::batch::{Normalisation, Variables};
 use crate::error::{Error, Result};
 use crate::fit::FitConfig;
 use crate::model::EncoderConfig;
@@ -71,7 +70,7 @@ impl Dict {
     }
 }
 
-fn read(arrays: &Arrays, options: &Options, linear: bool) -> Result<Imported> {
+fn read(arrays: &Arrays, options: &Options<'_>, linear: bool) -> Result<Imported> {
     let mut dict = Dict { arrays: arrays.clone() };
     let session = choose(&dict.names_after("readout."), &options.session)?;
     let mut weights = Arrays::new();
@@ -83,27 +82,17 @@ fn read(arrays: &Arrays, options: &Options, linear: bool) -> Result<Imported> {
     }
     let neurons = readout(&mut dict, &session, &mut model, &mut weights)?;
     shifter(&mut dict, &session, &mut model, &mut weights)?;
-    let planes = behaviour_planes(&model, &weights, options)?;
+    let planes = behaviour_planes(&weights, options)?;
     model.behaviour_planes = planes > 0;
     let mut config = FitConfig::preset(if linear { "sensorium2022-linear" } else { "sensorium2022" })?;
     config.name = format!("imported {session}");
     config.model = model.clone();
-    // The toolkit's scaling happens outside the model; behaviour and pupil are taken as the model takes them.
-    let as_they_are =
-        |n: usize| (n > 0).then(|| Variables { mean: vec![0.0; n], scale: vec![1.0; n], centred: false });
     let card = Card {
-        normalisation: Normalisation {
-            image_mean: vec![options.image_mean],
-            image_scale: vec![1.0 / options.image_sd],
-            response_scale: vec![1.0; neurons],
-            mean_response: vec![0.0; neurons],
-            behaviour: as_they_are(planes),
-            pupil: as_they_are(if model.shifter.is_some() { 2 } else { 0 }),
-        },
+        normalisation: options.data.normalisation(neurons, planes, model.shifter.is_some())?,
         model,
-        image_shape: options.image_shape,
+        image_shape: options.data.image_shape(),
         neurons: (0..neurons).collect(),
-        unit_ids: (0..neurons as i64).collect(),
+        unit_ids: options.data.unit_ids(neurons),
     };
     let unused = dict.arrays.into_keys().map(|name| (name.clone(), reason(&name))).collect();
     Ok(Imported { config, card, weights, unused })
@@ -235,14 +224,10 @@ fn perceptron(dict: &mut Dict, from: &str, to: &str, sizes: &[usize], weights: &
 }
 
 /// Input channels of the core beyond those of the images.
-fn behaviour_planes(model: &EncoderConfig, weights: &Arrays, options: &Options) -> Result<usize> {
+fn behaviour_planes(weights: &Arrays, options: &Options<'_>) -> Result<usize> {
     let inputs = weights["core.layers.0.weight"].shape[1];
-    let channels = options.image_shape[0];
+    let channels = options.data.image_shape()[0];
     inputs.checked_sub(channels).ok_or_else(|| {
-        Error::config(format!(
-            "images have {channels} channels, the core takes {inputs} (kernels {:?})",
-            model.core.kernels
-        ))
-        .key("--image-shape")
+        Error::config(format!("images have {channels} channels, the core takes {inputs}")).key("--image-shape")
     })
 }
