@@ -219,7 +219,9 @@ pub fn write_parts(twin: &Twin, run: &RunFolder, types: Option<&[usize]>) -> Res
     let mut parts = twin.parts();
     let numbers = |values: Vec<f32>| array::Array { shape: vec![values.len()], values };
     let neurons = twin.card.neurons.len();
-    parts.insert("masks_neuron".into(), numbers((0..neurons).map(|n| n as f32).collect()));
+    if parts.contains_key("masks") {
+        parts.insert("masks_neuron".into(), numbers((0..neurons).map(|n| n as f32).collect()));
+    }
     if let Some(types) = types {
         let types = twin.card.neurons.iter().map(|&n| types[n] as f32);
         parts.insert("truth_type".into(), numbers(types.collect()));

@@ -169,15 +169,19 @@ impl Twin {
         responses
     }
 
-    /// First-layer `kernels` `[channel, in, height, width]`, `masks` `[neuron, height, width]` and `features`
-    /// `[neuron, channel]` (the barcodes), all after their constraints.
+    /// First-layer `kernels` `[channel, in, height, width]`, `masks` `[neuron, height, width]` unless they depend on the
+    /// image, and `features` `[neuron, channel]` (the barcodes), all after their constraints.
     pub fn parts(&self) -> Arrays {
         let [_, height, width] = self.card.model.core.out_shape(self.card.image_shape);
-        let mut masks = to_host(self.model.readout().location([height, width]).transpose());
-        masks.shape = vec![self.card.neurons.len(), height, width];
         let kernels = to_host(self.model.core().kernel(0));
         let features = to_host(self.model.readout().features().transpose());
-        Arrays::from([("kernels".into(), kernels), ("masks".into(), masks), ("features".into(), features)])
+        let mut parts = Arrays::from([("kernels".into(), kernels), ("features".into(), features)]);
+        if let Some(masks) = self.model.readout().location([height, width]) {
+            let mut masks = to_host(masks.transpose());
+            masks.shape = vec![self.card.neurons.len(), height, width];
+            parts.insert("masks".into(), masks);
+        }
+        parts
     }
 }
 

@@ -105,9 +105,7 @@ impl Normalisation {
         let activity = Moments::over(session, Stream::Responses, trials)?;
         let response_scale = match responses {
             ResponseScaling::None => vec![1.0; neurons.len()],
-            ResponseScaling::Std => {
-                precisions(&neurons.iter().map(|&n| activity.sd(n)).collect::<Vec<_>>())
-            }
+            ResponseScaling::Std => precisions(&neurons.iter().map(|&n| activity.sd(n)).collect::<Vec<_>>()),
         };
         let mean = |(&n, scale): (&usize, &f32)| activity.mean[n] as f32 * scale;
         let mean_response = neurons.iter().zip(&response_scale).map(mean).collect();

@@ -399,7 +399,13 @@ const MEANINGS: &[(&str, &str)] = &[
     ("model.core.batch_norm.epsilon", "added to the variance"),
     ("model.core.batch_norm.offset", "whether an offset is learned"),
     ("model.core.batch_norm.gain", "whether a gain is learned"),
-    ("model.readout.kind", "factorised (mask x feature weights), gaussian (a point x feature weights)"),
+    (
+        "model.readout.kind",
+        "factorised (a mask x feature weights), gaussian (a point), deterministic (a round bump), point_pooled (a point at \
+         several scales), attention (a mask that depends on the image)",
+    ),
+    ("model.readout.pool_steps", "times the map is pooled and read again"),
+    ("model.readout.pool_side", "side of that pooling, in pixels of the map before it"),
     ("model.readout.spread", "noise of positions in training: full, uncorrelated, isotropic, none"),
     ("model.readout.init_sigma", "its size at the start; -1 to 1 is the whole map"),
     ("model.readout.init_mu_range", "mean positions start uniform within plus or minus this"),
@@ -437,6 +443,10 @@ const MEANINGS: &[(&str, &str)] = &[
     ("model.penalty.group", "strength of group sparsity of kernels"),
     ("model.penalty.group_layers", "its share for each layer"),
     ("model.penalty.laplace", "strength of the Laplacian penalty on the first kernels, one ratio for all"),
+    (
+        "model.penalty.mask_variance",
+        "strength of the variance of the bumps of a deterministic readout, per neuron",
+    ),
     ("model.penalty.modulator_l1", "strength of the mean absolute weight of the modulator's last layer"),
     ("model.penalty.kernel_l2", "strength of 1e-4/2 x sum of squared kernels"),
     ("model.penalty.mask_l1", "strength of the L1 of masks, per neuron"),

@@ -56,7 +56,7 @@ fn sta_peaks(
 ) -> Result<Vec<(f64, f64)>> {
     let init = match &model.readout {
         ReadoutConfig::Factorised(readout) => readout.mask_init.clone(),
-        ReadoutConfig::Gaussian(_) => MaskInit::StaGaussian { sd_px: 1.0, height: 1.0, smooth_px: 2.0 },
+        _ => MaskInit::StaGaussian { sd_px: 1.0, height: 1.0, smooth_px: 2.0 },
     };
     let centred = matches!(init, MaskInit::StaGaussian { .. });
     let sta = spike_triggered_average(trials, train, centred.then_some(mean_response), device)?;

@@ -191,8 +191,7 @@ impl Imported {
     pub fn write(&self, from: &Path, out: &Path, command: &str) -> Result<RunFolder> {
         let model = self.card.blank(&Device::flex())?;
         let model = weights::import(model, &self.weights).map_err(|e| e.file(from))?;
-        let mut manifest =
-            Manifest::start(self.config.seed, command).with_parameters(weights::count(&model));
+        let mut manifest = Manifest::start(self.config.seed, command).with_parameters(weights::count(&model));
         manifest.recording = RecordingInfo {
             path: from.display().to_string(),
             format: "imported".into(),

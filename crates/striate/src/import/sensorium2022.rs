@@ -1,6 +1,6 @@
 //! State dicts of the Sensorium 2022 starter kit: stacked core, full Gaussian readout, MLP shifter.
 
-use super::{Importer, Imported, Options};
+use super::{Imported, Importer, Options};
 use crate::array::{Array, Arrays};
 use crate::error::{Error, Result};
 use crate::fit::FitConfig;
@@ -228,6 +228,7 @@ fn behaviour_planes(weights: &Arrays, options: &Options<'_>) -> Result<usize> {
     let inputs = weights["core.layers.0.weight"].shape[1];
     let channels = options.data.image_shape()[0];
     inputs.checked_sub(channels).ok_or_else(|| {
-        Error::config(format!("images have {channels} channels, the core takes {inputs}")).key("--image-shape")
+        Error::config(format!("images have {channels} channels, the core takes {inputs}"))
+            .key("--image-shape")
     })
 }

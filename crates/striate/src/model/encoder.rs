@@ -91,7 +91,7 @@ impl EncoderConfig {
     /// [`Kind::Config`](crate::error::Kind::Config) naming the key.
     pub fn check(&self, shape: [usize; 3]) -> Result<()> {
         self.core.check(shape)?;
-        self.readout.check()?;
+        self.readout.check(self.core.out_shape(shape))?;
         self.shifter.as_ref().map_or(Ok(()), ShifterConfig::check)?;
         self.modulator.as_ref().map_or(Ok(()), ModulatorConfig::check)?;
         let masks = self.penalty.mask_l1 != 0.0 || self.penalty.readout_l1 != 0.0;
@@ -154,7 +154,7 @@ impl Encoder {
         let gain = self.modulator.as_ref().and_then(Modulator::l1);
         let gain = gain.filter(|_| penalty.modulator_l1 != 0.0).map(|l1| l1.mul_scalar(penalty.modulator_l1));
         let shared = penalty.core(&kernels).into_iter().chain(gain).reduce(|a, b| a + b);
-        (shared, penalty.readout(self.readout.mask(), self.readout.features()))
+        (shared, penalty.readout(&self.readout))
     }
 
     /// Moves the running statistics of the core.

@@ -5,6 +5,8 @@ use burn::tensor::module;
 use burn::tensor::ops::ConvOptions;
 use serde::{Deserialize, Serialize};
 
+use super::readout::Readout;
+
 /// Strengths of all penalties; a strength of zero leaves the penalty out.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -27,6 +29,8 @@ pub struct PenaltyConfig {
     pub feature_l1: f64,
     /// Product of the L1 of mask and feature weights, per neuron, [`readout_l1`].
     pub readout_l1: f64,
+    /// Variance of the masks of a deterministic Gaussian readout, per neuron.
+    pub mask_variance: f64,
     /// Mean absolute weight of the modulator's last layer.
     pub modulator_l1: f64,
 }
@@ -103,17 +107,18 @@ impl PenaltyConfig {
         terms.flatten().chain(first).reduce(|a, b| a + b)
     }
 
-    /// Penalty on masks `[pixel, neuron]`, where the readout has any, and feature weights `[channel, neuron]`,
-    /// summed over neurons.
-    pub fn readout(&self, mask: Option<Tensor<2>>, features: Tensor<2>) -> Option<Tensor<1>> {
-        let of_features = term(self.feature_l1, || features.clone().abs().sum());
+    /// Penalty on a readout, summed over neurons.
+    pub fn readout(&self, readout: &Readout) -> Option<Tensor<1>> {
+        let (mask, features) = (readout.mask(), readout.features());
         let of_masks = mask.into_iter().flat_map(|mask| {
             [
                 term(self.mask_l1, || mask.clone().abs().sum()),
                 term(self.readout_l1, || readout_l1(mask.clone(), features.clone())),
             ]
         });
-        of_masks.chain([of_features]).flatten().reduce(|a, b| a + b)
+        let of_variances = readout.variance().and_then(|sum| term(self.mask_variance, || sum));
+        let of_features = term(self.feature_l1, || features.clone().abs().sum());
+        of_masks.chain([of_features, of_variances]).flatten().reduce(|a, b| a + b)
     }
 }
 

@@ -19,7 +19,9 @@ use striate::model::readout::factorised::{
     Factorised, FactorisedConfig, FeatureConstraint, MaskConstraint, MaskInit,
 };
 use striate::model::readout::gaussian::Spread;
-use striate::model::readout::{GaussianConfig, Start};
+use striate::model::readout::{
+    AttentionConfig, DeterministicConfig, GaussianConfig, PointPooledConfig, ReadoutConfig, Start, windows,
+};
 use striate::model::weights::{count, export, import};
 use striate::model::{Encoder, EncoderConfig};
 use striate::ops::Masks;
@@ -358,6 +360,24 @@ fn behaving_masks() -> EncoderConfig {
     config
 }
 
+/// The other readouts, each with its penalty.
+fn other_readouts() -> [EncoderConfig; 3] {
+    let (init_mu_range, start_at_sta, bias) = (0.5, false, true);
+    let bumps = DeterministicConfig { init_mu_range, init_sigma: 0.5, start_at_sta, bias };
+    let points = PointPooledConfig { pool_steps: 1, pool_side: 2, init_mu_range, start_at_sta, bias };
+    let attention = AttentionConfig { feature_init_sd: 0.5, bias };
+    let readouts = [
+        ReadoutConfig::Deterministic(bumps),
+        ReadoutConfig::PointPooled(points),
+        ReadoutConfig::Attention(attention),
+    ];
+    readouts.map(|readout| {
+        let mut config = behaving();
+        (config.readout, config.penalty.mask_variance) = (readout, 0.1);
+        config
+    })
+}
+
 /// A model of three neurons for images of 11 × 11 pixels and three variables of behaviour.
 fn small(config: &EncoderConfig, device: &Device) -> Encoder {
     let start = [[0.3, -0.2], [-1.0, 0.4], [0.7, 0.6]].map(|cortex| Start { cortex, ..Start::default() });
@@ -429,7 +449,7 @@ fn a_point_is_a_mask_of_four_pixels() {
     let mut masks = curved().readout.factorised().unwrap().clone();
     (masks.bias, masks.features, masks.mask) = (false, FeatureConstraint::None, MaskConstraint::None);
     let masks = masks.init(shape, &blank(4), &mut generator(1, 0), &device);
-    let masks = with(with(masks, "mask", &values(points.mask([6, 7]))), "features", &features);
+    let masks = with(with(masks, "mask", &values(windows(points.mean(), [6, 7]))), "features", &features);
     let draw = |n, stream| normal(&mut generator(7, stream), n, 0.0, 0.3);
     let maps = Tensor::from_data(TensorData::new(draw(2 * 42 * 3, 1), [2, 6, 7, 3]), &device);
     let shift = Tensor::from_data(TensorData::new(draw(4, 2), [2, 2]), &device);

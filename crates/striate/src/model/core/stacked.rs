@@ -437,7 +437,7 @@ impl Stacked {
 }
 
 /// Average over squares of `side` pixels; a ragged border is left out.
-fn pool(x: Tensor<4>, side: usize) -> Tensor<4> {
+pub(crate) fn pool(x: Tensor<4>, side: usize) -> Tensor<4> {
     if side == 1 {
         return x;
     }

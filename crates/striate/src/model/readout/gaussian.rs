@@ -125,9 +125,7 @@ impl GaussianConfig {
         let mean = if predictor.is_some() {
             fixed(start.iter().flat_map(|start| start.cortex).collect(), [neurons, 2], device)
         } else if self.start_at_sta {
-            let place = |at: f64, side: usize| (2.0 * at / (side.max(2) - 1) as f64 - 1.0) as f32;
-            let at = |start: &Start| [place(start.peak.1, width), place(start.peak.0, height)];
-            trainable(start.iter().flat_map(at).collect(), [neurons, 2], device)
+            trainable(super::sta_positions(start, [height, width]), [neurons, 2], device)
         } else {
             trainable(drawn, [neurons, 2], device)
         };
@@ -199,25 +197,5 @@ impl Gaussian {
     /// Feature weights `[channel, neuron]`: the barcodes.
     pub fn features(&self) -> Tensor<2> {
         self.features.val()
-    }
-
-    /// The bilinear window around each mean position on a map of `height` × `width` pixels, `[pixel, neuron]`: the
-    /// mask that a factorised readout would need to read the same.
-    pub fn mask(&self, [height, width]: [usize; 2]) -> Tensor<2> {
-        let mean = crate::model::weights::to_host(self.mean());
-        let neurons = mean.shape[0];
-        let mut mask = vec![0.0; height * width * neurons];
-        for (n, point) in mean.values.chunks(2).enumerate() {
-            let at = |position: f32, side: usize| (position + 1.0) / 2.0 * (side as f32 - 1.0);
-            let (x, y) = (at(point[0], width), at(point[1], height));
-            for (row, column) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-                let (row, column) = (y.floor() as usize + row, x.floor() as usize + column);
-                if row < height && column < width {
-                    let share = (1.0 - (y - row as f32).abs()) * (1.0 - (x - column as f32).abs());
-                    mask[(row * width + column) * neurons + n] = share;
-                }
-            }
-        }
-        Tensor::from_data(TensorData::new(mask, [height * width, neurons]), &self.features.val().device())
     }
 }
