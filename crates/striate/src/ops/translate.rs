@@ -37,7 +37,7 @@ pub fn translate_reference(maps: Tensor<4>, shift: Tensor<2>) -> Tensor<4> {
 /// Pixels per unit of shift, `[1, 2]`.
 fn in_pixels(height: usize, width: usize, device: &Device) -> Tensor<2> {
     let half = |side: usize| (side as f32 - 1.0) / 2.0;
-    Tensor::<1>::from_floats([half(width), half(height)], &device.clone().inner()).reshape([1, 2])
+    Tensor::<1>::from_floats([half(width), half(height)], device).reshape([1, 2])
 }
 
 /// Inputs: maps and distances in pixels.
