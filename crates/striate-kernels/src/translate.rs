@@ -190,7 +190,7 @@ mod tests {
             let (images, grad) = (noise(2 * shape.size(), seed), noise(2 * shape.size(), seed ^ 99));
             // Away from whole pixels, where the slope jumps.
             let distances: Vec<f32> =
-                noise(4, !seed).iter().map(|d| (3.0 * d).floor() + 0.3 + 0.2 * d).collect();
+                noise(4, !seed).iter().map(|d| (3.0 * d).floor() + 0.5 + 0.3 * d).collect();
             let (to_images, to_distances) = shape.backward(&images, &distances, &grad);
             let dot = |a: &[f64], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * f64::from(*b)).sum::<f64>();
             let wide: Vec<f64> = to_images.iter().map(|x| f64::from(*x)).collect();

@@ -4,6 +4,7 @@
 
 pub mod sensorium2022;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::prelude::*;
@@ -157,7 +158,8 @@ pub fn read_state_dict(path: &Path) -> Result<Arrays> {
         None => open(None).map_err(|e| damaged(&e))?,
     };
     let mut arrays = Arrays::new();
-    for (name, tensor) in reader.tensors() {
+    // In the order of their names, so that the first problem named is always the same.
+    for (name, tensor) in reader.tensors().iter().collect::<BTreeMap<_, _>>() {
         let bytes = tensor.read().map_err(|e| damaged(&e))?;
         let values = decode(tensor.dtype(), &bytes).ok_or_else(|| {
             Error::data(format!("holds {:?} numbers, expected f32 or f64", tensor.dtype()))

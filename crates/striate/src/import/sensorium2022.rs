@@ -182,7 +182,7 @@ fn readout(dict: &mut Dict, session: &str, model: &mut EncoderConfig, weights: &
         unreachable!("the baselines have Gaussian readouts")
     };
     let mut take = |theirs: &str, ours: &str, shape: &[usize]| -> Result<()> {
-        weights.insert(format!("readout.Gaussian.{ours}"), dict.take(&format!("{from}.{theirs}"), shape)?);
+        weights.insert(format!("readout.{ours}"), dict.take(&format!("{from}.{theirs}"), shape)?);
         Ok(())
     };
     take("bias", "bias", &[neurons])?;
@@ -193,13 +193,13 @@ fn readout(dict: &mut Dict, session: &str, model: &mut EncoderConfig, weights: &
     let sizes = dict.layer_sizes(&network);
     if sizes.is_empty() {
         let mean = dict.take(&format!("{from}._mu"), &[neurons, 2])?;
-        weights.insert("readout.Gaussian.mean".into(), mean);
+        weights.insert("readout.mean".into(), mean);
         return Ok(neurons);
     }
     config.predictor = Some(PredictorConfig { layers: sizes.len() - 2, hidden: sizes[1], tanh: true });
     let source = dict.take(&format!("{from}.source_grid"), &[neurons, 2])?;
-    weights.insert("readout.Gaussian.mean".into(), source);
-    perceptron(dict, &network, "readout.Gaussian.predictor", &sizes, weights)?;
+    weights.insert("readout.mean".into(), source);
+    perceptron(dict, &network, "readout.predictor", &sizes, weights)?;
     Ok(neurons)
 }
 

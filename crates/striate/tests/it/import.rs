@@ -110,8 +110,7 @@ fn the_published_linear_model_predicts_its_published_outputs() {
         eprintln!("skipped: no ../shared/data");
         return;
     }
-    let data_of =
-        Data::Numbers { shape: [1, 144, 256], mean: 113.524_695_900_097_66, sd: 64.558_151_245_117_19 };
+    let data_of = Data::Numbers { shape: [1, 144, 256], mean: 113.524_7, sd: 64.558_15 };
     let options = Options { session: "26872-17-20".into(), data: data_of };
     let arrays = read_state_dict(&data.join("sensorium_ln_model.pth")).unwrap();
     let imported = (importer("sensorium2022-linear").unwrap().read)(&arrays, &options).unwrap();

@@ -96,8 +96,7 @@ impl Deterministic {
         let neurons = self.mean.val().dims()[0];
         let place = |at: usize, side: usize| 2.0 * at as f32 / (side.max(2) - 1) as f32 - 1.0;
         let axis = |values: Vec<f32>, which: usize| {
-            let pixels =
-                Tensor::<2>::from_data(TensorData::new(values, [height * width, 1]), &device);
+            let pixels = Tensor::<2>::from_data(TensorData::new(values, [height * width, 1]), &device);
             let mean = self.mean.val().slice([0..neurons, which..which + 1]).reshape([1, neurons]);
             (pixels - mean).square()
         };
