@@ -58,6 +58,7 @@ enum Verb {
     Score(verb::score::Args),
     Predict(verb::predict::Args),
     Report(verb::report::Args),
+    Import(verb::import::Args),
     Info(verb::info::Args),
 }
 
@@ -79,6 +80,7 @@ fn dispatch(verb: &Verb, common: &Common) -> Outcome {
         Verb::Score(args) => verb::score::run(args, common),
         Verb::Predict(args) => verb::predict::run(args, common),
         Verb::Report(args) => verb::report::run(args, common),
+        Verb::Import(args) => verb::import::run(args, common),
         Verb::Info(args) => verb::info::run(args, common),
     }
 }

@@ -25,4 +25,5 @@ pub mod memory;
 pub mod norm;
 mod sums;
 mod tile;
+pub mod translate;
 mod winograd;

@@ -7,7 +7,7 @@
 //! 2. Say what to **fit**: [`fit::FitConfig::preset`], or [`fit::FitConfig::parse`] for a TOML file.
 //! 3. Start a **run**, the folder that keeps everything: [`run::RunFolder::create`].
 //! 4. **Fit**: [`fit::fit`]. It divides the trials ([`batch::Split::new`]), makes **batches**
-//!    ([`batch::Trials::batch`]), builds the **model** ([`model::WhatWhereConfig::init`]) and writes checkpoints; called
+//!    ([`batch::Trials::batch`]), builds the **model** ([`model::EncoderConfig::init`]) and writes checkpoints; called
 //!    again, it goes on where it was stopped.
 //! 5. Load the **twin** of a run: [`twin::Twin::load`], and ask it for responses: [`twin::Twin::respond`].
 //! 6. **Score** its predictions on a tier: [`scoring::score`], which hands plain arrays to [`score::score`].
@@ -18,7 +18,8 @@
 //! use striate::fit::{FitConfig, fit};
 //! use striate::run::{Manifest, RunFolder};
 //! use striate::simulate::{KlindtLinear, Simulation};
-//! use striate::{batch, ops, recording, simulate, twin::Twin};
+//! use striate::twin::{State, Twin};
+//! use striate::{batch, ops, recording, simulate};
 //!
 //! let folder = tempfile::tempdir().unwrap();
 //! let demo = KlindtLinear { neurons: 4, samples: 60, test: 4, test_repeats: 2, ..KlindtLinear::demo() };
@@ -39,12 +40,12 @@
 //!
 //! let twin = Twin::load(&run, &device)?;
 //! let two_grey_images = vec![0.0; 2 * 24 * 24]; // [image, channel, height, width]
-//! assert_eq!(twin.respond(&two_grey_images, &device)?.len(), 2 * 4); // [image, neuron]
+//! let responses = twin.respond(&two_grey_images, &State::default(), &device)?; // [image, neuron]
+//! assert_eq!(responses.len(), 2 * 4);
 //! # Ok::<(), striate::error::Error>(())
 //! ```
 //!
-//! Everything above assumes a recording of still images and one what/where model
-//! ([`model::paper::klindt2017`]). Who may import whom stands in `docs/ARCHITECTURE.md`; shapes, units and the metric
+//! Peers' PyTorch checkpoints become runs with [`import`]. Everything above assumes a recording of still images. Who may import whom stands in `docs/ARCHITECTURE.md`; shapes, units and the metric
 //! registry in `docs/CONVENTIONS.md`.
 
 // The ground floor, free to every room.
@@ -66,4 +67,5 @@ pub mod fit;
 pub mod twin;
 pub mod score;
 pub mod scoring;
+pub mod import;
 pub mod report;

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::recording::{Session, Stream, Tier};
 use crate::run::RunFolder;
 use crate::score::{self, Evaluation, Null, ScoreReport, Scored, Settings, Table, number_stimuli};
-use crate::twin::Twin;
+use crate::twin::{State, Twin};
 
 /// How many neurons' traces are kept for the report.
 const TRACES: usize = 12;
@@ -64,9 +64,17 @@ pub fn predict(twin: &Twin, session: &Session, trials: &[usize], device: &Device
     }
     let mut predicted = Vec::with_capacity(trials.len() * twin.card.neurons.len());
     for chunk in trials.chunks(256) {
-        let images: Vec<Vec<f32>> =
-            chunk.iter().map(|&trial| session.read(Stream::Images, trial)).collect::<Result<_>>()?;
-        predicted.extend(twin.respond(&images.concat(), device)?);
+        let read = |stream| -> Result<Vec<f32>> {
+            let trials: Vec<Vec<f32>> =
+                chunk.iter().map(|&trial| session.read(stream, trial)).collect::<Result<_>>()?;
+            Ok(trials.concat())
+        };
+        let uses = twin.card.model.uses();
+        let state = State {
+            behaviour: if uses.behaviour { read(Stream::Behavior)? } else { Vec::new() },
+            pupil: if uses.pupil { read(Stream::PupilCenter)? } else { Vec::new() },
+        };
+        predicted.extend(twin.respond(&read(Stream::Images)?, &state, device)?);
     }
     Ok(predicted)
 }
@@ -211,7 +219,9 @@ pub fn write_parts(twin: &Twin, run: &RunFolder, types: Option<&[usize]>) -> Res
     let mut parts = twin.parts();
     let numbers = |values: Vec<f32>| array::Array { shape: vec![values.len()], values };
     let neurons = twin.card.neurons.len();
-    parts.insert("masks_neuron".into(), numbers((0..neurons).map(|n| n as f32).collect()));
+    if parts.contains_key("masks") {
+        parts.insert("masks_neuron".into(), numbers((0..neurons).map(|n| n as f32).collect()));
+    }
     if let Some(types) = types {
         let types = twin.card.neurons.iter().map(|&n| types[n] as f32);
         parts.insert("truth_type".into(), numbers(types.collect()));

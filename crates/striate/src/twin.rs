@@ -7,19 +7,20 @@ use burn::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::array::{self, Arrays};
-use crate::batch::Normalisation;
+use crate::batch::{Inputs, Normalisation, Variables};
 use crate::disk;
 use crate::error::{Error, Result};
-use crate::model::readout::factorised::Start;
+use crate::model::encoder::Made;
+use crate::model::readout::Start;
 use crate::model::weights::{import, to_host};
-use crate::model::{WhatWhere, WhatWhereConfig};
+use crate::model::{Encoder, EncoderConfig};
 use crate::run::{Checkpoint, RunFolder};
 
 /// Everything about a twin but its weights; `twin.json` in the run folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Card {
     /// Model and its options.
-    pub model: WhatWhereConfig,
+    pub model: EncoderConfig,
     /// Shape of an image, `[channel, height, width]`.
     pub image_shape: [usize; 3],
     /// Index of each neuron in the recording.
@@ -30,16 +31,27 @@ pub struct Card {
     pub normalisation: Normalisation,
 }
 
+/// What the animal did while it saw each image, in recorded units.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct State {
+    /// Behaviour, `[image, variable]`; empty means the mean of the training trials.
+    pub behaviour: Vec<f32>,
+    /// Pupil centre, `[image, 2]`; empty means the mean of the training trials.
+    pub pupil: Vec<f32>,
+}
+
 /// A model, its neurons and its scaling.
 #[derive(Debug, Clone)]
 pub struct Twin {
     /// Everything but the weights.
     pub card: Card,
     /// The model, on a device without gradients.
-    pub model: WhatWhere,
+    pub model: Encoder,
 }
 
 const CARD: &str = "twin.json";
+/// Images that are shown at once.
+const AT_ONCE: usize = 64;
 /// File of the weights in a checkpoint folder.
 pub(crate) const WEIGHTS: &str = "weights.safetensors";
 
@@ -67,13 +79,15 @@ impl Card {
     }
 
     /// An untrained model of the right shape.
-    fn blank(&self, device: &Device) -> Result<WhatWhere> {
-        self.model.init(self.image_shape, &self.blank_starts(), 0, device)
+    pub(crate) fn blank(&self, device: &Device) -> Result<Encoder> {
+        let start = &self.blank_starts();
+        let behaviour = self.normalisation.behaviours();
+        self.model.init(&Made { image: self.image_shape, behaviour, start }, 0, device)
     }
 
     /// Starting points for a model whose weights are about to be replaced.
     pub fn blank_starts(&self) -> Vec<Start> {
-        vec![Start { peak: (0.0, 0.0), bias: 0.0 }; self.neurons.len()]
+        vec![Start::default(); self.neurons.len()]
     }
 }
 
@@ -109,11 +123,12 @@ impl Twin {
     }
 
     /// Predicted responses `[image, neuron]`, in the recording's units, to raw images
-    /// `[image, channel, height, width]` in C order.
+    /// `[image, channel, height, width]` in C order, seen in the given state.
     ///
     /// # Errors
-    /// [`Kind::Data`](crate::error::Kind::Data) when the length is not a whole number of images.
-    pub fn respond(&self, images: &[f32], device: &Device) -> Result<Vec<f32>> {
+    /// [`Kind::Data`](crate::error::Kind::Data) when the length is not a whole number of images, or the state is not
+    /// that of as many.
+    pub fn respond(&self, images: &[f32], state: &State, device: &Device) -> Result<Vec<f32>> {
         let [channels, height, width] = self.card.image_shape;
         let size = channels * height * width;
         if !images.len().is_multiple_of(size) {
@@ -121,13 +136,27 @@ impl Twin {
                 format!("holds {} values, not a multiple of {channels}×{height}×{width}", images.len());
             return Err(Error::data(message).key("images"));
         }
-        let mut responses = Vec::with_capacity(images.len() / size * self.card.neurons.len());
-        for chunk in images.chunks(size * 64) {
-            let mut scaled = chunk.to_vec();
-            scaled.chunks_mut(size).for_each(|image| self.card.normalisation.scale_image(image));
-            let shape = [chunk.len() / size, channels, height, width];
-            let batch = Tensor::from_data(TensorData::new(scaled, shape), device);
-            responses.extend(self.in_recorded_units(to_host(self.model.respond(batch)).values));
+        let count = images.len() / size;
+        let normalisation = &self.card.normalisation;
+        let behaviour = rows(&normalisation.behaviour, &state.behaviour, count, "behavior")?;
+        let pupil = rows(&normalisation.pupil, &state.pupil, count, "pupil_center")?;
+        let mut responses = Vec::with_capacity(count * self.card.neurons.len());
+        for first in (0..count).step_by(AT_ONCE) {
+            let images = &images[first * size..(first + AT_ONCE).min(count) * size];
+            let mut scaled = images.to_vec();
+            scaled.chunks_mut(size).for_each(|image| normalisation.scale_image(image));
+            let shape = [images.len() / size, channels, height, width];
+            let part = |rows: &Option<Vec<Vec<f32>>>| {
+                let rows = &rows.as_ref()?[first..first + shape[0]];
+                let data = TensorData::new(rows.concat(), [rows.len(), rows[0].len()]);
+                Some(Tensor::from_data(data, device))
+            };
+            let inputs = Inputs {
+                images: Tensor::from_data(TensorData::new(scaled, shape), device),
+                behaviour: part(&behaviour),
+                pupil: part(&pupil),
+            };
+            responses.extend(self.in_recorded_units(to_host(self.model.respond(inputs)).values));
         }
         Ok(responses)
     }
@@ -140,14 +169,37 @@ impl Twin {
         responses
     }
 
-    /// First-layer `kernels` `[channel, in, height, width]`, `masks` `[neuron, height, width]` and `features`
-    /// `[neuron, channel]` (the barcodes), all after their constraints.
+    /// First-layer `kernels` `[channel, in, height, width]`, `masks` `[neuron, height, width]` unless they depend on the
+    /// image, and `features` `[neuron, channel]` (the barcodes), all after their constraints.
     pub fn parts(&self) -> Arrays {
         let [_, height, width] = self.card.model.core.out_shape(self.card.image_shape);
-        let mut masks = to_host(self.model.readout().mask().transpose());
-        masks.shape = vec![self.card.neurons.len(), height, width];
         let kernels = to_host(self.model.core().kernel(0));
         let features = to_host(self.model.readout().features().transpose());
-        Arrays::from([("kernels".into(), kernels), ("masks".into(), masks), ("features".into(), features)])
+        let mut parts = Arrays::from([("kernels".into(), kernels), ("features".into(), features)]);
+        if let Some(masks) = self.model.readout().location([height, width]) {
+            let mut masks = to_host(masks.transpose());
+            masks.shape = vec![self.card.neurons.len(), height, width];
+            parts.insert("masks".into(), masks);
+        }
+        parts
     }
+}
+
+/// The scaled variables of each of `count` images, where the model takes them in; the mean where none are given.
+fn rows(
+    scaling: &Option<Variables>,
+    values: &[f32],
+    count: usize,
+    key: &str,
+) -> Result<Option<Vec<Vec<f32>>>> {
+    let Some(scaling) = scaling else { return Ok(None) };
+    let width = scaling.mean.len();
+    if values.is_empty() {
+        return Ok(Some(vec![scaling.scaled(&scaling.mean); count]));
+    }
+    if values.len() != count * width {
+        let message = format!("holds {} values, expected {width} for each of {count} images", values.len());
+        return Err(Error::data(message).key(key));
+    }
+    Ok(Some(values.chunks(width).map(|row| scaling.scaled(row)).collect()))
 }

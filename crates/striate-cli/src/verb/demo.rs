@@ -39,7 +39,7 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     let data = args.out.join("recording");
     let simulation = Simulation::new(KlindtLinear::demo())?;
     if !common.quiet {
-        eprintln!("simulating {} neurons of two types", simulation.parameters().neurons);
+        eprintln!("simulating {} neurons of two types", simulation.neurons().len());
     }
     simulate::write(&simulation, &data)?;
 

@@ -3,6 +3,7 @@
 pub mod config;
 pub mod demo;
 pub mod fit;
+pub mod import;
 pub mod info;
 pub mod inspect;
 pub mod predict;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use striate::error::Error;
 use striate::recording::{self, npy};
 use striate::run::RunFolder;
-use striate::twin::Twin;
+use striate::twin::{State, Twin};
 use striate::{batch, disk, ops, scoring, stimulus};
 
 use crate::Common;
@@ -33,7 +33,9 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     let device = ops::device(&common.device)?;
     let twin = Twin::load(&RunFolder::open(&args.run)?, &device)?;
     let responses = if args.data.iter().all(|path| stimulus::is_images(path)) {
-        twin.respond(&stimulus::read(&args.data, twin.card.image_shape)?, &device)?
+        let images = stimulus::read(&args.data, twin.card.image_shape)?;
+        // Files hold no behaviour or pupil: the images are seen in the mean state.
+        twin.respond(&images, &State::default(), &device)?
     } else {
         let [data] = args.data.as_slice() else {
             return Err(Error::config("several files must all be PNGs").key("--data").into());

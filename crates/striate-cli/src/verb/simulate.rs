@@ -4,7 +4,7 @@ use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 
 use striate::error::Error;
-use striate::simulate::{KEYS, KlindtLinear, Simulation, write};
+use striate::simulate::{PRESETS, Parameters, Simulation, write};
 
 use crate::Common;
 use crate::outcome::{DONE, Outcome};
@@ -13,7 +13,7 @@ use crate::outcome::{DONE, Outcome};
 #[derive(clap::Args)]
 #[command(after_help = after_help())]
 pub struct Args {
-    /// `klindt-linear` (small, two types), `klindt-fig3` or `klindt-fig4`.
+    /// One of the names below, e.g. `klindt-linear`.
     #[arg(value_name = "NAME")]
     name: String,
     /// Folder to write; an earlier simulation there is replaced, anything else refused.
@@ -25,22 +25,29 @@ pub struct Args {
 }
 
 fn after_help() -> String {
-    let line = |(key, meaning): &(&str, &str)| format!("  {key:<14} {meaning}\n");
-    let keys: String = KEYS.iter().map(line).collect();
+    let line = |name: &str, meaning: &str| format!("  {name:<14} {meaning}\n");
+    let names: String = PRESETS.iter().map(|preset| line(preset.name, preset.meaning)).collect();
+    let keys = |name: &str| -> String {
+        let parameters = Parameters::named(name).map(|parameters| parameters.keys()).unwrap_or_default();
+        parameters.iter().map(|(key, meaning)| line(key, meaning)).collect()
+    };
     format!(
-        "Parameters:\n{keys}\nExample:\n  striate simulate klindt-linear --out demo neurons=100 types=0.6,1.0 seed=7"
+        "Names:\n{names}\nParameters of linear neurons:\n{}\nParameters of nonlinear neurons:\n{}\n\
+         Example:\n  striate simulate klindt-linear --out demo neurons=100 types=0.6,1.0 seed=7",
+        keys("klindt-linear"),
+        keys("klindt-fig5d")
     )
 }
 
 pub fn run(args: &Args, _common: &Common) -> Outcome {
-    let mut parameters = KlindtLinear::named(&args.name)?;
+    let mut parameters = Parameters::named(&args.name)?;
     for change in &args.changes {
         let (key, value) = split(change)?;
         parameters.set(key, value)?;
     }
     let simulation = Simulation::new(parameters)?;
     write(&simulation, &args.out)?;
-    write!(stdout(), "{}", summary(simulation.parameters(), &args.out))?;
+    write!(stdout(), "{}", summary(&simulation, &args.out))?;
     Ok(DONE)
 }
 
@@ -50,25 +57,23 @@ fn split(change: &str) -> Result<(&str, &str), Error> {
     change.split_once('=').ok_or_else(missing)
 }
 
-fn summary(of: &KlindtLinear, out: &Path) -> String {
-    let types: Vec<String> = of.types.iter().map(f64::to_string).collect();
-    let validation = of.validation_images();
-    let presentations = match of.test_repeats {
+fn summary(of: &Simulation, out: &Path) -> String {
+    let [neurons, images] = of.parameters().words();
+    let design = of.design();
+    let presentations = match design.test_repeats {
         0 => "noise-free".to_owned(),
-        repeats => format!("{} images × {repeats}", of.test),
+        repeats => format!("{} images × {repeats}", design.test),
     };
+    let fields = if of.linear().is_empty() { "" } else { "receptive fields, " };
     format!(
         "wrote {out}\n  \
-         neurons   {neurons} of kernel size {types}, kernels {kernel} × {kernel}\n  \
-         images    {side} × {side} pixels of white noise\n  \
+         neurons   {neurons}\n  \
+         images    {images}\n  \
          trials    {train} train, {validation} validation, {test} test ({presentations})\n  \
-         truth/    receptive fields, locations, types, noise-free responses, parameters\n",
+         truth/    {fields}locations, types, noise-free responses, parameters\n",
         out = out.display(),
-        neurons = of.neurons,
-        types = types.join(", "),
-        kernel = of.kernel,
-        side = of.side,
-        train = of.samples - validation,
-        test = of.test_trials(),
+        train = design.train(),
+        validation = design.validation,
+        test = design.test_trials(),
     )
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use striate::simulate::Truth;
+use striate::simulate::{Parameters, Truth};
 
 fn simulate(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_striate"));
@@ -31,7 +31,26 @@ fn writes_a_recording_and_says_what() {
          truth/    receptive fields, locations, types, noise-free responses, parameters\n"
     );
     let truth = Truth::open(&folder.path().join("sim")).unwrap().unwrap();
-    assert_eq!((truth.parameters.seed, truth.responses.len()), (5, 16 * 4));
+    assert!(matches!(&truth.parameters, Parameters::KlindtLinear(of) if of.seed == 5));
+    assert_eq!(truth.responses.len(), 16 * 4);
+}
+
+#[test]
+fn nonlinear_neurons_have_no_receptive_fields() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["klindt-fig5d", "--out", "sim", "neurons=8", "samples=16", "test=3"];
+    let output = simulate(folder.path(), &arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(
+        text(&output.stdout),
+        "wrote sim\n  \
+         neurons   8 of 4 types, nonlinear, at places out of 250\n  \
+         images    44 × 44 pixels, 3 colours, dead leaves\n  \
+         trials    14 train, 2 validation, 3 test (noise-free)\n  \
+         truth/    locations, types, noise-free responses, parameters\n"
+    );
+    let truth = Truth::open(&folder.path().join("sim")).unwrap().unwrap();
+    assert_eq!((truth.kernels, truth.responses.len()), (None, 19 * 8));
 }
 
 #[test]
@@ -51,6 +70,7 @@ fn mistakes_exit_with_2_and_a_hint() {
         (vec!["klindt-linear", "--out", "sim", "nuerons=3"], "did you mean `neurons`?"),
         (vec!["klindt-linear", "--out", "sim", "neurons"], "write key=value"),
         (vec!["klindt-linear", "--out", "sim", "neurons=7"], "multiple of the 2 types"),
+        (vec!["klindt-fig5e", "--out", "sim", "types=17"], "must be from 1 to 16"),
     ];
     for (arguments, expected) in cases {
         let output = simulate(folder.path(), &arguments);

@@ -4,6 +4,6 @@ mod normalisation;
 mod split;
 mod trials;
 
-pub use normalisation::{ImageScaling, Normalisation, ResponseScaling};
+pub use normalisation::{ImageScaling, Normalisation, ResponseScaling, Uses, Variables};
 pub use split::{DataConfig, Split, fingerprint, session_of};
-pub use trials::{Batch, Trials};
+pub use trials::{Batch, Inputs, Trials};

@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
-use crate::recording::{Session, Stream};
+use crate::error::{Error, Result};
+use crate::recording::{Session, Statistics, Stream};
 
 /// Scaling of images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,35 @@ pub enum ResponseScaling {
     Std,
 }
 
+/// Which streams beside the images a model takes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Uses {
+    /// Behaviour.
+    pub behaviour: bool,
+    /// Pupil centre.
+    pub pupil: bool,
+}
+
+/// Scaling of a stream of a few variables: one number each.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Variables {
+    /// Mean over training trials, in recorded units.
+    pub mean: Vec<f32>,
+    /// One over the s.d.
+    pub scale: Vec<f32>,
+    /// Whether the mean is subtracted.
+    pub centred: bool,
+}
+
+impl Variables {
+    /// Recorded values as the model takes them.
+    pub fn scaled(&self, values: &[f32]) -> Vec<f32> {
+        let numbers = self.mean.iter().zip(&self.scale);
+        let centre = |mean: f32| if self.centred { mean } else { 0.0 };
+        values.iter().zip(numbers).map(|(value, (&mean, scale))| (value - centre(mean)) * scale).collect()
+    }
+}
+
 /// Numbers that turn raw values into model values; part of the twin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Normalisation {
@@ -40,6 +69,12 @@ pub struct Normalisation {
     pub response_scale: Vec<f32>,
     /// Mean of each neuron's scaled responses over training trials.
     pub mean_response: Vec<f32>,
+    /// Behaviour, divided by its s.d. but not centred (spec §7.7), for models that take it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behaviour: Option<Variables>,
+    /// Pupil centre, as z-scores (spec §7.7), for models that take it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pupil: Option<Variables>,
 }
 
 impl Normalisation {
@@ -53,6 +88,7 @@ impl Normalisation {
         neurons: &[usize],
         images: ImageScaling,
         responses: ResponseScaling,
+        uses: Uses,
     ) -> Result<Self> {
         let pixels = Moments::over(session, Stream::Images, trials)?;
         let (image_mean, image_scale) = match images {
@@ -69,11 +105,59 @@ impl Normalisation {
         let activity = Moments::over(session, Stream::Responses, trials)?;
         let response_scale = match responses {
             ResponseScaling::None => vec![1.0; neurons.len()],
-            ResponseScaling::Std => precisions(&activity, neurons),
+            ResponseScaling::Std => precisions(&neurons.iter().map(|&n| activity.sd(n)).collect::<Vec<_>>()),
         };
         let mean = |(&n, scale): (&usize, &f32)| activity.mean[n] as f32 * scale;
         let mean_response = neurons.iter().zip(&response_scale).map(mean).collect();
-        Ok(Self { image_mean, image_scale, response_scale, mean_response })
+        let variables = |stream, used: bool, centred| {
+            used.then(|| Ok(Moments::over(session, stream, trials)?.variables(centred))).transpose()
+        };
+        Ok(Self {
+            image_mean,
+            image_scale,
+            response_scale,
+            mean_response,
+            behaviour: variables(Stream::Behavior, uses.behaviour, false)?,
+            pupil: variables(Stream::PupilCenter, uses.pupil, true)?,
+        })
+    }
+
+    /// The statistics stored with a recording, which its authors' models were trained with, for all neurons.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when the recording stores none.
+    pub fn stored(session: &Session, uses: Uses) -> Result<Self> {
+        let of = |stream: Stream| {
+            session.statistics.get(&stream).ok_or_else(|| {
+                Error::data(format!("stores no mean and s.d. of the stream `{stream}`")).file(&session.path)
+            })
+        };
+        let inverses = |sds: &[f32]| sds.iter().map(|sd| inverse(f64::from(*sd))).collect::<Vec<f32>>();
+        let variables = |stream, used: bool, centred| -> Result<Option<Variables>> {
+            let variables = |stored: &Statistics| Variables {
+                mean: stored.mean.clone(),
+                scale: inverses(&stored.std),
+                centred,
+            };
+            used.then(|| of(stream).map(variables)).transpose()
+        };
+        let (images, responses) = (of(Stream::Images)?, of(Stream::Responses)?);
+        let sds: Vec<f64> = responses.std.iter().map(|sd| f64::from(*sd)).collect();
+        let response_scale = precisions(&sds);
+        let mean_response = responses.mean.iter().zip(&response_scale).map(|(m, scale)| m * scale).collect();
+        Ok(Self {
+            image_mean: images.mean.clone(),
+            image_scale: inverses(&images.std),
+            response_scale,
+            mean_response,
+            behaviour: variables(Stream::Behavior, uses.behaviour, false)?,
+            pupil: variables(Stream::PupilCenter, uses.pupil, true)?,
+        })
+    }
+
+    /// Number of variables of behaviour that are taken in.
+    pub fn behaviours(&self) -> usize {
+        self.behaviour.as_ref().map_or(0, |behaviour| behaviour.mean.len())
     }
 
     /// Scales an image in place.
@@ -91,8 +175,8 @@ fn inverse(sd: f64) -> f32 {
     if sd > 0.0 { (1.0 / sd) as f32 } else { 1.0 }
 }
 
-fn precisions(activity: &Moments, neurons: &[usize]) -> Vec<f32> {
-    let sds: Vec<f64> = neurons.iter().map(|&n| activity.sd(n)).collect();
+/// One over each s.d., or over 1 % of their mean where that is larger (spec §7.7).
+fn precisions(sds: &[f64]) -> Vec<f32> {
     let threshold = 0.01 * sds.iter().sum::<f64>() / sds.len().max(1) as f64;
     sds.iter().map(|sd| inverse(sd.max(threshold))).collect()
 }
@@ -133,6 +217,14 @@ impl Moments {
 
     fn sd(&self, element: usize) -> f64 {
         (self.squares[element] / self.count.max(1.0)).sqrt()
+    }
+
+    fn variables(&self, centred: bool) -> Variables {
+        Variables {
+            mean: self.mean.iter().map(|mean| *mean as f32).collect(),
+            scale: (0..self.mean.len()).map(|i| inverse(self.sd(i))).collect(),
+            centred,
+        }
     }
 
     /// Mean and s.d. over all elements and trials.

@@ -6,17 +6,35 @@ use std::sync::{Arc, OnceLock};
 use burn::prelude::*;
 use rayon::prelude::*;
 
-use super::Normalisation;
-use crate::error::Result;
+use super::{Normalisation, Variables};
+use crate::error::{Error, Result};
 use crate::recording::{Session, Stream};
 
-/// Images `[batch, channel, height, width]` and responses `[batch, neuron]`, both scaled.
+/// What a model takes in, scaled.
+#[derive(Debug, Clone)]
+pub struct Inputs {
+    /// Images, `[batch, channel, height, width]`.
+    pub images: Tensor<4>,
+    /// Behaviour, `[batch, variable]`.
+    pub behaviour: Option<Tensor<2>>,
+    /// Pupil centre, `[batch, 2]`: horizontal, vertical.
+    pub pupil: Option<Tensor<2>>,
+}
+
+/// What a model takes in, and the scaled responses to it.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// Images.
-    pub images: Tensor<4>,
-    /// Responses.
+    /// Images, behaviour and pupil.
+    pub inputs: Inputs,
+    /// Responses, `[batch, neuron]`.
     pub responses: Tensor<2>,
+}
+
+impl Inputs {
+    /// Images alone.
+    pub fn images(images: Tensor<4>) -> Self {
+        Self { images, behaviour: None, pupil: None }
+    }
 }
 
 /// Scaled trials of one session for chosen neurons.
@@ -25,13 +43,16 @@ pub struct Trials<'a> {
     session: &'a Session,
     neurons: Vec<usize>,
     normalisation: Normalisation,
-    kept: Vec<OnceLock<Arc<Pair>>>,
+    kept: Vec<OnceLock<Arc<Scaled>>>,
     free: AtomicUsize,
 }
 
+/// The streams of one trial; empty where the model does not use them.
 #[derive(Debug)]
-struct Pair {
+struct Scaled {
     image: Vec<f32>,
+    behaviour: Vec<f32>,
+    pupil: Vec<f32>,
     responses: Vec<f32>,
 }
 
@@ -69,20 +90,50 @@ impl<'a> Trials<'a> {
         self.neurons.len()
     }
 
+    /// Number of trials of all tiers.
+    pub fn in_session(&self) -> usize {
+        self.session.trials.len()
+    }
+
+    /// Cortical position of each chosen neuron along x and y, minus the mean along each axis, divided by the largest
+    /// distance along either (spec §7.2, source coordinates of the grid-mean predictor).
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when the recording has none.
+    pub fn cortical_positions(&self) -> Result<Vec<[f32; 2]>> {
+        let Some(all) = &self.session.neurons.position_um else {
+            return Err(Error::data(
+                "the recording has no cortical positions, which the readout's predictor needs",
+            )
+            .file(&self.session.path)
+            .key("cell_motor_coordinates")
+            .hint("leave `model.readout.predictor` out"));
+        };
+        let chosen: Vec<[f64; 2]> = self.neurons.iter().map(|&n| [all[n][0], all[n][1]]).collect();
+        let mean = [0, 1].map(|i| chosen.iter().map(|p| p[i]).sum::<f64>() / chosen.len().max(1) as f64);
+        let centred = chosen.iter().map(|p| [p[0] - mean[0], p[1] - mean[1]]).collect::<Vec<_>>();
+        let largest = centred.iter().flatten().fold(0.0, |most: f64, at| most.max(at.abs())).max(1e-12);
+        Ok(centred.iter().map(|p| p.map(|at| (at / largest) as f32)).collect())
+    }
+
     /// The given trials as one batch.
     ///
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when a trial is damaged.
     pub fn batch(&self, trials: &[usize], device: &Device) -> Result<Batch> {
-        let pairs = self.pairs(trials)?;
-        let images: Vec<f32> = pairs.iter().flat_map(|pair| pair.image.iter().copied()).collect();
+        let scaled = self.scaled(trials)?;
         let [channels, height, width] = self.image_shape();
-        let images = TensorData::new(images, [trials.len(), channels, height, width]);
-        let responses = TensorData::new(join(&pairs), [trials.len(), self.neurons.len()]);
-        Ok(Batch {
+        let images = TensorData::new(join(&scaled, |t| &t.image), [trials.len(), channels, height, width]);
+        let matrix = |of: fn(&Scaled) -> &[f32]| {
+            let columns = scaled.first().map_or(0, |trial| of(trial).len());
+            Tensor::from_data(TensorData::new(join(&scaled, of), [trials.len(), columns]), device)
+        };
+        let inputs = Inputs {
             images: Tensor::from_data(images, device),
-            responses: Tensor::from_data(responses, device),
-        })
+            behaviour: self.normalisation.behaviour.is_some().then(|| matrix(|t| &t.behaviour)),
+            pupil: self.normalisation.pupil.is_some().then(|| matrix(|t| &t.pupil)),
+        };
+        Ok(Batch { inputs, responses: matrix(|t| &t.responses) })
     }
 
     /// Scaled responses `[trial, neuron]` of the given trials.
@@ -90,32 +141,38 @@ impl<'a> Trials<'a> {
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when a trial is damaged.
     pub fn responses(&self, trials: &[usize]) -> Result<Vec<f32>> {
-        Ok(join(&self.pairs(trials)?))
+        Ok(join(&self.scaled(trials)?, |t| &t.responses))
     }
 
-    fn pairs(&self, trials: &[usize]) -> Result<Vec<Arc<Pair>>> {
-        trials.par_iter().map(|&trial| self.pair(trial)).collect()
+    fn scaled(&self, trials: &[usize]) -> Result<Vec<Arc<Scaled>>> {
+        trials.par_iter().map(|&trial| self.trial(trial)).collect()
     }
 
-    fn pair(&self, trial: usize) -> Result<Arc<Pair>> {
-        if let Some(pair) = self.kept[trial].get() {
-            return Ok(pair.clone());
+    fn trial(&self, trial: usize) -> Result<Arc<Scaled>> {
+        if let Some(scaled) = self.kept[trial].get() {
+            return Ok(scaled.clone());
         }
         let mut image = self.session.read(Stream::Images, trial)?;
         self.normalisation.scale_image(&mut image);
         let raw = self.session.read(Stream::Responses, trial)?;
         let scale = &self.normalisation.response_scale;
         let responses: Vec<f32> = self.neurons.iter().zip(scale).map(|(&n, scale)| raw[n] * scale).collect();
-        let size = 4 * (image.len() + responses.len());
-        let pair = Arc::new(Pair { image, responses });
+        let variables = |stream, scaling: &Option<Variables>| match scaling {
+            Some(scaling) => Ok(scaling.scaled(&self.session.read(stream, trial)?)),
+            None => Ok(Vec::new()),
+        };
+        let behaviour = variables(Stream::Behavior, &self.normalisation.behaviour)?;
+        let pupil = variables(Stream::PupilCenter, &self.normalisation.pupil)?;
+        let size = 4 * (image.len() + responses.len() + behaviour.len() + pupil.len());
+        let scaled = Arc::new(Scaled { image, behaviour, pupil, responses });
         let room = |free: usize| free.checked_sub(size);
         if self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok() {
-            let _ = self.kept[trial].set(pair.clone());
+            let _ = self.kept[trial].set(scaled.clone());
         }
-        Ok(pair)
+        Ok(scaled)
     }
 }
 
-fn join(pairs: &[Arc<Pair>]) -> Vec<f32> {
-    pairs.iter().flat_map(|pair| pair.responses.iter().copied()).collect()
+fn join(trials: &[Arc<Scaled>], of: impl Fn(&Scaled) -> &[f32]) -> Vec<f32> {
+    trials.iter().flat_map(|trial| of(trial).iter().copied()).collect()
 }

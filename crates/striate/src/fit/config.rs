@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::loss::{Loss, OverNeurons};
+use super::loss::{Loss, OverNeurons, OverTrials};
 use super::schedule::{Monitor, ScheduleConfig};
 use crate::batch::{DataConfig, ImageScaling, ResponseScaling};
 use crate::error::{Error, Result, nearest};
-use crate::model::WhatWhereConfig;
+use crate::model::EncoderConfig;
 use crate::model::readout::factorised::MaskConstraint;
 
 /// A complete description of a fit.
@@ -20,7 +20,7 @@ pub struct FitConfig {
     /// What is read, and how it is scaled.
     pub data: DataConfig,
     /// Model and penalties.
-    pub model: WhatWhereConfig,
+    pub model: EncoderConfig,
     /// Loss and optimiser.
     pub fit: TrainConfig,
     /// When the rate is lowered and when to stop.
@@ -35,6 +35,9 @@ pub struct TrainConfig {
     pub loss: Loss,
     /// How loss and readout penalty combine neurons.
     pub over_neurons: OverNeurons,
+    /// How the loss combines the trials of a batch, relative to the penalties.
+    #[serde(default)]
+    pub over_trials: OverTrials,
     /// Learning rate of Adam at the start.
     pub learning_rate: f64,
     /// Learning rate of the masks as a share of `learning_rate`: Adam moves every pixel of a mask by about the
@@ -56,12 +59,15 @@ pub struct TrainConfig {
 }
 
 /// Names of the presets, with what they are for.
-pub const PRESETS: [(&str, &str); 6] = [
+pub const PRESETS: [(&str, &str); 9] = [
     ("whatwhere", "natural images, mouse V1: 13-3-3 convolutions, pooled factorised readout, Poisson loss"),
     ("klindt2017-table1", "the winning network of Table 1 (Antolik et al. 2016 data): net 6, 13-3-3 x 48"),
     ("klindt2017-fig3", "one linear 17x17 feature, for `simulate klindt-fig3`"),
     ("klindt2017-fig4", "two linear 17x17 features of unit norm, for `simulate klindt-fig4`"),
-    ("klindt2017-fig5", "three 5x5 ReLU layers, 4 features"),
+    ("klindt2017-fig5", "three 5x5 ReLU layers, 4 features, for `simulate klindt-fig5d`"),
+    ("sensorium2022", "CNN baseline of the Sensorium track: separable core, Gaussian readout, images only"),
+    ("sensorium2022-plus", "baseline of the Sensorium+ track: also behaviour, and a shifter of the pupil"),
+    ("sensorium2022-linear", "linear baseline of the Sensorium track"),
     ("demo", "two small linear features, for the embedded example"),
 ];
 
@@ -74,9 +80,12 @@ impl FitConfig {
         let config = match name {
             "whatwhere" => Self::natural(),
             "klindt2017-table1" => Self::table1(),
-            "klindt2017-fig3" => Self::synthetic("klindt2017-fig3", WhatWhereConfig::figure3(), 256, 3, 0),
-            "klindt2017-fig4" => Self::synthetic("klindt2017-fig4", WhatWhereConfig::figure4(), 512, 2, 10),
-            "klindt2017-fig5" => Self::synthetic("klindt2017-fig5", WhatWhereConfig::figure5(4), 64, 3, 10),
+            "klindt2017-fig3" => Self::synthetic("klindt2017-fig3", EncoderConfig::figure3(), 256, 3, 0),
+            "klindt2017-fig4" => Self::synthetic("klindt2017-fig4", EncoderConfig::figure4(), 512, 2, 10),
+            "klindt2017-fig5" => Self::synthetic("klindt2017-fig5", EncoderConfig::figure5(4), 64, 3, 10),
+            "sensorium2022" => Self::sensorium(name, EncoderConfig::sensorium()),
+            "sensorium2022-plus" => Self::sensorium(name, EncoderConfig::sensorium_plus()),
+            "sensorium2022-linear" => Self::sensorium(name, EncoderConfig::sensorium_linear()),
             "demo" => Self::demo(),
             _ => return Err(unknown_preset(name)),
         };
@@ -88,10 +97,11 @@ impl FitConfig {
             name: "whatwhere".into(),
             seed: 1,
             data: DataConfig { images: ImageScaling::Scalar, responses: ResponseScaling::Std, ..data() },
-            model: WhatWhereConfig::natural(),
+            model: EncoderConfig::natural(),
             fit: TrainConfig {
                 loss: Loss::Poisson,
                 over_neurons: OverNeurons::Mean,
+                over_trials: OverTrials::Mean,
                 learning_rate: 5e-3,
                 mask_rate: 0.1,
                 mask_dense_every: 0,
@@ -119,7 +129,7 @@ impl FitConfig {
     fn table1() -> Self {
         let mut config = Self::natural();
         config.name = "klindt2017-table1".into();
-        config.model = WhatWhereConfig::antolik(6).expect("network 6 exists");
+        config.model = EncoderConfig::antolik(6).expect("network 6 exists");
         config.data = DataConfig { images: ImageScaling::PerPixel, ..data() };
         config.fit = TrainConfig {
             over_neurons: OverNeurons::Sum,
@@ -142,8 +152,28 @@ impl FitConfig {
         config
     }
 
+    /// Spec §7.8. Ours: biases start at mean rates, and a rewind takes the optimiser back too.
+    fn sensorium(name: &str, model: EncoderConfig) -> Self {
+        let natural = Self::natural();
+        Self {
+            name: name.into(),
+            seed: 42,
+            model,
+            fit: TrainConfig {
+                over_neurons: OverNeurons::Sum,
+                over_trials: OverTrials::Session,
+                learning_rate: 9e-3,
+                mask_rate: 1.0,
+                batch: 128,
+                ..natural.fit
+            },
+            schedule: ScheduleConfig { patience: 5, rounds: 4, min_delta: 1e-6, ..natural.schedule },
+            data: natural.data,
+        }
+    }
+
     /// Spec §2.3 and §3.1.
-    fn synthetic(name: &str, model: WhatWhereConfig, batch: usize, rounds: u32, burn_in: u32) -> Self {
+    fn synthetic(name: &str, model: EncoderConfig, batch: usize, rounds: u32, burn_in: u32) -> Self {
         Self {
             name: name.into(),
             seed: 1,
@@ -152,6 +182,7 @@ impl FitConfig {
             fit: TrainConfig {
                 loss: Loss::Mse,
                 over_neurons: OverNeurons::Mean,
+                over_trials: OverTrials::Mean,
                 learning_rate: 1e-3,
                 mask_rate: 1.0,
                 mask_dense_every: 0,
@@ -176,7 +207,7 @@ impl FitConfig {
     }
 
     fn demo() -> Self {
-        let mut config = Self::synthetic("demo", WhatWhereConfig::figure4(), 128, 2, 5);
+        let mut config = Self::synthetic("demo", EncoderConfig::figure4(), 128, 2, 5);
         config.model.core.kernels = vec![9];
         config.schedule = ScheduleConfig { check_every: 50, max_steps: 1500, ..config.schedule };
         config
@@ -228,7 +259,13 @@ impl FitConfig {
         let refuse = |why: &str| Err(Error::config(why).key("fit.mask_dense_every"));
         match self.fit.mask_dense_every {
             0 => Ok(()),
-            _ if self.model.readout.mask == MaskConstraint::Abs => {
+            _ if self.model.readout.factorised().is_none() => refuse("needs a factorised readout"),
+            _ if self
+                .model
+                .readout
+                .factorised()
+                .is_some_and(|readout| readout.mask == MaskConstraint::Abs) =>
+            {
                 refuse("needs `model.readout.mask` to be `none`: zeros of `abs` never move")
             }
             _ if self.model.penalty.mask_l1 <= 0.0 => {
@@ -345,6 +382,7 @@ const MEANINGS: &[(&str, &str)] = &[
     ("data.responses", "scaling of responses: none, std (divided by the s.d.)"),
     ("data.cache_mib", "memory for trials already read, in MiB"),
     ("model.paper", "the page of the model"),
+    ("model.behaviour_planes", "whether the core sees behaviour as constant planes beside the image"),
     ("model.output", "final nonlinearity: identity, relu, softplus, elu_plus_one"),
     ("model.core.kernels", "kernel side of each layer, in pixels"),
     ("model.core.channels", "output channels of each layer"),
@@ -352,13 +390,34 @@ const MEANINGS: &[(&str, &str)] = &[
     ("model.core.nonlinearity", "of every layer but the last: identity, relu, softplus, elu"),
     ("model.core.final_nonlinearity", "of the last layer"),
     ("model.core.kernel_constraint", "none, unit_norm"),
-    ("model.core.init_sd", "s.d. of the starting kernels"),
+    ("model.core.separable", "whether layers after the first are 1x1, one kernel per channel, 1x1"),
+    ("model.core.init_sd", "s.d. of the starting kernels; 0: by the number of connections (Glorot)"),
     ("model.core.init_truncated", "whether they are truncated at 2 s.d."),
     ("model.core.dropout", "rate of dropout on the input of each layer"),
     ("model.core.pool", "side of the average pooling before the masks, in pixels; 1 means none"),
     ("model.core.batch_norm.decay", "share of the running statistics kept at each step"),
     ("model.core.batch_norm.epsilon", "added to the variance"),
     ("model.core.batch_norm.offset", "whether an offset is learned"),
+    ("model.core.batch_norm.gain", "whether a gain is learned"),
+    (
+        "model.readout.kind",
+        "factorised (a mask x feature weights), gaussian (a point), deterministic (a round bump), point_pooled (a point at \
+         several scales), attention (a mask that depends on the image)",
+    ),
+    ("model.readout.pool_steps", "times the map is pooled and read again"),
+    ("model.readout.pool_side", "side of that pooling, in pixels of the map before it"),
+    ("model.readout.spread", "noise of positions in training: full, uncorrelated, isotropic, none"),
+    ("model.readout.init_sigma", "its size at the start; -1 to 1 is the whole map"),
+    ("model.readout.init_mu_range", "mean positions start uniform within plus or minus this"),
+    ("model.readout.start_at_sta", "whether they start at the peak of the spike-triggered average instead"),
+    ("model.readout.predictor.layers", "hidden layers from cortical to mean positions"),
+    ("model.readout.predictor.hidden", "units of each"),
+    ("model.readout.predictor.tanh", "whether the result goes through tanh"),
+    ("model.shifter.layers", "layers from pupil centre to a shift of all positions, tanh after each"),
+    ("model.shifter.hidden", "units of every layer but the last"),
+    ("model.modulator.layers", "layers from behaviour to the gain of each neuron"),
+    ("model.modulator.hidden", "units of every layer but the last"),
+    ("model.modulator.rectified", "whether gains stay at 1 or above, as in the Sensorium toolkit"),
     ("model.readout.mask", "constraint on masks: none, abs"),
     ("model.readout.features", "constraint on feature weights: none, abs, norm, abs_norm"),
     ("model.readout.feature_init_mean", "mean of the starting feature weights"),
@@ -383,12 +442,22 @@ const MEANINGS: &[(&str, &str)] = &[
     ("model.penalty.smoothness_layers", "its share for each layer"),
     ("model.penalty.group", "strength of group sparsity of kernels"),
     ("model.penalty.group_layers", "its share for each layer"),
+    ("model.penalty.laplace", "strength of the Laplacian penalty on the first kernels, one ratio for all"),
+    (
+        "model.penalty.mask_variance",
+        "strength of the variance of the bumps of a deterministic readout, per neuron",
+    ),
+    ("model.penalty.modulator_l1", "strength of the mean absolute weight of the modulator's last layer"),
     ("model.penalty.kernel_l2", "strength of 1e-4/2 x sum of squared kernels"),
     ("model.penalty.mask_l1", "strength of the L1 of masks, per neuron"),
     ("model.penalty.feature_l1", "strength of the L1 of feature weights, per neuron"),
     ("model.penalty.readout_l1", "strength of L1(mask) x L1(feature weights), per neuron"),
     ("fit.loss", "poisson, mse"),
     ("fit.over_neurons", "how loss and readout penalty combine neurons: mean, sum"),
+    (
+        "fit.over_trials",
+        "loss of a batch: mean, session (sqrt(trials of the session / batch) x sum; Sensorium)",
+    ),
     ("fit.learning_rate", "of Adam at the start"),
     ("fit.mask_rate", "learning rate of the masks as a share of `learning_rate`"),
     (

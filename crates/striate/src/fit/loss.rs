@@ -23,6 +23,27 @@ pub enum OverNeurons {
     Sum,
 }
 
+/// How the losses of a batch are combined, relative to the penalties.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OverTrials {
+    /// Mean: penalties weigh the same for any batch and any recording.
+    #[default]
+    Mean,
+    /// Sum times `√(M / b)`, with `M` trials of all tiers and `b` in the batch, as in Sensorium (spec §7.8).
+    Session,
+}
+
+impl OverTrials {
+    /// What a mean over a batch of `batch` trials is multiplied by, in a session of `trials`.
+    pub fn factor(self, batch: usize, trials: usize) -> f64 {
+        match self {
+            Self::Mean => 1.0,
+            Self::Session => ((trials * batch) as f64).sqrt(),
+        }
+    }
+}
+
 impl Loss {
     /// Loss of predictions `[batch, neuron]`: mean over the batch, sum over neurons.
     pub fn summed(self, predicted: Tensor<2>, recorded: Tensor<2>) -> Tensor<1> {

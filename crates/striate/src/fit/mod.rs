@@ -19,13 +19,15 @@ pub use config::{FitConfig, PRESETS};
 
 use crate::batch::{Normalisation, Split, Trials, fingerprint};
 use crate::error::{Error, Result};
-use crate::model::WhatWhere;
+use crate::model::Encoder;
 use crate::model::core::stacked::Pass;
+use crate::model::encoder::Made;
 use crate::model::penalty::PenaltyConfig;
+use crate::model::readout::FactorisedConfig;
 use crate::model::weights::{export, import, to_host};
 use crate::ops::{Adam, Masks};
 use crate::random::{generator, permutation};
-use crate::recording::Session;
+use crate::recording::{Session, Stream};
 use crate::run::metrics::Row;
 use crate::run::{Best, Checkpoint, EventLog, Manifest, MetricsLog, RunFolder, Status};
 use crate::score::{mean_ignoring_nan, single_trial_correlation};
@@ -85,7 +87,7 @@ struct Fit<'a> {
     device: Device,
     training: Device,
     card: Card,
-    model: WhatWhere,
+    model: Encoder,
     optimiser: Optimiser,
     state: LoopState,
     metrics: MetricsLog,
@@ -99,6 +101,17 @@ struct Fit<'a> {
 /// [`Kind::Config`](crate::error::Kind::Config) for options that do not fit the recording.
 pub fn check(config: &FitConfig, session: &Session) -> Result<()> {
     Split::new(session, &config.data)?;
+    let uses = config.model.uses();
+    for (stream, used, key) in [
+        (Stream::Behavior, uses.behaviour, "model.behaviour_planes"),
+        (Stream::PupilCenter, uses.pupil, "model.shifter"),
+    ] {
+        if used && session.shape(stream).is_none() {
+            return Err(Error::config(format!("needs the stream `{stream}`, which the recording lacks"))
+                .key(key)
+                .hint("leave it out, or take a recording with that stream"));
+        }
+    }
     config.model.check(image_shape(session))
 }
 
@@ -153,6 +166,7 @@ impl<'a> Fit<'a> {
                 &split.neurons,
                 config.data.images,
                 config.data.responses,
+                config.model.uses(),
             )?,
         };
         let trials = Trials::new(session, split.neurons.clone(), normalisation, config.data.cache_mib);
@@ -163,7 +177,9 @@ impl<'a> Fit<'a> {
             Some(_) => card.blank_starts(),
             None => start::starts(&config.model, &trials, &sta_trials(config, &split), mean, device)?,
         };
-        let model = config.model.init(card.image_shape, &starts, config.seed, &training)?;
+        let made =
+            Made { image: card.image_shape, behaviour: card.normalisation.behaviours(), start: &starts };
+        let model = config.model.init(&made, config.seed, &training)?;
         let mut fit = Self {
             optimiser: Optimiser::new((config.fit.clip > 0.0).then_some(config.fit.clip)),
             metrics: MetricsLog::resume(&run.metrics(), saved.as_ref().map_or(0, |s| s.state.step))?,
@@ -244,7 +260,7 @@ impl<'a> Fit<'a> {
         let config = &self.config.fit;
         let masks = self.masks();
         let pass = Pass::Train { seed: self.config.seed ^ (self.state.step << 20), masks };
-        let (predicted, moments) = self.model.forward(batch.images, pass);
+        let (predicted, moments) = self.model.forward(batch.inputs, pass);
         let divisor = config.over_neurons.divisor(self.trials.neurons());
         let data = config.loss.summed(predicted, batch.responses).div_scalar(divisor);
         let penalty = self.penalty(divisor);
@@ -258,6 +274,7 @@ impl<'a> Fit<'a> {
             .hint("lower `fit.learning_rate`, or set `fit.clip` to 1"));
         }
         self.state.loss_sum += loss;
+        let data = data.mul_scalar(config.over_trials.factor(trials.len(), self.trials.in_session()));
         let objective = match penalty {
             Some(penalty) => {
                 self.state.penalty_sum += scalar(&penalty);
@@ -395,7 +412,7 @@ impl<'a> Fit<'a> {
         let (mut predictions, mut loss) = (Vec::new(), 0.0);
         for chunk in validation.chunks(128) {
             let batch = self.trials.batch(chunk, &self.device)?;
-            let predicted = model.respond(batch.images);
+            let predicted = model.respond(batch.inputs);
             let sum = self.config.fit.loss.summed(predicted.clone(), batch.responses);
             loss += f64::from(sum.into_scalar::<f32>()) * chunk.len() as f64;
             predictions.extend(to_host(predicted).values);
@@ -469,8 +486,11 @@ fn scalar(x: &Tensor<1>) -> f64 {
 
 /// Trials of the spike-triggered average.
 fn sta_trials(config: &FitConfig, split: &Split) -> Vec<usize> {
-    let validation =
-        if config.model.readout.sta_with_validation() { split.validation.as_slice() } else { &[] };
+    let validation = if config.model.readout.factorised().is_some_and(FactorisedConfig::sta_with_validation) {
+        split.validation.as_slice()
+    } else {
+        &[]
+    };
     [&split.train, validation].concat()
 }
 

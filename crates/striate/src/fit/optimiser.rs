@@ -8,7 +8,7 @@ use burn::tensor::Gradients;
 
 use crate::array::{Array, Arrays};
 use crate::error::{Error, Result};
-use crate::model::weights::{replace, to_device, to_host};
+use crate::model::weights::{ModulePath, replace, to_device, to_host};
 use crate::ops::{self, Adam, AdamMoments};
 
 /// Adam (β₁ 0.9, β₂ 0.999, ε 1e-8) with optional clipping of the gradient's norm.
@@ -38,7 +38,7 @@ impl Optimiser {
             let norm = norm(&module, gradients);
             if norm > limit { limit / norm } else { 1.0 }
         });
-        module.map(&mut Step { optimiser: self, path: Vec::new(), adam, shrink, gradients })
+        module.map(&mut Step { optimiser: self, path: ModulePath::default(), adam, shrink, gradients })
     }
 
     /// Moments and step counts by name.
@@ -87,24 +87,24 @@ fn array_of(arrays: &Arrays, key: String, length: usize) -> Result<&Array> {
 
 struct Step<'a> {
     optimiser: &'a mut Optimiser,
-    path: Vec<String>,
+    path: ModulePath,
     adam: &'a dyn Fn(&str) -> Adam,
     shrink: f64,
     gradients: &'a Gradients,
 }
 
 impl ModuleMapper for Step<'_> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.to_owned());
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
     }
 
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
+    fn exit_module(&mut self, _: &str, container: &str) {
+        self.path.leave(container);
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let Some(gradient) = param.val().grad(self.gradients) else { return param };
-        let name = self.path.join(".");
+        let name = self.path.name();
         let shape = param.val().dims();
         let size = shape.iter().product::<usize>();
         let value = param.val().inner().reshape([size]);

@@ -5,8 +5,9 @@ use rayon::prelude::*;
 
 use crate::batch::Trials;
 use crate::error::Result;
-use crate::model::WhatWhereConfig;
-use crate::model::readout::factorised::{MaskInit, Start};
+use crate::model::EncoderConfig;
+use crate::model::readout::factorised::MaskInit;
+use crate::model::readout::{ReadoutConfig, Start};
 use crate::model::weights::to_host;
 
 /// Spike-triggered averages `[neuron, height, width]`.
@@ -23,30 +24,48 @@ pub struct Sta {
 /// Starting points for all neurons.
 ///
 /// # Errors
-/// [`Kind::Data`](crate::error::Kind::Data) when a trial is damaged.
+/// [`Kind::Data`](crate::error::Kind::Data) when a trial is damaged, or the recording lacks cortical positions that
+/// the readout needs.
 pub fn starts(
-    model: &WhatWhereConfig,
+    model: &EncoderConfig,
     trials: &Trials<'_>,
     train: &[usize],
     mean_response: &[f32],
     device: &Device,
 ) -> Result<Vec<Start>> {
+    let neurons = mean_response.len();
+    let peaks = if model.readout.needs_sta() {
+        sta_peaks(model, trials, train, mean_response, device)?
+    } else {
+        vec![(0.0, 0.0); neurons]
+    };
+    let cortex =
+        if model.readout.needs_cortex() { trials.cortical_positions()? } else { vec![[0.0; 2]; neurons] };
     let biases = mean_response.iter().map(|&mean| model.output.inverse(mean));
-    if !model.readout.needs_sta() {
-        return Ok(biases.map(|bias| Start { peak: (0.0, 0.0), bias }).collect());
-    }
-    let centred = matches!(model.readout.mask_init, MaskInit::StaGaussian { .. });
+    let all = peaks.into_iter().zip(cortex).zip(biases);
+    Ok(all.map(|((peak, cortex), bias)| Start { peak, bias, cortex }).collect())
+}
+
+/// Where each neuron's spike-triggered average peaks, in mask coordinates (row, column).
+fn sta_peaks(
+    model: &EncoderConfig,
+    trials: &Trials<'_>,
+    train: &[usize],
+    mean_response: &[f32],
+    device: &Device,
+) -> Result<Vec<(f64, f64)>> {
+    let init = match &model.readout {
+        ReadoutConfig::Factorised(readout) => readout.mask_init.clone(),
+        _ => MaskInit::StaGaussian { sd_px: 1.0, height: 1.0, smooth_px: 2.0 },
+    };
+    let centred = matches!(init, MaskInit::StaGaussian { .. });
     let sta = spike_triggered_average(trials, train, centred.then_some(mean_response), device)?;
     let [_, height, width] = model.core.out_shape(trials.image_shape());
     let [_, rows, columns] = model.core.unpooled_shape(trials.image_shape());
     let window = Window::of(&sta, [height, width], [rows, columns], model.core.pool);
     let plane = sta.height * sta.width;
-    let peaks: Vec<(f64, f64)> = sta
-        .values
-        .par_chunks(plane)
-        .map(|sta_n| window.peak(&evidence(sta_n, sta.height, sta.width, &model.readout.mask_init)))
-        .collect();
-    Ok(peaks.into_iter().zip(biases).map(|(peak, bias)| Start { peak, bias }).collect())
+    let peak = |sta_n| window.peak(&evidence(sta_n, sta.height, sta.width, &init));
+    Ok(sta.values.par_chunks(plane).map(peak).collect())
 }
 
 /// `(1/D) Σ_d X_d y_nd`, the mean over colour channels of `X`; responses are centred if a mean is given.
@@ -65,7 +84,7 @@ pub fn spike_triggered_average(
     let mut sum = Tensor::<2>::zeros([neurons, height * width], device);
     for chunk in train.chunks(512) {
         let batch = trials.batch(chunk, device)?;
-        let images = batch.images.mean_dim(1).reshape([chunk.len(), height * width]);
+        let images = batch.inputs.images.mean_dim(1).reshape([chunk.len(), height * width]);
         let responses = match &mean {
             Some(mean) => batch.responses - mean.clone(),
             None => batch.responses,

@@ -3,10 +3,14 @@
 //! A part is made in four moves: a config, `init`, fields with documented shapes, and `forward`.
 
 pub mod core;
+pub mod encoder;
+pub mod modulator;
 pub mod output;
 pub mod paper;
 pub mod penalty;
+pub mod perceptron;
 pub mod readout;
+pub mod shifter;
 pub mod weights;
 
-pub use paper::klindt2017::{WhatWhere, WhatWhereConfig};
+pub use encoder::{Encoder, EncoderConfig};

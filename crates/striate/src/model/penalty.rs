@@ -5,6 +5,8 @@ use burn::tensor::module;
 use burn::tensor::ops::ConvOptions;
 use serde::{Deserialize, Serialize};
 
+use super::readout::Readout;
+
 /// Strengths of all penalties; a strength of zero leaves the penalty out.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -17,6 +19,8 @@ pub struct PenaltyConfig {
     pub group: f64,
     /// Share of `group` for each layer; missing layers get 0.
     pub group_layers: Vec<f64>,
+    /// Smoothness of the first layer's kernels, [`laplace`].
+    pub laplace: f64,
     /// Squared size of the kernels, [`kernel_l2`].
     pub kernel_l2: f64,
     /// L1 of the masks, per neuron.
@@ -25,6 +29,10 @@ pub struct PenaltyConfig {
     pub feature_l1: f64,
     /// Product of the L1 of mask and feature weights, per neuron, [`readout_l1`].
     pub readout_l1: f64,
+    /// Variance of the masks of a deterministic Gaussian readout, per neuron.
+    pub mask_variance: f64,
+    /// Mean absolute weight of the modulator's last layer.
+    pub modulator_l1: f64,
 }
 
 /// `Σ_{out,in} Σ_xy (Δ∗w)² / Σ_xy w²` with Δ = [[¼ ½ ¼] [½ −3 ½] [¼ ½ ¼]], zero padded, for kernels
@@ -40,6 +48,23 @@ pub fn smoothness(kernels: Tensor<4>) -> Tensor<1> {
     let rough = module::conv2d(slices.clone(), stencil, None, ConvOptions::new([1, 1], [1, 1], [1, 1], 1));
     let per_slice = |x: Tensor<4>| x.square().sum_dim(3).sum_dim(2);
     (per_slice(rough) / per_slice(slices).add_scalar(1e-12)).sum()
+}
+
+/// `Σ (Δ∗w)² / Σ w²` with Δ = [[0 −1 0] [−1 4 −1] [0 −1 0]] where it fits, one ratio over all kernels
+/// `[out, in, height, width]`; 0 for kernels of less than 3 pixels.
+///
+/// # Source
+/// LaplaceL2norm of the Sensorium toolkit without padding, the default of its stacked core (spec §7.3, §7.4).
+pub fn laplace(kernels: Tensor<4>) -> Tensor<1> {
+    let [outputs, inputs, height, width] = kernels.dims();
+    if height < 3 || width < 3 {
+        return kernels.sum().mul_scalar(0.0);
+    }
+    let stencil = [0.0, -1.0, 0.0, -1.0, 4.0, -1.0, 0.0, -1.0, 0.0f32];
+    let stencil = Tensor::<1>::from_floats(stencil, &kernels.device()).reshape([1, 1, 3, 3]);
+    let slices = kernels.reshape([outputs * inputs, 1, height, width]);
+    let rough = module::conv2d(slices.clone(), stencil, None, ConvOptions::new([1, 1], [0, 0], [1, 1], 1));
+    rough.square().sum() / slices.square().sum().add_scalar(1e-12)
 }
 
 /// `Σ_{out,in} √(Σ_xy w²)` for kernels `[out, in, height, width]`.
@@ -71,6 +96,7 @@ impl PenaltyConfig {
     /// Penalty on the kernels of all layers.
     pub fn core(&self, kernels: &[Tensor<4>]) -> Option<Tensor<1>> {
         let share = |shares: &[f64], layer: usize| shares.get(layer).copied().unwrap_or(0.0);
+        let first = kernels.first().and_then(|kernel| term(self.laplace, || laplace(kernel.clone())));
         let terms = kernels.iter().enumerate().flat_map(|(layer, kernel)| {
             [
                 term(self.smoothness * share(&self.smoothness_layers, layer), || smoothness(kernel.clone())),
@@ -78,17 +104,21 @@ impl PenaltyConfig {
                 term(self.kernel_l2, || kernel_l2(kernel.clone())),
             ]
         });
-        terms.flatten().reduce(|a, b| a + b)
+        terms.flatten().chain(first).reduce(|a, b| a + b)
     }
 
-    /// Penalty on masks `[pixel, neuron]` and feature weights `[channel, neuron]`, summed over neurons.
-    pub fn readout(&self, mask: Tensor<2>, features: Tensor<2>) -> Option<Tensor<1>> {
-        let terms = [
-            term(self.mask_l1, || mask.clone().abs().sum()),
-            term(self.feature_l1, || features.clone().abs().sum()),
-            term(self.readout_l1, || readout_l1(mask.clone(), features.clone())),
-        ];
-        terms.into_iter().flatten().reduce(|a, b| a + b)
+    /// Penalty on a readout, summed over neurons.
+    pub fn readout(&self, readout: &Readout) -> Option<Tensor<1>> {
+        let (mask, features) = (readout.mask(), readout.features());
+        let of_masks = mask.into_iter().flat_map(|mask| {
+            [
+                term(self.mask_l1, || mask.clone().abs().sum()),
+                term(self.readout_l1, || readout_l1(mask.clone(), features.clone())),
+            ]
+        });
+        let of_variances = readout.variance().and_then(|sum| term(self.mask_variance, || sum));
+        let of_features = term(self.feature_l1, || features.clone().abs().sum());
+        of_masks.chain([of_features, of_variances]).flatten().reduce(|a, b| a + b)
     }
 }
 
@@ -111,6 +141,15 @@ mod tests {
         let kernel = Tensor::<1>::from_floats(kernel.as_slice(), &Device::flex()).reshape([1, 2, 5, 5]);
         // 9 + 4·¼ + 4·1/16, once per slice, whatever the size of the pixel.
         assert!((scalar(smoothness(kernel)) - 2.0 * 10.25).abs() < 1e-4);
+    }
+
+    #[test]
+    fn laplace_is_one_ratio_over_all_kernels() {
+        let mut kernel = vec![0.0f32; 2 * 25];
+        (kernel[12], kernel[25 + 12]) = (0.5, -3.0);
+        let kernel = Tensor::<1>::from_floats(kernel.as_slice(), &Device::flex()).reshape([1, 2, 5, 5]);
+        // 16 + 4 times the energy, all pixels of which the stencil sees.
+        assert!((scalar(laplace(kernel)) - 20.0).abs() < 1e-4);
     }
 
     #[test]

@@ -44,45 +44,80 @@ pub fn import<M: Module>(module: M, weights: &Arrays) -> Result<M> {
     if let Some(unknown) = weights.keys().find(|name| !expected.contains_key(*name)) {
         return Err(Error::data("the model has no such parameter").key(unknown));
     }
-    Ok(module.map(&mut Replace { path: Vec::new(), weights }))
+    Ok(module.map(&mut Replace { path: ModulePath::default(), weights }))
+}
+
+/// Where a visitor stands in a module. The variant of an enum is no part of it, so that weights are called the same
+/// whichever kind of readout they belong to.
+#[derive(Debug, Default)]
+pub(crate) struct ModulePath(Vec<String>);
+
+impl ModulePath {
+    /// Goes into the field or variant `name` of `container`, as Burn's visitors call them.
+    pub fn enter(&mut self, name: &str, container: &str) {
+        if !Self::is_enum(container) {
+            self.0.push(name.to_owned());
+        }
+    }
+
+    /// Leaves it again.
+    pub fn leave(&mut self, container: &str) {
+        if !Self::is_enum(container) {
+            self.0.pop();
+        }
+    }
+
+    /// Names from the outermost field on, joined by dots.
+    pub fn name(&self) -> String {
+        self.0.join(".")
+    }
+
+    /// The outermost field.
+    fn part(&self) -> &str {
+        self.0.first().map_or("", String::as_str)
+    }
+
+    fn is_enum(container: &str) -> bool {
+        container.starts_with("Enum:")
+    }
 }
 
 #[derive(Default)]
 struct Collect {
-    path: Vec<String>,
+    path: ModulePath,
     weights: Arrays,
 }
 
 impl ModuleVisitor for Collect {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.to_owned());
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
     }
 
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
+    fn exit_module(&mut self, _: &str, container: &str) {
+        self.path.leave(container);
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.weights.insert(self.path.join("."), to_host(param.val()));
+        self.weights.insert(self.path.name(), to_host(param.val()));
     }
 }
 
 struct Replace<'a> {
-    path: Vec<String>,
+    path: ModulePath,
     weights: &'a Arrays,
 }
 
 impl ModuleMapper for Replace<'_> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.to_owned());
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
     }
 
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
+    fn exit_module(&mut self, _: &str, container: &str) {
+        self.path.leave(container);
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let array = &self.weights[&self.path.join(".")];
+        let array = &self.weights[&self.path.name()];
         replace(param, |old| to_device(array, &old.device()))
     }
 }
@@ -117,22 +152,22 @@ pub fn count<M: Module>(module: &M) -> std::collections::BTreeMap<String, usize>
 
 #[derive(Default)]
 struct Count {
-    path: Vec<String>,
+    path: ModulePath,
     parts: std::collections::BTreeMap<String, usize>,
 }
 
 impl ModuleVisitor for Count {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.to_owned());
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
     }
 
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
+    fn exit_module(&mut self, _: &str, container: &str) {
+        self.path.leave(container);
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if param.val().is_require_grad() {
-            *self.parts.entry(self.path[0].clone()).or_insert(0) += param.val().shape().num_elements();
+            *self.parts.entry(self.path.part().to_owned()).or_insert(0) += param.val().shape().num_elements();
         }
     }
 }

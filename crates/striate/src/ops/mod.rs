@@ -14,6 +14,7 @@ mod kernels;
 mod linear;
 mod norm;
 mod temporal;
+mod translate;
 
 use burn::prelude::*;
 
@@ -29,6 +30,7 @@ pub use norm::{Moments, Normalise, folded, moments, normalise, normalise_referen
 pub use striate_kernels::activation::Activation;
 pub use striate_kernels::memory::keep_freed as keep_freed_memory;
 pub use temporal::{temporal, temporal_reference};
+pub use translate::{translate, translate_reference};
 
 /// The device to compute on, by its name on the command line.
 ///

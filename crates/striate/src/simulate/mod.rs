@@ -1,7 +1,8 @@
 //! Ground truth: neurons whose right answer is known, recorded in the formats of real data.
 //!
 //! A [`Simulation`] computes any trial on its own; [`write()`] makes a recording folder of it, with the
-//! answers beside it in `truth/`, which [`Truth::open`] reads.
+//! answers beside it in `truth/`, which [`Truth::open`] reads. Linear neurons see white noise
+//! ([`KlindtLinear`]), nonlinear ones coloured images ([`KlindtNonlinear`]); both have names in [`PRESETS`].
 //!
 //! ```
 //! use striate::simulate::{KlindtLinear, Simulation};
@@ -11,14 +12,24 @@
 //! # Ok::<(), striate::error::Error>(())
 //! ```
 
+mod parameters;
+mod design;
+mod world;
 mod dog;
-mod klindt;
-mod population;
+mod linear;
+mod leaves;
+mod network;
+mod nonlinear;
+mod simulation;
 mod truth;
 mod write;
 
+pub use design::Design;
 pub use dog::{DogNeuron, DogType};
-pub use klindt::{KEYS, KlindtLinear, NAMES};
-pub use population::{Block, Simulation};
+pub use linear::KlindtLinear;
+pub use nonlinear::KlindtNonlinear;
+pub use parameters::{PRESETS, Parameters, Preset};
+pub use simulation::{Block, Simulation};
 pub use truth::Truth;
+pub use world::Neuron;
 pub use write::write;

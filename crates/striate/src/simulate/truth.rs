@@ -5,25 +5,24 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DogNeuron, KlindtLinear, Simulation};
+use super::{DogNeuron, Neuron, Parameters, Simulation};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::recording::npy;
 
 const FORMAT: u64 = 1;
-const GENERATOR: &str = "klindt-linear";
 
 /// What is known about a simulated recording.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Truth {
     /// What it was made from.
-    pub parameters: KlindtLinear,
+    pub parameters: Parameters,
     /// Type of each neuron.
     pub types: Vec<usize>,
     /// Centre of each neuron, row and column of a mask after a valid convolution.
     pub locations: Vec<[f32; 2]>,
-    /// Kernels, `[neuron, row, column]`.
-    pub kernels: Vec<f32>,
+    /// Kernels of linear neurons, `[neuron, row, column]`.
+    pub kernels: Option<Vec<f32>>,
     /// Noise-free responses, `[trial, neuron]`, trials in the order of the recording.
     pub responses: Vec<f32>,
 }
@@ -32,9 +31,10 @@ pub struct Truth {
 #[derive(Debug, Serialize, Deserialize)]
 struct Header {
     format: u64,
-    generator: String,
     striate: String,
-    parameters: KlindtLinear,
+    /// With the name of their generator.
+    #[serde(flatten)]
+    parameters: Parameters,
     #[serde(default)]
     notes: Vec<String>,
 }
@@ -51,14 +51,16 @@ impl Truth {
         }
         let folder = recording.join("truth");
         let parameters = read_parameters(&folder)?;
-        let (neurons, kernel) = (parameters.neurons, parameters.kernel);
+        let design = parameters.design();
+        let neurons = design.neurons;
+        let kernels = |side| read(&folder, "kernels.npy", &[neurons, side, side]);
         let types = read(&folder, "type.npy", &[neurons])?.iter().map(|&kind| kind as usize).collect();
         let locations = read(&folder, "locations.npy", &[neurons, 2])?;
         Ok(Some(Self {
             types,
             locations: locations.chunks_exact(2).map(|at| [at[0], at[1]]).collect(),
-            kernels: read(&folder, "kernels.npy", &[neurons, kernel, kernel])?,
-            responses: read(&folder, "responses.npy", &[parameters.trials(), neurons])?,
+            kernels: parameters.kernel().map(kernels).transpose()?,
+            responses: read(&folder, "responses.npy", &[design.trials(), neurons])?,
             parameters,
         }))
     }
@@ -71,54 +73,61 @@ pub(super) fn is_simulation(path: &Path) -> bool {
 
 /// Writes `folder/truth`; `responses` are noise-free, `[trial, neuron]`.
 pub(super) fn write(simulation: &Simulation, responses: &[f32], folder: &Path) -> Result<()> {
-    let (neurons, parameters) = (simulation.neurons(), simulation.parameters());
-    let (n, side, kernel) = (neurons.len(), parameters.side, parameters.kernel);
+    let (neurons, folder) = (simulation.neurons(), folder.join("truth"));
+    let n = neurons.len();
+    let types: Vec<i64> = neurons.iter().map(|neuron| neuron.kind as i64).collect();
+    let location = |neuron: &Neuron| neuron.location.map(|value| value as f32);
+    let locations: Vec<f32> = neurons.iter().flat_map(location).collect();
+    put(&folder, "type.npy", &npy::write_i64(&[n], &types))?;
+    put(&folder, "locations.npy", &npy::write_f32(&[n, 2], &locations))?;
+    put(&folder, "responses.npy", &npy::write_f32(&[simulation.trials(), n], responses))?;
+    if let Some(kernel) = simulation.parameters().kernel() {
+        write_receptive_fields(simulation, kernel, &folder)?;
+    }
+    put(&folder, "truth.json", &header(simulation.parameters()))
+}
+
+fn write_receptive_fields(simulation: &Simulation, kernel: usize, folder: &Path) -> Result<()> {
+    let (neurons, [_, height, width]) = (simulation.linear(), simulation.design().image_shape);
     let array = |of: &dyn Fn(&DogNeuron) -> Vec<f64>| -> Vec<f32> {
         neurons.iter().flat_map(of).map(|value| value as f32).collect()
     };
-    let types: Vec<i64> = neurons.iter().map(|neuron| neuron.kind as i64).collect();
-    let put = |name: &str, bytes: Vec<u8>| disk::write_bytes(&folder.join("truth").join(name), &bytes);
-    put("type.npy", npy::write_i64(&[n], &types))?;
-    put("locations.npy", npy::write_f32(&[n, 2], &array(&|neuron| neuron.location().to_vec())))?;
-    put("kernels.npy", npy::write_f32(&[n, kernel, kernel], &array(&|neuron| neuron.kernel.clone())))?;
-    put("rf.npy", npy::write_f32(&[n, side, side], &array(&|neuron| neuron.receptive_field(side))))?;
-    put("responses.npy", npy::write_f32(&[simulation.trials(), n], responses))?;
-    put("truth.json", header(parameters))
+    let kernels = array(&|neuron| neuron.kernel.clone());
+    let fields = array(&|neuron| neuron.receptive_field(width));
+    put(folder, "kernels.npy", &npy::write_f32(&[neurons.len(), kernel, kernel], &kernels))?;
+    put(folder, "rf.npy", &npy::write_f32(&[neurons.len(), height, width], &fields))
 }
 
-fn header(parameters: &KlindtLinear) -> Vec<u8> {
+fn put(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
+    disk::write_bytes(&folder.join(name), bytes)
+}
+
+fn header(parameters: &Parameters) -> Vec<u8> {
     let header = Header {
         format: FORMAT,
-        generator: GENERATOR.into(),
         striate: env!("CARGO_PKG_VERSION").into(),
         parameters: parameters.clone(),
-        notes: NOTES.map(Into::into).to_vec(),
+        notes: parameters.notes().iter().copied().map(Into::into).collect(),
     };
     serde_json::to_vec_pretty(&header).expect("plain data")
 }
 
-const NOTES: [&str; 6] = [
-    "images: independent standard normal pixels",
-    "y* = <rf, image>; responses = y* + e, e normal with variance |y*|; without test repeats the test tier is y*",
-    "rf.npy [neuron, row, column]: kernels.npy [neuron, row, column] in an image of zeros",
-    "locations.npy [neuron, (row, column)]: centre of the kernel in a mask after a valid convolution",
-    "responses.npy [trial, neuron]: y* of every trial, in the order of the recording",
-    "type.npy [neuron]: index into parameters.types",
-];
-
-fn read_parameters(folder: &Path) -> Result<KlindtLinear> {
+fn read_parameters(folder: &Path) -> Result<Parameters> {
     let path = folder.join("truth.json");
     let text = fs::read_to_string(&path).map_err(|source| Error::io("cannot read", &path, source))?;
     let damaged = |error: &dyn std::fmt::Display| Error::data(format!("is damaged: {error}")).file(&path);
     // The format first: what follows it may look different in a newer one.
     let value: serde_json::Value = serde_json::from_str(&text).map_err(|error| damaged(&error))?;
-    if value["format"].as_u64() > Some(FORMAT) || value["generator"] != GENERATOR {
-        let message = format!("is a {} simulation of format {}", value["generator"], value["format"]);
-        return Err(Error::data(message).file(&path).hint("was it written by a newer striate?"));
+    let newer = "was it written by a newer striate?";
+    if value["format"].as_u64() > Some(FORMAT) {
+        let message =
+            format!("is a simulation of format {}, known are those up to {FORMAT}", value["format"]);
+        return Err(Error::data(message).file(&path).hint(newer));
     }
-    let header: Header = serde_json::from_value(value).map_err(|error| damaged(&error))?;
+    let header: Header = serde_json::from_value(value).map_err(|error| damaged(&error).hint(newer))?;
     let parameters = header.parameters;
-    parameters.check().and_then(|()| parameters.check_writable()).map_err(|error| damaged(&error))?;
+    let writable = parameters.check().and_then(|()| parameters.design().check_writable());
+    writable.map_err(|error| damaged(&error))?;
     Ok(parameters)
 }
 

@@ -18,7 +18,7 @@ const BLOCK: usize = 256;
 /// [`Kind::Config`](crate::error::Kind::Config) when `path` holds anything but an earlier simulation or
 /// the simulation is too large to write; otherwise when a file cannot be written.
 pub fn write(simulation: &Simulation, path: &Path) -> Result<()> {
-    simulation.parameters().check_writable()?;
+    simulation.design().check_writable()?;
     refuse_foreign(path)?;
     disk::replace_folder(path, |folder| {
         let responses = write_recording(simulation, folder)?;
@@ -39,18 +39,18 @@ fn refuse_foreign(path: &Path) -> Result<()> {
 
 /// Writes the recording and returns the noise-free responses, `[trial, neuron]`.
 fn write_recording(simulation: &Simulation, folder: &Path) -> Result<Vec<f32>> {
-    let (trials, side) = (simulation.trials(), simulation.parameters().side);
+    let (trials, design) = (simulation.trials(), simulation.design());
     let mut truth = Vec::with_capacity(trials * simulation.neurons().len());
     let mut block = Block::default();
     let neurons = Neurons { ids: (0..).take(simulation.neurons().len()).collect(), ..Neurons::default() };
     let table: Vec<Trial> = (0..trials).map(|trial| row(simulation, trial)).collect();
-    let plan = Plan { neurons: &neurons, trials: &table, image_shape: [1, side, side] };
+    let plan = Plan { neurons: &neurons, trials: &table, image_shape: design.image_shape };
     write_into(folder, &plan, |trial| {
         if trial % BLOCK == 0 {
             block = simulation.block(trial..trials.min(trial + BLOCK));
             truth.extend_from_slice(&block.truth);
         }
-        Ok(values(&block, trial % BLOCK, side * side, neurons.len()))
+        Ok(values(&block, trial % BLOCK, design.pixels(), neurons.len()))
     })?;
     Ok(truth)
 }

@@ -302,7 +302,7 @@ fn a_fit_goes_on_only_with_its_own_recording() {
     let run = RunFolder::create(dir.path(), &config.to_toml(), &manifest).unwrap();
     fit_until(&config, &session, &run, 12);
     let mut parameters = simulated::tiny().parameters().clone();
-    parameters.stimulus_seed = Some(99);
+    parameters.set("stimulus_seed", "99").unwrap();
     let other = simulated::session(&simulated::simulation(parameters));
     let stop = AtomicBool::new(false);
     let error = fit(&config, &other, &run, &Device::flex(), &stop, &mut |_| {}).unwrap_err();

@@ -3,6 +3,7 @@
 mod architecture;
 mod documents;
 mod fit;
+mod import;
 mod model;
 mod ops;
 mod recording;

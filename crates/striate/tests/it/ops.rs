@@ -291,6 +291,19 @@ proptest! {
     }
 
     #[test]
+    fn translate_equals_its_reference(
+        (batch, height, width) in (1..5usize, 1..9usize, 1..9usize), channels in 1..20usize, seed in 0..1000u64,
+    ) {
+        let op = |with: fn(Tensor<4>, Tensor<2>) -> Tensor<4>| move |given: Inputs<'_>| {
+            let x = given[0].clone().reshape([batch, height, width, channels]);
+            flat(with(x, given[1].clone().mul_scalar(0.5).reshape([batch, 2])))
+        };
+        let given = inputs(&[batch * height * width * channels, batch * 2], seed);
+        let tolerance = rounding(channels * height * width * 8);
+        agree(&given, &[], seed, tolerance, &op(ops::translate), &op(ops::translate_reference));
+    }
+
+    #[test]
     fn linear_equals_its_reference(
         rows in 0..40usize, inputs_ in 1..40usize, outputs in 1..60usize, seed in 0..1000u64,
     ) {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use striate::error::Kind;
 use striate::mt19937::RandomState;
 use striate::recording::{self, Stream, Tier};
-use striate::simulate::{DogType, KlindtLinear, Simulation, Truth, write};
+use striate::simulate::{DogType, KlindtLinear, KlindtNonlinear, Simulation, Truth, write};
 
 #[derive(Deserialize)]
 struct Golden {
@@ -116,6 +116,41 @@ fn a_written_simulation_opens_as_a_recording_with_its_truth() {
     assert_eq!(&truth.parameters, simulation.parameters());
     assert_eq!(truth.responses, simulation.block(0..26).truth);
     assert_eq!(truth.types, [0, 0, 1, 1]);
+    assert_eq!(truth.kernels.unwrap().len(), 4 * 13 * 13);
+}
+
+#[test]
+fn nonlinear_neurons_are_written_in_colour_and_without_kernels() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("simulated");
+    let parameters = KlindtNonlinear { test: 3, ..KlindtNonlinear::fig5d(8, 16) };
+    let simulation = Simulation::new(parameters).unwrap();
+    write(&simulation, &path).unwrap();
+    let recording = recording::open(&path).unwrap();
+    let session = recording.single().unwrap();
+    assert_eq!(session.stimulus.shape, [3, 44, 44]);
+    assert_eq!(session.read(Stream::Images, 17).unwrap(), simulation.image(17));
+    assert!(session.warnings.is_empty(), "{:?}", session.warnings);
+    let truth = Truth::open(&path).unwrap().unwrap();
+    assert_eq!((&truth.parameters, truth.kernels), (simulation.parameters(), None));
+    assert_eq!(truth.types, [0, 0, 1, 1, 2, 2, 3, 3]);
+    assert_eq!(truth.locations[0], truth.locations[2]);
+    assert!(!path.join("truth/rf.npy").exists());
+}
+
+/// `truth.json` as it was written before there was a second kind of ground truth.
+#[test]
+fn truth_of_the_first_release_still_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data");
+    write(&tiny(), &path).unwrap();
+    let text = r#"{"format": 1, "generator": "klindt-linear", "striate": "0.1.0", "parameters": {
+        "neurons": 4, "types": [0.6, 1.0], "variation": 0.05, "centred": false, "side": 24, "kernel": 13,
+        "mean_response": 0.1, "samples": 20, "validation": 4, "test": 3, "test_repeats": 2, "seed": 2452,
+        "stimulus_seed": 2452}, "notes": ["images: independent standard normal pixels"]}"#;
+    let newest = Truth::open(&path).unwrap();
+    std::fs::write(path.join("truth/truth.json"), text).unwrap();
+    assert_eq!(Truth::open(&path).unwrap(), newest);
 }
 
 #[test]
@@ -145,6 +180,11 @@ fn damaged_truth_names_its_file() {
     std::fs::write(path.join("truth/truth.json"), r#"{"format": 9}"#).unwrap();
     let error = Truth::open(&path).unwrap_err();
     assert!(error.to_string().contains("format 9"), "{error}");
+    let unknown = r#"{"format": 1, "generator": "other", "striate": "9", "parameters": {}}"#;
+    std::fs::write(path.join("truth/truth.json"), unknown).unwrap();
+    let error = Truth::open(&path).unwrap_err();
+    assert!(error.to_string().contains("other"), "{error}");
+    assert!(error.advice().unwrap().contains("newer"));
 }
 
 #[test]

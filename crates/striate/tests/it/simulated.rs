@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use striate::error::Result;
 use striate::recording::{Neurons, Session, StimulusInfo, Stream, StreamInfo, Tier, Trial, TrialSource};
-use striate::simulate::{Block, KlindtLinear, Simulation};
+use striate::simulate::{Block, KlindtLinear, Parameters, Simulation};
 
 /// Eight neurons of two types on 12×12 images; the test tier is noise-free.
 pub fn tiny() -> Simulation {
@@ -16,7 +16,7 @@ pub fn small() -> KlindtLinear {
     KlindtLinear { side: 12, kernel: 5, test_repeats: 0, seed: 3, ..KlindtLinear::demo() }
 }
 
-pub fn simulation(parameters: KlindtLinear) -> Simulation {
+pub fn simulation(parameters: impl Into<Parameters>) -> Simulation {
     Simulation::new(parameters).unwrap()
 }
 
@@ -40,7 +40,7 @@ impl TrialSource for Memory {
 /// `simulation` as the only session of a recording.
 pub fn session(simulation: &Simulation) -> Session {
     let (trials, neurons) = (simulation.trials(), simulation.neurons().len());
-    let side = simulation.parameters().side;
+    let (image_shape, pixels) = (simulation.design().image_shape, simulation.design().pixels());
     let trial = |i| Trial {
         tier: simulation.tier(i),
         stimulus_id: simulation.stimulus(i).to_string(),
@@ -53,12 +53,12 @@ pub fn session(simulation: &Simulation) -> Session {
         path: PathBuf::from("memory"),
         neurons: Neurons { ids: (0..).take(neurons).collect(), ..Neurons::default() },
         trials: (0..trials).map(trial).collect(),
-        stimulus: StimulusInfo { kind: "image", shape: vec![1, side, side], rate_hz: None },
-        streams: vec![stream(Stream::Images, vec![1, side, side]), stream(Stream::Responses, vec![neurons])],
+        stimulus: StimulusInfo { kind: "image", shape: image_shape.to_vec(), rate_hz: None },
+        streams: vec![stream(Stream::Images, image_shape.to_vec()), stream(Stream::Responses, vec![neurons])],
         statistics: Default::default(),
         licence: None,
         warnings: Vec::new(),
-        source: Box::new(Memory { block: simulation.block(0..trials), pixels: side * side, neurons }),
+        source: Box::new(Memory { block: simulation.block(0..trials), pixels, neurons }),
     }
 }
 

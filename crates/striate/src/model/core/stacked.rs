@@ -29,7 +29,12 @@ pub struct StackedConfig {
     /// Reparametrisation of the kernels.
     #[serde(default)]
     pub kernel_constraint: KernelConstraint,
-    /// Standard deviation of the starting kernels.
+    /// Whether every layer but the first is a 1 × 1 convolution, one kernel per channel, and a 1 × 1 convolution
+    /// (Sensorium; spec §7.3).
+    #[serde(default)]
+    pub separable: bool,
+    /// Standard deviation of the starting kernels; 0 means that of Glorot & Bengio 2010, `√(2 / (in + out))` with
+    /// the connections of an input and of an output.
     pub init_sd: f64,
     /// Whether starting kernels are truncated at two standard deviations.
     #[serde(default)]
@@ -84,7 +89,7 @@ pub enum KernelConstraint {
     UnitNorm,
 }
 
-/// Batch normalisation without scale.
+/// Batch normalisation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchNormConfig {
@@ -94,6 +99,9 @@ pub struct BatchNormConfig {
     pub epsilon: f64,
     /// Whether an offset is learned.
     pub offset: bool,
+    /// Whether a gain is learned.
+    #[serde(default)]
+    pub gain: bool,
 }
 
 /// A stack of convolution layers.
@@ -104,14 +112,25 @@ pub struct Stacked {
     config: StackedConfig,
 }
 
-/// One layer; `offset`, `running_mean` and `running_variance` are `[out]`.
+/// One layer; `gain`, `offset`, `running_mean` and `running_variance` are `[out]`.
 #[derive(Module, Debug)]
 struct Layer {
-    /// `[out, in, kernel, kernel]`.
+    /// `[out, in, kernel, kernel]`; the first 1 × 1 convolution of a separable layer.
     weight: Param<Tensor<4>>,
+    separable: Option<Separable>,
+    gain: Option<Param<Tensor<1>>>,
     offset: Param<Tensor<1>>,
     running_mean: Param<Tensor<1>>,
     running_variance: Param<Tensor<1>>,
+}
+
+/// What follows the first 1 × 1 convolution of a separable layer.
+#[derive(Module, Debug)]
+struct Separable {
+    /// A kernel for each channel, `[out, kernel, kernel]`.
+    depthwise: Param<Tensor<3>>,
+    /// `[out, out, 1, 1]`.
+    pointwise: Param<Tensor<4>>,
 }
 
 /// Whether a forward pass normalises with the statistics of its batch.
@@ -148,6 +167,11 @@ impl StackedConfig {
         }
         if self.kernels.contains(&0) || self.channels.contains(&0) || self.pool == 0 {
             return Err(Error::config("kernels, channels and pool must be at least 1").key("model.core"));
+        }
+        if self.separable && self.kernels[1..].iter().zip(&self.padding[1..]).any(|(k, p)| even_same(*k, *p))
+        {
+            let message = "separable layers with `same` padding need odd kernels";
+            return Err(Error::config(message).key("model.core.kernels"));
         }
         if !(0.0..1.0).contains(&self.dropout) {
             return Err(Error::config("must be at least 0 and below 1").key("model.core.dropout"));
@@ -196,26 +220,54 @@ impl StackedConfig {
     /// A core with freshly drawn kernels for images of `inputs` channels.
     pub fn init(&self, inputs: usize, rng: &mut ChaCha8Rng, device: &Device) -> Stacked {
         let mut inputs = inputs;
-        let layers = self.kernels.iter().zip(&self.channels).map(|(&kernel, &channels)| {
-            let shape = [channels, inputs, kernel, kernel];
-            inputs = channels;
-            self.init_layer(shape, rng, device)
-        });
+        let layers =
+            (self.kernels.iter().zip(&self.channels).enumerate()).map(|(index, (&kernel, &channels))| {
+                let shape = [channels, inputs, kernel, kernel];
+                inputs = channels;
+                self.init_layer(shape, self.separable && index > 0, rng, device)
+            });
         Stacked { layers: layers.collect(), config: self.clone() }
     }
 
-    fn init_layer(&self, shape: [usize; 4], rng: &mut ChaCha8Rng, device: &Device) -> Layer {
-        let draw = if self.init_truncated { truncated_normal } else { normal };
-        let weight = draw(rng, shape.iter().product(), 0.0, self.init_sd);
-        let channels = shape[0];
-        let offset = if self.batch_norm.as_ref().is_some_and(|norm| norm.offset) { trainable } else { fixed };
+    fn init_layer(&self, shape: [usize; 4], separable: bool, rng: &mut ChaCha8Rng, device: &Device) -> Layer {
+        let [channels, inputs, side, _] = shape;
+        let norm = self.batch_norm.as_ref();
+        let offset = if norm.is_some_and(|norm| norm.offset) { trainable } else { fixed };
+        let first = if separable { [channels, inputs, 1, 1] } else { shape };
         Layer {
-            weight: trainable(weight, shape, device),
+            weight: trainable(self.draw(first, rng), first, device),
+            separable: separable.then(|| Separable {
+                depthwise: trainable(
+                    self.draw([channels, 1, side, side], rng),
+                    [channels, side, side],
+                    device,
+                ),
+                pointwise: trainable(
+                    self.draw([channels, channels, 1, 1], rng),
+                    [channels, channels, 1, 1],
+                    device,
+                ),
+            }),
+            gain: norm
+                .is_some_and(|norm| norm.gain)
+                .then(|| trainable(vec![1.0; channels], [channels], device)),
             offset: offset(vec![0.0; channels], [channels], device),
             running_mean: fixed(vec![0.0; channels], [channels], device),
             running_variance: fixed(vec![1.0; channels], [channels], device),
         }
     }
+
+    /// Starting values of kernels `[out, in, kernel, kernel]`.
+    fn draw(&self, [outputs, inputs, height, width]: [usize; 4], rng: &mut ChaCha8Rng) -> Vec<f32> {
+        let draw = if self.init_truncated { truncated_normal } else { normal };
+        let connections = ((inputs + outputs) * height * width) as f64;
+        let sd = if self.init_sd > 0.0 { self.init_sd } else { (2.0 / connections).sqrt() };
+        draw(rng, outputs * inputs * height * width, 0.0, sd)
+    }
+}
+
+fn even_same(kernel: usize, padding: Padding) -> bool {
+    padding == Padding::Same && kernel.is_multiple_of(2)
 }
 
 /// Side of the map after a layer.
@@ -285,7 +337,7 @@ impl Stacked {
         pass: Pass,
         moments: &mut Vec<Moments>,
     ) -> Tensor<4> {
-        let (kernel, padding) = (self.kernel(index), self.config.padding[index]);
+        let (input, kernel, padding) = self.last_convolution(layer, index, input);
         let last = index + 1 == self.layers.len();
         let activation: Activation =
             if last { self.config.final_nonlinearity } else { self.config.nonlinearity }.into();
@@ -294,7 +346,7 @@ impl Stacked {
         };
         let evaluate = pass == Pass::Evaluate;
         let normalise = Normalise {
-            gain: None,
+            gain: layer.gain.as_ref().map(Param::val),
             offset: layer.offset.val(),
             epsilon: norm.epsilon,
             activation,
@@ -312,8 +364,27 @@ impl Stacked {
         features
     }
 
-    /// Kernels `[out, in, kernel, kernel]` of a layer after their constraint.
+    /// What the last convolution of a layer takes in, its kernel and its padding.
+    fn last_convolution(
+        &self,
+        layer: &Layer,
+        index: usize,
+        input: Tensor<4>,
+    ) -> (Tensor<4>, Tensor<4>, Padding) {
+        let padding = self.config.padding[index];
+        let Some(separable) = &layer.separable else { return (input, self.kernel(index), padding) };
+        let mixed = convolve(input, layer.weight.val(), None, Padding::Valid, Activation::Identity);
+        let zeros = pad(self.config.kernels[index], padding);
+        let seen = ops::depthwise2d(mixed, separable.depthwise.val(), [zeros, zeros]);
+        (seen, separable.pointwise.val(), Padding::Valid)
+    }
+
+    /// Kernels `[out, in, kernel, kernel]` of a layer after their constraint; `[out, 1, kernel, kernel]` of a
+    /// separable one.
     pub fn kernel(&self, layer: usize) -> Tensor<4> {
+        if let Some(separable) = &self.layers[layer].separable {
+            return separable.depthwise.val().unsqueeze_dim(1);
+        }
         let raw = self.layers[layer].weight.val();
         match self.config.kernel_constraint {
             KernelConstraint::None => raw,
@@ -366,7 +437,7 @@ impl Stacked {
 }
 
 /// Average over squares of `side` pixels; a ragged border is left out.
-fn pool(x: Tensor<4>, side: usize) -> Tensor<4> {
+pub(crate) fn pool(x: Tensor<4>, side: usize) -> Tensor<4> {
     if side == 1 {
         return x;
     }

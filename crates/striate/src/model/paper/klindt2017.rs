@@ -4,67 +4,29 @@
 //! A stack of convolutions shared by all neurons, then per neuron a spatial mask times feature weights.
 //! The presets differ from the paper where this page says so and nowhere else.
 
-use burn::prelude::*;
-use serde::{Deserialize, Serialize};
-
-use crate::error::Result;
-use crate::model::core::stacked::{
-    BatchNormConfig, KernelConstraint, Nonlinearity, Padding, Pass, Stacked, StackedConfig,
-};
+use crate::model::EncoderConfig;
+use crate::model::core::StackedConfig;
+use crate::model::core::stacked::{BatchNormConfig, KernelConstraint, Nonlinearity, Padding};
+use crate::model::encoder::Paper;
 use crate::model::output::Output;
 use crate::model::penalty::PenaltyConfig;
-use crate::model::readout::factorised::{
-    Factorised, FactorisedConfig, FeatureConstraint, MaskConstraint, MaskInit, Start,
-};
-use crate::ops::{Masks, Moments};
-use crate::random::generator;
+use crate::model::readout::factorised::{FeatureConstraint, MaskConstraint, MaskInit};
+use crate::model::readout::{FactorisedConfig, ReadoutConfig};
 
 /// Expected s.d. of a simulated neuron's response averaged over 30 noisy repeats,
 /// `√(0.12533² + 0.1/30)`: the starting height of masks in figures 3 and 4 (spec §1.2, §2.1).
 const NOISE_CANCEL: f64 = 0.138;
 
-/// All options of the what/where model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WhatWhereConfig {
-    /// The page this model is on.
-    pub paper: Paper,
-    /// Shared features.
-    pub core: StackedConfig,
-    /// Masks and feature weights.
-    pub readout: FactorisedConfig,
-    /// Final nonlinearity.
-    pub output: Output,
-    /// Penalties added to the loss.
-    pub penalty: PenaltyConfig,
-}
-
-/// Tag of the models on this page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Paper {
-    /// Klindt et al. 2017.
-    Klindt2017,
-}
-
-/// The what/where model.
-#[derive(Module, Debug)]
-pub struct WhatWhere {
-    core: Stacked,
-    readout: Factorised,
-    #[module(skip)]
-    config: WhatWhereConfig,
-}
-
-impl WhatWhereConfig {
+impl EncoderConfig {
     /// Figure 3: one linear 17×17 feature, batch norm without offset (spec §2.1).
     ///
     /// Differs in the start of the masks: at the peak of the raw spike-triggered average, not of the smoothed one
     /// (`smooth = 17`), which lies beside these neurons (`docs/decisions/0007-raw-sta-in-figure-3.md`).
     pub fn figure3() -> Self {
         let mut config = Self::linear(vec![17], vec![1]);
-        config.core.batch_norm = Some(BatchNormConfig { decay: 0.998, epsilon: 1e-3, offset: false });
-        config.readout.mask_init =
+        config.core.batch_norm =
+            Some(BatchNormConfig { decay: 0.998, epsilon: 1e-3, offset: false, gain: false });
+        config.masks().mask_init =
             MaskInit::StaPeak { noise_sd: 1e-3, height: NOISE_CANCEL, smooth: 0, with_validation: true };
         config.penalty.mask_l1 = 0.1;
         config
@@ -75,8 +37,8 @@ impl WhatWhereConfig {
         let mut config = Self::linear(vec![17], vec![2]);
         config.core.kernel_constraint = KernelConstraint::UnitNorm;
         config.core.init_truncated = true;
-        config.readout.feature_init_mean = NOISE_CANCEL;
-        config.readout.feature_init_sd = 0.01;
+        config.masks().feature_init_mean = NOISE_CANCEL;
+        config.masks().feature_init_sd = 0.01;
         config.penalty.mask_l1 = 0.01;
         config.penalty.feature_l1 = 0.04;
         config
@@ -87,12 +49,13 @@ impl WhatWhereConfig {
         let mut config = Self::linear(vec![5; 3], vec![32, 64, types]);
         config.core.nonlinearity = Nonlinearity::Relu;
         config.core.final_nonlinearity = Nonlinearity::Relu;
-        config.core.batch_norm = Some(BatchNormConfig { decay: 0.998, epsilon: 1e-3, offset: true });
-        config.readout.features = FeatureConstraint::Abs;
-        config.readout.mask_init =
+        config.core.batch_norm =
+            Some(BatchNormConfig { decay: 0.998, epsilon: 1e-3, offset: true, gain: false });
+        config.masks().features = FeatureConstraint::Abs;
+        config.masks().mask_init =
             MaskInit::StaPeak { noise_sd: 1e-3, height: 1.0, smooth: 0, with_validation: false };
-        config.readout.feature_init_mean = 1.0 / types as f64;
-        config.readout.feature_init_sd = 0.01;
+        config.masks().feature_init_mean = 1.0 / types as f64;
+        config.masks().feature_init_sd = 0.01;
         config.penalty.mask_l1 = 0.003;
         config.penalty.feature_l1 = 0.03;
         config
@@ -112,20 +75,24 @@ impl WhatWhereConfig {
         padding[0] = Padding::Valid;
         Some(Self {
             paper: Paper::Klindt2017,
+            behaviour_planes: false,
+            shifter: None,
+            modulator: None,
             core: StackedConfig {
                 channels: vec![channels; layers],
                 kernels,
                 padding,
                 nonlinearity: Nonlinearity::Softplus,
                 final_nonlinearity: Nonlinearity::Identity,
-                batch_norm: Some(BatchNormConfig { decay: 0.9, epsilon: 1e-3, offset: true }),
+                batch_norm: Some(BatchNormConfig { decay: 0.9, epsilon: 1e-3, offset: true, gain: false }),
                 kernel_constraint: KernelConstraint::None,
+                separable: false,
                 init_sd: 0.01,
                 init_truncated: true,
                 dropout: 0.0,
                 pool: 1,
             },
-            readout: FactorisedConfig {
+            readout: ReadoutConfig::Factorised(FactorisedConfig {
                 mask: MaskConstraint::Abs,
                 features: FeatureConstraint::Abs,
                 mask_init: MaskInit::Noise { sd: 0.01 },
@@ -133,7 +100,7 @@ impl WhatWhereConfig {
                 feature_init_sd: 0.01,
                 feature_init_truncated: true,
                 bias: true,
-            },
+            }),
             output: Output::Softplus,
             penalty: PenaltyConfig {
                 smoothness: 0.03,
@@ -154,9 +121,9 @@ impl WhatWhereConfig {
         config.core.nonlinearity = Nonlinearity::Elu;
         config.core.final_nonlinearity = Nonlinearity::Elu;
         config.core.pool = 2;
-        config.readout.mask_init = MaskInit::StaGaussian { sd_px: 1.0, height: 0.15, smooth_px: 2.0 };
-        config.readout.features = FeatureConstraint::None;
-        config.readout.feature_init_sd = 0.03;
+        config.masks().mask_init = MaskInit::StaGaussian { sd_px: 1.0, height: 0.15, smooth_px: 2.0 };
+        config.masks().features = FeatureConstraint::None;
+        config.masks().feature_init_sd = 0.03;
         // The paper sums its loss over about 100 neurons; here it is the mean over neurons.
         config.penalty.smoothness = 5e-6;
         config.penalty.group = 5e-6;
@@ -167,6 +134,9 @@ impl WhatWhereConfig {
     fn linear(kernels: Vec<usize>, channels: Vec<usize>) -> Self {
         Self {
             paper: Paper::Klindt2017,
+            behaviour_planes: false,
+            shifter: None,
+            modulator: None,
             core: StackedConfig {
                 padding: vec![Padding::Valid; kernels.len()],
                 kernels,
@@ -175,12 +145,13 @@ impl WhatWhereConfig {
                 final_nonlinearity: Nonlinearity::Identity,
                 batch_norm: None,
                 kernel_constraint: KernelConstraint::None,
+                separable: false,
                 init_sd: 0.01,
                 init_truncated: false,
                 dropout: 0.0,
                 pool: 1,
             },
-            readout: FactorisedConfig {
+            readout: ReadoutConfig::Factorised(FactorisedConfig {
                 mask: MaskConstraint::None,
                 features: FeatureConstraint::None,
                 mask_init: MaskInit::StaPeak {
@@ -193,76 +164,14 @@ impl WhatWhereConfig {
                 feature_init_sd: 0.1,
                 feature_init_truncated: false,
                 bias: false,
-            },
+            }),
             output: Output::Identity,
             penalty: PenaltyConfig::default(),
         }
     }
 
-    /// Checks the options against images `[channel, height, width]`.
-    ///
-    /// # Errors
-    /// [`Kind::Config`](crate::error::Kind::Config) naming the key.
-    pub fn check(&self, shape: [usize; 3]) -> Result<()> {
-        self.core.check(shape)?;
-        self.readout.check()
-    }
-
-    /// A model for images `[channel, height, width]` and one neuron per element of `start`.
-    ///
-    /// # Errors
-    /// [`Kind::Config`](crate::error::Kind::Config) when the layers do not fit the image.
-    pub fn init(&self, shape: [usize; 3], start: &[Start], seed: u64, device: &Device) -> Result<WhatWhere> {
-        self.check(shape)?;
-        let core = self.core.init(shape[0], &mut generator(seed, 1), device);
-        let features = self.core.out_shape(shape);
-        let readout = self.readout.init(features, start, &mut generator(seed, 2), device);
-        Ok(WhatWhere { core, readout, config: self.clone() })
-    }
-}
-
-impl WhatWhere {
-    /// Predicted responses `[batch, neuron]` to images `[batch, channel, height, width]`, and in training the
-    /// moments for [`WhatWhere::keep_moments`].
-    pub fn forward(&self, images: Tensor<4>, pass: Pass) -> (Tensor<2>, Vec<Moments>) {
-        let (features, moments) = self.core.forward(images, pass);
-        let masks = match pass {
-            Pass::Train { masks, .. } => masks,
-            Pass::Evaluate => Masks::Sparse,
-        };
-        (self.config.output.forward(self.readout.forward(features, masks)), moments)
-    }
-
-    /// Predicted responses with running statistics.
-    pub fn respond(&self, images: Tensor<4>) -> Tensor<2> {
-        self.forward(images, Pass::Evaluate).0
-    }
-
-    /// `penalty` on the core and on the readout, the latter summed over neurons.
-    pub fn penalties(&self, penalty: &PenaltyConfig) -> (Option<Tensor<1>>, Option<Tensor<1>>) {
-        let kernels: Vec<Tensor<4>> = (0..self.core.len()).map(|layer| self.core.kernel(layer)).collect();
-        (penalty.core(&kernels), penalty.readout(self.readout.mask(), self.readout.features()))
-    }
-
-    /// Moves the running statistics of the core.
-    #[must_use]
-    pub fn keep_moments(mut self, moments: &[Moments]) -> Self {
-        self.core = self.core.keep_moments(moments);
-        self
-    }
-
-    /// The shared core.
-    pub fn core(&self) -> &Stacked {
-        &self.core
-    }
-
-    /// The readout.
-    pub fn readout(&self) -> &Factorised {
-        &self.readout
-    }
-
-    /// The options it was made with.
-    pub fn config(&self) -> &WhatWhereConfig {
-        &self.config
+    /// The options of the masks, which every model of this page has.
+    fn masks(&mut self) -> &mut FactorisedConfig {
+        self.readout.factorised_mut().expect("the models of this page have masks")
     }
 }

@@ -1,3 +1,4 @@
 //! One page per paper.
 
 pub mod klindt2017;
+pub mod sensorium2022;

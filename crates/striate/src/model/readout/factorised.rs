@@ -5,6 +5,7 @@ use burn::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use super::Start;
 use crate::error::{Result, in_range};
 use crate::model::weights::{fixed, trainable};
 use crate::ops::{self, Masks};
@@ -85,15 +86,6 @@ pub enum MaskInit {
         /// Standard deviation of the smoothing, in pixels of the image.
         smooth_px: f64,
     },
-}
-
-/// What the readout must know about one neuron to start.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Start {
-    /// Peak of the spike-triggered average in mask coordinates (row, column).
-    pub peak: (f64, f64),
-    /// Starting bias.
-    pub bias: f32,
 }
 
 /// Factorised readout of `N` neurons from `K` feature maps of `P` pixels.
@@ -195,9 +187,11 @@ impl FactorisedConfig {
 }
 
 impl Factorised {
-    /// Drive `[batch, neuron]` from features `[batch, height, width, channel]`:
+    /// Drive `[batch, neuron]` from features `[batch, height, width, channel]`, moved by `shift` `[batch, 2]` if given:
     /// `Σ_k W_kn Σ_p φ_pk M_pn + b_n` (Klindt et al. 2017; spec §2.2).
-    pub fn forward(&self, features: Tensor<4>, masks: Masks) -> Tensor<2> {
+    pub fn forward(&self, features: Tensor<4>, masks: Masks, shift: Option<Tensor<2>>) -> Tensor<2> {
+        // Maps that come nearer are masks that look further: what a shift does to a Gaussian readout.
+        let features = shift.into_iter().fold(features, ops::translate);
         let drive = ops::factorised(features, self.mask(), self.features(), masks);
         if self.config.bias { drive + self.bias.val().unsqueeze() } else { drive }
     }

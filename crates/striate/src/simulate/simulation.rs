@@ -1,31 +1,35 @@
 //! A simulated experiment whose every trial can be computed on its own.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
+use super::design::Design;
 use super::dog::DogNeuron;
-use super::klindt::KlindtLinear;
+use super::parameters::Parameters;
+use super::world::{Neuron, World, normal};
 use crate::error::Result;
+use crate::random;
 use crate::recording::Tier;
 
-/// Neurons with known receptive fields, and trials computed when asked for.
+/// Neurons whose right answer is known, and trials computed when asked for.
 ///
 /// Trials are ordered train, validation, test. A trial depends only on the seed and its index, so
 /// that any part of an experiment of any length can be had without the rest.
 #[derive(Debug, Clone)]
 pub struct Simulation {
-    parameters: KlindtLinear,
-    neurons: Vec<DogNeuron>,
+    parameters: Parameters,
+    design: Design,
+    neurons: Vec<Neuron>,
+    world: Arc<dyn World>,
 }
 
 /// Consecutive trials, C order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Block {
-    /// Images, `[trial, row, column]`, standard normal pixels.
+    /// Images, `[trial, channel, row, column]`.
     pub images: Vec<f32>,
     /// Noise-free responses, `[trial, neuron]`.
     pub truth: Vec<f32>,
@@ -37,57 +41,56 @@ impl Simulation {
     /// Draws the neurons.
     ///
     /// # Errors
-    /// As [`KlindtLinear::check`].
-    pub fn new(parameters: KlindtLinear) -> Result<Self> {
+    /// As [`Parameters::check`].
+    pub fn new(parameters: impl Into<Parameters>) -> Result<Self> {
+        let parameters: Parameters = parameters.into();
         parameters.check()?;
         let parameters = parameters.resolved();
-        let neurons = parameters.draw_neurons();
-        Ok(Self { parameters, neurons })
+        let world: Arc<dyn World> = parameters.build().into();
+        Ok(Self { design: parameters.design(), neurons: world.neurons(), world, parameters })
     }
 
     /// What it was made from, defaults filled in.
-    pub fn parameters(&self) -> &KlindtLinear {
+    pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }
 
+    /// Neurons, trials and images.
+    pub fn design(&self) -> &Design {
+        &self.design
+    }
+
     /// The neurons, type after type.
-    pub fn neurons(&self) -> &[DogNeuron] {
+    pub fn neurons(&self) -> &[Neuron] {
         &self.neurons
+    }
+
+    /// The neurons with their receptive fields; none when they are not linear.
+    pub fn linear(&self) -> &[DogNeuron] {
+        self.world.linear()
     }
 
     /// Number of trials of all tiers.
     pub fn trials(&self) -> usize {
-        self.parameters.trials()
+        self.design.trials()
     }
 
     /// Trials of `tier`; empty for a tier that a simulation does not have.
     pub fn trials_of(&self, tier: &Tier) -> Range<usize> {
-        let samples = self.parameters.samples;
-        let train = samples - self.parameters.validation_images();
-        match tier {
-            Tier::Train => 0..train,
-            Tier::Validation => train..samples,
-            Tier::Test => samples..self.trials(),
-            _ => 0..0,
-        }
+        self.design.trials_of(tier)
     }
 
     /// Tier of `trial`.
     pub fn tier(&self, trial: usize) -> Tier {
-        let is_in = |tier: &Tier| self.trials_of(tier).contains(&trial);
-        [Tier::Train, Tier::Validation].into_iter().find(is_in).unwrap_or(Tier::Test)
+        self.design.tier(trial)
     }
 
     /// Number of the image shown in `trial`; repeats share it.
     pub fn stimulus(&self, trial: usize) -> usize {
-        let samples = self.parameters.samples;
-        match trial.checked_sub(samples) {
-            None => trial,
-            Some(test) => samples + test / self.parameters.test_repeats.max(1),
-        }
+        self.design.stimulus(trial)
     }
 
-    /// Image shown in `trial`, `[row, column]`.
+    /// Image shown in `trial`, `[channel, row, column]`.
     pub fn image(&self, trial: usize) -> Vec<f32> {
         self.block(trial..trial + 1).images
     }
@@ -104,7 +107,7 @@ impl Simulation {
 
     /// Consecutive trials, computed in parallel.
     pub fn block(&self, trials: Range<usize>) -> Block {
-        let (pixels, neurons) = (self.parameters.side.pow(2), self.neurons.len());
+        let (pixels, neurons) = (self.design.pixels(), self.neurons.len());
         let mut block = Block {
             images: vec![0.0; trials.len() * pixels],
             truth: vec![0.0; trials.len() * neurons],
@@ -129,11 +132,12 @@ impl Simulation {
         const REPEATS: f64 = 30.0;
         let mean_responses = |image: u64| -> Vec<f64> {
             let mut random = self.random(Draws::Calibration(image));
-            let image: Vec<f32> = normal(&mut random).take(self.parameters.side.pow(2)).collect();
+            let mut shown = vec![0.0; self.design.pixels()];
+            self.world.show(&mut random, &mut shown);
             let noise: Vec<f32> = normal(&mut random).take(self.neurons.len()).collect();
             // The mean of 30 noise draws of variance |y*| is one draw of variance |y*| / 30.
             let noisy = |y: f64, z: f32| y + (y.abs() / REPEATS).sqrt() * f64::from(z);
-            self.noise_free(&image).zip(noise).map(|(y, z)| noisy(y, z)).collect()
+            self.world.respond(&shown).into_iter().zip(noise).map(|(y, z)| noisy(y, z)).collect()
         };
         let responses: Vec<Vec<f64>> = (0..IMAGES).into_par_iter().map(mean_responses).collect();
         let column = |neuron: usize| responses.iter().map(move |image| image[neuron]);
@@ -141,31 +145,21 @@ impl Simulation {
     }
 
     fn show(&self, trial: usize, image: &mut [f32]) {
-        let mut random = self.random(Draws::Image(self.stimulus(trial) as u64));
-        image.iter_mut().zip(normal(&mut random)).for_each(|(pixel, z)| *pixel = z);
+        self.world.show(&mut self.random(Draws::Image(self.stimulus(trial) as u64)), image);
     }
 
     fn record(&self, trial: usize, image: &[f32], truth: &mut [f32], responses: &mut [f32]) {
-        let noisy = self.parameters.test_repeats > 0 || trial < self.parameters.samples;
+        let noisy = self.design.is_noisy(trial);
         let mut random = self.random(Draws::Noise(trial as u64));
-        let noise = normal(&mut random);
-        for ((y, z), (truth, response)) in
-            self.noise_free(image).zip(noise).zip(truth.iter_mut().zip(responses))
-        {
+        let answers = self.world.respond(image).into_iter().zip(normal(&mut random));
+        for ((y, z), (truth, response)) in answers.zip(truth.iter_mut().zip(responses)) {
             let error = if noisy { y.abs().sqrt() * f64::from(z) } else { 0.0 };
             (*truth, *response) = (y as f32, (y + error) as f32);
         }
     }
 
-    fn noise_free(&self, image: &[f32]) -> impl Iterator<Item = f64> {
-        self.neurons.iter().map(move |neuron| neuron.respond(image, self.parameters.side))
-    }
-
     fn random(&self, draws: Draws) -> ChaCha8Rng {
-        let seed = self.parameters.stimulus_seed.unwrap_or(self.parameters.seed.into());
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
-        random.set_stream(draws.stream());
-        random
+        random::generator(self.design.stimulus_seed, draws.stream())
     }
 }
 
@@ -186,10 +180,6 @@ impl Draws {
     }
 }
 
-fn normal(random: &mut ChaCha8Rng) -> impl Iterator<Item = f32> {
-    std::iter::repeat_with(|| StandardNormal.sample(random))
-}
-
 fn standard_deviation(values: impl Iterator<Item = f64> + Clone) -> f64 {
     let n = values.clone().count() as f64;
     let mean = values.clone().sum::<f64>() / n;
@@ -199,6 +189,7 @@ fn standard_deviation(values: impl Iterator<Item = f64> + Clone) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simulate::KlindtLinear;
 
     fn demo() -> Simulation {
         Simulation::new(KlindtLinear::demo()).unwrap()

@@ -1,0 +1,210 @@
+//! Peers' PyTorch weights become twins.
+//!
+//! An importer knows the names of one toolkit's state dicts; [`write`] makes a run folder of what it found.
+
+pub mod sensorium2022;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use burn::prelude::*;
+use pytorch_reader::{DType, PytorchReader};
+
+use crate::array::{Array, Arrays};
+use crate::batch::{Normalisation, Uses, Variables};
+use crate::error::{Error, Result};
+use crate::fit::FitConfig;
+use crate::model::weights;
+use crate::recording::Session;
+use crate::run::{Checkpoint, Manifest, RecordingInfo, RunFolder, manifest::Status};
+use crate::twin::{Card, save_weights};
+
+/// What a checkpoint does not say.
+#[derive(Debug, Clone)]
+pub struct Options<'a> {
+    /// Which session's readout, where the checkpoint holds several; empty takes the only one.
+    pub session: String,
+    /// What the model was trained on, or the scaling of its images.
+    pub data: Data<'a>,
+}
+
+/// Where images' shape and all scaling come from.
+#[derive(Debug, Clone)]
+pub enum Data<'a> {
+    /// The recording: its stored statistics, and its neurons.
+    Recording(&'a Session),
+    /// Numbers: responses, behaviour and pupil are then left as the model takes and gives them.
+    Numbers {
+        /// Shape of the images, `[channel, height, width]`, behaviour planes not counted.
+        shape: [usize; 3],
+        /// Mean of the pixels in training.
+        mean: f32,
+        /// Their standard deviation.
+        sd: f32,
+    },
+}
+
+impl Data<'_> {
+    /// Shape of the images, `[channel, height, width]`.
+    fn image_shape(&self) -> [usize; 3] {
+        match self {
+            Self::Recording(session) => {
+                let shape = &session.stimulus.shape;
+                [shape[0], shape[1], shape[2]]
+            }
+            Self::Numbers { shape, .. } => *shape,
+        }
+    }
+
+    /// Scaling for a model of `neurons` that takes in `behaviour` variables and, with `pupil`, the pupil centre.
+    fn normalisation(&self, neurons: usize, behaviour: usize, pupil: bool) -> Result<Normalisation> {
+        let session = match self {
+            Self::Recording(session) => session,
+            Self::Numbers { mean, sd, .. } => {
+                let plain = |n: usize| Variables { mean: vec![0.0; n], scale: vec![1.0; n], centred: false };
+                return Ok(Normalisation {
+                    image_mean: vec![*mean],
+                    image_scale: vec![1.0 / sd],
+                    response_scale: vec![1.0; neurons],
+                    mean_response: vec![0.0; neurons],
+                    behaviour: (behaviour > 0).then(|| plain(behaviour)),
+                    pupil: pupil.then(|| plain(2)),
+                });
+            }
+        };
+        let found = Normalisation::stored(session, Uses { behaviour: behaviour > 0, pupil })?;
+        let mismatch = |what: &str, has: usize, takes: usize| {
+            let message = format!("has {has} {what}, the checkpoint {takes}");
+            Err(Error::data(message).file(&session.path).hint("is it the session the model was trained on?"))
+        };
+        match (session.neurons.len(), found.behaviours()) {
+            (has, _) if has != neurons => mismatch("neurons", has, neurons),
+            (_, has) if has != behaviour => mismatch("variables of behaviour", has, behaviour),
+            _ => Ok(found),
+        }
+    }
+
+    /// Identifier of each neuron.
+    fn unit_ids(&self, neurons: usize) -> Vec<i64> {
+        match self {
+            Self::Recording(session) => session.neurons.ids.clone(),
+            Self::Numbers { .. } => (0..neurons as i64).collect(),
+        }
+    }
+}
+
+/// One toolkit's checkpoints.
+#[derive(Debug)]
+pub struct Importer {
+    /// Name on the command line.
+    pub name: &'static str,
+    /// What it reads, for people.
+    pub about: &'static str,
+    /// From named arrays to a twin.
+    pub read: fn(&Arrays, &Options<'_>) -> Result<Imported>,
+}
+
+/// All importers.
+pub const IMPORTERS: [Importer; 2] = [sensorium2022::IMPORTER, sensorium2022::LINEAR];
+
+/// A twin made of somebody else's weights.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Imported {
+    /// Configuration as if it had been fitted here.
+    pub config: FitConfig,
+    /// Everything but the weights.
+    pub card: Card,
+    /// Weights under striate's names.
+    pub weights: Arrays,
+    /// Arrays of the checkpoint that the twin does not use, with the reason.
+    pub unused: Vec<(String, &'static str)>,
+}
+
+/// The importer called `name`.
+///
+/// # Errors
+/// [`Kind::Config`](crate::error::Kind::Config) with the known names when there is none.
+pub fn importer(name: &str) -> Result<&'static Importer> {
+    IMPORTERS.iter().find(|importer| importer.name == name).ok_or_else(|| {
+        let known: Vec<&str> = IMPORTERS.iter().map(|importer| importer.name).collect();
+        Error::config(format!("nothing is known of checkpoints `{name}`"))
+            .key("--as")
+            .hint(format!("known: {}", known.join(", ")))
+    })
+}
+
+/// Every tensor of a PyTorch state dict as an `f32` array; whole numbers such as counters become fractions.
+///
+/// # Errors
+/// [`Kind::Data`](crate::error::Kind::Data) when the file is no checkpoint or holds numbers of another kind.
+pub fn read_state_dict(path: &Path) -> Result<Arrays> {
+    if !path.is_file() {
+        return Err(Error::data("no such file").file(path));
+    }
+    let damaged = |e: &dyn std::fmt::Display| {
+        Error::data(format!("is no readable PyTorch checkpoint: {e}"))
+            .file(path)
+            .hint("expected what `torch.save(model.state_dict(), …)` writes")
+    };
+    let open = |key: Option<&str>| match key {
+        Some(key) => PytorchReader::with_top_level_key(path, key),
+        None => PytorchReader::new(path),
+    };
+    // Trainers nest the weights beside the state of their optimiser.
+    let nested = ["state_dict", "model_state_dict", "model"];
+    let reader = nested.iter().find_map(|key| open(Some(key)).ok().filter(|r| !r.tensors().is_empty()));
+    let reader = match reader {
+        Some(reader) => reader,
+        None => open(None).map_err(|e| damaged(&e))?,
+    };
+    let mut arrays = Arrays::new();
+    // In the order of their names, so that the first problem named is always the same.
+    for (name, tensor) in reader.tensors().iter().collect::<BTreeMap<_, _>>() {
+        let bytes = tensor.read().map_err(|e| damaged(&e))?;
+        let values = decode(tensor.dtype(), &bytes).ok_or_else(|| {
+            Error::data(format!("holds {:?} numbers, expected f32 or f64", tensor.dtype()))
+                .file(path)
+                .key(name)
+        })?;
+        arrays.insert(name.clone(), Array { shape: tensor.shape().to_vec(), values });
+    }
+    Ok(arrays)
+}
+
+/// Little-endian numbers as `f32`.
+fn decode(dtype: DType, bytes: &[u8]) -> Option<Vec<f32>> {
+    let values = match dtype {
+        DType::F32 => bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+        DType::F64 => bytes.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect(),
+        DType::I64 => bytes.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b) as f32).collect(),
+        DType::I32 => bytes.as_chunks().0.iter().map(|b| i32::from_le_bytes(*b) as f32).collect(),
+        _ => return None,
+    };
+    Some(values)
+}
+
+impl Imported {
+    /// Writes a run folder at `out` that every verb takes as it takes a fitted one.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when the weights do not fit the model,
+    /// [`Kind::Config`](crate::error::Kind::Config) when `out` is occupied, [`Kind::Io`](crate::error::Kind::Io) when
+    /// it cannot be written.
+    pub fn write(&self, from: &Path, out: &Path, command: &str) -> Result<RunFolder> {
+        let model = self.card.blank(&Device::flex())?;
+        let model = weights::import(model, &self.weights).map_err(|e| e.file(from))?;
+        let mut manifest = Manifest::start(self.config.seed, command).with_parameters(weights::count(&model));
+        manifest.recording = RecordingInfo {
+            path: from.display().to_string(),
+            format: "imported".into(),
+            neurons: self.card.neurons.len(),
+            ..RecordingInfo::default()
+        };
+        manifest.status = Status::Finished;
+        let run = RunFolder::create(out, &self.config.to_toml(), &manifest)?;
+        self.card.save(&run)?;
+        let folder: PathBuf = run.checkpoint(Checkpoint::Best);
+        crate::disk::replace_folder(&folder, |folder| save_weights(folder, &self.weights))?;
+        Ok(run)
+    }
+}

@@ -1,0 +1,234 @@
+//! State dicts of the Sensorium 2022 starter kit: stacked core, full Gaussian readout, MLP shifter.
+
+use super::{Imported, Importer, Options};
+use crate::array::{Array, Arrays};
+use crate::error::{Error, Result};
+use crate::fit::FitConfig;
+use crate::model::EncoderConfig;
+use crate::model::core::stacked::{Nonlinearity, Padding};
+use crate::model::readout::ReadoutConfig;
+use crate::model::readout::gaussian::PredictorConfig;
+use crate::model::shifter::ShifterConfig;
+use crate::twin::Card;
+
+/// See the module.
+pub const IMPORTER: Importer = Importer {
+    name: "sensorium2022",
+    about: "state dict (.pth) of a Sensorium 2022 CNN baseline, with or without behaviour and shifter",
+    read: |arrays, options| read(arrays, options, false),
+};
+
+/// The same layers without nonlinearities between them: a state dict does not tell the two apart.
+pub const LINEAR: Importer = Importer {
+    name: "sensorium2022-linear",
+    about: "the same, of a model with a linear core",
+    read: |arrays, options| read(arrays, options, true),
+};
+
+/// A checkpoint whose arrays are taken out one by one, so that what is left is known.
+struct Dict {
+    arrays: Arrays,
+}
+
+impl Dict {
+    /// Takes an array out, in another shape of the same length.
+    fn take(&mut self, name: &str, shape: &[usize]) -> Result<Array> {
+        let array = self.arrays.remove(name).ok_or_else(|| Error::data("the array is missing").key(name))?;
+        if array.values.len() != shape.iter().product::<usize>() {
+            let message = format!("has shape {:?}, expected {shape:?}", array.shape);
+            return Err(Error::data(message).key(name));
+        }
+        Ok(Array { shape: shape.to_vec(), values: array.values })
+    }
+
+    fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.arrays.get(name).map(|array| array.shape.as_slice())
+    }
+
+    /// The part after `prefix` and before the next dot, of every name, each once.
+    fn names_after(&self, prefix: &str) -> Vec<String> {
+        let rest = self.arrays.keys().filter_map(|name| name.strip_prefix(prefix));
+        let mut names: Vec<String> =
+            rest.filter_map(|rest| rest.split('.').next()).map(str::to_owned).collect();
+        names.dedup();
+        names
+    }
+
+    /// Sizes of the layers `prefix.0`, `prefix.2`, … (inputs first).
+    fn layer_sizes(&self, prefix: &str) -> Vec<usize> {
+        let shapes = (0..).step_by(2).map_while(|i| self.shape(&format!("{prefix}.{i}.weight")));
+        let mut sizes = Vec::new();
+        for shape in shapes {
+            if let [outputs, inputs] = *shape {
+                if sizes.is_empty() {
+                    sizes.push(inputs);
+                }
+                sizes.push(outputs);
+            }
+        }
+        sizes
+    }
+}
+
+fn read(arrays: &Arrays, options: &Options<'_>, linear: bool) -> Result<Imported> {
+    let mut dict = Dict { arrays: arrays.clone() };
+    let session = choose(&dict.names_after("readout."), &options.session)?;
+    let mut weights = Arrays::new();
+    let mut model = EncoderConfig::sensorium();
+    core(&mut dict, &mut model, &mut weights)?;
+    if linear {
+        (model.core.nonlinearity, model.core.final_nonlinearity) =
+            (Nonlinearity::Identity, Nonlinearity::Identity);
+    }
+    let neurons = readout(&mut dict, &session, &mut model, &mut weights)?;
+    shifter(&mut dict, &session, &mut model, &mut weights)?;
+    let planes = behaviour_planes(&weights, options)?;
+    model.behaviour_planes = planes > 0;
+    let mut config = FitConfig::preset(if linear { "sensorium2022-linear" } else { "sensorium2022" })?;
+    config.name = format!("imported {session}");
+    config.model = model.clone();
+    let card = Card {
+        normalisation: options.data.normalisation(neurons, planes, model.shifter.is_some())?,
+        model,
+        image_shape: options.data.image_shape(),
+        neurons: (0..neurons).collect(),
+        unit_ids: options.data.unit_ids(neurons),
+    };
+    let unused = dict.arrays.into_keys().map(|name| (name.clone(), reason(&name))).collect();
+    Ok(Imported { config, card, weights, unused })
+}
+
+/// Why an array of the checkpoint has no place in the twin.
+fn reason(name: &str) -> &'static str {
+    if name.contains("_regularizer.") {
+        "a constant of a penalty"
+    } else if name.ends_with("num_batches_tracked") {
+        "a counter that prediction does not use"
+    } else if name.starts_with("readout.") || name.starts_with("shifter.") {
+        "of another session"
+    } else {
+        "UNKNOWN: the predictions may differ from the original's"
+    }
+}
+
+fn choose(sessions: &[String], wanted: &str) -> Result<String> {
+    match sessions {
+        [only] if wanted.is_empty() => Ok(only.clone()),
+        _ if sessions.iter().any(|session| session == wanted) => Ok(wanted.to_owned()),
+        _ => Err(Error::config(format!("the checkpoint has readouts of: {}", sessions.join(", ")))
+            .key("--session")
+            .hint("name one of them")),
+    }
+}
+
+/// Layers of the core, their kernels and running statistics.
+fn core(dict: &mut Dict, model: &mut EncoderConfig, weights: &mut Arrays) -> Result<()> {
+    let layers = dict.names_after("core.features.layer").len();
+    let core = &mut model.core;
+    (core.kernels, core.channels, core.padding) = (Vec::new(), Vec::new(), Vec::new());
+    for layer in 0..layers {
+        let from = format!("core.features.layer{layer}");
+        let to = format!("core.layers.{layer}");
+        let separable = dict.shape(&format!("{from}.ds_conv.spatial_conv.weight")).map(<[usize]>::to_vec);
+        let (side, channels) = match &separable {
+            Some(shape) => {
+                let (channels, side) = (shape[0], shape[2]);
+                let square = [channels, channels, 1, 1];
+                let name = |part: &str| format!("{from}.ds_conv.{part}.weight");
+                weights.insert(format!("{to}.weight"), dict.take(&name("in_depth_conv"), &square)?);
+                let kernels = dict.take(&name("spatial_conv"), &[channels, side, side])?;
+                weights.insert(format!("{to}.separable.depthwise"), kernels);
+                let mixed = dict.take(&name("out_depth_conv"), &square)?;
+                weights.insert(format!("{to}.separable.pointwise"), mixed);
+                (side, channels)
+            }
+            None => {
+                let name = format!("{from}.conv.weight");
+                let shape = dict.shape(&name).unwrap_or(&[]).to_vec();
+                let [channels, _, side, _] = *shape.as_slice() else {
+                    return Err(Error::data("the array is missing or has not four axes").key(name));
+                };
+                weights.insert(format!("{to}.weight"), dict.take(&name, &shape)?);
+                (side, channels)
+            }
+        };
+        core.separable |= separable.is_some();
+        core.kernels.push(side);
+        core.channels.push(channels);
+        core.padding.push(if layer == 0 { Padding::Valid } else { Padding::Same });
+        for (theirs, ours) in [
+            ("weight", "gain"),
+            ("bias", "offset"),
+            ("running_mean", "running_mean"),
+            ("running_var", "running_variance"),
+        ] {
+            weights.insert(format!("{to}.{ours}"), dict.take(&format!("{from}.norm.{theirs}"), &[channels])?);
+        }
+    }
+    if layers == 0 {
+        return Err(Error::data("holds no `core.features.layer0`")
+            .hint("expected the state dict of a Sensorium 2022 baseline"));
+    }
+    Ok(())
+}
+
+/// The session's readout; the number of its neurons.
+fn readout(dict: &mut Dict, session: &str, model: &mut EncoderConfig, weights: &mut Arrays) -> Result<usize> {
+    let from = format!("readout.{session}");
+    let neurons = dict.shape(&format!("{from}.bias")).and_then(|shape| shape.last().copied());
+    let neurons = neurons.ok_or_else(|| Error::data("the array is missing").key(format!("{from}.bias")))?;
+    let channels = *model.core.channels.last().unwrap_or(&0);
+    let ReadoutConfig::Gaussian(config) = &mut model.readout else {
+        unreachable!("the baselines have Gaussian readouts")
+    };
+    let mut take = |theirs: &str, ours: &str, shape: &[usize]| -> Result<()> {
+        weights.insert(format!("readout.{ours}"), dict.take(&format!("{from}.{theirs}"), shape)?);
+        Ok(())
+    };
+    take("bias", "bias", &[neurons])?;
+    take("sigma", "sigma", &[neurons, 4])?;
+    take("_features", "features", &[channels, neurons])?;
+    config.predictor = None;
+    let network = format!("{from}.mu_transform");
+    let sizes = dict.layer_sizes(&network);
+    if sizes.is_empty() {
+        let mean = dict.take(&format!("{from}._mu"), &[neurons, 2])?;
+        weights.insert("readout.mean".into(), mean);
+        return Ok(neurons);
+    }
+    config.predictor = Some(PredictorConfig { layers: sizes.len() - 2, hidden: sizes[1], tanh: true });
+    let source = dict.take(&format!("{from}.source_grid"), &[neurons, 2])?;
+    weights.insert("readout.mean".into(), source);
+    perceptron(dict, &network, "readout.predictor", &sizes, weights)?;
+    Ok(neurons)
+}
+
+fn shifter(dict: &mut Dict, session: &str, model: &mut EncoderConfig, weights: &mut Arrays) -> Result<()> {
+    let network = format!("shifter.{session}.mlp");
+    let sizes = dict.layer_sizes(&network);
+    if sizes.len() >= 2 {
+        model.shifter = Some(ShifterConfig { layers: sizes.len() - 1, hidden: sizes[1] });
+        perceptron(dict, &network, "shifter.network", &sizes, weights)?;
+    }
+    Ok(())
+}
+
+fn perceptron(dict: &mut Dict, from: &str, to: &str, sizes: &[usize], weights: &mut Arrays) -> Result<()> {
+    for (layer, pair) in sizes.windows(2).enumerate() {
+        let (theirs, ours) = (format!("{from}.{}", 2 * layer), format!("{to}.layers.{layer}"));
+        weights
+            .insert(format!("{ours}.weight"), dict.take(&format!("{theirs}.weight"), &[pair[1], pair[0]])?);
+        weights.insert(format!("{ours}.bias"), dict.take(&format!("{theirs}.bias"), &[pair[1]])?);
+    }
+    Ok(())
+}
+
+/// Input channels of the core beyond those of the images.
+fn behaviour_planes(weights: &Arrays, options: &Options<'_>) -> Result<usize> {
+    let inputs = weights["core.layers.0.weight"].shape[1];
+    let channels = options.data.image_shape()[0];
+    inputs.checked_sub(channels).ok_or_else(|| {
+        Error::config(format!("images have {channels} channels, the core takes {inputs}"))
+            .key("--image-shape")
+    })
+}

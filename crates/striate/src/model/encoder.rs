@@ -1,0 +1,189 @@
+//! The encoding model of still images: core, readout and output, with a shifter and a modulator where asked for.
+//!
+//! The pages of [`paper`](super::paper) say which parts each paper composes it of.
+
+use burn::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::core::stacked::Pass;
+use super::core::{Stacked, StackedConfig};
+use super::modulator::{Modulator, ModulatorConfig};
+use super::output::Output;
+use super::penalty::PenaltyConfig;
+use super::readout::{Readout, ReadoutConfig, Start};
+use super::shifter::{Shifter, ShifterConfig};
+use crate::batch::{Inputs, Uses};
+use crate::error::{Error, Result};
+use crate::ops::Moments;
+use crate::random::generator;
+
+/// All options of an encoding model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EncoderConfig {
+    /// The page this model is on.
+    pub paper: Paper,
+    /// Final nonlinearity.
+    pub output: Output,
+    /// Whether the core sees each variable of behaviour as a constant plane beside the image (Sensorium; spec §7.7).
+    #[serde(default)]
+    pub behaviour_planes: bool,
+    /// Shared features.
+    pub core: StackedConfig,
+    /// From features to neurons.
+    pub readout: ReadoutConfig,
+    /// Moves the readout with the pupil; none leaves it where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shifter: Option<ShifterConfig>,
+    /// Scales the drive with behaviour; none leaves it as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modulator: Option<ModulatorConfig>,
+    /// Penalties added to the loss.
+    pub penalty: PenaltyConfig,
+}
+
+/// The page of [`paper`](super::paper) that describes a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Paper {
+    /// Klindt et al. 2017.
+    Klindt2017,
+    /// Willeke et al. 2022, with the readout of Lurz et al. 2021.
+    Sensorium2022,
+}
+
+/// An encoding model: from images, and perhaps behaviour and pupil, to the rate of each neuron.
+#[derive(Module, Debug)]
+pub struct Encoder {
+    core: Stacked,
+    readout: Readout,
+    shifter: Option<Shifter>,
+    modulator: Option<Modulator>,
+    #[module(skip)]
+    config: EncoderConfig,
+}
+
+/// What a model is made for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Made<'a> {
+    /// Shape of an image, `[channel, height, width]`.
+    pub image: [usize; 3],
+    /// Variables of behaviour.
+    pub behaviour: usize,
+    /// One element per neuron.
+    pub start: &'a [Start],
+}
+
+impl EncoderConfig {
+    /// Streams it takes in beside images.
+    pub fn uses(&self) -> Uses {
+        Uses { behaviour: self.behaviour_planes || self.modulator.is_some(), pupil: self.shifter.is_some() }
+    }
+
+    /// Shape of what the core sees, `[channel, height, width]`, for images and `behaviour` variables.
+    pub fn core_shape(&self, [channels, height, width]: [usize; 3], behaviour: usize) -> [usize; 3] {
+        [channels + if self.behaviour_planes { behaviour } else { 0 }, height, width]
+    }
+
+    /// Checks the options against images `[channel, height, width]`.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config) naming the key.
+    pub fn check(&self, shape: [usize; 3]) -> Result<()> {
+        self.core.check(shape)?;
+        self.readout.check(self.core.out_shape(shape))?;
+        self.shifter.as_ref().map_or(Ok(()), ShifterConfig::check)?;
+        self.modulator.as_ref().map_or(Ok(()), ModulatorConfig::check)?;
+        let masks = self.penalty.mask_l1 != 0.0 || self.penalty.readout_l1 != 0.0;
+        if masks && self.readout.factorised().is_none() {
+            return Err(Error::config("`mask_l1` and `readout_l1` are for readouts with masks")
+                .key("model.penalty")
+                .hint("set them to 0 and use `model.penalty.feature_l1`"));
+        }
+        Ok(())
+    }
+
+    /// A freshly drawn model.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config) when the layers do not fit the image.
+    pub fn init(&self, made: &Made<'_>, seed: u64, device: &Device) -> Result<Encoder> {
+        self.check(made.image)?;
+        let seen = self.core_shape(made.image, made.behaviour);
+        let core = self.core.init(seen[0], &mut generator(seed, 1), device);
+        let features = self.core.out_shape(seen);
+        let readout = self.readout.init(features, made.start, &mut generator(seed, 2), device);
+        let shifter = self.shifter.as_ref().map(|shifter| shifter.init(&mut generator(seed, 4), device));
+        let modulator = self.modulator.as_ref().map(|modulator| {
+            modulator.init(made.behaviour, made.start.len(), &mut generator(seed, 5), device)
+        });
+        Ok(Encoder { core, readout, shifter, modulator, config: self.clone() })
+    }
+}
+
+impl Encoder {
+    /// Predicted responses `[batch, neuron]`, and in training the moments for [`Encoder::keep_moments`].
+    ///
+    /// # Panics
+    /// When the inputs lack what [`EncoderConfig::uses`] says.
+    pub fn forward(&self, inputs: Inputs, pass: Pass) -> (Tensor<2>, Vec<Moments>) {
+        let behaviour = || inputs.behaviour.clone().expect("the model takes in behaviour");
+        let seen = match self.config.behaviour_planes {
+            true => with_planes(inputs.images, behaviour()),
+            false => inputs.images,
+        };
+        let (features, moments) = self.core.forward(seen, pass);
+        let shift = (self.shifter.as_ref())
+            .map(|shifter| shifter.forward(inputs.pupil.clone().expect("the model takes in the pupil")));
+        let drive = self.readout.forward(features, pass, shift);
+        let drive = match &self.modulator {
+            Some(modulator) => modulator.forward(drive, behaviour()),
+            None => drive,
+        };
+        (self.config.output.forward(drive), moments)
+    }
+
+    /// Predicted responses with running statistics.
+    pub fn respond(&self, inputs: Inputs) -> Tensor<2> {
+        self.forward(inputs, Pass::Evaluate).0
+    }
+
+    /// `penalty` on the core and modulator, and on the readout, the latter summed over neurons.
+    pub fn penalties(&self, penalty: &PenaltyConfig) -> (Option<Tensor<1>>, Option<Tensor<1>>) {
+        let kernels: Vec<Tensor<4>> = (0..self.core.len()).map(|layer| self.core.kernel(layer)).collect();
+        let gain = self.modulator.as_ref().and_then(Modulator::l1);
+        let gain = gain.filter(|_| penalty.modulator_l1 != 0.0).map(|l1| l1.mul_scalar(penalty.modulator_l1));
+        let shared = penalty.core(&kernels).into_iter().chain(gain).reduce(|a, b| a + b);
+        (shared, penalty.readout(&self.readout))
+    }
+
+    /// Moves the running statistics of the core.
+    #[must_use]
+    pub fn keep_moments(mut self, moments: &[Moments]) -> Self {
+        self.core = self.core.keep_moments(moments);
+        self
+    }
+
+    /// The shared core.
+    pub fn core(&self) -> &Stacked {
+        &self.core
+    }
+
+    /// The readout.
+    pub fn readout(&self) -> &Readout {
+        &self.readout
+    }
+
+    /// The options it was made with.
+    pub fn config(&self) -> &EncoderConfig {
+        &self.config
+    }
+}
+
+/// Images `[batch, channel, height, width]` with behaviour `[batch, variable]` as further, constant channels.
+fn with_planes(images: Tensor<4>, behaviour: Tensor<2>) -> Tensor<4> {
+    let [batch, _, height, width] = images.dims();
+    let variables = behaviour.dims()[1];
+    let planes = behaviour.reshape([batch, variables, 1, 1]).expand([batch, variables, height, width]);
+    Tensor::cat(vec![images, planes], 1)
+}

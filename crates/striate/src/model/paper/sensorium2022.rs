@@ -1,0 +1,83 @@
+//! Willeke et al. 2022, "The Sensorium competition on predicting large-scale mouse primary visual cortex activity",
+//! with the readout of Lurz et al. 2021: the baselines of both tracks (spec §7.9).
+
+use crate::model::EncoderConfig;
+use crate::model::core::StackedConfig;
+use crate::model::core::stacked::{BatchNormConfig, KernelConstraint, Nonlinearity, Padding};
+use crate::model::encoder::Paper;
+use crate::model::output::Output;
+use crate::model::penalty::PenaltyConfig;
+use crate::model::readout::gaussian::{PredictorConfig, Spread};
+use crate::model::readout::{GaussianConfig, ReadoutConfig};
+use crate::model::shifter::ShifterConfig;
+
+/// Strength of the penalty on the first kernels in the competition's sums.
+pub const GAMMA_INPUT: f64 = 6.3831;
+/// Strength of the L1 of the feature weights in the competition's sums.
+pub const GAMMA_READOUT: f64 = 0.0076;
+
+impl EncoderConfig {
+    /// The CNN baseline, images only: 9×9, then three separable 7×7 layers of 64 channels, and the Gaussian readout
+    /// with positions predicted from cortex. Penalties are those of the competition's sums.
+    pub fn sensorium() -> Self {
+        let layers = 4;
+        let mut padding = vec![Padding::Same; layers];
+        padding[0] = Padding::Valid;
+        Self {
+            paper: Paper::Sensorium2022,
+            output: Output::EluPlusOne,
+            behaviour_planes: false,
+            core: StackedConfig {
+                kernels: vec![9, 7, 7, 7],
+                channels: vec![64; layers],
+                padding,
+                nonlinearity: Nonlinearity::Elu,
+                final_nonlinearity: Nonlinearity::Elu,
+                // The peer's momentum of 0.9 is the share of the new batch.
+                batch_norm: Some(BatchNormConfig { decay: 0.1, epsilon: 1e-5, offset: true, gain: true }),
+                kernel_constraint: KernelConstraint::None,
+                separable: true,
+                init_sd: 0.0,
+                init_truncated: false,
+                dropout: 0.0,
+                pool: 1,
+            },
+            readout: ReadoutConfig::Gaussian(GaussianConfig {
+                spread: Spread::Full,
+                init_sigma: 0.1,
+                init_mu_range: 0.3,
+                predictor: Some(PredictorConfig { layers: 1, hidden: 30, tanh: true }),
+                start_at_sta: false,
+                bias: true,
+            }),
+            shifter: None,
+            modulator: None,
+            penalty: PenaltyConfig {
+                laplace: GAMMA_INPUT,
+                feature_l1: GAMMA_READOUT,
+                ..PenaltyConfig::default()
+            },
+        }
+    }
+
+    /// The baseline of the second track: behaviour as image planes, and a shifter of the pupil.
+    pub fn sensorium_plus() -> Self {
+        Self {
+            behaviour_planes: true,
+            shifter: Some(ShifterConfig { layers: 3, hidden: 5 }),
+            ..Self::sensorium()
+        }
+    }
+
+    /// The linear baseline: three layers, no nonlinearity between them.
+    pub fn sensorium_linear() -> Self {
+        let mut config = Self::sensorium();
+        for list in [&mut config.core.kernels, &mut config.core.channels] {
+            list.truncate(3);
+        }
+        config.core.padding.truncate(3);
+        (config.core.nonlinearity, config.core.final_nonlinearity) =
+            (Nonlinearity::Identity, Nonlinearity::Identity);
+        config
+    }
+}

@@ -1,0 +1,91 @@
+//! A small fully connected network: the part that shifters, modulators and position predictors share.
+
+use burn::module::Param;
+use burn::prelude::*;
+use burn::tensor::activation::{elu, relu, tanh};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::model::weights::trainable;
+use crate::ops;
+use crate::random::uniform;
+
+/// Nonlinearity between the layers of a small network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Squash {
+    /// None.
+    Identity,
+    /// `max(x, 0)`.
+    Relu,
+    /// `x` above 0, `eˣ − 1` below.
+    Elu,
+    /// Hyperbolic tangent.
+    Tanh,
+}
+
+impl Squash {
+    fn forward(self, x: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Identity => x,
+            Self::Relu => relu(x),
+            Self::Elu => elu(x, 1.0),
+            Self::Tanh => tanh(x),
+        }
+    }
+}
+
+/// Fully connected layers, a nonlinearity after each.
+#[derive(Module, Debug)]
+pub struct Perceptron {
+    layers: Vec<Linear>,
+    #[module(skip)]
+    between: Squash,
+    #[module(skip)]
+    last: Squash,
+}
+
+/// `x · weightᵀ + bias`.
+#[derive(Module, Debug)]
+struct Linear {
+    /// `[out, in]`.
+    weight: Param<Tensor<2>>,
+    /// `[out]`.
+    bias: Param<Tensor<1>>,
+}
+
+impl Perceptron {
+    /// Layers of `sizes` (inputs first), weights and biases uniform within `±1/√inputs` (spec §7.1), with `between`
+    /// after each layer but the last and `last` after that.
+    pub fn new(
+        sizes: &[usize],
+        between: Squash,
+        last: Squash,
+        rng: &mut ChaCha8Rng,
+        device: &Device,
+    ) -> Self {
+        let layers = sizes.windows(2).map(|pair| {
+            let (inputs, outputs) = (pair[0], pair[1]);
+            let bound = 1.0 / (inputs as f64).sqrt();
+            Linear {
+                weight: trainable(uniform(rng, outputs * inputs, bound), [outputs, inputs], device),
+                bias: trainable(uniform(rng, outputs, bound), [outputs], device),
+            }
+        });
+        Self { layers: layers.collect(), between, last }
+    }
+
+    /// `[row, out]` of `x` `[row, in]`.
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let last = self.layers.len().saturating_sub(1);
+        self.layers.iter().enumerate().fold(x, |x, (index, layer)| {
+            let squash = if index == last { self.last } else { self.between };
+            squash.forward(ops::linear(x, layer.weight.val(), layer.bias.val()))
+        })
+    }
+
+    /// Weights `[out, in]` of the last layer.
+    pub fn last_weight(&self) -> Option<Tensor<2>> {
+        self.layers.last().map(|layer| layer.weight.val())
+    }
+}

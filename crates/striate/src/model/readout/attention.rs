@@ -1,0 +1,98 @@
+//! The attention readout: a factorised readout whose masks depend on the image.
+
+use burn::module::Param;
+use burn::prelude::*;
+use burn::tensor::activation::softmax;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use super::Start;
+use crate::error::{Result, in_range};
+use crate::model::weights::{fixed, trainable};
+use crate::ops;
+use crate::random::normal;
+
+/// Options of the attention readout.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttentionConfig {
+    /// S.d. of the starting feature weights.
+    pub feature_init_sd: f64,
+    /// Whether each neuron has a bias, started so that the output is its mean rate.
+    pub bias: bool,
+}
+
+/// `y_n = Σ_c f_cn Σ_p a_pn φ_pc + b_n` with `a_n = softmax_p(Σ_c w_cn φ_pc + v_n)`.
+///
+/// # Source
+/// AttentionReadout of the Sensorium toolkit with one attention layer, its default kernel of one pixel (spec §7.2).
+#[derive(Module, Debug)]
+pub struct Attention {
+    /// From features to the attention of each neuron, `[neuron, channel]`.
+    query: Param<Tensor<2>>,
+    /// `[neuron]`; cancels in the softmax and is kept for the peers' weights.
+    query_bias: Param<Tensor<1>>,
+    /// Feature weights, `[channel, neuron]`.
+    features: Param<Tensor<2>>,
+    /// `[neuron]`.
+    bias: Param<Tensor<1>>,
+    #[module(skip)]
+    config: AttentionConfig,
+}
+
+impl AttentionConfig {
+    /// Checks that all numbers can be used.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config) naming the key.
+    pub fn check(&self) -> Result<()> {
+        in_range("model.readout.feature_init_sd", self.feature_init_sd, 0.0..=1e6)
+    }
+
+    /// A readout from features `[channel, height, width]` for one neuron per element of `start`.
+    pub fn init(
+        &self,
+        [channels, _, _]: [usize; 3],
+        start: &[Start],
+        rng: &mut ChaCha8Rng,
+        device: &Device,
+    ) -> Attention {
+        let neurons = start.len();
+        let xavier = (2.0 / (channels + neurons) as f64).sqrt();
+        let biases = start.iter().map(|start| if self.bias { start.bias } else { 0.0 }).collect();
+        let bias = if self.bias { trainable } else { fixed };
+        Attention {
+            query: trainable(normal(rng, neurons * channels, 0.0, xavier), [neurons, channels], device),
+            query_bias: fixed(vec![0.0; neurons], [neurons], device),
+            features: trainable(
+                normal(rng, channels * neurons, 0.0, self.feature_init_sd),
+                [channels, neurons],
+                device,
+            ),
+            bias: bias(biases, [neurons], device),
+            config: self.clone(),
+        }
+    }
+}
+
+impl Attention {
+    /// Drive `[batch, neuron]` from features `[batch, height, width, channel]`, moved by `shift` `[batch, 2]` if given.
+    pub fn forward(&self, features: Tensor<4>, shift: Option<Tensor<2>>) -> Tensor<2> {
+        let features = shift.into_iter().fold(features, ops::translate);
+        let [batch, height, width, channels] = features.dims();
+        let neurons = self.features.val().dims()[1];
+        let pixels = features.reshape([batch * height * width, channels]);
+        let none = self.query_bias.val().zeros_like();
+        let per_pixel = |x: Tensor<2>| x.reshape([batch, height * width, neurons]);
+        let attention = per_pixel(ops::linear(pixels.clone(), self.query.val(), self.query_bias.val()));
+        // The sums over channels and pixels change places: nothing of size channel × neuron is made per image.
+        let seen = per_pixel(ops::linear(pixels, self.features.val().transpose(), none));
+        let drive = (softmax(attention, 1) * seen).sum_dim(1).reshape([batch, neurons]);
+        if self.config.bias { drive + self.bias.val().unsqueeze() } else { drive }
+    }
+
+    /// Feature weights `[channel, neuron]`: the barcodes.
+    pub fn features(&self) -> Tensor<2> {
+        self.features.val()
+    }
+}

@@ -1,0 +1,201 @@
+//! The Gaussian readout: each neuron reads the features at one learned point.
+
+use burn::module::Param;
+use burn::prelude::*;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use super::Start;
+use crate::error::{Result, in_range};
+use crate::model::perceptron::{Perceptron, Squash};
+use crate::model::weights::{fixed, trainable};
+use crate::ops;
+use crate::random::{standard_normals, uniform};
+
+/// Options of the Gaussian readout.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GaussianConfig {
+    /// Shape of the distribution that positions are drawn from in training.
+    pub spread: Spread,
+    /// Its starting size: uniform within ± this for `full`, this for the others.
+    pub init_sigma: f64,
+    /// Starting means: uniform within ± this (−1 to 1 is the whole map).
+    pub init_mu_range: f64,
+    /// Predicts the means from cortical positions; none makes each mean a parameter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predictor: Option<PredictorConfig>,
+    /// Whether means start at the peak of the spike-triggered average instead (ours, without a predictor).
+    #[serde(default)]
+    pub start_at_sta: bool,
+    /// Whether each neuron has a bias, started so that the output is its mean rate.
+    pub bias: bool,
+}
+
+/// Shape of the distribution of positions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Spread {
+    /// Any 2 × 2 matrix times normal noise.
+    Full,
+    /// A standard deviation along each axis.
+    Uncorrelated,
+    /// One standard deviation.
+    Isotropic,
+    /// None: the mean itself, in training too.
+    None,
+}
+
+/// A small network from cortical position to the mean position of the readout.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PredictorConfig {
+    /// Hidden layers, each followed by ELU.
+    pub layers: usize,
+    /// Units of each.
+    pub hidden: usize,
+    /// Whether the result goes through tanh.
+    pub tanh: bool,
+}
+
+/// `y_n = Σ_c f_cn φ_c(g_n + shift) + b_n`, in training with `g_n = clamp(Σ_n ε + μ_n, −1, 1)`, else `g_n = μ_n`.
+///
+/// # Source
+/// Lurz et al. 2021, "Generalization in data-driven models of primary visual cortex" (spec §7.2, FullGaussian2d).
+#[derive(Module, Debug)]
+pub struct Gaussian {
+    /// Mean positions `[neuron, 2]` (x along the width, y along the height), or cortical positions `[neuron, 2]`
+    /// under a predictor.
+    mean: Param<Tensor<2>>,
+    predictor: Option<Perceptron>,
+    /// `[neuron, 4]` (row by row), `[neuron, 2]` or `[neuron, 1]`.
+    sigma: Param<Tensor<2>>,
+    /// Feature weights, `[channel, neuron]`.
+    features: Param<Tensor<2>>,
+    /// `[neuron]`.
+    bias: Param<Tensor<1>>,
+    #[module(skip)]
+    config: GaussianConfig,
+}
+
+impl Spread {
+    fn numbers(self) -> usize {
+        match self {
+            Self::Full => 4,
+            Self::Uncorrelated => 2,
+            Self::Isotropic | Self::None => 1,
+        }
+    }
+}
+
+impl GaussianConfig {
+    /// Checks that all numbers can be used.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config) naming the key.
+    pub fn check(&self) -> Result<()> {
+        in_range("model.readout.init_sigma", self.init_sigma, 0.0..=1e3)?;
+        in_range("model.readout.init_mu_range", self.init_mu_range, 0.0..=1.0)?;
+        match &self.predictor {
+            Some(predictor) => {
+                in_range("model.readout.predictor.layers", predictor.layers as f64, 0.0..=16.0).and_then(
+                    |()| in_range("model.readout.predictor.hidden", predictor.hidden as f64, 1.0..=4096.0),
+                )
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A readout from features `[channel, height, width]` for one neuron per element of `start`.
+    pub fn init(
+        &self,
+        shape: [usize; 3],
+        start: &[Start],
+        rng: &mut ChaCha8Rng,
+        device: &Device,
+    ) -> Gaussian {
+        let ([channels, height, width], neurons) = (shape, start.len());
+        let predictor = self.predictor.as_ref().map(|predictor| {
+            let mut sizes = vec![predictor.hidden; predictor.layers + 2];
+            (sizes[0], sizes[predictor.layers + 1]) = (2, 2);
+            let last = if predictor.tanh { Squash::Tanh } else { Squash::Identity };
+            Perceptron::new(&sizes, Squash::Elu, last, rng, device)
+        });
+        let drawn = uniform(rng, 2 * neurons, self.init_mu_range);
+        let mean = if predictor.is_some() {
+            fixed(start.iter().flat_map(|start| start.cortex).collect(), [neurons, 2], device)
+        } else if self.start_at_sta {
+            trainable(super::sta_positions(start, [height, width]), [neurons, 2], device)
+        } else {
+            trainable(drawn, [neurons, 2], device)
+        };
+        let numbers = self.spread.numbers();
+        let sigma = match self.spread {
+            Spread::Full => uniform(rng, 4 * neurons, self.init_sigma),
+            _ => vec![self.init_sigma as f32; numbers * neurons],
+        };
+        let sigma_param = if self.spread == Spread::None { fixed } else { trainable };
+        let biases = start.iter().map(|start| if self.bias { start.bias } else { 0.0 }).collect();
+        let bias_param = if self.bias { trainable } else { fixed };
+        Gaussian {
+            mean,
+            predictor,
+            sigma: sigma_param(sigma, [neurons, numbers], device),
+            features: trainable(vec![1.0 / channels as f32; channels * neurons], [channels, neurons], device),
+            bias: bias_param(biases, [neurons], device),
+            config: self.clone(),
+        }
+    }
+}
+
+impl Gaussian {
+    /// Drive `[batch, neuron]` from features `[batch, height, width, channel]`, positions drawn with `seed` if given
+    /// and moved by `shift` `[batch, 2]`.
+    pub fn forward(&self, features: Tensor<4>, seed: Option<u64>, shift: Option<Tensor<2>>) -> Tensor<2> {
+        let batch = features.dims()[0];
+        let mut points = match seed {
+            Some(seed) if self.config.spread != Spread::None => self.drawn(batch, seed),
+            _ => self.mean().unsqueeze::<3>(),
+        };
+        if let Some(shift) = shift {
+            points = points + shift.unsqueeze_dim::<3>(1);
+        }
+        let drive = ops::gaussian(features, points, self.features.val());
+        if self.config.bias { drive + self.bias.val().unsqueeze() } else { drive }
+    }
+
+    /// Mean positions `[neuron, 2]` within the map.
+    pub fn mean(&self) -> Tensor<2> {
+        match &self.predictor {
+            Some(predictor) => predictor.forward(self.mean.val()),
+            None => self.mean.val(),
+        }
+        .clamp(-1.0, 1.0)
+    }
+
+    /// Positions `[batch, neuron, 2]` of one training step.
+    fn drawn(&self, batch: usize, seed: u64) -> Tensor<3> {
+        let device = self.sigma.val().device();
+        let neurons = self.sigma.val().dims()[0];
+        let noise = standard_normals(seed, 3 << 32, batch * neurons * 2);
+        let noise = Tensor::<3>::from_data(TensorData::new(noise, [batch, neurons, 2]), &device);
+        let sigma = self.sigma.val();
+        let row = |i: usize| sigma.clone().slice([0..neurons, i..i + 1]).reshape([1, neurons, 1]);
+        let moved = match self.config.spread {
+            Spread::Full => {
+                let axis = |i: usize| noise.clone().slice([0..batch, 0..neurons, i..i + 1]);
+                let (x, y) = (axis(0), axis(1));
+                let line = |a: usize, b: usize| x.clone() * row(a) + y.clone() * row(b);
+                Tensor::cat(vec![line(0, 1), line(2, 3)], 2)
+            }
+            Spread::Uncorrelated => noise * sigma.unsqueeze::<3>(),
+            _ => noise * row(0),
+        };
+        (moved + self.mean().unsqueeze::<3>()).clamp(-1.0, 1.0)
+    }
+
+    /// Feature weights `[channel, neuron]`: the barcodes.
+    pub fn features(&self) -> Tensor<2> {
+        self.features.val()
+    }
+}

@@ -1,0 +1,53 @@
+//! Shifters: where the eye looks moves what every neuron sees.
+
+use burn::prelude::*;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Result, in_range};
+use crate::model::perceptron::{Perceptron, Squash};
+
+/// A small network from pupil centre to a shift of all readout positions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShifterConfig {
+    /// Layers, each followed by tanh.
+    pub layers: usize,
+    /// Units of every layer but the last.
+    pub hidden: usize,
+}
+
+/// `tanh` layers from pupil centre `[batch, 2]` to shift `[batch, 2]`.
+///
+/// # Source
+/// The MLP shifter of the Sensorium competition (spec §7.5), after Sinz et al. 2018: layers of 5, 5 and 2 units.
+#[derive(Module, Debug)]
+pub struct Shifter {
+    network: Perceptron,
+}
+
+impl ShifterConfig {
+    /// Checks that all numbers can be used.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config) naming the key.
+    pub fn check(&self) -> Result<()> {
+        in_range("model.shifter.layers", self.layers as f64, 1.0..=16.0)?;
+        in_range("model.shifter.hidden", self.hidden as f64, 1.0..=4096.0)
+    }
+
+    /// A shifter with freshly drawn weights.
+    pub fn init(&self, rng: &mut ChaCha8Rng, device: &Device) -> Shifter {
+        let mut sizes = vec![self.hidden; self.layers + 1];
+        (sizes[0], sizes[self.layers]) = (2, 2);
+        Shifter { network: Perceptron::new(&sizes, Squash::Tanh, Squash::Tanh, rng, device) }
+    }
+}
+
+impl Shifter {
+    /// Shift `[batch, 2]` (x along the width, y along the height; −1 to 1 is the whole map) for pupil centres
+    /// `[batch, 2]`, as z-scores.
+    pub fn forward(&self, pupil: Tensor<2>) -> Tensor<2> {
+        self.network.forward(pupil)
+    }
+}

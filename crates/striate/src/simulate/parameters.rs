@@ -1,0 +1,222 @@
+//! Kinds of ground truth by name: their presets, what can be set, and how text becomes a number.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::design::Design;
+use super::linear::KlindtLinear;
+use super::nonlinear::KlindtNonlinear;
+use super::world::{GroundTruth, World};
+use crate::error::{Error, Result, nearest};
+
+/// Largest number of values that one array of a simulation may have (2 GiB of `f64`).
+const MOST_VALUES: usize = 1 << 28;
+
+/// What a simulation is made from, one variant per kind of ground truth.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "generator", content = "parameters", rename_all = "kebab-case")]
+pub enum Parameters {
+    /// Linear neurons seeing white noise.
+    KlindtLinear(KlindtLinear),
+    /// Units of a nonlinear network seeing coloured images.
+    KlindtNonlinear(KlindtNonlinear),
+}
+
+/// A simulation that has a name on the command line.
+#[derive(Debug, Clone, Copy)]
+pub struct Preset {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is, in a few words.
+    pub meaning: &'static str,
+    make: fn() -> Parameters,
+}
+
+/// Everything that can be simulated by name.
+pub const PRESETS: [Preset; 5] = [
+    preset("klindt-linear", "60 linear neurons of two types, small images of white noise", || {
+        KlindtLinear::demo().into()
+    }),
+    preset("klindt-fig3", "identical linear neurons, white noise", || {
+        KlindtLinear::fig3(100, 1 << 12).into()
+    }),
+    preset("klindt-fig4", "1000 linear neurons of two types, white noise", || KlindtLinear::fig4().into()),
+    preset("klindt-fig5d", "nonlinear neurons of 4 types, coloured images", || {
+        KlindtNonlinear::fig5d(100, 1 << 12).into()
+    }),
+    preset("klindt-fig5e", "64 nonlinear neurons of each of 4, 8 or 16 types, coloured images", || {
+        KlindtNonlinear::fig5e(4).into()
+    }),
+];
+
+const fn preset(name: &'static str, meaning: &'static str, make: fn() -> Parameters) -> Preset {
+    Preset { name, meaning, make }
+}
+
+impl From<KlindtLinear> for Parameters {
+    fn from(parameters: KlindtLinear) -> Self {
+        Self::KlindtLinear(parameters)
+    }
+}
+
+impl From<KlindtNonlinear> for Parameters {
+    fn from(parameters: KlindtNonlinear) -> Self {
+        Self::KlindtNonlinear(parameters)
+    }
+}
+
+impl Parameters {
+    /// The preset called `name`, one of [`PRESETS`].
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config) when there is none.
+    pub fn named(name: &str) -> Result<Self> {
+        match PRESETS.iter().find(|preset| preset.name == name) {
+            Some(preset) => Ok((preset.make)()),
+            None => Err(unknown("simulation", name, &PRESETS.map(|preset| preset.name))),
+        }
+    }
+
+    /// Names of the parameters that can be set, and what they mean.
+    pub fn keys(&self) -> &'static [(&'static str, &'static str)] {
+        self.ground_truth().keys()
+    }
+
+    /// Sets one of [`Parameters::keys`] from text.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config) for an unknown key, with the nearest one as hint,
+    /// and for a value that cannot be read.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        self.ground_truth_mut().set(key, value)
+    }
+
+    /// Neurons, trials and images.
+    pub fn design(&self) -> Design {
+        self.ground_truth().design()
+    }
+
+    /// Neurons and images in words.
+    pub fn words(&self) -> [String; 2] {
+        self.ground_truth().words()
+    }
+
+    /// Refuses what cannot be simulated.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config) naming the parameter.
+    pub fn check(&self) -> Result<()> {
+        self.ground_truth().check()?;
+        self.design().check()
+    }
+
+    /// Side of the kernels in pixels, where neurons have one.
+    pub(super) fn kernel(&self) -> Option<usize> {
+        self.ground_truth().kernel()
+    }
+
+    pub(super) fn notes(&self) -> &'static [&'static str] {
+        self.ground_truth().notes()
+    }
+
+    /// With every default filled in, so that it can be written down.
+    pub(super) fn resolved(mut self) -> Self {
+        self.ground_truth_mut().resolve();
+        self
+    }
+
+    pub(super) fn build(&self) -> Box<dyn World> {
+        self.ground_truth().build()
+    }
+
+    fn ground_truth(&self) -> &dyn GroundTruth {
+        match self {
+            Self::KlindtLinear(parameters) => parameters,
+            Self::KlindtNonlinear(parameters) => parameters,
+        }
+    }
+
+    fn ground_truth_mut(&mut self) -> &mut dyn GroundTruth {
+        match self {
+            Self::KlindtLinear(parameters) => parameters,
+            Self::KlindtNonlinear(parameters) => parameters,
+        }
+    }
+}
+
+pub(super) fn require(holds: bool, key: &str, message: impl Into<String>) -> Result<()> {
+    if holds { Ok(()) } else { Err(Error::config(message).key(key)) }
+}
+
+/// Refuses an array of so many values that it could not be held.
+pub(super) fn bounded(key: &str, factors: &[usize]) -> Result<()> {
+    let size = factors.iter().try_fold(1_usize, |product, &factor| product.checked_mul(factor));
+    let fits = size.is_some_and(|size| size <= MOST_VALUES);
+    require(fits, key, format!("is too large: an array would have more than {MOST_VALUES} values"))
+}
+
+pub(super) fn read<T: FromStr<Err: Display>>(key: &str, value: &str) -> Result<T> {
+    let refused = |error: T::Err| Error::config(format!("cannot use `{value}`: {error}")).key(key);
+    value.trim().parse().map_err(refused)
+}
+
+pub(super) fn read_list(key: &str, value: &str) -> Result<Vec<f64>> {
+    let inner = value.trim().trim_start_matches('[').trim_end_matches(']');
+    inner.split(',').map(|item| read(key, item)).collect()
+}
+
+pub(super) fn unknown_key(key: &str, keys: &[(&str, &str)]) -> Error {
+    let names: Vec<&str> = keys.iter().map(|(name, _)| *name).collect();
+    unknown("parameter", key, &names)
+}
+
+fn unknown(what: &str, name: &str, known: &[&str]) -> Error {
+    let hint = match nearest(name, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("there are: {}", known.join(", ")),
+    };
+    Error::config(format!("no {what} is called `{name}`")).hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_valid_and_every_key_can_be_set() {
+        for preset in PRESETS {
+            let mut parameters = Parameters::named(preset.name).unwrap();
+            parameters.check().unwrap();
+            for (key, _) in parameters.keys() {
+                let value = if *key == "centred" { "true" } else { "1" };
+                parameters.set(key, value).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn slips_of_the_keyboard_get_a_hint() {
+        for name in ["klindt-linear", "klindt-fig5d"] {
+            let mut parameters = Parameters::named(name).unwrap();
+            let error = parameters.set("nuerons", "3").unwrap_err();
+            assert_eq!(error.advice(), Some("did you mean `neurons`?"));
+            let error = parameters.set("test", "-3").unwrap_err();
+            assert_eq!(error.to_string(), "`test`: cannot use `-3`: invalid digit found in string");
+        }
+        let error = Parameters::named("klindt_linear").unwrap_err();
+        assert_eq!(error.advice(), Some("did you mean `klindt-linear`?"));
+    }
+
+    #[test]
+    fn written_parameters_name_their_generator() {
+        for preset in PRESETS {
+            let parameters = (preset.make)().resolved();
+            let value = serde_json::to_value(&parameters).unwrap();
+            let is_linear = matches!(parameters, Parameters::KlindtLinear(_));
+            assert_eq!(value["generator"], if is_linear { "klindt-linear" } else { "klindt-nonlinear" });
+            assert_eq!(serde_json::from_value::<Parameters>(value).unwrap(), parameters);
+        }
+    }
+}

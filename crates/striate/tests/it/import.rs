@@ -1,0 +1,126 @@
+//! Checkpoints of other toolkits predict here what they predicted there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use burn::prelude::*;
+use serde::Deserialize;
+use striate::import::{Data, Imported, Options, importer, read_state_dict};
+use striate::run::RunFolder;
+use striate::twin::{State, Twin};
+
+/// What `tests/golden/import/make.py` computed in NumPy.
+#[derive(Deserialize)]
+struct Golden {
+    session: String,
+    image_mean: f32,
+    image_sd: f32,
+    shape: [usize; 3],
+    images: Vec<f32>,
+    behaviour: Vec<f32>,
+    pupil: Vec<f32>,
+    responses: Vec<f64>,
+    first_in_mean_state: Vec<f64>,
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/import")
+}
+
+fn golden() -> Golden {
+    serde_json::from_slice(&fs::read(folder().join("golden.json")).unwrap()).unwrap()
+}
+
+fn options(golden: &Golden) -> Options<'static> {
+    let data = Data::Numbers { shape: golden.shape, mean: golden.image_mean, sd: golden.image_sd };
+    Options { session: golden.session.clone(), data }
+}
+
+fn imported(golden: &Golden) -> Imported {
+    let arrays = read_state_dict(&folder().join("tiny.pth")).unwrap();
+    (importer("sensorium2022").unwrap().read)(&arrays, &options(golden)).unwrap()
+}
+
+fn close(ours: &[f32], exact: &[f64]) {
+    assert_eq!(ours.len(), exact.len());
+    for (ours, exact) in ours.iter().zip(exact) {
+        assert!((f64::from(*ours) - exact).abs() < 1e-5 * (1.0 + exact.abs()), "{ours} {exact}");
+    }
+}
+
+#[test]
+fn a_checkpoint_predicts_what_numpy_does() {
+    let (golden, dir) = (golden(), tempfile::tempdir().unwrap());
+    let imported = imported(&golden);
+    imported.write(&folder().join("tiny.pth"), &dir.path().join("run"), "striate import").unwrap();
+    let run = RunFolder::open(&dir.path().join("run")).unwrap();
+    let device = Device::flex();
+    let twin = Twin::load(&run, &device).unwrap();
+    let state = State { behaviour: golden.behaviour.clone(), pupil: golden.pupil.clone() };
+    close(&twin.respond(&golden.images, &state, &device).unwrap(), &golden.responses);
+    let first = &golden.images[..golden.images.len() / 3];
+    close(&twin.respond(first, &State::default(), &device).unwrap(), &golden.first_in_mean_state);
+    let short = State { behaviour: golden.behaviour[..3].to_vec(), pupil: Vec::new() };
+    let error = twin.respond(&golden.images, &short, &device).unwrap_err();
+    assert_eq!(error.place().key.as_deref(), Some("behavior"));
+}
+
+#[test]
+fn what_is_not_used_is_listed_with_its_reason() {
+    let unused = imported(&golden()).unused;
+    assert!(unused.iter().all(|(_, reason)| !reason.starts_with("UNKNOWN")), "{unused:?}");
+    let of = |name: &str| unused.iter().find(|(found, _)| found == name).map(|(_, reason)| *reason);
+    assert_eq!(of("readout.other.bias"), Some("of another session"));
+    assert!(of("core.features.layer0.norm.num_batches_tracked").is_some());
+    let mut arrays = read_state_dict(&folder().join("tiny.pth")).unwrap();
+    let extra = arrays["readout.one.bias"].clone();
+    arrays.insert("modulator.one.gain".into(), extra);
+    let found = (importer("sensorium2022").unwrap().read)(&arrays, &options(&golden())).unwrap();
+    let strange: Vec<_> = found.unused.iter().filter(|(_, reason)| reason.starts_with("UNKNOWN")).collect();
+    assert_eq!(strange.len(), 1);
+    assert_eq!(strange[0].0, "modulator.one.gain");
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let golden = golden();
+    let arrays = read_state_dict(&folder().join("tiny.pth")).unwrap();
+    let read = importer("sensorium2022").unwrap().read;
+    let mut less = arrays.clone();
+    less.remove("core.features.layer1.norm.running_var");
+    let error = read(&less, &options(&golden)).unwrap_err();
+    assert_eq!(error.place().key.as_deref(), Some("core.features.layer1.norm.running_var"));
+    let error = read(&arrays, &Options { session: String::new(), ..options(&golden) }).unwrap_err();
+    assert!(error.message().contains("one, other"), "{error}");
+    let data = Data::Numbers { shape: [5, 12, 14], mean: 0.0, sd: 1.0 };
+    let many = Options { data, ..options(&golden) };
+    assert_eq!(read(&arrays, &many).unwrap_err().place().key.as_deref(), Some("--image-shape"));
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("broken.pth");
+    fs::write(&path, b"PK nothing").unwrap();
+    assert_eq!(read_state_dict(&path).unwrap_err().place().file.as_deref(), Some(path.as_path()));
+    assert!(importer("sensorium").unwrap_err().advice().unwrap().contains("sensorium2022"));
+}
+
+/// Published outputs of neurons 0 and 1 to image 7017, where the recording's folder is at hand.
+#[test]
+fn the_published_linear_model_predicts_its_published_outputs() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/sensorium2022_pretrained");
+    if !data.is_dir() {
+        eprintln!("skipped: no ../shared/data");
+        return;
+    }
+    let data_of = Data::Numbers { shape: [1, 144, 256], mean: 113.524_7, sd: 64.558_15 };
+    let options = Options { session: "26872-17-20".into(), data: data_of };
+    let arrays = read_state_dict(&data.join("sensorium_ln_model.pth")).unwrap();
+    let imported = (importer("sensorium2022-linear").unwrap().read)(&arrays, &options).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let run = imported.write(&data, &dir.path().join("run"), "striate import").unwrap();
+    let device = Device::flex();
+    let image = striate::stimulus::read(&[data.join("7017.png")], [1, 144, 256]).unwrap();
+    let twin = Twin::load(&run, &device).unwrap();
+    let responses = twin.respond(&image, &State::default(), &device).unwrap();
+    for (ours, published) in responses.iter().zip([0.226_353_049_278_259_28_f64, 0.447_786_271_572_113_04]) {
+        assert!((f64::from(*ours) - published).abs() < 1e-6, "{ours} {published}");
+    }
+}
