@@ -55,10 +55,12 @@ enum Verb {
     Simulate(verb::simulate::Args),
     Config(verb::config::Args),
     Fit(verb::fit::Args),
+    Sweep(verb::sweep::Args),
     Score(verb::score::Args),
     Predict(verb::predict::Args),
     Report(verb::report::Args),
     Import(verb::import::Args),
+    Reproduce(verb::reproduce::Args),
     Info(verb::info::Args),
 }
 
@@ -77,10 +79,12 @@ fn dispatch(verb: &Verb, common: &Common) -> Outcome {
         Verb::Simulate(args) => verb::simulate::run(args, common),
         Verb::Config(args) => verb::config::run(args, common),
         Verb::Fit(args) => verb::fit::run(args, common),
+        Verb::Sweep(args) => verb::sweep::run(args, common),
         Verb::Score(args) => verb::score::run(args, common),
         Verb::Predict(args) => verb::predict::run(args, common),
         Verb::Report(args) => verb::report::run(args, common),
         Verb::Import(args) => verb::import::run(args, common),
+        Verb::Reproduce(args) => verb::reproduce::run(args, common),
         Verb::Info(args) => verb::info::run(args, common),
     }
 }

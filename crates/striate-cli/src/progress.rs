@@ -30,10 +30,13 @@ impl Progress {
     /// Shows one event.
     pub fn show(&mut self, event: &Event) {
         match event {
-            Event::Started { parameters, steps_per_epoch, step } => {
+            Event::Started { parameters, steps_per_epoch, step, adopted } => {
                 self.steps_per_epoch = *steps_per_epoch;
                 let from = if *step > 0 { format!(", going on from step {step}") } else { String::new() };
                 self.line(&format!("{parameters} parameters, {steps_per_epoch} steps per epoch{from}"));
+                if !adopted.is_empty() {
+                    self.line(&format!("starts from given weights: {}", adopted.join(", ")));
+                }
             }
             Event::Step { step } => self.step(*step),
             Event::Check { row, improved } => {

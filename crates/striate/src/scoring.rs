@@ -137,7 +137,8 @@ impl Scores {
         write_json(&run.traces(tier), &Traces { neurons: self.traces() })
     }
 
-    fn metric(&self, id: &str) -> Option<&[f64]> {
+    /// Values of a metric, one per neuron; NaN where it is undefined.
+    pub fn metric(&self, id: &str) -> Option<&[f64]> {
         self.scored.per_neuron.iter().find(|(name, _)| *name == id).map(|(_, values)| values.as_slice())
     }
 

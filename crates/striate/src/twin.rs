@@ -169,13 +169,15 @@ impl Twin {
         responses
     }
 
-    /// First-layer `kernels` `[channel, in, height, width]`, `masks` `[neuron, height, width]` unless they depend on the
-    /// image, and `features` `[neuron, channel]` (the barcodes), all after their constraints.
+    /// First-layer `kernels` `[channel, in, height, width]`, `masks` `[neuron, height, width]` and `features`
+    /// `[neuron, channel]` (the barcodes), all after their constraints, as far as the model has them.
     pub fn parts(&self) -> Arrays {
         let [_, height, width] = self.card.model.core.out_shape(self.card.image_shape);
-        let kernels = to_host(self.model.core().kernel(0));
-        let features = to_host(self.model.readout().features().transpose());
-        let mut parts = Arrays::from([("kernels".into(), kernels), ("features".into(), features)]);
+        let kernels = self.model.core().first_kernels().map(to_host);
+        let features = self.model.readout().features().map(|features| to_host(features.transpose()));
+        let named = [("kernels", kernels), ("features", features)];
+        let mut parts: Arrays =
+            named.into_iter().filter_map(|(name, part)| Some((name.into(), part?))).collect();
         if let Some(masks) = self.model.readout().location([height, width]) {
             let mut masks = to_host(masks.transpose());
             masks.shape = vec![self.card.neurons.len(), height, width];

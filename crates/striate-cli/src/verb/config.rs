@@ -19,7 +19,10 @@ pub struct Args {
 pub fn run(args: &Args, _common: &Common) -> Outcome {
     match &args.preset {
         Some(name) => print!("{}", config::commented(&FitConfig::preset(name)?)),
-        None => PRESETS.iter().for_each(|(name, purpose)| println!("{name:<20} {purpose}")),
+        None => {
+            let width = PRESETS.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+            PRESETS.iter().for_each(|(name, purpose)| println!("{name:<width$}  {purpose}"));
+        }
     }
     Ok(DONE)
 }

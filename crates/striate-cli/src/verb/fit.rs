@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use striate::error::Error;
 use striate::fit::{self, FitConfig, Outcome as Fitted};
-use striate::recording::{self, Session};
-use striate::run::{Manifest, RecordingInfo, RunFolder};
+use striate::recording;
+use striate::run::RunFolder;
 use striate::{batch, ops};
 
 use crate::Common;
@@ -46,6 +46,13 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
 }
 
 fn fit_into(args: &Args, common: &Common) -> anyhow::Result<Fitted> {
+    let stop = stop_on_ctrl_c()?;
+    let config = resolve(args)?;
+    Ok(train(&config, &args.out, common, &stop)?)
+}
+
+/// A flag that Ctrl-C sets; a second Ctrl-C ends the program.
+pub fn stop_on_ctrl_c() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
     ctrlc::set_handler(move || {
@@ -54,8 +61,7 @@ fn fit_into(args: &Args, common: &Common) -> anyhow::Result<Fitted> {
         }
         eprintln!("\nstopping at the next step (again: at once)");
     })?;
-    let config = resolve(args)?;
-    Ok(train(&config, &args.out, common, &stop)?)
+    Ok(stop)
 }
 
 /// Fits `config` into the run folder `out`, showing progress.
@@ -68,12 +74,8 @@ pub fn train(
     let device = ops::device(&common.device)?;
     let recording = recording::open(Path::new(&config.data.path))?;
     let session = batch::session_of(&recording, &config.data.session)?;
-    fit::check(config, session)?;
-    let run = if RunFolder::exists(out) {
-        RunFolder::open(out)?
-    } else {
-        RunFolder::create(out, &config.to_toml(), &manifest(config, session, common))?
-    };
+    let command: Vec<String> = std::env::args().collect();
+    let run = fit::run_folder(config, session, out, &common.device, &command.join(" "))?;
     let mut progress = Progress::new(common, &run.log());
     fit::fit(config, session, &run, &device, stop, &mut |event| progress.show(event))
 }
@@ -110,20 +112,4 @@ fn resumed(args: &Args) -> striate::error::Result<FitConfig> {
     let path = RunFolder::open(&args.out)?.config();
     let text = std::fs::read_to_string(&path).map_err(|e| Error::io("cannot read", &path, e))?;
     FitConfig::parse(&text, &[]).map_err(|e| e.file(&path))
-}
-
-fn manifest(config: &FitConfig, session: &Session, common: &Common) -> Manifest {
-    let command: Vec<String> = std::env::args().collect();
-    let mut manifest = Manifest::start(config.seed, command.join(" "));
-    manifest.device = if common.device == "auto" { "cpu".into() } else { common.device.clone() };
-    manifest.threads = ops::threads();
-    manifest.recording = RecordingInfo {
-        path: config.data.path.clone(),
-        session: session.id.clone(),
-        format: session.format.into(),
-        fingerprint: batch::fingerprint(session),
-        neurons: session.neurons.len(),
-        trials: session.tiers().into_iter().map(|(tier, n)| (tier.to_string(), n)).collect(),
-    };
-    manifest
 }

@@ -8,5 +8,7 @@ pub mod info;
 pub mod inspect;
 pub mod predict;
 pub mod report;
+pub mod reproduce;
 pub mod score;
 pub mod simulate;
+pub mod sweep;

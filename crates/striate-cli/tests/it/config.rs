@@ -42,7 +42,7 @@ fn wrong_options_exit_with_2_and_leave_nothing() {
     refused("fit.batch=-3", &["fit.batch"]);
     refused("fit.learning_rate=nan", &["fit.learning_rate"]);
     refused("model.core.kernels=[40]", &["model.core.kernels", "does not fit"]);
-    refused("model.core.kernels=[]", &["model.core.kernels"]);
+    refused("model.core.kernels=[]", &["model.core.channels", "lists"]);
     refused("model.core.pool=0", &["model.core"]);
     refused("model.core.init_sd=nan", &["model.core.init_sd"]);
     refused("data.neurons=9", &["data.neurons", "has 8"]);

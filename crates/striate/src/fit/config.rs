@@ -56,15 +56,27 @@ pub struct TrainConfig {
     pub drop_last: bool,
     /// Whether the first epoch is shuffled too.
     pub shuffle_first: bool,
+    /// A run, or a file of weights: those of the same name and shape are where this fit starts.
+    #[serde(default)]
+    pub start_from: String,
+    /// Weights that stay as they start, by name or by part: `readout.mask`, `core`.
+    #[serde(default)]
+    pub frozen: Vec<String>,
 }
 
 /// Names of the presets, with what they are for.
-pub const PRESETS: [(&str, &str); 9] = [
+pub const PRESETS: &[(&str, &str)] = &[
     ("whatwhere", "natural images, mouse V1: 13-3-3 convolutions, pooled factorised readout, Poisson loss"),
     ("klindt2017-table1", "the winning network of Table 1 (Antolik et al. 2016 data): net 6, 13-3-3 x 48"),
     ("klindt2017-fig3", "one linear 17x17 feature, for `simulate klindt-fig3`"),
     ("klindt2017-fig4", "two linear 17x17 features of unit norm, for `simulate klindt-fig4`"),
     ("klindt2017-fig5", "three 5x5 ReLU layers, 4 features, for `simulate klindt-fig5d`"),
+    ("klindt2017-fig5-fixed-mask", "its baseline: masks stay one pixel at the spike-triggered average"),
+    ("klindt2017-fig5-fully-connected", "its baseline: a weight for each feature at each pixel"),
+    ("klindt2017-table1-fixed-mask", "baseline of Table 1: masks stay one pixel"),
+    ("klindt2017-table1-fully-connected", "baseline of Table 1: a weight for each feature at each pixel"),
+    ("lnp", "baseline of Table 1: one filter per neuron and an exponential"),
+    ("antolik2016-hsm", "9 centre-surround units, 20 hidden ones, softplus (HSM)"),
     ("sensorium2022", "CNN baseline of the Sensorium track: separable core, Gaussian readout, images only"),
     ("sensorium2022-plus", "baseline of the Sensorium+ track: also behaviour, and a shifter of the pupil"),
     ("sensorium2022-linear", "linear baseline of the Sensorium track"),
@@ -83,6 +95,20 @@ impl FitConfig {
             "klindt2017-fig3" => Self::synthetic("klindt2017-fig3", EncoderConfig::figure3(), 256, 3, 0),
             "klindt2017-fig4" => Self::synthetic("klindt2017-fig4", EncoderConfig::figure4(), 512, 2, 10),
             "klindt2017-fig5" => Self::synthetic("klindt2017-fig5", EncoderConfig::figure5(4), 64, 3, 10),
+            "klindt2017-fig5-fixed-mask" => {
+                Self::figure5_baseline(name, EncoderConfig::figure5_fixed_mask(4))
+            }
+            "klindt2017-fig5-fully-connected" => {
+                Self::figure5_baseline(name, EncoderConfig::figure5_fully_connected(4))
+            }
+            "klindt2017-table1-fixed-mask" => {
+                Self::table1_baseline(name, EncoderConfig::antolik_fixed_mask(), (3, 10, 1.0 / 3.0))
+            }
+            "klindt2017-table1-fully-connected" => {
+                Self::table1_baseline(name, EncoderConfig::antolik_fully_connected(), (4, 3, 0.1))
+            }
+            "lnp" => Self::table1_baseline(name, EncoderConfig::lnp(), (1, 10, 0.1)),
+            "antolik2016-hsm" => Self::table1_baseline(name, EncoderConfig::hsm(100), (3, 10, 1.0 / 3.0)),
             "sensorium2022" => Self::sensorium(name, EncoderConfig::sensorium()),
             "sensorium2022-plus" => Self::sensorium(name, EncoderConfig::sensorium_plus()),
             "sensorium2022-linear" => Self::sensorium(name, EncoderConfig::sensorium_linear()),
@@ -109,6 +135,8 @@ impl FitConfig {
                 clip: 0.0,
                 drop_last: false,
                 shuffle_first: true,
+                start_from: String::new(),
+                frozen: Vec::new(),
             },
             schedule: ScheduleConfig {
                 check_every: 0,
@@ -152,6 +180,27 @@ impl FitConfig {
         config
     }
 
+    /// Spec §2.6 and §3.2, the baselines: rounds, patience, and factor from round to round; masks of one pixel stay.
+    fn table1_baseline(
+        name: &str,
+        model: EncoderConfig,
+        (rounds, patience, factor): (u32, u32, f64),
+    ) -> Self {
+        let mut config = Self::table1();
+        config.fit.frozen = one_pixel_masks(&model);
+        config.schedule = ScheduleConfig { rounds, patience, factor, ..config.schedule };
+        Self { name: name.into(), model, ..config }
+    }
+
+    /// Spec §2.5, the baselines of figure 5; masks of one pixel stay.
+    fn figure5_baseline(name: &str, model: EncoderConfig) -> Self {
+        let mut config = Self::synthetic(name, model, 64, 3, 5);
+        config.fit.over_neurons = OverNeurons::Sum;
+        config.fit.frozen = one_pixel_masks(&config.model);
+        config.schedule = ScheduleConfig { patience: 8, max_steps: 15_000, ..config.schedule };
+        config
+    }
+
     /// Spec §7.8. Ours: biases start at mean rates, and a rewind takes the optimiser back too.
     fn sensorium(name: &str, model: EncoderConfig) -> Self {
         let natural = Self::natural();
@@ -190,6 +239,8 @@ impl FitConfig {
                 clip: 0.0,
                 drop_last: false,
                 shuffle_first: false,
+                start_from: String::new(),
+                frozen: Vec::new(),
             },
             schedule: ScheduleConfig {
                 check_every: 100,
@@ -277,6 +328,17 @@ impl FitConfig {
             _ => Ok(()),
         }
     }
+}
+
+/// The masks, where the baseline has some: they stay at the peak of the spike-triggered average.
+fn one_pixel_masks(model: &EncoderConfig) -> Vec<String> {
+    model
+        .readout
+        .factorised()
+        .filter(|masks| masks.starts_at_sta())
+        .map(|_| "readout.mask".into())
+        .into_iter()
+        .collect()
 }
 
 fn data() -> DataConfig {
@@ -383,7 +445,9 @@ const MEANINGS: &[(&str, &str)] = &[
     ("data.cache_mib", "memory for trials already read, in MiB"),
     ("model.paper", "the page of the model"),
     ("model.behaviour_planes", "whether the core sees behaviour as constant planes beside the image"),
-    ("model.output", "final nonlinearity: identity, relu, softplus, elu_plus_one"),
+    ("model.output", "final nonlinearity: identity, relu, softplus, exponential, elu_plus_one"),
+    ("model.core.lgn.units", "centre-surround units that look at the whole image, before the first layer"),
+    ("model.core.bias", "whether each channel has a bias, where there is no batch norm"),
     ("model.core.kernels", "kernel side of each layer, in pixels"),
     ("model.core.channels", "output channels of each layer"),
     ("model.core.padding", "border of each layer: valid, same"),
@@ -401,9 +465,12 @@ const MEANINGS: &[(&str, &str)] = &[
     ("model.core.batch_norm.gain", "whether a gain is learned"),
     (
         "model.readout.kind",
-        "factorised (a mask x feature weights), gaussian (a point), deterministic (a round bump), point_pooled (a point at \
+        "factorised (a mask x feature weights), fully_connected (a weight for each feature at each pixel), gaussian (a point), deterministic (a round bump), point_pooled (a point at \
          several scales), attention (a mask that depends on the image)",
     ),
+    ("model.readout.init_sd", "s.d. of the starting weights"),
+    ("model.readout.init_truncated", "whether they are truncated at 2 s.d."),
+    ("model.readout.dropout", "rate of dropout on the features"),
     ("model.readout.pool_steps", "times the map is pooled and read again"),
     ("model.readout.pool_side", "side of that pooling, in pixels of the map before it"),
     ("model.readout.spread", "noise of positions in training: full, uncorrelated, isotropic, none"),
@@ -438,6 +505,13 @@ const MEANINGS: &[(&str, &str)] = &[
     ),
     ("model.readout.mask_init.sd_px", "s.d. of the starting bump, in pixels of the mask"),
     ("model.readout.mask_init.smooth_px", "s.d. of the smoothing, in pixels of the image"),
+    (
+        "model.penalty.over_kernels",
+        "how penalties combine the kernels of a layer: mean, sum (as in the paper)",
+    ),
+    ("model.penalty.mask_smoothness", "strength of the Laplacian penalty on masks, per neuron"),
+    ("model.penalty.readout_l2", "strength of the squared weights of a fully connected readout, per neuron"),
+    ("model.penalty.activity", "strength of the mean absolute prediction, per neuron"),
     ("model.penalty.smoothness", "strength of the Laplacian penalty on kernels"),
     ("model.penalty.smoothness_layers", "its share for each layer"),
     ("model.penalty.group", "strength of group sparsity of kernels"),
@@ -468,6 +542,11 @@ const MEANINGS: &[(&str, &str)] = &[
     ("fit.clip", "largest norm of the gradient; 0 means no limit"),
     ("fit.drop_last", "whether the last, smaller batch of an epoch is left out"),
     ("fit.shuffle_first", "whether the first epoch is shuffled too"),
+    (
+        "fit.start_from",
+        "a run, or a file of weights: those of the same name and shape are where the fit starts",
+    ),
+    ("fit.frozen", "weights that stay as they start, by name or part: readout.mask, core"),
     ("schedule.check_every", "steps between checks on the validation trials; 0 checks once per epoch"),
     ("schedule.monitor", "the number that decides: loss, correlation"),
     ("schedule.patience", "checks in a row without improvement that end a round"),

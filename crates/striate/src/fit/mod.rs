@@ -5,6 +5,7 @@
 
 pub mod checkpoint;
 pub mod config;
+pub mod folder;
 pub mod loss;
 pub mod optimiser;
 pub mod schedule;
@@ -16,6 +17,7 @@ use std::time::Instant;
 use burn::prelude::*;
 
 pub use config::{FitConfig, PRESETS};
+pub use folder::run_folder;
 
 use crate::batch::{Normalisation, Split, Trials, fingerprint};
 use crate::error::{Error, Result};
@@ -24,7 +26,7 @@ use crate::model::core::stacked::Pass;
 use crate::model::encoder::Made;
 use crate::model::penalty::PenaltyConfig;
 use crate::model::readout::FactorisedConfig;
-use crate::model::weights::{export, import, to_host};
+use crate::model::weights::{export, freeze, import, to_host};
 use crate::ops::{Adam, Masks};
 use crate::random::{generator, permutation};
 use crate::recording::{Session, Stream};
@@ -47,6 +49,8 @@ pub enum Event {
         steps_per_epoch: u64,
         /// Step it resumes from; 0 for a new fit.
         step: u64,
+        /// Names of the weights that `fit.start_from` gave.
+        adopted: Vec<String>,
     },
     /// One step was made.
     Step {
@@ -88,6 +92,8 @@ struct Fit<'a> {
     training: Device,
     card: Card,
     model: Encoder,
+    /// Weights that `fit.start_from` gave.
+    adopted: Vec<String>,
     optimiser: Optimiser,
     state: LoopState,
     metrics: MetricsLog,
@@ -180,6 +186,11 @@ impl<'a> Fit<'a> {
         let made =
             Made { image: card.image_shape, behaviour: card.normalisation.behaviours(), start: &starts };
         let model = config.model.init(&made, config.seed, &training)?;
+        let (model, adopted) = match &saved {
+            Some(_) => (model, Vec::new()),
+            None => start::adopted(model, &config.fit.start_from)?,
+        };
+        let model = freeze(model, &config.fit.frozen).map_err(|e| e.key("fit.frozen"))?;
         let mut fit = Self {
             optimiser: Optimiser::new((config.fit.clip > 0.0).then_some(config.fit.clip)),
             metrics: MetricsLog::resume(&run.metrics(), saved.as_ref().map_or(0, |s| s.state.step))?,
@@ -192,6 +203,7 @@ impl<'a> Fit<'a> {
             training,
             card,
             model,
+            adopted,
             state: LoopState::default(),
         };
         match saved {
@@ -206,6 +218,7 @@ impl<'a> Fit<'a> {
             parameters: crate::model::weights::count(&self.model).values().sum(),
             steps_per_epoch: self.batches_per_epoch(),
             step: self.state.step,
+            adopted: self.adopted.clone(),
         }
     }
 
@@ -262,8 +275,9 @@ impl<'a> Fit<'a> {
         let pass = Pass::Train { seed: self.config.seed ^ (self.state.step << 20), masks };
         let (predicted, moments) = self.model.forward(batch.inputs, pass);
         let divisor = config.over_neurons.divisor(self.trials.neurons());
+        let activity = self.config.model.penalty.predictions(&predicted);
         let data = config.loss.summed(predicted, batch.responses).div_scalar(divisor);
-        let penalty = self.penalty(divisor);
+        let penalty = self.penalty(divisor, activity);
         let loss = scalar(&data);
         if !loss.is_finite() {
             return Err(Error::data(format!(
@@ -319,8 +333,8 @@ impl<'a> Fit<'a> {
         }
     }
 
-    /// Penalties on the core as they are, on the readout combined over neurons like the loss.
-    fn penalty(&mut self, divisor: f64) -> Option<Tensor<1>> {
+    /// Penalties on the core as they are, on the readout and on activity combined over neurons like the loss.
+    fn penalty(&mut self, divisor: f64, activity: Option<Tensor<1>>) -> Option<Tensor<1>> {
         let of = |penalty: &PenaltyConfig| {
             let (core, readout) = self.model.penalties(penalty);
             let readout = readout.map(|sum| sum.div_scalar(divisor));
@@ -329,7 +343,8 @@ impl<'a> Fit<'a> {
         let proximal = of(&self.proximal()).map_or(0.0, |penalty| scalar(&penalty));
         let by_gradient = of(&self.by_gradient());
         self.state.penalty_sum += proximal;
-        by_gradient
+        let activity = activity.map(|sum| sum.div_scalar(divisor));
+        [by_gradient, activity].into_iter().flatten().reduce(|a, b| a + b)
     }
 
     /// Penalties that the optimiser applies as a proximal step.

@@ -1,14 +1,19 @@
 //! Where each neuron's readout starts: spike-triggered averages and mean rates.
 
+use std::path::Path;
+
 use burn::prelude::*;
 use rayon::prelude::*;
 
+use crate::array;
 use crate::batch::Trials;
-use crate::error::Result;
-use crate::model::EncoderConfig;
+use crate::error::{Error, Result};
 use crate::model::readout::factorised::MaskInit;
 use crate::model::readout::{ReadoutConfig, Start};
-use crate::model::weights::to_host;
+use crate::model::weights::{adopt, to_host};
+use crate::model::{Encoder, EncoderConfig};
+use crate::run::{Checkpoint, RunFolder};
+use crate::twin::load_weights;
 
 /// Spike-triggered averages `[neuron, height, width]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +49,29 @@ pub fn starts(
     let biases = mean_response.iter().map(|&mean| model.output.inverse(mean));
     let all = peaks.into_iter().zip(cortex).zip(biases);
     Ok(all.map(|((peak, cortex), bias)| Start { peak, bias, cortex }).collect())
+}
+
+/// `model` with the weights of the run or file `from` that it has by name and shape, and their names; as it is for an
+/// empty `from`.
+///
+/// # Errors
+/// [`Kind::Data`](crate::error::Kind::Data) when `from` cannot be read or nothing in it fits.
+pub fn adopted(model: Encoder, from: &str) -> Result<(Encoder, Vec<String>)> {
+    if from.is_empty() {
+        return Ok((model, Vec::new()));
+    }
+    let path = Path::new(from);
+    let weights = match path.is_dir() {
+        true => load_weights(&RunFolder::open(path)?.checkpoint(Checkpoint::Best))?,
+        false => array::load(path)?,
+    };
+    let (model, names) = adopt(model, &weights);
+    match names.is_empty() {
+        false => Ok((model, names)),
+        true => Err(Error::data("holds no weights of a name and shape that this model has")
+            .file(path)
+            .key("fit.start_from")),
+    }
 }
 
 /// Where each neuron's spike-triggered average peaks, in mask coordinates (row, column).

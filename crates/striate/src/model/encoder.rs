@@ -13,7 +13,7 @@ use super::penalty::PenaltyConfig;
 use super::readout::{Readout, ReadoutConfig, Start};
 use super::shifter::{Shifter, ShifterConfig};
 use crate::batch::{Inputs, Uses};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ops::Moments;
 use crate::random::generator;
 
@@ -46,6 +46,8 @@ pub struct EncoderConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Paper {
+    /// Antolik et al. 2016.
+    Antolik2016,
     /// Klindt et al. 2017.
     Klindt2017,
     /// Willeke et al. 2022, with the readout of Lurz et al. 2021.
@@ -94,13 +96,7 @@ impl EncoderConfig {
         self.readout.check(self.core.out_shape(shape))?;
         self.shifter.as_ref().map_or(Ok(()), ShifterConfig::check)?;
         self.modulator.as_ref().map_or(Ok(()), ModulatorConfig::check)?;
-        let masks = self.penalty.mask_l1 != 0.0 || self.penalty.readout_l1 != 0.0;
-        if masks && self.readout.factorised().is_none() {
-            return Err(Error::config("`mask_l1` and `readout_l1` are for readouts with masks")
-                .key("model.penalty")
-                .hint("set them to 0 and use `model.penalty.feature_l1`"));
-        }
-        Ok(())
+        self.penalty.check(&self.readout)
     }
 
     /// A freshly drawn model.
@@ -110,7 +106,7 @@ impl EncoderConfig {
     pub fn init(&self, made: &Made<'_>, seed: u64, device: &Device) -> Result<Encoder> {
         self.check(made.image)?;
         let seen = self.core_shape(made.image, made.behaviour);
-        let core = self.core.init(seen[0], &mut generator(seed, 1), device);
+        let core = self.core.init(seen, &mut generator(seed, 1), device);
         let features = self.core.out_shape(seen);
         let readout = self.readout.init(features, made.start, &mut generator(seed, 2), device);
         let shifter = self.shifter.as_ref().map(|shifter| shifter.init(&mut generator(seed, 4), device));
@@ -150,10 +146,9 @@ impl Encoder {
 
     /// `penalty` on the core and modulator, and on the readout, the latter summed over neurons.
     pub fn penalties(&self, penalty: &PenaltyConfig) -> (Option<Tensor<1>>, Option<Tensor<1>>) {
-        let kernels: Vec<Tensor<4>> = (0..self.core.len()).map(|layer| self.core.kernel(layer)).collect();
         let gain = self.modulator.as_ref().and_then(Modulator::l1);
         let gain = gain.filter(|_| penalty.modulator_l1 != 0.0).map(|l1| l1.mul_scalar(penalty.modulator_l1));
-        let shared = penalty.core(&kernels).into_iter().chain(gain).reduce(|a, b| a + b);
+        let shared = penalty.core(&self.core.kernels()).into_iter().chain(gain).reduce(|a, b| a + b);
         (shared, penalty.readout(&self.readout))
     }
 

@@ -15,6 +15,8 @@ pub enum Output {
     Relu,
     /// `log(1 + eˣ)` (Klindt et al. 2017, Table 1).
     Softplus,
+    /// `eˣ` (LNP).
+    Exponential,
     /// `ELU(x) + 1` (Lurz et al. 2021; Sensorium).
     EluPlusOne,
 }
@@ -26,6 +28,8 @@ impl Output {
             Self::Identity => drive,
             Self::Relu => activate(drive, Activation::Relu),
             Self::Softplus => activate(drive, Activation::Softplus),
+            // Finite in f32, and far above any rate.
+            Self::Exponential => drive.clamp_max(80.0).exp(),
             Self::EluPlusOne => activate(drive, Activation::Elu).add_scalar(1.0),
         }
     }
@@ -39,6 +43,7 @@ impl Output {
         match self {
             Self::Identity | Self::Relu => rate,
             Self::Softplus => rate + (-(-rate).exp()).ln_1p(),
+            Self::Exponential => rate.ln(),
             Self::EluPlusOne => {
                 if rate > 1.0 {
                     rate - 1.0
@@ -57,7 +62,9 @@ mod tests {
     #[test]
     fn inverse_undoes_forward() {
         let device = Device::flex();
-        for output in [Output::Identity, Output::Relu, Output::Softplus, Output::EluPlusOne] {
+        for output in
+            [Output::Identity, Output::Relu, Output::Softplus, Output::Exponential, Output::EluPlusOne]
+        {
             for rate in [0.01f32, 0.5, 1.0, 3.0] {
                 let drive = Tensor::<1>::from_floats([output.inverse(rate)], &device);
                 let back: f32 = output.forward(drive).into_scalar();

@@ -5,12 +5,15 @@ use burn::tensor::module;
 use burn::tensor::ops::ConvOptions;
 use serde::{Deserialize, Serialize};
 
-use super::readout::Readout;
+use super::readout::{Readout, ReadoutConfig};
+use crate::error::{Error, Result};
 
 /// Strengths of all penalties; a strength of zero leaves the penalty out.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PenaltyConfig {
+    /// How `smoothness`, `group` and `kernel_l2` combine the kernels of a layer.
+    pub over_kernels: OverKernels,
     /// Smoothness of the kernels, [`smoothness`].
     pub smoothness: f64,
     /// Share of `smoothness` for each layer; missing layers get 0.
@@ -29,10 +32,38 @@ pub struct PenaltyConfig {
     pub feature_l1: f64,
     /// Product of the L1 of mask and feature weights, per neuron, [`readout_l1`].
     pub readout_l1: f64,
+    /// Smoothness of the masks, [`smoothness`] of each, per neuron.
+    pub mask_smoothness: f64,
+    /// Sum of the squared weights of a fully connected readout, per neuron.
+    pub readout_l2: f64,
+    /// Mean over the batch of the absolute prediction, per neuron.
+    pub activity: f64,
     /// Variance of the masks of a deterministic Gaussian readout, per neuron.
     pub mask_variance: f64,
     /// Mean absolute weight of the modulator's last layer.
     pub modulator_l1: f64,
+}
+
+/// How penalties combine the kernels `[height, width]` of a layer, of which there are out × in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OverKernels {
+    /// Mean: strengths mean the same for any number of channels.
+    #[default]
+    Mean,
+    /// Sum, as in Klindt et al. 2017.
+    Sum,
+}
+
+impl OverKernels {
+    /// What a sum over `kernels` `[out, in, height, width]` is divided by.
+    fn divisor(self, kernels: &Tensor<4>) -> f64 {
+        let [outputs, inputs, _, _] = kernels.dims();
+        match self {
+            Self::Mean => (outputs * inputs) as f64,
+            Self::Sum => 1.0,
+        }
+    }
 }
 
 /// `Σ_{out,in} Σ_xy (Δ∗w)² / Σ_xy w²` with Δ = [[¼ ½ ¼] [½ −3 ½] [¼ ½ ¼]], zero padded, for kernels
@@ -84,12 +115,13 @@ pub fn kernel_l2(kernels: Tensor<4>) -> Tensor<1> {
     kernels.square().sum().mul_scalar(0.5e-4)
 }
 
-/// `Σ_n (Σ_p |M_pn|)(Σ_k |W_kn|)` for masks `[pixel, neuron]` and feature weights `[channel, neuron]`.
+/// `Σ_n (Σ_p |M_pn|)(Σ_k |W_kn|)` for masks `[height, width, neuron]` and feature weights `[channel, neuron]`.
 ///
 /// # Source
 /// Klindt et al. 2017, Table 1 model (spec §2.6, readout sparsity).
-pub fn readout_l1(mask: Tensor<2>, features: Tensor<2>) -> Tensor<1> {
-    (mask.abs().sum_dim(0) * features.abs().sum_dim(0)).sum()
+pub fn readout_l1(mask: Tensor<3>, features: Tensor<2>) -> Tensor<1> {
+    let of_masks = mask.abs().sum_dim(0).sum_dim(1).reshape([1, -1]);
+    (of_masks * features.abs().sum_dim(0)).sum()
 }
 
 impl PenaltyConfig {
@@ -98,10 +130,13 @@ impl PenaltyConfig {
         let share = |shares: &[f64], layer: usize| shares.get(layer).copied().unwrap_or(0.0);
         let first = kernels.first().and_then(|kernel| term(self.laplace, || laplace(kernel.clone())));
         let terms = kernels.iter().enumerate().flat_map(|(layer, kernel)| {
+            let each = 1.0 / self.over_kernels.divisor(kernel);
+            let smooth = each * self.smoothness * share(&self.smoothness_layers, layer);
+            let group = each * self.group * share(&self.group_layers, layer);
             [
-                term(self.smoothness * share(&self.smoothness_layers, layer), || smoothness(kernel.clone())),
-                term(self.group * share(&self.group_layers, layer), || group_sparsity(kernel.clone())),
-                term(self.kernel_l2, || kernel_l2(kernel.clone())),
+                term(smooth, || smoothness(kernel.clone())),
+                term(group, || group_sparsity(kernel.clone())),
+                term(each * self.kernel_l2, || kernel_l2(kernel.clone())),
             ]
         });
         terms.flatten().chain(first).reduce(|a, b| a + b)
@@ -109,16 +144,51 @@ impl PenaltyConfig {
 
     /// Penalty on a readout, summed over neurons.
     pub fn readout(&self, readout: &Readout) -> Option<Tensor<1>> {
-        let (mask, features) = (readout.mask(), readout.features());
-        let of_masks = mask.into_iter().flat_map(|mask| {
+        let (mask, features, weight) = (readout.mask(), readout.features(), readout.weight());
+        let of_masks = mask.iter().flat_map(|mask| {
             [
                 term(self.mask_l1, || mask.clone().abs().sum()),
-                term(self.readout_l1, || readout_l1(mask.clone(), features.clone())),
+                term(self.mask_smoothness, || smoothness(mask.clone().permute([2, 0, 1]).unsqueeze_dim(1))),
             ]
         });
+        let of_both = mask.clone().zip(features.clone());
+        let of_both =
+            of_both.and_then(|(mask, features)| term(self.readout_l1, || readout_l1(mask, features)));
+        let of_features = features.and_then(|features| term(self.feature_l1, || features.abs().sum()));
+        let of_weights = weight.and_then(|weight| term(self.readout_l2, || weight.square().sum()));
         let of_variances = readout.variance().and_then(|sum| term(self.mask_variance, || sum));
-        let of_features = term(self.feature_l1, || features.clone().abs().sum());
-        of_masks.chain([of_features, of_variances]).flatten().reduce(|a, b| a + b)
+        let others = [of_both, of_features, of_weights, of_variances];
+        of_masks.chain(others).flatten().reduce(|a, b| a + b)
+    }
+
+    /// Penalty on predictions `[batch, neuron]`, summed over neurons.
+    pub fn predictions(&self, predicted: &Tensor<2>) -> Option<Tensor<1>> {
+        let batch = predicted.dims()[0] as f64;
+        term(self.activity / batch, || predicted.clone().abs().sum())
+    }
+
+    /// Whether `readout` has what is penalised.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config) naming the strength that must be 0.
+    pub fn check(&self, readout: &ReadoutConfig) -> Result<()> {
+        let masks = matches!(readout, ReadoutConfig::Factorised(_));
+        let connected = matches!(readout, ReadoutConfig::FullyConnected(_));
+        let bumps = matches!(readout, ReadoutConfig::Deterministic(_));
+        let rules = [
+            ("mask_l1", self.mask_l1, masks, "masks"),
+            ("mask_smoothness", self.mask_smoothness, masks, "masks"),
+            ("readout_l1", self.readout_l1, masks, "masks"),
+            ("feature_l1", self.feature_l1, !connected, "feature weights"),
+            ("readout_l2", self.readout_l2, connected, "a weight for each feature at each pixel"),
+            ("mask_variance", self.mask_variance, bumps, "bumps"),
+        ];
+        match rules.into_iter().find(|(_, strength, has, _)| *strength != 0.0 && !has) {
+            None => Ok(()),
+            Some((key, _, _, what)) => Err(Error::config(format!("is for readouts with {what}"))
+                .key(format!("model.penalty.{key}"))
+                .hint("set it to 0")),
+        }
     }
 }
 
@@ -161,7 +231,7 @@ mod tests {
     #[test]
     fn readout_penalty_multiplies_per_neuron() {
         let device = Device::flex();
-        let mask = Tensor::<2>::from_floats([[1.0, -2.0], [1.0, 0.0]], &device);
+        let mask = Tensor::<3>::from_floats([[[1.0, -2.0]], [[1.0, 0.0]]], &device);
         let features = Tensor::<2>::from_floats([[3.0, 1.0], [-1.0, 5.0]], &device);
         assert!((scalar(readout_l1(mask, features)) - (2.0 * 4.0 + 2.0 * 6.0)).abs() < 1e-6);
     }

@@ -4,7 +4,7 @@ use burn::module::{ModuleMapper, ModuleVisitor, Param};
 use burn::prelude::*;
 
 use crate::array::{Array, Arrays};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, nearest};
 
 /// Copies a tensor to the host.
 pub fn to_host<const D: usize>(tensor: Tensor<D>) -> Array {
@@ -45,6 +45,58 @@ pub fn import<M: Module>(module: M, weights: &Arrays) -> Result<M> {
         return Err(Error::data("the model has no such parameter").key(unknown));
     }
     Ok(module.map(&mut Replace { path: ModulePath::default(), weights }))
+}
+
+/// `module` with those parameters replaced that `weights` holds by name and shape, and their names.
+pub fn adopt<M: Module>(module: M, weights: &Arrays) -> (M, Vec<String>) {
+    let mut all = export(&module);
+    let fits = |name: &String, array: &Array| weights.get(name).is_some_and(|new| new.shape == array.shape);
+    let names: Vec<String> =
+        all.iter().filter(|(name, array)| fits(name, array)).map(|(n, _)| n.clone()).collect();
+    all.extend(names.iter().map(|name| (name.clone(), weights[name].clone())));
+    (module.map(&mut Replace { path: ModulePath::default(), weights: &all }), names)
+}
+
+/// `module` with the parameters called `names`, or that lie in parts called so, out of reach of gradients.
+///
+/// # Errors
+/// [`Kind::Config`](crate::error::Kind::Config) with the nearest name when there is no such parameter or part.
+pub fn freeze<M: Module>(module: M, names: &[String]) -> Result<M> {
+    let known = export(&module);
+    for name in names {
+        if !known.keys().any(|parameter| lies_in(parameter, name)) {
+            let error = Error::config(format!("the model has no weights called `{name}`"));
+            let near = nearest(name, known.keys().map(String::as_str));
+            return Err(error.hint(format!("for example `{}`", near.unwrap_or("core"))));
+        }
+    }
+    Ok(module.map(&mut Freeze { path: ModulePath::default(), names }))
+}
+
+/// Whether `parameter` is called `name` or lies in the part of that name.
+fn lies_in(parameter: &str, name: &str) -> bool {
+    parameter.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+struct Freeze<'a> {
+    path: ModulePath,
+    names: &'a [String],
+}
+
+impl ModuleMapper for Freeze<'_> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _: &str, container: &str) {
+        self.path.leave(container);
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let parameter = self.path.name();
+        let frozen = self.names.iter().any(|name| lies_in(&parameter, name));
+        if frozen { param.set_require_grad(false) } else { param }
+    }
 }
 
 /// Where a visitor stands in a module. The variant of an enum is no part of it, so that weights are called the same

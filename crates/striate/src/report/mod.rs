@@ -21,6 +21,7 @@ mod neurons;
 mod page;
 mod palette;
 mod plot;
+pub mod reproduction;
 pub mod results;
 mod table;
 mod traces;

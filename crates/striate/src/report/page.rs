@@ -9,6 +9,11 @@ const STYLE: &str = include_str!("style.css");
 /// The whole document.
 pub fn page(runs: &[Results]) -> String {
     let title = runs.iter().map(header::title).collect::<Vec<_>>().join(", ");
+    document(&title, comparison(runs).into_iter().chain(runs.iter().enumerate().map(block)))
+}
+
+/// A page that opens offline, with its style.
+pub fn document(title: &str, content: impl IntoIterator<Item = Tag>) -> String {
     let meta = |name: &str, content: &str| tag("meta").set("name", name).set("content", content);
     let head = tag("head")
         .with(tag("meta").set("charset", "utf-8"))
@@ -16,7 +21,7 @@ pub fn page(runs: &[Results]) -> String {
         .with(meta("color-scheme", "light dark"))
         .with(tag("title").text(format!("{title} · striate")))
         .with(tag("style").raw(STYLE));
-    let body = tag("body").with(tag("main").all(comparison(runs)).all(runs.iter().enumerate().map(block)));
+    let body = tag("body").with(tag("main").all(content));
     format!("<!DOCTYPE html>\n{}\n", tag("html").set("lang", "en").with(head).with(body))
 }
 

@@ -1,7 +1,7 @@
 //! Ground truth: neurons whose right answer is known, recorded in the formats of real data.
 //!
 //! A [`Simulation`] computes any trial on its own; [`write()`] makes a recording folder of it, with the
-//! answers beside it in `truth/`, which [`Truth::open`] reads. Linear neurons see white noise
+//! answers beside it in `truth/`, which [`Truth::open`] reads, and [`Simulation::session`] one that stays in memory. Linear neurons see white noise
 //! ([`KlindtLinear`]), nonlinear ones coloured images ([`KlindtNonlinear`]); both have names in [`PRESETS`].
 //!
 //! ```
@@ -21,6 +21,7 @@ mod leaves;
 mod network;
 mod nonlinear;
 mod simulation;
+mod memory;
 mod truth;
 mod write;
 

@@ -43,7 +43,7 @@ fn write_recording(simulation: &Simulation, folder: &Path) -> Result<Vec<f32>> {
     let mut truth = Vec::with_capacity(trials * simulation.neurons().len());
     let mut block = Block::default();
     let neurons = Neurons { ids: (0..).take(simulation.neurons().len()).collect(), ..Neurons::default() };
-    let table: Vec<Trial> = (0..trials).map(|trial| row(simulation, trial)).collect();
+    let table: Vec<Trial> = (0..trials).map(|trial| simulation.row(trial)).collect();
     let plan = Plan { neurons: &neurons, trials: &table, image_shape: design.image_shape };
     write_into(folder, &plan, |trial| {
         if trial % BLOCK == 0 {
@@ -53,14 +53,6 @@ fn write_recording(simulation: &Simulation, folder: &Path) -> Result<Vec<f32>> {
         Ok(values(&block, trial % BLOCK, design.pixels(), neurons.len()))
     })?;
     Ok(truth)
-}
-
-fn row(simulation: &Simulation, trial: usize) -> Trial {
-    Trial {
-        tier: simulation.tier(trial),
-        stimulus_id: simulation.stimulus(trial).to_string(),
-        has_stimulus: true,
-    }
 }
 
 fn values(block: &Block, at: usize, pixels: usize, neurons: usize) -> TrialValues {

@@ -9,18 +9,18 @@ use striate::batch::{DataConfig, ImageScaling, Inputs, Normalisation, ResponseSc
 use striate::fit::FitConfig;
 use striate::fit::loss::Loss;
 use striate::fit::start::starts;
+use striate::model::core::LgnConfig;
 use striate::model::core::stacked::{
     BatchNormConfig, KernelConstraint, Nonlinearity, Padding, Pass, Stacked, StackedConfig,
 };
 use striate::model::encoder::Made;
 use striate::model::modulator::ModulatorConfig;
 use striate::model::output::Output;
-use striate::model::readout::factorised::{
-    Factorised, FactorisedConfig, FeatureConstraint, MaskConstraint, MaskInit,
-};
+use striate::model::readout::factorised::{FactorisedConfig, FeatureConstraint, MaskConstraint, MaskInit};
 use striate::model::readout::gaussian::Spread;
 use striate::model::readout::{
-    AttentionConfig, DeterministicConfig, GaussianConfig, PointPooledConfig, ReadoutConfig, Start, windows,
+    AttentionConfig, DeterministicConfig, FullyConnectedConfig, GaussianConfig, PointPooledConfig, Readout,
+    ReadoutConfig, Start,
 };
 use striate::model::weights::{count, export, import};
 use striate::model::{Encoder, EncoderConfig};
@@ -99,12 +99,14 @@ fn the_networks_of_table_1_have_the_published_numbers_of_parameters() {
 /// One linear layer without batch normalisation.
 fn layer(kernel: usize, padding: Padding) -> StackedConfig {
     StackedConfig {
+        lgn: None,
         kernels: vec![kernel],
         channels: vec![1],
         padding: vec![padding],
         nonlinearity: Nonlinearity::Identity,
         final_nonlinearity: Nonlinearity::Identity,
         batch_norm: None,
+        bias: false,
         kernel_constraint: KernelConstraint::None,
         separable: false,
         init_sd: 0.1,
@@ -115,7 +117,7 @@ fn layer(kernel: usize, padding: Padding) -> StackedConfig {
 }
 
 fn core(config: &StackedConfig, inputs: usize) -> Stacked {
-    config.init(inputs, &mut generator(1, 0), &Device::flex())
+    config.init([inputs, 1, 1], &mut generator(1, 0), &Device::flex())
 }
 
 /// `module` with one of its arrays set.
@@ -219,7 +221,7 @@ fn dropout_scales_what_it_keeps_and_is_off_in_evaluation() {
     assert_eq!(values(core.forward(picture.clone(), Pass::Evaluate).0), vec![1.0; 4096]);
 }
 
-fn readout(mask: MaskConstraint, features: FeatureConstraint, channels: usize) -> Factorised {
+fn readout(mask: MaskConstraint, features: FeatureConstraint, channels: usize) -> Readout {
     let config = FactorisedConfig {
         mask,
         features,
@@ -229,11 +231,11 @@ fn readout(mask: MaskConstraint, features: FeatureConstraint, channels: usize) -
         feature_init_truncated: false,
         bias: true,
     };
-    config.init([channels, 1, 2], &blank(2), &mut generator(1, 0), &Device::flex())
+    ReadoutConfig::Factorised(config).init([channels, 1, 2], &blank(2), &mut generator(1, 0), &Device::flex())
 }
 
 /// Two neurons on two feature maps of 1×2 pixels; arrays are `[pixel, neuron]` and `[channel, neuron]`.
-fn by_hand(mask: MaskConstraint, features: FeatureConstraint) -> Factorised {
+fn by_hand(mask: MaskConstraint, features: FeatureConstraint) -> Readout {
     let set = with(readout(mask, features, 2), "mask", &[1.0, -2.0, 3.0, 0.5]);
     with(with(set, "features", &[3.0, 1.0, -4.0, 0.0]), "bias", &[10.0, 20.0])
 }
@@ -242,7 +244,8 @@ fn by_hand(mask: MaskConstraint, features: FeatureConstraint) -> Factorised {
 fn the_readout_is_the_published_sum() {
     // Channel-last: pixel 0 holds 1 and −1, pixel 1 holds 2 and 5.
     let maps = Tensor::<1>::from_floats([1.0, -1.0, 2.0, 5.0], &Device::flex()).reshape([1, 1, 2, 2]);
-    let respond = |mask, features| values(by_hand(mask, features).forward(maps.clone(), Masks::Dense, None));
+    let respond =
+        |mask, features| values(by_hand(mask, features).forward(maps.clone(), Pass::Evaluate, None));
     // Neuron 0: map 0 gives 1·1 + 2·3 = 7, map 1 gives −1·1 + 5·3 = 14. Neuron 1: −2 + 1 = −1, 2 + 2.5 = 4.5.
     let plain = respond(MaskConstraint::None, FeatureConstraint::None);
     assert_eq!(plain, [10.0 + 3.0 * 7.0 - 4.0 * 14.0, 20.0 - 1.0]);
@@ -252,13 +255,16 @@ fn the_readout_is_the_published_sum() {
 
 #[test]
 fn feature_constraints_are_the_published_ones() {
-    let of = |features| values(by_hand(MaskConstraint::None, features).features());
+    let of = |features| values(by_hand(MaskConstraint::None, features).features().unwrap());
     let norm = [5.0f32 + 1e-5, 1.0 + 1e-5];
     assert_eq!(of(FeatureConstraint::None), [3.0, 1.0, -4.0, 0.0]);
     assert_eq!(of(FeatureConstraint::Abs), [3.0, 1.0, 4.0, 0.0]);
     assert_eq!(of(FeatureConstraint::Norm), [3.0 / norm[0], 1.0 / norm[1], -4.0 / norm[0], 0.0]);
     assert_eq!(of(FeatureConstraint::AbsNorm), [3.0 / norm[0], 1.0 / norm[1], 4.0 / norm[0], 0.0]);
-    assert_eq!(values(by_hand(MaskConstraint::Abs, FeatureConstraint::None).mask()), [1.0, 2.0, 3.0, 0.5]);
+    assert_eq!(
+        values(by_hand(MaskConstraint::Abs, FeatureConstraint::None).mask().unwrap()),
+        [1.0, 2.0, 3.0, 0.5]
+    );
 }
 
 #[test]
@@ -266,8 +272,8 @@ fn a_single_feature_is_not_weighted() {
     for features in [FeatureConstraint::None, FeatureConstraint::Abs, FeatureConstraint::Norm] {
         let set = with(readout(MaskConstraint::None, features, 1), "mask", &[1.0, -2.0, 3.0, 0.5]);
         let maps = Tensor::<1>::from_floats([1.0, 2.0], &Device::flex()).reshape([1, 1, 2, 1]);
-        assert_eq!(values(set.forward(maps, Masks::Sparse, None)), [7.0, -1.0]);
-        assert_eq!(values(set.features()), [1.0, 1.0]);
+        assert_eq!(values(set.forward(maps, Pass::Evaluate, None)), [7.0, -1.0]);
+        assert_eq!(values(set.features().unwrap()), [1.0, 1.0]);
     }
 }
 
@@ -360,22 +366,32 @@ fn behaving_masks() -> EncoderConfig {
     config
 }
 
-/// The other readouts, each with its penalty.
-fn other_readouts() -> [EncoderConfig; 3] {
+/// The other readouts, each with its penalties.
+fn other_readouts() -> [EncoderConfig; 4] {
     let (init_mu_range, start_at_sta, bias) = (0.5, false, true);
     let bumps = DeterministicConfig { init_mu_range, init_sigma: 0.5, start_at_sta, bias };
     let points = PointPooledConfig { pool_steps: 1, pool_side: 2, init_mu_range, start_at_sta, bias };
     let attention = AttentionConfig { feature_init_sd: 0.5, bias };
-    let readouts = [
-        ReadoutConfig::Deterministic(bumps),
-        ReadoutConfig::PointPooled(points),
-        ReadoutConfig::Attention(attention),
+    let connected = FullyConnectedConfig { init_sd: 0.1, init_truncated: false, dropout: 0.0, bias };
+    let with = |readout| EncoderConfig { readout, ..behaving() };
+    let mut all = [
+        with(ReadoutConfig::Deterministic(bumps)),
+        with(ReadoutConfig::PointPooled(points)),
+        with(ReadoutConfig::Attention(attention)),
+        with(ReadoutConfig::FullyConnected(connected)),
     ];
-    readouts.map(|readout| {
-        let mut config = behaving();
-        (config.readout, config.penalty.mask_variance) = (readout, 0.1);
-        config
-    })
+    all[0].penalty.mask_variance = 0.1;
+    let connected = &mut all[3].penalty;
+    (connected.feature_l1, connected.readout_l2, connected.activity) = (0.0, 0.1, 0.1);
+    all
+}
+
+/// Baselines without convolutions: one filter per neuron, and centre-surround units with a hidden layer.
+fn filters() -> [EncoderConfig; 2] {
+    let (mut lnp, mut hsm) = (EncoderConfig::lnp(), EncoderConfig::hsm(20));
+    masks(&mut lnp).mask_init = MaskInit::Noise { sd: 0.1 };
+    hsm.penalty.activity = 0.1;
+    [lnp, hsm]
 }
 
 /// A model of three neurons for images of 11 × 11 pixels and three variables of behaviour.
@@ -396,15 +412,19 @@ fn objective(model: &Encoder, device: &Device) -> Tensor<1> {
         pupil: Some(Tensor::from_data(TensorData::new(draw(12, 4), [6, 2]), device)),
     };
     let (predicted, _) = model.forward(inputs, Pass::Train { seed: 0, masks: Masks::Dense });
-    let loss = Loss::Poisson.summed(predicted, recorded);
-    let (core, readout) = model.penalties(&model.config().penalty);
-    loss + core.unwrap() + readout.unwrap()
+    let penalty = &model.config().penalty;
+    let of_activity = penalty.predictions(&predicted);
+    let (core, readout) = model.penalties(penalty);
+    let penalties = [core, readout, of_activity].into_iter().flatten().reduce(|a, b| a + b);
+    Loss::Poisson.summed(predicted, recorded) + penalties.expect("all of these models are penalised")
 }
 
 #[test]
 fn gradients_of_the_whole_objective_are_its_finite_differences() {
     // Kernels and offsets, mask, features, bias; kernels, gains and offsets, features, spread, bias, networks.
-    let others = other_readouts().into_iter().zip([8 + 4, 8 + 3, 8 + 3].map(|own| own + 6 + 4));
+    let others = other_readouts().into_iter().zip([8 + 4, 8 + 3, 8 + 3, 8 + 2].map(|own| own + 6 + 4));
+    // Mask and bias; numbers of the units, kernel and bias of the hidden layer, weights and bias.
+    let others = others.chain(filters().into_iter().zip([2, 5]));
     let all = [(curved(), 9), (behaving(), 8 + 3 + 4 + 6 + 4), (behaving_masks(), 8 + 3 + 6 + 4)];
     for (config, parameters) in all.into_iter().chain(others) {
         let model = small(&config, &training());
@@ -446,26 +466,27 @@ fn a_point_is_a_mask_of_four_pixels() {
         start_at_sta: false,
         bias: false,
     };
-    let points = points.init(shape, &blank(4), &mut generator(1, 0), &device);
-    let features = values(points.features());
+    let drawn = |config: ReadoutConfig| config.init(shape, &blank(4), &mut generator(1, 0), &device);
+    let points = drawn(ReadoutConfig::Gaussian(points));
+    let features = values(points.features().unwrap());
     let mut masks = curved().readout.factorised().unwrap().clone();
     (masks.bias, masks.features, masks.mask) = (false, FeatureConstraint::None, MaskConstraint::None);
-    let masks = masks.init(shape, &blank(4), &mut generator(1, 0), &device);
-    let masks = with(with(masks, "mask", &values(windows(points.mean(), [6, 7]))), "features", &features);
+    let masks = with(drawn(ReadoutConfig::Factorised(masks)), "features", &features);
+    let masks = with(masks, "mask", &values(points.location([6, 7]).unwrap()));
     let draw = |n, stream| normal(&mut generator(7, stream), n, 0.0, 0.3);
     let maps = Tensor::from_data(TensorData::new(draw(2 * 42 * 3, 1), [2, 6, 7, 3]), &device);
     let shift = Tensor::from_data(TensorData::new(draw(4, 2), [2, 2]), &device);
-    let still = values(points.forward(maps.clone(), None, None));
-    for (a, b) in still.iter().zip(values(masks.forward(maps.clone(), Masks::Dense, None))) {
+    let still = values(points.forward(maps.clone(), Pass::Evaluate, None));
+    for (a, b) in still.iter().zip(values(masks.forward(maps.clone(), Pass::Evaluate, None))) {
         assert!((a - b).abs() < 1e-5, "{a} {b}");
     }
     // Moved by whole pixels both read the same pixels; by parts of them, one interpolates once and one twice.
     let whole = Tensor::<1>::from_floats([2.0 / 6.0, -2.0 / 5.0, -4.0 / 6.0, 0.0], &device).reshape([2, 2]);
-    let moved = values(points.forward(maps.clone(), None, Some(whole.clone())));
-    for (a, b) in moved.iter().zip(values(masks.forward(maps.clone(), Masks::Dense, Some(whole)))) {
+    let moved = values(points.forward(maps.clone(), Pass::Evaluate, Some(whole.clone())));
+    for (a, b) in moved.iter().zip(values(masks.forward(maps.clone(), Pass::Evaluate, Some(whole)))) {
         assert!((a - b).abs() < 1e-5, "{a} {b}");
     }
-    assert_ne!(still, values(points.forward(maps, None, Some(shift))));
+    assert_ne!(still, values(points.forward(maps, Pass::Evaluate, Some(shift))));
 }
 
 /// Positions scatter in training as `Σ ε + μ`, differently in each step, and rest in evaluation.
@@ -555,10 +576,60 @@ fn options_that_cannot_be_used_are_refused_by_name() {
     refused("model.readout.mask_init.smooth_px=1e9", "model.readout.mask_init.smooth_px");
 }
 
+/// `Σ_p Σ_c T_pcn φ_pc + b_n`, and the norm over features as the place of a neuron.
+#[test]
+fn the_fully_connected_readout_weighs_each_feature_at_each_pixel() {
+    let config = FullyConnectedConfig { init_sd: 1.0, init_truncated: false, dropout: 0.0, bias: true };
+    let readout = ReadoutConfig::FullyConnected(config);
+    let drawn = readout.init([2, 1, 2], &blank(2), &mut generator(1, 0), &Device::flex());
+    let weights = [3.0, 4.0, 0.0, 1.0, 1.0, -1.0, 2.0, 0.0];
+    let set = with(with(drawn, "weight", &weights), "bias", &[10.0, 20.0]);
+    let maps = Tensor::<1>::from_floats([1.0, -1.0, 2.0, 5.0], &Device::flex()).reshape([1, 1, 2, 2]);
+    let expected = [10.0 + 3.0 - 4.0 + 5.0, 20.0 + 1.0 + 1.0 + 4.0];
+    assert_eq!(values(set.forward(maps, Pass::Evaluate, None)), expected);
+    let place = values(set.location([1, 2]).unwrap());
+    assert_eq!(place, [5.0, 2f32.sqrt(), 1.0, 2.0]);
+    assert!(set.features().is_none() && set.mask().is_none());
+}
+
+/// Bounds, places and signs of the centre-surround filters.
+#[test]
+fn centre_surround_units_are_differences_of_gaussians() {
+    let config = LgnConfig { units: 1 };
+    let drawn = config.init([9, 11], &mut generator(1, 0), &Device::flex());
+    // Logistic of 0 is a half: x = 5, y = 4, σ_c = (0.1 + 11) / 2, σ_s = 5.5, α_c = α_s = 5.
+    let filters = values(with(drawn, "raw", &[0.0; 6]).filters());
+    let at = |y: usize, x: usize| f64::from(filters[y * 11 + x]);
+    let (centre, surround) = (5.55, 5.55 + 5.5);
+    let bump = |squared: f64, v: f64| 5.0 * (-squared / (2.0 * v)).exp() / (2.0 * std::f64::consts::PI * v);
+    for (y, x, squared) in [(4, 5, 0.0), (4, 8, 9.0), (0, 5, 16.0), (7, 1, 25.0)] {
+        let expected = bump(squared, centre) - bump(squared, surround);
+        assert!((at(y, x) - expected).abs() < 1e-6, "{y} {x}: {} {expected}", at(y, x));
+    }
+}
+
+#[test]
+fn penalties_that_a_readout_cannot_have_are_refused() {
+    let refused = |config: EncoderConfig, key: &str| {
+        let error = config.check([1, 31, 31]).unwrap_err();
+        assert_eq!(error.place().key.as_deref(), Some(key));
+    };
+    let mut connected = EncoderConfig::antolik_fully_connected();
+    connected.penalty.feature_l1 = 0.1;
+    refused(connected, "model.penalty.feature_l1");
+    let mut masks = EncoderConfig::antolik(6).unwrap();
+    masks.penalty.readout_l2 = 0.1;
+    refused(masks, "model.penalty.readout_l2");
+    let mut points = EncoderConfig::sensorium();
+    points.penalty.mask_smoothness = 0.1;
+    refused(points, "model.penalty.mask_smoothness");
+}
+
 #[test]
 fn outputs_are_finite_for_every_drive() {
     let drive = Tensor::<1>::from_floats([-1e4, -50.0, 0.0, 50.0, 1e4], &Device::flex());
-    for output in [Output::Identity, Output::Relu, Output::Softplus, Output::EluPlusOne] {
+    let all = [Output::Identity, Output::Relu, Output::Softplus, Output::Exponential, Output::EluPlusOne];
+    for output in all {
         assert!(values(output.forward(drive.clone())).iter().all(|v| v.is_finite()), "{output:?}");
     }
     assert_eq!(values(Output::Softplus.forward(drive.clone()))[4], 1e4);

@@ -5,14 +5,18 @@ use burn::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use super::lgn::{Lgn, LgnConfig};
 use crate::model::weights::{fixed, replace, trainable};
 use crate::ops::{self, Activation, Conv2dOptions, Masks, Moments, Normalise};
 use crate::random::{normal, truncated_normal};
 
-/// Layers of the core.
+/// Layers of the core; without any, the features are what it sees.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StackedConfig {
+    /// Centre-surround units before the first layer, which then sees a map of one pixel with a channel for each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lgn: Option<LgnConfig>,
     /// Kernel side of each layer, in pixels.
     pub kernels: Vec<usize>,
     /// Output channels of each layer.
@@ -26,6 +30,9 @@ pub struct StackedConfig {
     /// Normalisation before the nonlinearity; none makes each layer convolution and nonlinearity only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_norm: Option<BatchNormConfig>,
+    /// Whether each channel has a bias; a batch norm has its offset instead.
+    #[serde(default)]
+    pub bias: bool,
     /// Reparametrisation of the kernels.
     #[serde(default)]
     pub kernel_constraint: KernelConstraint,
@@ -107,12 +114,13 @@ pub struct BatchNormConfig {
 /// A stack of convolution layers.
 #[derive(Module, Debug)]
 pub struct Stacked {
+    lgn: Option<Lgn>,
     layers: Vec<Layer>,
     #[module(skip)]
     config: StackedConfig,
 }
 
-/// One layer; `gain`, `offset`, `running_mean` and `running_variance` are `[out]`.
+/// One layer; `gain`, `offset` (the bias without batch norm), `running_mean` and `running_variance` are `[out]`.
 #[derive(Module, Debug)]
 struct Layer {
     /// `[out, in, kernel, kernel]`; the first 1 × 1 convolution of a separable layer.
@@ -147,6 +155,16 @@ pub enum Pass {
     Evaluate,
 }
 
+impl Pass {
+    /// Mask weights of the readout that take part.
+    pub fn masks(self) -> Masks {
+        match self {
+            Self::Train { masks, .. } => masks,
+            Self::Evaluate => Masks::Sparse,
+        }
+    }
+}
+
 impl StackedConfig {
     /// Checks that the lists agree and the image is large enough.
     ///
@@ -156,9 +174,6 @@ impl StackedConfig {
         use crate::error::Error;
         self.check_numbers()?;
         let layers = self.kernels.len();
-        if layers == 0 {
-            return Err(Error::config("needs at least one layer").key("model.core.kernels"));
-        }
         for (key, length) in [("channels", self.channels.len()), ("padding", self.padding.len())] {
             if length != layers {
                 let message = format!("lists {length} layers, `kernels` lists {layers}");
@@ -168,15 +183,15 @@ impl StackedConfig {
         if self.kernels.contains(&0) || self.channels.contains(&0) || self.pool == 0 {
             return Err(Error::config("kernels, channels and pool must be at least 1").key("model.core"));
         }
-        if self.separable && self.kernels[1..].iter().zip(&self.padding[1..]).any(|(k, p)| even_same(*k, *p))
-        {
+        if self.separable && self.kernels.iter().zip(&self.padding).skip(1).any(|(k, p)| even_same(*k, *p)) {
             let message = "separable layers with `same` padding need odd kernels";
             return Err(Error::config(message).key("model.core.kernels"));
         }
         if !(0.0..1.0).contains(&self.dropout) {
             return Err(Error::config("must be at least 0 and below 1").key("model.core.dropout"));
         }
-        let (mut height, mut width) = (shape[1], shape[2]);
+        self.lgn.as_ref().map_or(Ok(()), |lgn| lgn.check(shape))?;
+        let [_, mut height, mut width] = self.seen(shape);
         for (kernel, padding) in self.kernels.iter().zip(&self.padding) {
             if *padding == Padding::Valid && (height < *kernel || width < *kernel) {
                 let message = format!("a kernel of {kernel} pixels does not fit a map of {height}×{width}");
@@ -212,27 +227,34 @@ impl StackedConfig {
 
     /// As [`StackedConfig::out_shape`], before the pooling.
     pub fn unpooled_shape(&self, shape: [usize; 3]) -> [usize; 3] {
+        let [channels, height, width] = self.seen(shape);
         let shrink = |side, (k, p): (&usize, &Padding)| shrunk(side, *k, *p);
         let side = |side: usize| self.kernels.iter().zip(&self.padding).fold(side, shrink);
-        [*self.channels.last().unwrap_or(&0), side(shape[1]), side(shape[2])]
+        [*self.channels.last().unwrap_or(&channels), side(height), side(width)]
     }
 
-    /// A core with freshly drawn kernels for images of `inputs` channels.
-    pub fn init(&self, inputs: usize, rng: &mut ChaCha8Rng, device: &Device) -> Stacked {
-        let mut inputs = inputs;
+    /// What the first layer sees of images `[channel, height, width]`.
+    fn seen(&self, shape: [usize; 3]) -> [usize; 3] {
+        self.lgn.as_ref().map_or(shape, |lgn| [lgn.units, 1, 1])
+    }
+
+    /// A core with freshly drawn kernels for images `[channel, height, width]`.
+    pub fn init(&self, image: [usize; 3], rng: &mut ChaCha8Rng, device: &Device) -> Stacked {
+        let lgn = self.lgn.as_ref().map(|lgn| lgn.init([image[1], image[2]], rng, device));
+        let [mut inputs, _, _] = self.seen(image);
         let layers =
             (self.kernels.iter().zip(&self.channels).enumerate()).map(|(index, (&kernel, &channels))| {
                 let shape = [channels, inputs, kernel, kernel];
                 inputs = channels;
                 self.init_layer(shape, self.separable && index > 0, rng, device)
             });
-        Stacked { layers: layers.collect(), config: self.clone() }
+        Stacked { layers: layers.collect(), lgn, config: self.clone() }
     }
 
     fn init_layer(&self, shape: [usize; 4], separable: bool, rng: &mut ChaCha8Rng, device: &Device) -> Layer {
         let [channels, inputs, side, _] = shape;
         let norm = self.batch_norm.as_ref();
-        let offset = if norm.is_some_and(|norm| norm.offset) { trainable } else { fixed };
+        let offset = if norm.map_or(self.bias, |norm| norm.offset) { trainable } else { fixed };
         let first = if separable { [channels, inputs, 1, 1] } else { shape };
         Layer {
             weight: trainable(self.draw(first, rng), first, device),
@@ -322,6 +344,9 @@ impl Stacked {
     pub fn forward(&self, images: Tensor<4>, pass: Pass) -> (Tensor<4>, Vec<Moments>) {
         let mut moments = Vec::new();
         let mut features = images.permute([0, 2, 3, 1]);
+        if let Some(lgn) = &self.lgn {
+            features = lgn.forward(features);
+        }
         for (index, layer) in self.layers.iter().enumerate() {
             features = self.dropout(features, index, pass);
             features = self.layer(layer, index, features, pass, &mut moments);
@@ -342,7 +367,8 @@ impl Stacked {
         let activation: Activation =
             if last { self.config.final_nonlinearity } else { self.config.nonlinearity }.into();
         let Some(norm) = &self.config.batch_norm else {
-            return convolve(input, kernel, None, padding, activation);
+            let bias = self.config.bias.then(|| layer.offset.val());
+            return convolve(input, kernel, bias, padding, activation);
         };
         let evaluate = pass == Pass::Evaluate;
         let normalise = Normalise {
@@ -395,14 +421,18 @@ impl Stacked {
         }
     }
 
-    /// Number of layers.
-    pub fn len(&self) -> usize {
-        self.layers.len()
+    /// Kernels of all layers, as [`Stacked::kernel`].
+    pub fn kernels(&self) -> Vec<Tensor<4>> {
+        (0..self.layers.len()).map(|layer| self.kernel(layer)).collect()
     }
 
-    /// Whether there are no layers.
-    pub fn is_empty(&self) -> bool {
-        self.layers.is_empty()
+    /// What looks at the image first, `[channel, in, height, width]`: centre-surround filters or the kernels of the
+    /// first layer.
+    pub fn first_kernels(&self) -> Option<Tensor<4>> {
+        match &self.lgn {
+            Some(lgn) => Some(lgn.pictures()),
+            None => (!self.layers.is_empty()).then(|| self.kernel(0)),
+        }
     }
 
     /// Moves the running statistics towards the moments of one training batch.

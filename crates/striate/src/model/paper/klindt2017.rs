@@ -9,9 +9,9 @@ use crate::model::core::StackedConfig;
 use crate::model::core::stacked::{BatchNormConfig, KernelConstraint, Nonlinearity, Padding};
 use crate::model::encoder::Paper;
 use crate::model::output::Output;
-use crate::model::penalty::PenaltyConfig;
+use crate::model::penalty::{OverKernels, PenaltyConfig};
 use crate::model::readout::factorised::{FeatureConstraint, MaskConstraint, MaskInit};
-use crate::model::readout::{FactorisedConfig, ReadoutConfig};
+use crate::model::readout::{FactorisedConfig, FullyConnectedConfig, ReadoutConfig};
 
 /// Expected s.d. of a simulated neuron's response averaged over 30 noisy repeats,
 /// `√(0.12533² + 0.1/30)`: the starting height of masks in figures 3 and 4 (spec §1.2, §2.1).
@@ -79,12 +79,14 @@ impl EncoderConfig {
             shifter: None,
             modulator: None,
             core: StackedConfig {
+                lgn: None,
                 channels: vec![channels; layers],
                 kernels,
                 padding,
                 nonlinearity: Nonlinearity::Softplus,
                 final_nonlinearity: Nonlinearity::Identity,
                 batch_norm: Some(BatchNormConfig { decay: 0.9, epsilon: 1e-3, offset: true, gain: false }),
+                bias: false,
                 kernel_constraint: KernelConstraint::None,
                 separable: false,
                 init_sd: 0.01,
@@ -103,6 +105,7 @@ impl EncoderConfig {
             }),
             output: Output::Softplus,
             penalty: PenaltyConfig {
+                over_kernels: OverKernels::Sum,
                 smoothness: 0.03,
                 smoothness_layers: smooth,
                 group: if net == 0 { 0.0 } else { 0.05 },
@@ -111,6 +114,74 @@ impl EncoderConfig {
                 ..PenaltyConfig::default()
             },
         })
+    }
+
+    /// Figure 5, the baseline whose masks stay one pixel at the spike-triggered average (spec §2.5): freeze
+    /// `readout.mask`.
+    ///
+    /// Differs from the authors' program, which normalises image columns in place of features (a slip).
+    pub fn figure5_fixed_mask(types: usize) -> Self {
+        let mut config = Self::figure5(types);
+        config.core.batch_norm =
+            Some(BatchNormConfig { decay: 0.999, epsilon: 1e-3, offset: true, gain: false });
+        (config.penalty.mask_l1, config.penalty.feature_l1) = (0.0, 1e-3);
+        config
+    }
+
+    /// Figure 5, the baseline with a fully connected readout (spec §2.5); differs as
+    /// [`EncoderConfig::figure5_fixed_mask`] does.
+    pub fn figure5_fully_connected(types: usize) -> Self {
+        let mut config = Self::figure5_fixed_mask(types);
+        config.readout = ReadoutConfig::FullyConnected(FullyConnectedConfig {
+            init_sd: 0.01,
+            init_truncated: false,
+            dropout: 0.0,
+            bias: false,
+        });
+        config.penalty = PenaltyConfig { readout_l2: 0.5, activity: 0.1, ..PenaltyConfig::default() };
+        config
+    }
+
+    /// Table 1, masks that stay one pixel at the peak of the smoothed squared spike-triggered average (spec §2.6):
+    /// freeze `readout.mask`.
+    ///
+    /// Differs in that responses are centred before the average, where the authors subtract its median after.
+    pub fn antolik_fixed_mask() -> Self {
+        let mut config = Self::antolik(6).expect("network 6 exists");
+        config.masks().mask_init = MaskInit::StaGaussian { sd_px: 1e-3, height: 1.0, smooth_px: 4.8 };
+        config
+    }
+
+    /// Table 1, fully connected readout on 13-3-3 convolutions of 48, 32 and 4 channels, the winner in two of three
+    /// regions (spec §2.6, §4.2).
+    pub fn antolik_fully_connected() -> Self {
+        let mut config = Self::antolik(6).expect("network 6 exists");
+        config.core.channels = vec![48, 32, 4];
+        config.readout = ReadoutConfig::FullyConnected(FullyConnectedConfig {
+            init_sd: 0.01,
+            init_truncated: true,
+            dropout: 0.5,
+            bias: true,
+        });
+        config.penalty.readout_l1 = 0.0;
+        config.penalty.readout_l2 = 0.005;
+        config.penalty.activity = 0.02;
+        config
+    }
+
+    /// Table 1, LNP: one filter of the whole image for each neuron and an exponential (spec §2.6).
+    ///
+    /// Differs in the starting biases: at mean rates, not at −1.
+    pub fn lnp() -> Self {
+        let mut config = Self::antolik(0).expect("network 0 exists");
+        config.core.kernels.clear();
+        config.core.channels.clear();
+        config.core.padding.clear();
+        config.core.batch_norm = None;
+        config.masks().mask = MaskConstraint::None;
+        config.output = Output::Exponential;
+        config.penalty = PenaltyConfig { mask_smoothness: 0.02, mask_l1: 0.04, ..PenaltyConfig::default() };
+        config
     }
 
     /// Natural images, thousands of neurons. Ours, not the paper's: the Table 1 network 6 with ELUs, masks that
@@ -124,9 +195,10 @@ impl EncoderConfig {
         config.masks().mask_init = MaskInit::StaGaussian { sd_px: 1.0, height: 0.15, smooth_px: 2.0 };
         config.masks().features = FeatureConstraint::None;
         config.masks().feature_init_sd = 0.03;
-        // The paper sums its loss over about 100 neurons; here it is the mean over neurons.
-        config.penalty.smoothness = 5e-6;
-        config.penalty.group = 5e-6;
+        // The paper sums its loss over about 100 neurons and its penalties over kernels; here both are means.
+        config.penalty.over_kernels = OverKernels::Mean;
+        config.penalty.smoothness = 2.4e-4;
+        config.penalty.group = 1.152e-2;
         config.penalty.readout_l1 = 3e-3;
         config
     }
@@ -138,12 +210,14 @@ impl EncoderConfig {
             shifter: None,
             modulator: None,
             core: StackedConfig {
+                lgn: None,
                 padding: vec![Padding::Valid; kernels.len()],
                 kernels,
                 channels,
                 nonlinearity: Nonlinearity::Identity,
                 final_nonlinearity: Nonlinearity::Identity,
                 batch_norm: None,
+                bias: false,
                 kernel_constraint: KernelConstraint::None,
                 separable: false,
                 init_sd: 0.01,

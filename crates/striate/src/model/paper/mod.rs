@@ -1,4 +1,5 @@
 //! One page per paper.
 
+pub mod antolik2016;
 pub mod klindt2017;
 pub mod sensorium2022;

@@ -28,6 +28,7 @@ impl EncoderConfig {
             output: Output::EluPlusOne,
             behaviour_planes: false,
             core: StackedConfig {
+                lgn: None,
                 kernels: vec![9, 7, 7, 7],
                 channels: vec![64; layers],
                 padding,
@@ -35,6 +36,7 @@ impl EncoderConfig {
                 final_nonlinearity: Nonlinearity::Elu,
                 // The peer's momentum of 0.9 is the share of the new batch.
                 batch_norm: Some(BatchNormConfig { decay: 0.1, epsilon: 1e-5, offset: true, gain: true }),
+                bias: false,
                 kernel_constraint: KernelConstraint::None,
                 separable: true,
                 init_sd: 0.0,

@@ -6,8 +6,9 @@ use burn::tensor::activation::softmax;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::Start;
+use super::{Options, Part, Start, add_bias, biases};
 use crate::error::{Result, in_range};
+use crate::model::core::stacked::Pass;
 use crate::model::weights::{fixed, trainable};
 use crate::ops;
 use crate::random::normal;
@@ -40,15 +41,13 @@ pub struct Attention {
     config: AttentionConfig,
 }
 
-impl AttentionConfig {
-    /// Checks that all numbers can be used.
-    ///
-    /// # Errors
-    /// [`Kind::Config`](crate::error::Kind::Config) naming the key.
-    pub fn check(&self) -> Result<()> {
+impl Options for AttentionConfig {
+    fn check(&self, _: [usize; 3]) -> Result<()> {
         in_range("model.readout.feature_init_sd", self.feature_init_sd, 0.0..=1e6)
     }
+}
 
+impl AttentionConfig {
     /// A readout from features `[channel, height, width]` for one neuron per element of `start`.
     pub fn init(
         &self,
@@ -59,8 +58,6 @@ impl AttentionConfig {
     ) -> Attention {
         let neurons = start.len();
         let xavier = (2.0 / (channels + neurons) as f64).sqrt();
-        let biases = start.iter().map(|start| if self.bias { start.bias } else { 0.0 }).collect();
-        let bias = if self.bias { trainable } else { fixed };
         Attention {
             query: trainable(normal(rng, neurons * channels, 0.0, xavier), [neurons, channels], device),
             query_bias: fixed(vec![0.0; neurons], [neurons], device),
@@ -69,15 +66,14 @@ impl AttentionConfig {
                 [channels, neurons],
                 device,
             ),
-            bias: bias(biases, [neurons], device),
+            bias: biases(self.bias, start, device),
             config: self.clone(),
         }
     }
 }
 
-impl Attention {
-    /// Drive `[batch, neuron]` from features `[batch, height, width, channel]`, moved by `shift` `[batch, 2]` if given.
-    pub fn forward(&self, features: Tensor<4>, shift: Option<Tensor<2>>) -> Tensor<2> {
+impl Part for Attention {
+    fn forward(&self, features: Tensor<4>, _: Pass, shift: Option<Tensor<2>>) -> Tensor<2> {
         let features = shift.into_iter().fold(features, ops::translate);
         let [batch, height, width, channels] = features.dims();
         let neurons = self.features.val().dims()[1];
@@ -88,11 +84,14 @@ impl Attention {
         // The sums over channels and pixels change places: nothing of size channel × neuron is made per image.
         let seen = per_pixel(ops::linear(pixels, self.features.val().transpose(), none));
         let drive = (softmax(attention, 1) * seen).sum_dim(1).reshape([batch, neurons]);
-        if self.config.bias { drive + self.bias.val().unsqueeze() } else { drive }
+        add_bias(drive, self.config.bias, &self.bias)
     }
 
-    /// Feature weights `[channel, neuron]`: the barcodes.
-    pub fn features(&self) -> Tensor<2> {
-        self.features.val()
+    fn features(&self) -> Option<Tensor<2>> {
+        Some(self.features.val())
+    }
+
+    fn location(&self, _: [usize; 2]) -> Option<Tensor<2>> {
+        None
     }
 }

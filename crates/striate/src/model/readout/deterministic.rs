@@ -5,11 +5,11 @@ use burn::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::Start;
+use super::{Options, Part, Start, add_bias, biases, positions};
 use crate::error::{Result, in_range};
-use crate::model::weights::{fixed, trainable};
+use crate::model::core::stacked::Pass;
+use crate::model::weights::trainable;
 use crate::ops::{self, Masks};
-use crate::random::uniform;
 
 /// Options of the deterministic Gaussian readout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,16 +46,18 @@ pub struct Deterministic {
     config: DeterministicConfig,
 }
 
-impl DeterministicConfig {
-    /// Checks that all numbers can be used.
-    ///
-    /// # Errors
-    /// [`Kind::Config`](crate::error::Kind::Config) naming the key.
-    pub fn check(&self) -> Result<()> {
+impl Options for DeterministicConfig {
+    fn check(&self, _: [usize; 3]) -> Result<()> {
         in_range("model.readout.init_mu_range", self.init_mu_range, 0.0..=1.0)?;
         in_range("model.readout.init_sigma", self.init_sigma, 1e-3..=1e3)
     }
 
+    fn needs_sta(&self) -> bool {
+        self.start_at_sta
+    }
+}
+
+impl DeterministicConfig {
     /// A readout from features `[channel, height, width]` for one neuron per element of `start`.
     pub fn init(
         &self,
@@ -65,32 +67,43 @@ impl DeterministicConfig {
         device: &Device,
     ) -> Deterministic {
         let neurons = start.len();
-        let drawn = uniform(rng, 2 * neurons, self.init_mu_range);
-        let mean = if self.start_at_sta { super::sta_positions(start, [height, width]) } else { drawn };
-        let biases = start.iter().map(|start| if self.bias { start.bias } else { 0.0 }).collect();
-        let bias = if self.bias { trainable } else { fixed };
+        let mean = positions(self.start_at_sta, self.init_mu_range, start, [height, width], rng);
         let features = vec![1.0 / channels as f32; channels * neurons];
         Deterministic {
             mean: trainable(mean, [neurons, 2], device),
             log_variance: trainable(vec![2.0 * self.init_sigma.ln() as f32; neurons], [1, neurons], device),
             features: trainable(features, [channels, neurons], device),
-            bias: bias(biases, [neurons], device),
+            bias: biases(self.bias, start, device),
             shape: [height, width],
             config: self.clone(),
         }
     }
 }
 
-impl Deterministic {
-    /// Drive `[batch, neuron]` from features `[batch, height, width, channel]`, moved by `shift` `[batch, 2]` if given.
-    pub fn forward(&self, features: Tensor<4>, shift: Option<Tensor<2>>) -> Tensor<2> {
+impl Part for Deterministic {
+    fn forward(&self, features: Tensor<4>, _: Pass, shift: Option<Tensor<2>>) -> Tensor<2> {
         let features = shift.into_iter().fold(features, ops::translate);
-        let drive = ops::factorised(features, self.mask(), self.features.val(), Masks::Dense);
-        if self.config.bias { drive + self.bias.val().unsqueeze() } else { drive }
+        let drive = ops::factorised(features, self.bumps(), self.features.val(), Masks::Dense);
+        add_bias(drive, self.config.bias, &self.bias)
     }
 
+    fn features(&self) -> Option<Tensor<2>> {
+        Some(self.features.val())
+    }
+
+    fn location(&self, _: [usize; 2]) -> Option<Tensor<2>> {
+        Some(self.bumps())
+    }
+
+    /// Spec §7.2.
+    fn variance(&self) -> Option<Tensor<1>> {
+        Some(self.log_variance.val().exp().sum())
+    }
+}
+
+impl Deterministic {
     /// The bumps, `[pixel, neuron]`.
-    pub fn mask(&self) -> Tensor<2> {
+    fn bumps(&self) -> Tensor<2> {
         let device = self.mean.val().device();
         let [height, width] = self.shape;
         let neurons = self.mean.val().dims()[0];
@@ -109,15 +122,5 @@ impl Deterministic {
         let bump = (log - peak).exp();
         let sum = bump.clone().sum_dim(0);
         bump / sum
-    }
-
-    /// Feature weights `[channel, neuron]`: the barcodes.
-    pub fn features(&self) -> Tensor<2> {
-        self.features.val()
-    }
-
-    /// Sum of all variances (spec §7.2).
-    pub fn variance(&self) -> Tensor<1> {
-        self.log_variance.val().exp().sum()
     }
 }

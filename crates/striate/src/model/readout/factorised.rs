@@ -5,10 +5,11 @@ use burn::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::Start;
+use super::{Options, Part, Start, add_bias, biases};
 use crate::error::{Result, in_range};
+use crate::model::core::stacked::Pass;
 use crate::model::weights::{fixed, trainable};
-use crate::ops::{self, Masks};
+use crate::ops;
 use crate::random::{normal, truncated_normal};
 
 /// Options of the factorised readout.
@@ -98,20 +99,13 @@ pub struct Factorised {
     /// Bias, `[N]`.
     bias: Param<Tensor<1>>,
     #[module(skip)]
+    shape: [usize; 2],
+    #[module(skip)]
     config: FactorisedConfig,
 }
 
-impl FactorisedConfig {
-    /// Whether the spike-triggered average takes in the validation trials.
-    pub fn sta_with_validation(&self) -> bool {
-        matches!(self.mask_init, MaskInit::StaPeak { with_validation: true, .. })
-    }
-
-    /// Checks that all numbers can be used.
-    ///
-    /// # Errors
-    /// [`Kind::Config`](crate::error::Kind::Config) naming the key.
-    pub fn check(&self) -> Result<()> {
+impl Options for FactorisedConfig {
+    fn check(&self, _: [usize; 3]) -> Result<()> {
         in_range("model.readout.feature_init_mean", self.feature_init_mean, -1e6..=1e6)?;
         in_range("model.readout.feature_init_sd", self.feature_init_sd, 0.0..=1e6)?;
         let mask =
@@ -127,9 +121,20 @@ impl FactorisedConfig {
         }
     }
 
+    fn needs_sta(&self) -> bool {
+        self.starts_at_sta()
+    }
+}
+
+impl FactorisedConfig {
     /// Whether starting masks need the spike-triggered average.
-    pub fn needs_sta(&self) -> bool {
+    pub fn starts_at_sta(&self) -> bool {
         !matches!(self.mask_init, MaskInit::Noise { .. })
+    }
+
+    /// Whether the spike-triggered average takes in the validation trials.
+    pub fn sta_with_validation(&self) -> bool {
+        matches!(self.mask_init, MaskInit::StaPeak { with_validation: true, .. })
     }
 
     /// A readout from features `[channel, height, width]` for one neuron per element of `start`.
@@ -144,8 +149,6 @@ impl FactorisedConfig {
         let neurons = start.len();
         let draw = if self.feature_init_truncated { truncated_normal } else { normal };
         let features = draw(rng, channels * neurons, self.feature_init_mean, self.feature_init_sd);
-        let bias: Vec<f32> = start.iter().map(|start| start.bias).collect();
-        let bias_param = if self.bias { trainable } else { fixed };
         // With a single feature the weight repeats the scale of the mask, and is left out (spec §2.2).
         let features = if channels == 1 {
             fixed(vec![1.0; neurons], [channels, neurons], device)
@@ -155,7 +158,8 @@ impl FactorisedConfig {
         Factorised {
             mask: trainable(self.init_mask([height, width], start, rng), [height * width, neurons], device),
             features,
-            bias: bias_param(if self.bias { bias } else { vec![0.0; neurons] }, [neurons], device),
+            bias: biases(self.bias, start, device),
+            shape: [height, width],
             config: self.clone(),
         }
     }
@@ -186,26 +190,39 @@ impl FactorisedConfig {
     }
 }
 
-impl Factorised {
-    /// Drive `[batch, neuron]` from features `[batch, height, width, channel]`, moved by `shift` `[batch, 2]` if given:
+impl Part for Factorised {
     /// `Σ_k W_kn Σ_p φ_pk M_pn + b_n` (Klindt et al. 2017; spec §2.2).
-    pub fn forward(&self, features: Tensor<4>, masks: Masks, shift: Option<Tensor<2>>) -> Tensor<2> {
+    fn forward(&self, features: Tensor<4>, pass: Pass, shift: Option<Tensor<2>>) -> Tensor<2> {
         // Maps that come nearer are masks that look further: what a shift does to a Gaussian readout.
         let features = shift.into_iter().fold(features, ops::translate);
-        let drive = ops::factorised(features, self.mask(), self.features(), masks);
-        if self.config.bias { drive + self.bias.val().unsqueeze() } else { drive }
+        let drive =
+            ops::factorised(features, self.constrained_mask(), self.constrained_features(), pass.masks());
+        add_bias(drive, self.config.bias, &self.bias)
     }
 
-    /// Masks after their constraint, `[pixel, neuron]`.
-    pub fn mask(&self) -> Tensor<2> {
+    fn features(&self) -> Option<Tensor<2>> {
+        Some(self.constrained_features())
+    }
+
+    fn location(&self, _: [usize; 2]) -> Option<Tensor<2>> {
+        Some(self.constrained_mask())
+    }
+
+    fn mask(&self) -> Option<Tensor<3>> {
+        let [height, width] = self.shape;
+        Some(self.constrained_mask().reshape([height as i64, width as i64, -1]))
+    }
+}
+
+impl Factorised {
+    fn constrained_mask(&self) -> Tensor<2> {
         match self.config.mask {
             MaskConstraint::None => self.mask.val(),
             MaskConstraint::Abs => self.mask.val().abs(),
         }
     }
 
-    /// Feature weights after their constraint, `[channel, neuron]`: the barcodes.
-    pub fn features(&self) -> Tensor<2> {
+    fn constrained_features(&self) -> Tensor<2> {
         let raw = self.features.val();
         if raw.dims()[0] == 1 {
             return raw;

@@ -5,8 +5,9 @@ use burn::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::Start;
+use super::{Options, Part, Start, add_bias, biases, positions, windows};
 use crate::error::{Result, in_range};
+use crate::model::core::stacked::Pass;
 use crate::model::perceptron::{Perceptron, Squash};
 use crate::model::weights::{fixed, trainable};
 use crate::ops;
@@ -88,12 +89,8 @@ impl Spread {
     }
 }
 
-impl GaussianConfig {
-    /// Checks that all numbers can be used.
-    ///
-    /// # Errors
-    /// [`Kind::Config`](crate::error::Kind::Config) naming the key.
-    pub fn check(&self) -> Result<()> {
+impl Options for GaussianConfig {
+    fn check(&self, _: [usize; 3]) -> Result<()> {
         in_range("model.readout.init_sigma", self.init_sigma, 0.0..=1e3)?;
         in_range("model.readout.init_mu_range", self.init_mu_range, 0.0..=1.0)?;
         match &self.predictor {
@@ -106,6 +103,16 @@ impl GaussianConfig {
         }
     }
 
+    fn needs_sta(&self) -> bool {
+        self.start_at_sta && self.predictor.is_none()
+    }
+
+    fn needs_cortex(&self) -> bool {
+        self.predictor.is_some()
+    }
+}
+
+impl GaussianConfig {
     /// A readout from features `[channel, height, width]` for one neuron per element of `start`.
     pub fn init(
         &self,
@@ -121,11 +128,9 @@ impl GaussianConfig {
             let last = if predictor.tanh { Squash::Tanh } else { Squash::Identity };
             Perceptron::new(&sizes, Squash::Elu, last, rng, device)
         });
-        let drawn = uniform(rng, 2 * neurons, self.init_mu_range);
+        let drawn = positions(self.start_at_sta, self.init_mu_range, start, [height, width], rng);
         let mean = if predictor.is_some() {
             fixed(start.iter().flat_map(|start| start.cortex).collect(), [neurons, 2], device)
-        } else if self.start_at_sta {
-            trainable(super::sta_positions(start, [height, width]), [neurons, 2], device)
         } else {
             trainable(drawn, [neurons, 2], device)
         };
@@ -135,37 +140,44 @@ impl GaussianConfig {
             _ => vec![self.init_sigma as f32; numbers * neurons],
         };
         let sigma_param = if self.spread == Spread::None { fixed } else { trainable };
-        let biases = start.iter().map(|start| if self.bias { start.bias } else { 0.0 }).collect();
-        let bias_param = if self.bias { trainable } else { fixed };
         Gaussian {
             mean,
             predictor,
             sigma: sigma_param(sigma, [neurons, numbers], device),
             features: trainable(vec![1.0 / channels as f32; channels * neurons], [channels, neurons], device),
-            bias: bias_param(biases, [neurons], device),
+            bias: biases(self.bias, start, device),
             config: self.clone(),
         }
     }
 }
 
-impl Gaussian {
-    /// Drive `[batch, neuron]` from features `[batch, height, width, channel]`, positions drawn with `seed` if given
-    /// and moved by `shift` `[batch, 2]`.
-    pub fn forward(&self, features: Tensor<4>, seed: Option<u64>, shift: Option<Tensor<2>>) -> Tensor<2> {
+impl Part for Gaussian {
+    /// In training, positions are drawn with the seed of the step.
+    fn forward(&self, features: Tensor<4>, pass: Pass, shift: Option<Tensor<2>>) -> Tensor<2> {
         let batch = features.dims()[0];
-        let mut points = match seed {
-            Some(seed) if self.config.spread != Spread::None => self.drawn(batch, seed),
+        let mut points = match pass {
+            Pass::Train { seed, .. } if self.config.spread != Spread::None => self.drawn(batch, seed),
             _ => self.mean().unsqueeze::<3>(),
         };
         if let Some(shift) = shift {
             points = points + shift.unsqueeze_dim::<3>(1);
         }
         let drive = ops::gaussian(features, points, self.features.val());
-        if self.config.bias { drive + self.bias.val().unsqueeze() } else { drive }
+        add_bias(drive, self.config.bias, &self.bias)
     }
 
+    fn features(&self) -> Option<Tensor<2>> {
+        Some(self.features.val())
+    }
+
+    fn location(&self, shape: [usize; 2]) -> Option<Tensor<2>> {
+        Some(windows(self.mean(), shape))
+    }
+}
+
+impl Gaussian {
     /// Mean positions `[neuron, 2]` within the map.
-    pub fn mean(&self) -> Tensor<2> {
+    fn mean(&self) -> Tensor<2> {
         match &self.predictor {
             Some(predictor) => predictor.forward(self.mean.val()),
             None => self.mean.val(),
@@ -192,10 +204,5 @@ impl Gaussian {
             _ => noise * row(0),
         };
         (moved + self.mean().unsqueeze::<3>()).clamp(-1.0, 1.0)
-    }
-
-    /// Feature weights `[channel, neuron]`: the barcodes.
-    pub fn features(&self) -> Tensor<2> {
-        self.features.val()
     }
 }

@@ -3,9 +3,11 @@
 pub mod attention;
 pub mod deterministic;
 pub mod factorised;
+pub mod fully_connected;
 pub mod gaussian;
 pub mod point_pooled;
 
+use burn::module::Param;
 use burn::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -13,29 +15,14 @@ use serde::{Deserialize, Serialize};
 pub use attention::{Attention, AttentionConfig};
 pub use deterministic::{Deterministic, DeterministicConfig};
 pub use factorised::{Factorised, FactorisedConfig};
+pub use fully_connected::{FullyConnected, FullyConnectedConfig};
 pub use gaussian::{Gaussian, GaussianConfig};
 pub use point_pooled::{PointPooled, PointPooledConfig};
 
 use crate::error::Result;
 use crate::model::core::stacked::Pass;
-use crate::model::weights::to_host;
-use crate::ops::Masks;
-
-/// Which readout, and its options.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum ReadoutConfig {
-    /// A mask times feature weights.
-    Factorised(FactorisedConfig),
-    /// A point, drawn around a mean in training, times feature weights.
-    Gaussian(GaussianConfig),
-    /// A round bump times feature weights.
-    Deterministic(DeterministicConfig),
-    /// A point at several scales times feature weights.
-    PointPooled(PointPooledConfig),
-    /// A mask that depends on the image times feature weights.
-    Attention(AttentionConfig),
-}
+use crate::model::weights::{fixed, to_host, trainable};
+use crate::random::uniform;
 
 /// What a readout must know about one neuron to start.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -48,19 +35,86 @@ pub struct Start {
     pub cortex: [f32; 2],
 }
 
-/// Any readout.
-#[derive(Module, Debug)]
-pub enum Readout {
+/// What every kind of readout does.
+trait Part {
+    /// As [`Readout::forward`].
+    fn forward(&self, features: Tensor<4>, pass: Pass, shift: Option<Tensor<2>>) -> Tensor<2>;
+    /// As [`Readout::features`].
+    fn features(&self) -> Option<Tensor<2>>;
+    /// As [`Readout::location`].
+    fn location(&self, shape: [usize; 2]) -> Option<Tensor<2>>;
+    /// As [`Readout::mask`].
+    fn mask(&self) -> Option<Tensor<3>> {
+        None
+    }
+    /// As [`Readout::weight`].
+    fn weight(&self) -> Option<Tensor<2>> {
+        None
+    }
+    /// As [`Readout::variance`].
+    fn variance(&self) -> Option<Tensor<1>> {
+        None
+    }
+}
+
+/// What the options of every kind of readout say.
+trait Options {
+    /// As [`ReadoutConfig::check`].
+    fn check(&self, features: [usize; 3]) -> Result<()>;
+    /// As [`ReadoutConfig::needs_sta`].
+    fn needs_sta(&self) -> bool {
+        false
+    }
+    /// As [`ReadoutConfig::needs_cortex`].
+    fn needs_cortex(&self) -> bool {
+        false
+    }
+}
+
+/// Makes the two enums of all kinds and the ways from them to their [`Part`] and [`Options`].
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident($config:ident),)*) => {
+        /// Which readout, and its options.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "kind", rename_all = "snake_case")]
+        pub enum ReadoutConfig { $($(#[$doc])* $kind($config),)* }
+
+        /// Any readout.
+        #[derive(Module, Debug)]
+        pub enum Readout { $($(#[$doc])* $kind($kind),)* }
+
+        impl ReadoutConfig {
+            /// A readout from features `[channel, height, width]` for one neuron per element of `start`.
+            pub fn init(&self, shape: [usize; 3], start: &[Start], rng: &mut ChaCha8Rng, device: &Device) -> Readout {
+                match self { $(Self::$kind(config) => Readout::$kind(config.init(shape, start, rng, device)),)* }
+            }
+
+            fn options(&self) -> &dyn Options {
+                match self { $(Self::$kind(config) => config,)* }
+            }
+        }
+
+        impl Readout {
+            fn part(&self) -> &dyn Part {
+                match self { $(Self::$kind(readout) => readout,)* }
+            }
+        }
+    };
+}
+
+kinds! {
     /// A mask times feature weights.
-    Factorised(Factorised),
+    Factorised(FactorisedConfig),
+    /// A weight for each feature at each pixel.
+    FullyConnected(FullyConnectedConfig),
     /// A point, drawn around a mean in training, times feature weights.
-    Gaussian(Gaussian),
+    Gaussian(GaussianConfig),
     /// A round bump times feature weights.
-    Deterministic(Deterministic),
+    Deterministic(DeterministicConfig),
     /// A point at several scales times feature weights.
-    PointPooled(PointPooled),
+    PointPooled(PointPooledConfig),
     /// A mask that depends on the image times feature weights.
-    Attention(Attention),
+    Attention(AttentionConfig),
 }
 
 impl ReadoutConfig {
@@ -69,24 +123,17 @@ impl ReadoutConfig {
     /// # Errors
     /// [`Kind::Config`](crate::error::Kind::Config) naming the key.
     pub fn check(&self, features: [usize; 3]) -> Result<()> {
-        match self {
-            Self::Factorised(config) => config.check(),
-            Self::Gaussian(config) => config.check(),
-            Self::Deterministic(config) => config.check(),
-            Self::PointPooled(config) => config.check(features),
-            Self::Attention(config) => config.check(),
-        }
+        self.options().check(features)
     }
 
-    /// A readout from features `[channel, height, width]` for one neuron per element of `start`.
-    pub fn init(&self, shape: [usize; 3], start: &[Start], rng: &mut ChaCha8Rng, device: &Device) -> Readout {
-        match self {
-            Self::Factorised(config) => Readout::Factorised(config.init(shape, start, rng, device)),
-            Self::Gaussian(config) => Readout::Gaussian(config.init(shape, start, rng, device)),
-            Self::Deterministic(config) => Readout::Deterministic(config.init(shape, start, rng, device)),
-            Self::PointPooled(config) => Readout::PointPooled(config.init(shape, start, rng, device)),
-            Self::Attention(config) => Readout::Attention(config.init(shape, start, rng, device)),
-        }
+    /// Whether it starts from spike-triggered averages.
+    pub fn needs_sta(&self) -> bool {
+        self.options().needs_sta()
+    }
+
+    /// Whether it starts from cortical positions.
+    pub fn needs_cortex(&self) -> bool {
+        self.options().needs_cortex()
     }
 
     /// The options of the factorised readout, if it is one.
@@ -104,78 +151,60 @@ impl ReadoutConfig {
             _ => None,
         }
     }
-
-    /// Whether it starts from spike-triggered averages.
-    pub fn needs_sta(&self) -> bool {
-        match self {
-            Self::Factorised(config) => config.needs_sta(),
-            Self::Gaussian(config) => config.start_at_sta && config.predictor.is_none(),
-            Self::Deterministic(config) => config.start_at_sta,
-            Self::PointPooled(config) => config.start_at_sta,
-            Self::Attention(_) => false,
-        }
-    }
-
-    /// Whether it starts from cortical positions.
-    pub fn needs_cortex(&self) -> bool {
-        matches!(self, Self::Gaussian(config) if config.predictor.is_some())
-    }
 }
 
 impl Readout {
     /// Drive `[batch, neuron]` from features `[batch, height, width, channel]`, seen `shift` `[batch, 2]` away.
     pub fn forward(&self, features: Tensor<4>, pass: Pass, shift: Option<Tensor<2>>) -> Tensor<2> {
-        let (seed, masks) = match pass {
-            Pass::Train { seed, masks } => (Some(seed), masks),
-            Pass::Evaluate => (None, Masks::Sparse),
-        };
-        match self {
-            Self::Factorised(readout) => readout.forward(features, masks, shift),
-            Self::Gaussian(readout) => readout.forward(features, seed, shift),
-            Self::Deterministic(readout) => readout.forward(features, shift),
-            Self::PointPooled(readout) => readout.forward(features, shift),
-            Self::Attention(readout) => readout.forward(features, shift),
-        }
+        self.part().forward(features, pass, shift)
     }
 
-    /// Masks after their constraint, `[pixel, neuron]`, where each pixel is a parameter.
-    pub fn mask(&self) -> Option<Tensor<2>> {
-        match self {
-            Self::Factorised(readout) => Some(readout.mask()),
-            _ => None,
-        }
-    }
-
-    /// Sum of the variances of the bumps, where they are parameters.
-    pub fn variance(&self) -> Option<Tensor<1>> {
-        match self {
-            Self::Deterministic(readout) => Some(readout.variance()),
-            _ => None,
-        }
+    /// Feature weights after their constraint, `[channel, neuron]`: the barcodes; none where a neuron weighs the
+    /// features differently from pixel to pixel.
+    pub fn features(&self) -> Option<Tensor<2>> {
+        self.part().features()
     }
 
     /// Where each neuron looks on a map of `height` × `width` pixels, `[pixel, neuron]`; none where that depends on
     /// the image.
     pub fn location(&self, shape: [usize; 2]) -> Option<Tensor<2>> {
-        match self {
-            Self::Factorised(readout) => Some(readout.mask()),
-            Self::Gaussian(readout) => Some(windows(readout.mean(), shape)),
-            Self::Deterministic(readout) => Some(readout.mask()),
-            Self::PointPooled(readout) => Some(windows(readout.mean(), shape)),
-            Self::Attention(_) => None,
-        }
+        self.part().location(shape)
     }
 
-    /// Feature weights after their constraint, `[channel, neuron]`: the barcodes.
-    pub fn features(&self) -> Tensor<2> {
-        match self {
-            Self::Factorised(readout) => readout.features(),
-            Self::Gaussian(readout) => readout.features(),
-            Self::Deterministic(readout) => readout.features(),
-            Self::PointPooled(readout) => readout.features(),
-            Self::Attention(readout) => readout.features(),
-        }
+    /// Masks after their constraint, `[height, width, neuron]`, where each pixel is a parameter.
+    pub fn mask(&self) -> Option<Tensor<3>> {
+        self.part().mask()
     }
+
+    /// Weights `[neuron, pixel · channel]`, where each feature has one at each pixel.
+    pub fn weight(&self) -> Option<Tensor<2>> {
+        self.part().weight()
+    }
+
+    /// Sum of the variances of the bumps, where they are parameters.
+    pub fn variance(&self) -> Option<Tensor<1>> {
+        self.part().variance()
+    }
+}
+
+/// Biases that start so that the output is the mean rate; without `bias` they are 0 and stay so.
+fn biases(bias: bool, start: &[Start], device: &Device) -> Param<Tensor<1>> {
+    match bias {
+        true => trainable(start.iter().map(|start| start.bias).collect(), [start.len()], device),
+        false => fixed(vec![0.0; start.len()], [start.len()], device),
+    }
+}
+
+/// `drive` `[batch, neuron]` with the bias of each neuron, where they have one.
+fn add_bias(drive: Tensor<2>, has_bias: bool, bias: &Param<Tensor<1>>) -> Tensor<2> {
+    if has_bias { drive + bias.val().unsqueeze() } else { drive }
+}
+
+/// Starting positions `[neuron, 2]` (x, y): at the peaks of the spike-triggered averages, or uniform within ± `range`.
+fn positions(at_sta: bool, range: f64, start: &[Start], map: [usize; 2], rng: &mut ChaCha8Rng) -> Vec<f32> {
+    // Drawn in either case, so that what is drawn next does not depend on it.
+    let drawn = uniform(rng, 2 * start.len(), range);
+    if at_sta { sta_positions(start, map) } else { drawn }
 }
 
 /// Starting positions `[neuron, 2]` (x, y), −1 to 1, at the peaks of the spike-triggered averages.

@@ -5,12 +5,11 @@ use burn::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::Start;
+use super::{Options, Part, Start, add_bias, biases, positions, windows};
 use crate::error::{Error, Result, in_range};
-use crate::model::core::stacked::pool;
-use crate::model::weights::{fixed, trainable};
+use crate::model::core::stacked::{Pass, pool};
+use crate::model::weights::trainable;
 use crate::ops;
-use crate::random::uniform;
 
 /// Options of the point-pooled readout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,12 +44,8 @@ pub struct PointPooled {
     config: PointPooledConfig,
 }
 
-impl PointPooledConfig {
-    /// Checks that all numbers can be used with features `[channel, height, width]`.
-    ///
-    /// # Errors
-    /// [`Kind::Config`](crate::error::Kind::Config) naming the key.
-    pub fn check(&self, [_, height, width]: [usize; 3]) -> Result<()> {
+impl Options for PointPooledConfig {
+    fn check(&self, [_, height, width]: [usize; 3]) -> Result<()> {
         in_range("model.readout.init_mu_range", self.init_mu_range, 0.0..=1.0)?;
         in_range("model.readout.pool_steps", self.pool_steps as f64, 0.0..=16.0)?;
         in_range("model.readout.pool_side", self.pool_side as f64, 1.0..=1024.0)?;
@@ -62,6 +57,12 @@ impl PointPooledConfig {
         Ok(())
     }
 
+    fn needs_sta(&self) -> bool {
+        self.start_at_sta
+    }
+}
+
+impl PointPooledConfig {
     /// A readout from features `[channel, height, width]` for one neuron per element of `start`.
     pub fn init(
         &self,
@@ -71,23 +72,19 @@ impl PointPooledConfig {
         device: &Device,
     ) -> PointPooled {
         let neurons = start.len();
-        let drawn = uniform(rng, 2 * neurons, self.init_mu_range);
-        let mean = if self.start_at_sta { super::sta_positions(start, [height, width]) } else { drawn };
+        let mean = positions(self.start_at_sta, self.init_mu_range, start, [height, width], rng);
         let rows = channels * (self.pool_steps + 1);
-        let biases = start.iter().map(|start| if self.bias { start.bias } else { 0.0 }).collect();
-        let bias = if self.bias { trainable } else { fixed };
         PointPooled {
             mean: trainable(mean, [neurons, 2], device),
             features: trainable(vec![1.0 / rows as f32; rows * neurons], [rows, neurons], device),
-            bias: bias(biases, [neurons], device),
+            bias: biases(self.bias, start, device),
             config: self.clone(),
         }
     }
 }
 
-impl PointPooled {
-    /// Drive `[batch, neuron]` from features `[batch, height, width, channel]`, read `shift` `[batch, 2]` away.
-    pub fn forward(&self, features: Tensor<4>, shift: Option<Tensor<2>>) -> Tensor<2> {
+impl Part for PointPooled {
+    fn forward(&self, features: Tensor<4>, _: Pass, shift: Option<Tensor<2>>) -> Tensor<2> {
         let [_, _, _, channels] = features.dims();
         let mut points = self.mean().unsqueeze::<3>();
         if let Some(shift) = shift {
@@ -108,16 +105,22 @@ impl PointPooled {
             });
         }
         let drive: Tensor<2> = drive.expect("at least the features themselves are read");
-        if self.config.bias { drive + self.bias.val().unsqueeze() } else { drive }
+        add_bias(drive, self.config.bias, &self.bias)
     }
 
+    /// `[scale · channel, neuron]`.
+    fn features(&self) -> Option<Tensor<2>> {
+        Some(self.features.val())
+    }
+
+    fn location(&self, shape: [usize; 2]) -> Option<Tensor<2>> {
+        Some(windows(self.mean(), shape))
+    }
+}
+
+impl PointPooled {
     /// Positions `[neuron, 2]` within the map.
-    pub fn mean(&self) -> Tensor<2> {
+    fn mean(&self) -> Tensor<2> {
         self.mean.val().clamp(-1.0, 1.0)
-    }
-
-    /// Feature weights `[scale · channel, neuron]`: the barcodes.
-    pub fn features(&self) -> Tensor<2> {
-        self.features.val()
     }
 }

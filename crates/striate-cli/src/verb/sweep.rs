@@ -1,0 +1,78 @@
+//! `striate sweep`: one fit for each point of a grid.
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+
+use striate::disk;
+use striate::error::Error;
+use striate::sweep::{self, Fitted, Point, Sweep};
+
+use super::fit;
+use crate::Common;
+use crate::outcome::{DONE, INTERRUPTED, Outcome};
+
+/// Fit a grid of configurations, and say which did best on the validation tier.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  striate sweep sweeps/klindt2017-fig4.toml --data recording --out runs/fig4
+  striate sweep sweep.toml --data mouse.zip --out runs/grid schedule.max_steps=500
+  striate sweep sweep.toml --data mouse.zip --out runs/grid --only $SLURM_ARRAY_TASK_ID
+
+A sweep file names a preset or a configuration file and the values to try:
+  base = \"whatwhere\"
+  [[grid]]
+  \"model.penalty.readout_l1\" = [0.001, 0.003, 0.01]
+  \"seed\" = [1, 2]")]
+pub struct Args {
+    /// The sweep file.
+    #[arg(value_name = "SWEEP")]
+    sweep: PathBuf,
+    /// Overrides for every fit.
+    #[arg(value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// The recording; short for `data.path=DATA`.
+    #[arg(long, value_name = "DATA")]
+    data: Option<String>,
+    /// Folder for the runs; those that are there go on, finished ones stay.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Only this point, counted from 0: one task of a cluster's job array.
+    #[arg(long, value_name = "N")]
+    only: Option<usize>,
+}
+
+pub fn run(args: &Args, common: &Common) -> Outcome {
+    let data = args.data.iter().map(|path| format!("data.path={path}"));
+    let overrides: Vec<String> = args.overrides.iter().cloned().chain(data).collect();
+    let mut points = Sweep::read(&args.sweep)?.points(&overrides)?;
+    if let Some(only) = args.only {
+        points = vec![point(points, only)?];
+    }
+    let (count, stop) = (points.len(), fit::stop_on_ctrl_c()?);
+    let fitted = sweep::run(&points, &args.out, &mut |point, out| {
+        if !common.quiet {
+            eprintln!("{} of {count}: {}", point.name, point.values.join(" "));
+        }
+        fit::train(&point.config, &out, common, &stop)
+    })?;
+    let table = sweep::table(&fitted);
+    print!("{table}");
+    // Of the tasks of a job array, each knows its own point; the whole sweep run once more collects them.
+    if args.only.is_none() {
+        disk::write_bytes(&args.out.join("sweep.csv"), table.as_bytes())?;
+    }
+    if stop.load(Ordering::Relaxed) {
+        eprintln!("stopped; the same command goes on");
+        return Ok(INTERRUPTED);
+    }
+    if let Some(Fitted { name, values, .. }) = sweep::best(&fitted) {
+        eprintln!("best: {} ({})", args.out.join(name).display(), values.join(" "));
+    }
+    Ok(DONE)
+}
+
+fn point(points: Vec<Point>, only: usize) -> Result<Point, Error> {
+    let count = points.len();
+    let missing = || Error::config(format!("there is no point {only}, the sweep has {count}")).key("--only");
+    points.into_iter().nth(only).ok_or_else(missing)
+}

@@ -1,0 +1,139 @@
+//! Published figures and tables, run again: each number of ours beside the published one.
+//!
+//! An [`Item`] simulates what the paper simulated, fits what it fitted, and says in [`Row`]s what came out.
+//! Fits are kept in run folders below the output folder, so that a run that was stopped goes on.
+
+pub mod klindt2017;
+mod work;
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::disk;
+use crate::error::{Error, Result, nearest};
+pub use crate::report::reproduction::{Curve, Row};
+use crate::report::reproduction::{Reproduction as Page, reproduction};
+pub use work::{Task, Work};
+
+/// A figure or table.
+#[derive(Debug, Clone, Copy)]
+pub struct Item {
+    /// `PAPER/ITEM`.
+    pub id: &'static str,
+    /// What it is, in a few words.
+    pub about: &'static str,
+    /// What can be set, with its meaning; values are lists of numbers.
+    pub keys: &'static [(&'static str, &'static str)],
+    run: fn(&mut Work<'_>) -> Result<Reproduction>,
+}
+
+/// Everything that can be reproduced.
+pub const ITEMS: &[Item] = &[
+    klindt2017::fig3::ITEM,
+    klindt2017::fig4::ITEM,
+    klindt2017::fig5d::ITEM,
+    klindt2017::fig5e::ITEM,
+    klindt2017::table1::ITEM,
+];
+
+/// What came out.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Reproduction {
+    /// `PAPER/ITEM`.
+    pub id: String,
+    /// What was done, and how it differs from the paper.
+    pub notes: Vec<String>,
+    /// Numbers.
+    pub rows: Vec<Row>,
+    /// Name and unit of the axes of the figure.
+    #[serde(skip)]
+    pub axes: [&'static str; 2],
+    /// Curves of the figure.
+    #[serde(skip)]
+    pub curves: Vec<Curve>,
+}
+
+impl Row {
+    /// A number that should be within `tolerance` of the published one.
+    pub fn near(name: impl Into<String>, published: f64, ours: f64, tolerance: f64) -> Self {
+        let ok = (ours - published).abs() <= tolerance;
+        Self { name: name.into(), published: Some(published), ours, tolerance: Some(tolerance), ok }
+    }
+
+    /// A number that should be above `floor`; the published one stands beside it where there is one.
+    pub fn above(name: impl Into<String>, published: Option<f64>, ours: f64, floor: f64) -> Self {
+        Self { name: name.into(), published, ours, tolerance: None, ok: ours > floor }
+    }
+}
+
+impl Reproduction {
+    /// Whether every number is as asked.
+    pub fn ok(&self) -> bool {
+        self.rows.iter().all(|row| row.ok)
+    }
+}
+
+impl Item {
+    /// The item called `id`.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config) with the nearest name when there is none.
+    pub fn named(id: &str) -> Result<&'static Self> {
+        ITEMS.iter().find(|item| item.id == id).ok_or_else(|| {
+            let error = Error::config(format!("`{id}` cannot be reproduced"));
+            match nearest(id, ITEMS.iter().map(|item| item.id)) {
+                Some(near) => error.hint(format!("did you mean `{near}`?")),
+                None => error.hint("`striate reproduce --help` lists what can"),
+            }
+        })
+    }
+
+    /// Runs it, and writes `result.json` and `figure.html` into the output folder.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config) for unknown settings, those of fits and scores, and
+    /// [`Kind::Io`](crate::error::Kind::Io) when a file cannot be written.
+    pub fn run(&self, task: &Task<'_>, tell: &mut dyn FnMut(&str)) -> Result<Reproduction> {
+        let mut work = Work::new(task, self.keys, tell)?;
+        let found = Reproduction { id: self.id.into(), ..(self.run)(&mut work)? };
+        write(&found, self, task.out)?;
+        Ok(found)
+    }
+}
+
+fn write(found: &Reproduction, item: &Item, out: &Path) -> Result<()> {
+    let text = serde_json::to_vec_pretty(found).map_err(|e| Error::data(e.to_string()).file(out))?;
+    disk::write_bytes(&out.join("result.json"), &text)?;
+    let page = Page {
+        title: &format!("{}: {}", item.id, item.about),
+        notes: &found.notes,
+        axes: found.axes,
+        curves: &found.curves,
+        rows: &found.rows,
+    };
+    disk::write_bytes(&out.join("figure.html"), reproduction(&page).as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_know_whether_they_are_as_asked() {
+        assert!(Row::near("x", 0.5, 0.54, 0.05).ok && !Row::near("x", 0.5, 0.56, 0.05).ok);
+        assert!(!Row::near("x", 0.5, f64::NAN, 0.05).ok);
+        assert!(Row::above("x", None, 0.1, 0.0).ok && !Row::above("x", Some(1.0), 0.0, 0.0).ok);
+    }
+
+    #[test]
+    fn items_have_names_of_their_own_and_slips_get_a_hint() {
+        for (at, item) in ITEMS.iter().enumerate() {
+            assert!(
+                item.id.starts_with("klindt2017/") && ITEMS[..at].iter().all(|other| other.id != item.id)
+            );
+        }
+        let error = Item::named("klindt2017/fig33").unwrap_err();
+        assert!(error.advice().is_some_and(|hint| hint.contains("klindt2017/fig3")));
+    }
+}

@@ -1,0 +1,217 @@
+//! Grids of fits: the same model with other numbers, the best by its validation tier.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+use crate::fit::{FitConfig, Outcome};
+use crate::run::Best;
+
+/// `SWEEP.toml`: a configuration and the values that its keys take in turn.
+///
+/// ```toml
+/// base = "klindt2017-fig3"                 # a preset or a configuration file
+/// [set]                                    # for all fits
+/// "schedule.max_steps" = 4000
+/// [[grid]]                                 # every combination of these; further grids are added to it
+/// "model.penalty.mask_l1" = [0.01, 0.1, 1.0]
+/// ```
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sweep {
+    /// A preset, or a configuration file beside which paths are looked up.
+    pub base: String,
+    /// Keys with the value they have in all fits.
+    #[serde(default)]
+    pub set: toml::Table,
+    /// Keys with a list of values each.
+    pub grid: Vec<toml::Table>,
+}
+
+/// One fit of a sweep.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Point {
+    /// Name of its run folder: `000`, `001`, ….
+    pub name: String,
+    /// What distinguishes it, as `key=value`.
+    pub values: Vec<String>,
+    /// The whole configuration.
+    pub config: FitConfig,
+}
+
+/// A point that was fitted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fitted {
+    /// Name of its run folder.
+    pub name: String,
+    /// What distinguishes it.
+    pub values: Vec<String>,
+    /// Its best check.
+    pub best: Option<Best>,
+}
+
+/// Fits beyond which a sweep is a slip of the pen.
+const MOST_POINTS: usize = 100_000;
+
+impl Sweep {
+    /// Reads a sweep file.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config) naming what cannot be read.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::io("cannot read", path, e))?;
+        Self::parse(&text).map_err(|e| e.file(path))
+    }
+
+    /// The sweep in `text`.
+    ///
+    /// # Errors
+    /// As [`Sweep::read`].
+    pub fn parse(text: &str) -> Result<Self> {
+        toml::from_str(text).map_err(|e| Error::config(e.to_string().trim().to_owned()))
+    }
+
+    /// All fits, grid after grid, the last key in the alphabet moving fastest. `overrides` `key=value` come last.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config) for an unknown base, key or value, and for an empty grid.
+    pub fn points(&self, overrides: &[String]) -> Result<Vec<Point>> {
+        let base = self.base()?.with(&self.set.iter().map(assignment).collect::<Vec<_>>())?;
+        let mut all = Vec::new();
+        for grid in &self.grid {
+            all.extend(combinations(grid)?);
+        }
+        if all.is_empty() {
+            return Err(Error::config("has no values to try").key("grid"));
+        }
+        let point = |(index, values): (usize, Vec<String>)| {
+            let config = base.with(&[values.as_slice(), overrides].concat())?;
+            Ok(Point { name: format!("{index:03}"), values, config })
+        };
+        all.into_iter().enumerate().map(point).collect()
+    }
+
+    fn base(&self) -> Result<FitConfig> {
+        let path = Path::new(&self.base);
+        if !path.is_file() {
+            return FitConfig::preset(&self.base).map_err(|e| e.key("base"));
+        }
+        let text = std::fs::read_to_string(path).map_err(|e| Error::io("cannot read", path, e))?;
+        FitConfig::parse(&text, &[]).map_err(|e| e.file(path))
+    }
+}
+
+fn assignment((key, value): (&String, &toml::Value)) -> String {
+    format!("{key}={value}")
+}
+
+/// Every combination of the values of a grid, as `key=value`.
+fn combinations(grid: &toml::Table) -> Result<Vec<Vec<String>>> {
+    let mut all: Vec<Vec<String>> = vec![Vec::new()];
+    for (key, values) in grid {
+        let values = values.as_array().filter(|values| !values.is_empty());
+        let values = values.ok_or_else(|| Error::config("must be a list of values to try").key(key))?;
+        if all.len().saturating_mul(values.len()) > MOST_POINTS {
+            return Err(Error::config(format!("makes more than {MOST_POINTS} fits")).key(key));
+        }
+        let longer = |one: &Vec<String>| {
+            let one = one.clone();
+            values.iter().map(move |value| [one.as_slice(), &[format!("{key}={value}")]].concat())
+        };
+        all = all.iter().flat_map(longer).collect::<Vec<_>>();
+    }
+    Ok(all)
+}
+
+/// Fits `points` into run folders below `out` by `fit`, until one is interrupted.
+///
+/// # Errors
+/// Those of `fit`.
+pub fn run(
+    points: &[Point],
+    out: &Path,
+    fit: &mut dyn FnMut(&Point, PathBuf) -> Result<Outcome>,
+) -> Result<Vec<Fitted>> {
+    let mut fitted = Vec::new();
+    for point in points {
+        let outcome = fit(point, out.join(&point.name))?;
+        if !outcome.finished {
+            break;
+        }
+        let Point { name, values, .. } = point.clone();
+        fitted.push(Fitted { name, values, best: outcome.best });
+    }
+    Ok(fitted)
+}
+
+/// The best point: the lowest loss, or the highest of any other metric.
+pub fn best(fitted: &[Fitted]) -> Option<&Fitted> {
+    let value = |one: &&Fitted| {
+        let best = one.best.as_ref()?;
+        Some(if best.metric == "val_loss" { best.value } else { -best.value })
+    };
+    let scored = fitted.iter().filter_map(|one| Some((one, value(&one)?)));
+    scored.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(one, _)| one)
+}
+
+/// Points as CSV: run, best value, its step, and the values that distinguish it.
+pub fn table(fitted: &[Fitted]) -> String {
+    let metric = fitted.iter().find_map(|one| Some(one.best.as_ref()?.metric.as_str())).unwrap_or("best");
+    let mut text = format!("run,{metric},step,values\n");
+    for one in fitted {
+        let (value, step) = one.best.as_ref().map_or((f64::NAN, 0), |best| (best.value, best.step));
+        let _ = writeln!(text, "{},{value},{step},\"{}\"", one.name, one.values.join(" ").replace('"', "'"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    const TEXT: &str = "base = \"klindt2017-fig3\"\n[set]\n\"seed\" = 5\n[[grid]]\n\"model.penalty.mask_l1\" = [0.1, 1]\n\
+                        \"fit.batch\" = [8, 16]\n[[grid]]\n\"model.core.kernels\" = [[9]]\n";
+
+    #[test]
+    fn grids_are_products_and_stand_one_after_another() {
+        let points = Sweep::parse(TEXT).unwrap().points(&["data.path=x".into()]).unwrap();
+        let seen: Vec<_> =
+            points.iter().map(|p| (p.config.model.penalty.mask_l1, p.config.fit.batch)).collect();
+        assert_eq!(seen, [(0.1, 8), (1.0, 8), (0.1, 16), (1.0, 16), (0.1, 256)]);
+        assert!(points.iter().all(|p| p.config.seed == 5 && p.config.data.path == "x"));
+        assert_eq!(
+            (points[4].name.as_str(), points[4].config.model.core.kernels.as_slice()),
+            ("004", &[9][..])
+        );
+    }
+
+    #[test]
+    fn slips_are_named() {
+        let refused = |text: &str| Sweep::parse(text).and_then(|s| s.points(&[])).unwrap_err();
+        let error = refused("base = \"klindt2017-fig3\"\ngrid = []\n");
+        assert_eq!((error.kind(), error.place().key.as_deref()), (Kind::Config, Some("grid")));
+        let error = refused("base = \"klindt2017-fig3\"\n[[grid]]\n\"seed\" = 3\n");
+        assert_eq!(error.place().key.as_deref(), Some("seed"));
+        let error = refused("base = \"klindt2017-fig33\"\n[[grid]]\n\"seed\" = [3]\n");
+        assert!(error.advice().is_some_and(|hint| hint.contains("klindt2017-fig3")));
+        assert!(Sweep::parse("base = \"demo\"\ngird = []\n").is_err());
+    }
+
+    #[test]
+    fn the_best_point_is_that_of_its_metric() {
+        let fitted = |metric: &str, values: [f64; 2]| {
+            let one = |(index, value): (usize, &f64)| Fitted {
+                name: format!("{index:03}"),
+                values: Vec::new(),
+                best: Some(Best { step: 1, epoch: 1.0, value: *value, metric: metric.into() }),
+            };
+            values.iter().enumerate().map(one).collect::<Vec<_>>()
+        };
+        assert_eq!(best(&fitted("val_loss", [0.2, 0.1])).unwrap().name, "001");
+        assert_eq!(best(&fitted("val_correlation", [0.2, 0.1])).unwrap().name, "000");
+        assert!(best(&[]).is_none());
+    }
+}
