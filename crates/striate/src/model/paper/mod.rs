@@ -2,3 +2,4 @@
 
 pub mod klindt2017;
 pub mod sensorium2022;
+pub mod sensorium2023;
