@@ -98,8 +98,8 @@ impl ModuleMapper for Step<'_> {
         self.path.enter(name, container);
     }
 
-    fn exit_module(&mut self, _: &str, container: &str) {
-        self.path.leave(container);
+    fn exit_module(&mut self, name: &str, container: &str) {
+        self.path.leave(name, container);
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {

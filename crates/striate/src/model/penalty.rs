@@ -22,7 +22,7 @@ pub struct PenaltyConfig {
     pub group: f64,
     /// Share of `group` for each layer; missing layers get 0.
     pub group_layers: Vec<f64>,
-    /// Smoothness of the first layer's kernels, [`laplace`].
+    /// Smoothness of the first layer's kernels, [`laplace`] without padding.
     pub laplace: f64,
     /// Squared size of the kernels, [`kernel_l2`].
     pub kernel_l2: f64,
@@ -66,6 +66,16 @@ impl OverKernels {
     }
 }
 
+/// Strengths of the penalties on the first layer of a core for clips; a strength of zero leaves the penalty out.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClipPenaltyConfig {
+    /// Smoothness of the spatial kernels, [`laplace`] with a padding of 1.
+    pub space: f64,
+    /// Smoothness of the temporal kernels, [`laplace_in_time`] with a padding of 1.
+    pub time: f64,
+}
+
 /// `Σ_{out,in} Σ_xy (Δ∗w)² / Σ_xy w²` with Δ = [[¼ ½ ¼] [½ −3 ½] [¼ ½ ¼]], zero padded, for kernels
 /// `[out, in, height, width]`.
 ///
@@ -81,20 +91,37 @@ pub fn smoothness(kernels: Tensor<4>) -> Tensor<1> {
     (per_slice(rough) / per_slice(slices).add_scalar(1e-12)).sum()
 }
 
-/// `Σ (Δ∗w)² / Σ w²` with Δ = [[0 −1 0] [−1 4 −1] [0 −1 0]] where it fits, one ratio over all kernels
-/// `[out, in, height, width]`; 0 for kernels of less than 3 pixels.
+/// `Σ (Δ∗w)² / Σ w²` with Δ = [[0 −1 0] [−1 4 −1] [0 −1 0]] and `padding` zeros around, one ratio over all kernels
+/// `[out, in, height, width]`; 0 where Δ fits nowhere.
 ///
 /// # Source
-/// LaplaceL2norm of the Sensorium toolkit without padding, the default of its stacked core (spec §7.3, §7.4).
-pub fn laplace(kernels: Tensor<4>) -> Tensor<1> {
+/// LaplaceL2norm of the Sensorium toolkit (spec §7.3, §7.4): no padding by default in its stacked core, 1 in its
+/// factorised 3-D core.
+pub fn laplace(kernels: Tensor<4>, padding: usize) -> Tensor<1> {
     let [outputs, inputs, height, width] = kernels.dims();
-    if height < 3 || width < 3 {
-        return kernels.sum().mul_scalar(0.0);
-    }
-    let stencil = [0.0, -1.0, 0.0, -1.0, 4.0, -1.0, 0.0, -1.0, 0.0f32];
-    let stencil = Tensor::<1>::from_floats(stencil, &kernels.device()).reshape([1, 1, 3, 3]);
     let slices = kernels.reshape([outputs * inputs, 1, height, width]);
-    let rough = module::conv2d(slices.clone(), stencil, None, ConvOptions::new([1, 1], [0, 0], [1, 1], 1));
+    roughness(slices, &[0.0, -1.0, 0.0, -1.0, 4.0, -1.0, 0.0, -1.0, 0.0], [3, 3], [padding; 2])
+}
+
+/// The same in time: Δ = [−1 4 −1] and `padding` zeros at either end of kernels `[out, in, time]`. As published, Δ does
+/// not sum to zero: a constant kernel counts as rough too.
+///
+/// # Source
+/// DepthLaplaceL21d of the Sensorium toolkit (spec §7.4), with a padding of 1 in its factorised 3-D core.
+pub fn laplace_in_time(kernels: Tensor<3>, padding: usize) -> Tensor<1> {
+    let [outputs, inputs, time] = kernels.dims();
+    let slices = kernels.reshape([outputs * inputs, 1, time, 1]);
+    roughness(slices, &[-1.0, 4.0, -1.0], [3, 1], [padding, 0])
+}
+
+/// `Σ (stencil ∗ w)² / Σ w²` for slices `[slice, 1, height, width]` and a stencil of the given sides.
+fn roughness(slices: Tensor<4>, stencil: &[f32], sides: [usize; 2], padding: [usize; 2]) -> Tensor<1> {
+    let [_, _, height, width] = slices.dims();
+    if height + 2 * padding[0] < sides[0] || width + 2 * padding[1] < sides[1] {
+        return slices.sum().mul_scalar(0.0);
+    }
+    let stencil = Tensor::<1>::from_floats(stencil, &slices.device()).reshape([1, 1, sides[0], sides[1]]);
+    let rough = module::conv2d(slices.clone(), stencil, None, ConvOptions::new([1, 1], padding, [1, 1], 1));
     rough.square().sum() / slices.square().sum().add_scalar(1e-12)
 }
 
@@ -128,7 +155,7 @@ impl PenaltyConfig {
     /// Penalty on the kernels of all layers.
     pub fn core(&self, kernels: &[Tensor<4>]) -> Option<Tensor<1>> {
         let share = |shares: &[f64], layer: usize| shares.get(layer).copied().unwrap_or(0.0);
-        let first = kernels.first().and_then(|kernel| term(self.laplace, || laplace(kernel.clone())));
+        let first = kernels.first().and_then(|kernel| term(self.laplace, || laplace(kernel.clone(), 0)));
         let terms = kernels.iter().enumerate().flat_map(|(layer, kernel)| {
             let each = 1.0 / self.over_kernels.divisor(kernel);
             let smooth = each * self.smoothness * share(&self.smoothness_layers, layer);
@@ -192,6 +219,15 @@ impl PenaltyConfig {
     }
 }
 
+impl ClipPenaltyConfig {
+    /// Penalty on the first layer's spatial kernels `[out, in, height, width]` and temporal kernels `[out, in, time]`.
+    pub fn core(&self, spatial: &Tensor<4>, temporal: &Tensor<3>) -> Option<Tensor<1>> {
+        let space = term(self.space, || laplace(spatial.clone(), 1));
+        let time = term(self.time, || laplace_in_time(temporal.clone(), 1));
+        space.into_iter().chain(time).reduce(|a, b| a + b)
+    }
+}
+
 fn term(strength: f64, value: impl FnOnce() -> Tensor<1>) -> Option<Tensor<1>> {
     (strength != 0.0).then(|| value().mul_scalar(strength))
 }
@@ -219,7 +255,30 @@ mod tests {
         (kernel[12], kernel[25 + 12]) = (0.5, -3.0);
         let kernel = Tensor::<1>::from_floats(kernel.as_slice(), &Device::flex()).reshape([1, 2, 5, 5]);
         // 16 + 4 times the energy, all pixels of which the stencil sees.
-        assert!((scalar(laplace(kernel)) - 20.0).abs() < 1e-4);
+        assert!((scalar(laplace(kernel, 0)) - 20.0).abs() < 1e-4);
+    }
+
+    #[test]
+    fn padding_lets_laplace_see_the_border() {
+        // One pixel in the corner of 3×3: without padding only its diagonal neighbour is looked at, which does not see
+        // it; with padding itself and its two neighbours inside.
+        let corner = Tensor::<1>::from_floats([2.0f32, 0., 0., 0., 0., 0., 0., 0., 0.], &Device::flex());
+        let corner = corner.reshape([1, 1, 3, 3]);
+        assert_eq!(scalar(laplace(corner.clone(), 0)), 0.0);
+        assert!((scalar(laplace(corner, 1)) - 18.0).abs() < 1e-4);
+        // A stencil of 3 pixels fits a single one only with padding.
+        let pixel = Tensor::<1>::from_floats([-3.0f32], &Device::flex()).reshape([1, 1, 1, 1]);
+        assert_eq!(scalar(laplace(pixel.clone(), 0)), 0.0);
+        assert!((scalar(laplace(pixel, 1)) - 16.0).abs() < 1e-4);
+    }
+
+    #[test]
+    fn laplace_in_time_is_one_ratio_over_all_kernels() {
+        let kernels = Tensor::<1>::from_floats([1.0f32, 2.0, 0.0, 3.0, 0.0, -1.0], &Device::flex());
+        let kernels = kernels.reshape([2, 1, 3]);
+        // Padded: (4 − 2, 8 − 1, −2) and (12, −3 + 1, −4). Where it fits: the middles.
+        assert!((scalar(laplace_in_time(kernels.clone(), 1)) - (57.0 + 164.0) / 15.0).abs() < 1e-5);
+        assert!((scalar(laplace_in_time(kernels, 0)) - (49.0 + 4.0) / 15.0).abs() < 1e-5);
     }
 
     #[test]

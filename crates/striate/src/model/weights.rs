@@ -88,8 +88,8 @@ impl ModuleMapper for Freeze<'_> {
         self.path.enter(name, container);
     }
 
-    fn exit_module(&mut self, _: &str, container: &str) {
-        self.path.leave(container);
+    fn exit_module(&mut self, name: &str, container: &str) {
+        self.path.leave(name, container);
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
@@ -100,21 +100,21 @@ impl ModuleMapper for Freeze<'_> {
 }
 
 /// Where a visitor stands in a module. The variant of an enum is no part of it, so that weights are called the same
-/// whichever kind of readout they belong to.
+/// whichever kind of readout they belong to; nor is a field `norm`, whose parameters are called as those of its layer.
 #[derive(Debug, Default)]
 pub(crate) struct ModulePath(Vec<String>);
 
 impl ModulePath {
     /// Goes into the field or variant `name` of `container`, as Burn's visitors call them.
     pub fn enter(&mut self, name: &str, container: &str) {
-        if !Self::is_enum(container) {
+        if Self::counts(name, container) {
             self.0.push(name.to_owned());
         }
     }
 
     /// Leaves it again.
-    pub fn leave(&mut self, container: &str) {
-        if !Self::is_enum(container) {
+    pub fn leave(&mut self, name: &str, container: &str) {
+        if Self::counts(name, container) {
             self.0.pop();
         }
     }
@@ -129,8 +129,8 @@ impl ModulePath {
         self.0.first().map_or("", String::as_str)
     }
 
-    fn is_enum(container: &str) -> bool {
-        container.starts_with("Enum:")
+    fn counts(name: &str, container: &str) -> bool {
+        name != "norm" && !container.starts_with("Enum:")
     }
 }
 
@@ -145,8 +145,8 @@ impl ModuleVisitor for Collect {
         self.path.enter(name, container);
     }
 
-    fn exit_module(&mut self, _: &str, container: &str) {
-        self.path.leave(container);
+    fn exit_module(&mut self, name: &str, container: &str) {
+        self.path.leave(name, container);
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
@@ -164,8 +164,8 @@ impl ModuleMapper for Replace<'_> {
         self.path.enter(name, container);
     }
 
-    fn exit_module(&mut self, _: &str, container: &str) {
-        self.path.leave(container);
+    fn exit_module(&mut self, name: &str, container: &str) {
+        self.path.leave(name, container);
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
@@ -213,8 +213,8 @@ impl ModuleVisitor for Count {
         self.path.enter(name, container);
     }
 
-    fn exit_module(&mut self, _: &str, container: &str) {
-        self.path.leave(container);
+    fn exit_module(&mut self, name: &str, container: &str) {
+        self.path.leave(name, container);
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {

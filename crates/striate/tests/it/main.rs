@@ -1,6 +1,7 @@
 //! Tests across rooms, one module per room.
 
 mod architecture;
+mod clips;
 mod documents;
 mod fit;
 mod import;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::module::Module;
 use burn::prelude::*;
+use burn::tensor::Gradients;
 use striate::array::{Array, Arrays};
 use striate::batch::{DataConfig, ImageScaling, Inputs, Normalisation, ResponseScaling, Split, Trials, Uses};
 use striate::fit::FitConfig;
@@ -31,7 +32,7 @@ use striate::simulate::KlindtLinear;
 
 use super::simulated;
 
-fn training() -> Device {
+pub(super) fn training() -> Device {
     Device::flex().autodiff()
 }
 
@@ -121,7 +122,7 @@ fn core(config: &StackedConfig, inputs: usize) -> Stacked {
 }
 
 /// `module` with one of its arrays set.
-fn with<M: Module>(module: M, name: &str, values: &[f32]) -> M {
+pub(super) fn with<M: Module>(module: M, name: &str, values: &[f32]) -> M {
     let mut weights = export(&module);
     let shape = weights[name].shape.clone();
     weights.insert(name.into(), Array { shape, values: values.to_vec() });
@@ -132,7 +133,7 @@ fn image(values: &[f32], [height, width]: [usize; 2]) -> Tensor<4> {
     Tensor::from_data(TensorData::new(values.to_vec(), [1, 1, height, width]), &Device::flex())
 }
 
-fn values<const D: usize>(x: Tensor<D>) -> Vec<f32> {
+pub(super) fn values<const D: usize>(x: Tensor<D>) -> Vec<f32> {
     x.into_data().try_into_vec().unwrap()
 }
 
@@ -429,28 +430,37 @@ fn gradients_of_the_whole_objective_are_its_finite_differences() {
     for (config, parameters) in all.into_iter().chain(others) {
         let model = small(&config, &training());
         let gradients = objective(&model, &training()).backward();
-        let weights = export(&model);
         let value = |weights: &Arrays| -> f64 {
             let model = import(small(&config, &Device::flex()), weights);
             f64::from(objective(&model.unwrap(), &Device::flex()).into_scalar::<f32>())
         };
-        let all = gradients_of(&model, &gradients);
-        assert_eq!(all.len(), parameters, "{:?}", all.iter().map(|one| &one.0).collect::<Vec<_>>());
-        for (name, gradient) in all {
-            let (at, steepest) = largest(&gradient);
-            let moved = |by: f32| {
-                let mut moved = weights.clone();
-                moved.get_mut(&name).unwrap().values[at] += by;
-                value(&moved)
-            };
-            // Bilinear reading has kinks that a long step may cross, and a short one drowns in rounding.
-            let slope = |step: f32| (moved(step) - moved(-step)) / f64::from(2.0 * step);
-            let error =
-                |step| (slope(step) - f64::from(steepest)).abs() / f64::from(steepest.abs()).max(0.05);
-            let best = error(4e-3).min(error(1e-3));
-            assert!(best < 1e-2, "{name}[{at}]: gradient {steepest}, difference {}", slope(4e-3));
-        }
+        let named = agree_with_differences(&model, &gradients, value);
+        assert_eq!(named.len(), parameters, "{named:?}");
     }
+}
+
+/// Holds each array of gradients, where it is steepest, to the finite differences of `value`; the arrays' names.
+pub(super) fn agree_with_differences<M: Module>(
+    model: &M,
+    gradients: &Gradients,
+    value: impl Fn(&Arrays) -> f64,
+) -> Vec<String> {
+    let weights = export(model);
+    let all = gradients_of(model, gradients);
+    for (name, gradient) in &all {
+        let (at, steepest) = largest(gradient);
+        let moved = |by: f32| {
+            let mut moved = weights.clone();
+            moved.get_mut(name).unwrap().values[at] += by;
+            value(&moved)
+        };
+        // Bilinear reading has kinks that a long step may cross, and a short one drowns in rounding.
+        let slope = |step: f32| (moved(step) - moved(-step)) / f64::from(2.0 * step);
+        let error = |step| (slope(step) - f64::from(steepest)).abs() / f64::from(steepest.abs()).max(0.05);
+        let best = error(4e-3).min(error(1e-3));
+        assert!(best < 1e-2, "{name}[{at}]: gradient {steepest}, difference {}", slope(4e-3));
+    }
+    all.into_iter().map(|(name, _)| name).collect()
 }
 
 /// A readout of points and one of masks that hold their bilinear windows say the same, shifted or not.
@@ -510,18 +520,21 @@ fn largest(values: &[f32]) -> (usize, f32) {
     (at, values[at])
 }
 
-fn gradients_of(model: &Encoder, gradients: &burn::tensor::Gradients) -> Vec<(String, Vec<f32>)> {
+fn gradients_of<M: Module>(model: &M, gradients: &Gradients) -> Vec<(String, Vec<f32>)> {
     use burn::module::{ModuleVisitor, Param};
-    struct Visit<'a>(&'a burn::tensor::Gradients, Vec<String>, Vec<(String, Vec<f32>)>);
+    struct Visit<'a>(&'a Gradients, Vec<String>, Vec<(String, Vec<f32>)>);
+    // Weights are called by their fields, without the variant of an enum and without `norm`.
+    fn counts(name: &str, container: &str) -> bool {
+        name != "norm" && !container.starts_with("Enum:")
+    }
     impl ModuleVisitor for Visit<'_> {
-        // Weights are called by their fields, without the variant of an enum.
         fn enter_module(&mut self, name: &str, container: &str) {
-            if !container.starts_with("Enum:") {
+            if counts(name, container) {
                 self.1.push(name.into());
             }
         }
-        fn exit_module(&mut self, _: &str, container: &str) {
-            if !container.starts_with("Enum:") {
+        fn exit_module(&mut self, name: &str, container: &str) {
+            if counts(name, container) {
                 self.1.pop();
             }
         }

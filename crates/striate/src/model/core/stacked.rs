@@ -6,8 +6,11 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::lgn::{Lgn, LgnConfig};
-use crate::model::weights::{fixed, replace, trainable};
-use crate::ops::{self, Activation, Conv2dOptions, Masks, Moments, Normalise};
+pub use super::norm::BatchNormConfig;
+use super::norm::Norm;
+use crate::error::{Error, Result, in_range};
+use crate::model::weights::trainable;
+use crate::ops::{self, Activation, Conv2dOptions, Masks, Moments};
 use crate::random::{normal, truncated_normal};
 
 /// Layers of the core; without any, the features are what it sees.
@@ -96,21 +99,6 @@ pub enum KernelConstraint {
     UnitNorm,
 }
 
-/// Batch normalisation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BatchNormConfig {
-    /// Share of the running statistics kept at each step (the TensorFlow convention).
-    pub decay: f64,
-    /// Added to the variance.
-    pub epsilon: f64,
-    /// Whether an offset is learned.
-    pub offset: bool,
-    /// Whether a gain is learned.
-    #[serde(default)]
-    pub gain: bool,
-}
-
 /// A stack of convolution layers.
 #[derive(Module, Debug)]
 pub struct Stacked {
@@ -120,16 +108,13 @@ pub struct Stacked {
     config: StackedConfig,
 }
 
-/// One layer; `gain`, `offset` (the bias without batch norm), `running_mean` and `running_variance` are `[out]`.
+/// One layer.
 #[derive(Module, Debug)]
 struct Layer {
     /// `[out, in, kernel, kernel]`; the first 1 × 1 convolution of a separable layer.
     weight: Param<Tensor<4>>,
     separable: Option<Separable>,
-    gain: Option<Param<Tensor<1>>>,
-    offset: Param<Tensor<1>>,
-    running_mean: Param<Tensor<1>>,
-    running_variance: Param<Tensor<1>>,
+    norm: Norm,
 }
 
 /// What follows the first 1 × 1 convolution of a separable layer.
@@ -170,16 +155,11 @@ impl StackedConfig {
     ///
     /// # Errors
     /// [`Kind::Config`](crate::error::Kind::Config) naming the key.
-    pub fn check(&self, shape: [usize; 3]) -> crate::error::Result<()> {
-        use crate::error::Error;
+    pub fn check(&self, shape: [usize; 3]) -> Result<()> {
         self.check_numbers()?;
         let layers = self.kernels.len();
-        for (key, length) in [("channels", self.channels.len()), ("padding", self.padding.len())] {
-            if length != layers {
-                let message = format!("lists {length} layers, `kernels` lists {layers}");
-                return Err(Error::config(message).key(format!("model.core.{key}")));
-            }
-        }
+        let others = [("channels", self.channels.len()), ("padding", self.padding.len())];
+        check_lengths(("kernels", layers), &others)?;
         if self.kernels.contains(&0) || self.channels.contains(&0) || self.pool == 0 {
             return Err(Error::config("kernels, channels and pool must be at least 1").key("model.core"));
         }
@@ -187,18 +167,10 @@ impl StackedConfig {
             let message = "separable layers with `same` padding need odd kernels";
             return Err(Error::config(message).key("model.core.kernels"));
         }
-        if !(0.0..1.0).contains(&self.dropout) {
-            return Err(Error::config("must be at least 0 and below 1").key("model.core.dropout"));
-        }
+        check_dropout(self.dropout)?;
         self.lgn.as_ref().map_or(Ok(()), |lgn| lgn.check(shape))?;
-        let [_, mut height, mut width] = self.seen(shape);
-        for (kernel, padding) in self.kernels.iter().zip(&self.padding) {
-            if *padding == Padding::Valid && (height < *kernel || width < *kernel) {
-                let message = format!("a kernel of {kernel} pixels does not fit a map of {height}×{width}");
-                return Err(Error::config(message).key("model.core.kernels"));
-            }
-            (height, width) = (shrunk(height, *kernel, *padding), shrunk(width, *kernel, *padding));
-        }
+        let [_, height, width] = self.seen(shape);
+        let [height, width] = check_maps("kernels", &self.kernels, &self.padding, [height, width])?;
         if height < self.pool || width < self.pool {
             let message = format!("pooling {} pixels of a map of {height}×{width}", self.pool);
             return Err(Error::config(message).key("model.core.pool"));
@@ -206,17 +178,11 @@ impl StackedConfig {
         Ok(())
     }
 
-    fn check_numbers(&self) -> crate::error::Result<()> {
-        use crate::error::in_range;
+    fn check_numbers(&self) -> Result<()> {
         in_range("model.core.init_sd", self.init_sd, 0.0..=1e6)?;
-        if let Some(norm) = &self.batch_norm {
-            in_range("model.core.batch_norm.decay", norm.decay, 0.0..=1.0)?;
-            in_range("model.core.batch_norm.epsilon", norm.epsilon, 1e-12..=1e6)?;
-        }
+        self.batch_norm.as_ref().map_or(Ok(()), BatchNormConfig::check)?;
         let sides = self.kernels.iter().map(|&kernel| kernel as f64);
-        let most = sides.zip(&self.channels).map(|(kernel, &c)| kernel * kernel * c as f64 * c as f64);
-        in_range("model.core", most.fold(0.0, f64::max), 0.0..=MOST_WEIGHTS)
-            .map_err(|e| e.hint("this is the number of kernel weights of one layer"))
+        check_weights(sides.zip(&self.channels).map(|(kernel, &c)| kernel * kernel * c as f64 * c as f64))
     }
 
     /// `[channel, height, width]` of the features for images `[channel, height, width]`.
@@ -254,7 +220,6 @@ impl StackedConfig {
     fn init_layer(&self, shape: [usize; 4], separable: bool, rng: &mut ChaCha8Rng, device: &Device) -> Layer {
         let [channels, inputs, side, _] = shape;
         let norm = self.batch_norm.as_ref();
-        let offset = if norm.map_or(self.bias, |norm| norm.offset) { trainable } else { fixed };
         let first = if separable { [channels, inputs, 1, 1] } else { shape };
         Layer {
             weight: trainable(self.draw(first, rng), first, device),
@@ -270,22 +235,63 @@ impl StackedConfig {
                     device,
                 ),
             }),
-            gain: norm
-                .is_some_and(|norm| norm.gain)
-                .then(|| trainable(vec![1.0; channels], [channels], device)),
-            offset: offset(vec![0.0; channels], [channels], device),
-            running_mean: fixed(vec![0.0; channels], [channels], device),
-            running_variance: fixed(vec![1.0; channels], [channels], device),
+            norm: Norm::init(
+                channels,
+                norm.map_or(self.bias, |norm| norm.offset),
+                norm.is_some_and(|norm| norm.gain),
+                device,
+            ),
         }
     }
 
     /// Starting values of kernels `[out, in, kernel, kernel]`.
     fn draw(&self, [outputs, inputs, height, width]: [usize; 4], rng: &mut ChaCha8Rng) -> Vec<f32> {
         let draw = if self.init_truncated { truncated_normal } else { normal };
-        let connections = ((inputs + outputs) * height * width) as f64;
-        let sd = if self.init_sd > 0.0 { self.init_sd } else { (2.0 / connections).sqrt() };
+        let sd = if self.init_sd > 0.0 { self.init_sd } else { glorot_sd(inputs, outputs, height * width) };
         draw(rng, outputs * inputs * height * width, 0.0, sd)
     }
+}
+
+/// Standard deviation of Glorot & Bengio 2010 (Xavier) for kernels of `taps` weights.
+pub(super) fn glorot_sd(inputs: usize, outputs: usize, taps: usize) -> f64 {
+    (2.0 / ((inputs + outputs) * taps) as f64).sqrt()
+}
+
+/// That the lists `others` have as many layers as the list `first`.
+pub(super) fn check_lengths(first: (&str, usize), others: &[(&str, usize)]) -> Result<()> {
+    let Some((key, length)) = others.iter().find(|(_, length)| *length != first.1) else { return Ok(()) };
+    let message = format!("lists {length} layers, `{}` lists {}", first.0, first.1);
+    Err(Error::config(message).key(format!("model.core.{key}")))
+}
+
+pub(super) fn check_dropout(rate: f64) -> Result<()> {
+    if (0.0..1.0).contains(&rate) {
+        return Ok(());
+    }
+    Err(Error::config("must be at least 0 and below 1").key("model.core.dropout"))
+}
+
+/// That each layer has a credible number of kernel weights.
+pub(super) fn check_weights(layers: impl Iterator<Item = f64>) -> Result<()> {
+    in_range("model.core", layers.fold(0.0, f64::max), 0.0..=MOST_WEIGHTS)
+        .map_err(|e| e.hint("this is the number of kernel weights of one layer"))
+}
+
+/// `[height, width]` after all layers for maps `[height, width]` that are large enough; `key` lists the kernels.
+pub(super) fn check_maps(
+    key: &str,
+    kernels: &[usize],
+    padding: &[Padding],
+    [mut height, mut width]: [usize; 2],
+) -> Result<[usize; 2]> {
+    for (&kernel, &padding) in kernels.iter().zip(padding) {
+        if padding == Padding::Valid && (height < kernel || width < kernel) {
+            let message = format!("a kernel of {kernel} pixels does not fit a map of {height}×{width}");
+            return Err(Error::config(message).key(format!("model.core.{key}")));
+        }
+        (height, width) = (shrunk(height, kernel, padding), shrunk(width, kernel, padding));
+    }
+    Ok([height, width])
 }
 
 fn even_same(kernel: usize, padding: Padding) -> bool {
@@ -293,7 +299,7 @@ fn even_same(kernel: usize, padding: Padding) -> bool {
 }
 
 /// Side of the map after a layer.
-fn shrunk(side: usize, kernel: usize, padding: Padding) -> usize {
+pub(super) fn shrunk(side: usize, kernel: usize, padding: Padding) -> usize {
     match padding {
         Padding::Valid => side + 1 - kernel,
         Padding::Same => side,
@@ -302,7 +308,7 @@ fn shrunk(side: usize, kernel: usize, padding: Padding) -> usize {
 
 /// Convolution that keeps to the padding rule; an even kernel with `same` padding has one zero less
 /// above and to the left than below and to the right, as in TensorFlow.
-fn convolve(
+pub(super) fn convolve(
     input: Tensor<4>,
     kernel: Tensor<4>,
     bias: Option<Tensor<1>>,
@@ -348,7 +354,7 @@ impl Stacked {
             features = lgn.forward(features);
         }
         for (index, layer) in self.layers.iter().enumerate() {
-            features = self.dropout(features, index, pass);
+            features = dropout(features, self.config.dropout, index, pass);
             features = self.layer(layer, index, features, pass, &mut moments);
         }
         (pool(features, self.config.pool), moments)
@@ -366,27 +372,12 @@ impl Stacked {
         let last = index + 1 == self.layers.len();
         let activation: Activation =
             if last { self.config.final_nonlinearity } else { self.config.nonlinearity }.into();
+        let with = |kernel, bias, activation| convolve(input, kernel, bias, padding, activation);
         let Some(norm) = &self.config.batch_norm else {
-            let bias = self.config.bias.then(|| layer.offset.val());
-            return convolve(input, kernel, bias, padding, activation);
+            return with(kernel, self.config.bias.then(|| layer.norm.offset()), activation);
         };
-        let evaluate = pass == Pass::Evaluate;
-        let normalise = Normalise {
-            gain: layer.gain.as_ref().map(Param::val),
-            offset: layer.offset.val(),
-            epsilon: norm.epsilon,
-            activation,
-            batch_statistics: !evaluate,
-        };
-        if evaluate {
-            let (mean, variance) = (layer.running_mean.val(), layer.running_variance.val());
-            let (kernel, bias) = ops::folded(kernel, &Moments { mean, variance }, normalise);
-            return convolve(input, kernel, Some(bias), padding, activation);
-        }
-        let drive = convolve(input, kernel, None, padding, Activation::Identity);
-        let statistics = ops::moments(drive.clone());
-        let features = ops::normalise(drive, &statistics, normalise);
-        moments.push(statistics);
+        let (features, statistics) = layer.norm.convolve(norm, kernel, activation, pass, with);
+        moments.extend(statistics);
         features
     }
 
@@ -439,31 +430,22 @@ impl Stacked {
     #[must_use]
     pub fn keep_moments(mut self, moments: &[Moments]) -> Self {
         let Some(norm) = &self.config.batch_norm else { return self };
-        let (keep, take) = (norm.decay, 1.0 - norm.decay);
-        let blend = |param, new: &Tensor<1>| {
-            replace(param, |old| {
-                let new = new.clone().inner();
-                let mixed = old.clone().inner().mul_scalar(keep) + new.mul_scalar(take);
-                Tensor::from_data(mixed.into_data(), &old.device())
-            })
-        };
         for (layer, moments) in self.layers.iter_mut().zip(moments) {
-            layer.running_mean = blend(layer.running_mean.clone(), &moments.mean);
-            layer.running_variance = blend(layer.running_variance.clone(), &moments.variance);
+            layer.norm.keep(moments, norm);
         }
         self
     }
+}
 
-    fn dropout(&self, x: Tensor<4>, layer: usize, pass: Pass) -> Tensor<4> {
-        let Pass::Train { seed, .. } = pass else { return x };
-        let rate = self.config.dropout;
-        if rate == 0.0 {
-            return x;
-        }
-        let mask = crate::random::dropout_mask(seed, 2 << 32 | layer as u64, rate, x.dims().iter().product());
-        let mask = Tensor::from_data(TensorData::new(mask, x.dims()), &x.device());
-        x * mask
+/// `x` with dropout at `rate` as the input of a layer; in evaluation as it is.
+pub(super) fn dropout<const D: usize>(x: Tensor<D>, rate: f64, layer: usize, pass: Pass) -> Tensor<D> {
+    let Pass::Train { seed, .. } = pass else { return x };
+    if rate == 0.0 {
+        return x;
     }
+    let mask = crate::random::dropout_mask(seed, 2 << 32 | layer as u64, rate, x.dims().iter().product());
+    let mask = Tensor::from_data(TensorData::new(mask, x.dims()), &x.device());
+    x * mask
 }
 
 /// Average over squares of `side` pixels; a ragged border is left out.

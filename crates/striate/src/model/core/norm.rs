@@ -1,0 +1,102 @@
+//! Batch normalisation after a convolution: by the statistics of the batch, and folded into the kernel once they rest.
+
+use burn::module::Param;
+use burn::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::stacked::Pass;
+use crate::error::{Result, in_range};
+use crate::model::weights::{fixed, replace, trainable};
+use crate::ops::{self, Activation, Moments, Normalise};
+
+/// Batch normalisation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchNormConfig {
+    /// Share of the running statistics kept at each step (the TensorFlow convention).
+    pub decay: f64,
+    /// Added to the variance.
+    pub epsilon: f64,
+    /// Whether an offset is learned.
+    pub offset: bool,
+    /// Whether a gain is learned.
+    #[serde(default)]
+    pub gain: bool,
+}
+
+impl BatchNormConfig {
+    pub(super) fn check(&self) -> Result<()> {
+        in_range("model.core.batch_norm.decay", self.decay, 0.0..=1.0)?;
+        in_range("model.core.batch_norm.epsilon", self.epsilon, 1e-12..=1e6)
+    }
+}
+
+/// Learned parameters and running statistics of one layer, all `[channel]`. As the field `norm` of its layer it adds
+/// nothing to their names.
+#[derive(Module, Debug)]
+pub(super) struct Norm {
+    gain: Option<Param<Tensor<1>>>,
+    offset: Param<Tensor<1>>,
+    running_mean: Param<Tensor<1>>,
+    running_variance: Param<Tensor<1>>,
+}
+
+impl Norm {
+    /// Offsets of 0, learned or not, gains of 1 where they are learned, and statistics of white noise.
+    pub fn init(channels: usize, offset: bool, gain: bool, device: &Device) -> Self {
+        let all = |value| vec![value; channels];
+        let at_zero = if offset { trainable } else { fixed };
+        Self {
+            gain: gain.then(|| trainable(all(1.0), [channels], device)),
+            offset: at_zero(all(0.0), [channels], device),
+            running_mean: fixed(all(0.0), [channels], device),
+            running_variance: fixed(all(1.0), [channels], device),
+        }
+    }
+
+    /// The offset.
+    pub fn offset(&self) -> Tensor<1> {
+        self.offset.val()
+    }
+
+    /// What `convolve` makes of a kernel `[out, in, kernel_h, kernel_w]`, a bias and a nonlinearity, `[.., channel]`,
+    /// but normalised before the nonlinearity; in training also the moments.
+    pub fn convolve<const D: usize>(
+        &self,
+        config: &BatchNormConfig,
+        kernel: Tensor<4>,
+        activation: Activation,
+        pass: Pass,
+        convolve: impl FnOnce(Tensor<4>, Option<Tensor<1>>, Activation) -> Tensor<D>,
+    ) -> (Tensor<D>, Option<Moments>) {
+        let evaluate = pass == Pass::Evaluate;
+        let normalise = Normalise {
+            gain: self.gain.as_ref().map(Param::val),
+            offset: self.offset.val(),
+            epsilon: config.epsilon,
+            activation,
+            batch_statistics: !evaluate,
+        };
+        if evaluate {
+            let (mean, variance) = (self.running_mean.val(), self.running_variance.val());
+            let (kernel, bias) = ops::folded(kernel, &Moments { mean, variance }, normalise);
+            return (convolve(kernel, Some(bias), activation), None);
+        }
+        let drive = convolve(kernel, None, Activation::Identity);
+        let statistics = ops::moments(drive.clone());
+        (ops::normalise(drive, &statistics, normalise), Some(statistics))
+    }
+
+    /// Moves the running statistics towards the moments of one training batch.
+    pub fn keep(&mut self, moments: &Moments, config: &BatchNormConfig) {
+        let blend = |param: &Param<Tensor<1>>, new: &Tensor<1>| {
+            replace(param.clone(), |old| {
+                let new = new.clone().inner().mul_scalar(1.0 - config.decay);
+                let mixed = old.clone().inner().mul_scalar(config.decay) + new;
+                Tensor::from_data(mixed.into_data(), &old.device())
+            })
+        };
+        self.running_mean = blend(&self.running_mean, &moments.mean);
+        self.running_variance = blend(&self.running_variance, &moments.variance);
+    }
+}
