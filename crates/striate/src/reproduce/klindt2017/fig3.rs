@@ -206,7 +206,7 @@ fn quick(work: &mut Work<'_>) -> Result<Reproduction> {
     Ok(Reproduction {
         notes: vec!["A miniature: 9 × 9 kernels on 20 × 20 images, 400 of them.".into()],
         rows: vec![
-            Row::above("40 neurons", None, many, 0.5),
+            Row::above("40 neurons", None, many, 0.3),
             Row::above("40 neurons above 2", None, many - few, 0.0),
         ],
         axes: ["neurons", "FEV"],

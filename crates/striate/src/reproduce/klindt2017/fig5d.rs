@@ -122,11 +122,11 @@ fn quick(work: &mut Work<'_>) -> Result<Reproduction> {
     let world = World::new(small)?;
     let mut rows = Vec::new();
     for model in [Model::Factorised, Model::FixedMask, Model::FullyConnected] {
-        let fev = grid(model, 16, false, 60).fev(work, &world, &format!("quick-{}", model.name()), 1)?;
+        let fev = grid(model, 16, false, 10).fev(work, &world, &format!("quick-{}", model.name()), 1)?;
         // So few steps explain nothing yet; a model that blew up would be far below.
         rows.push(Row::above(model.name(), None, fev, -1.0));
     }
-    let notes = vec!["A miniature: 16 neurons, 160 images, 60 steps.".into()];
+    let notes = vec!["A miniature: 16 neurons, 160 images, 10 steps.".into()];
     Ok(Reproduction { notes, rows, ..Reproduction::default() })
 }
 

@@ -83,7 +83,7 @@ fn run(work: &mut Work<'_>) -> Result<Reproduction> {
 fn repetitions(work: &mut Work<'_>, model: Model, types: usize) -> Result<Vec<f64>> {
     let full = work.list("full", &[0.0]) == [1.0];
     let default = if model == Model::Factorised { 100_000 } else { 150_000 };
-    let max_steps = if work.quick() { 60 } else { work.count("max_steps", default) as u64 };
+    let max_steps = if work.quick() { 10 } else { work.count("max_steps", default) as u64 };
     let count = if work.quick() { 1 } else { work.count("repetitions", 5) };
     let one = |seed: u64| {
         let parameters = KlindtNonlinear { seed, ..KlindtNonlinear::fig5e(types) };
