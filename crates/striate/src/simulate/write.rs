@@ -57,6 +57,7 @@ fn write_recording(simulation: &Simulation, folder: &Path) -> Result<Vec<f32>> {
 
 fn row(simulation: &Simulation, trial: usize) -> Trial {
     Trial {
+        id: trial.to_string(),
         tier: simulation.tier(trial),
         stimulus_id: simulation.stimulus(trial).to_string(),
         has_stimulus: true,

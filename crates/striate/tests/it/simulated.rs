@@ -41,7 +41,8 @@ impl TrialSource for Memory {
 pub fn session(simulation: &Simulation) -> Session {
     let (trials, neurons) = (simulation.trials(), simulation.neurons().len());
     let (image_shape, pixels) = (simulation.design().image_shape, simulation.design().pixels());
-    let trial = |i| Trial {
+    let trial = |i: usize| Trial {
+        id: i.to_string(),
         tier: simulation.tier(i),
         stimulus_id: simulation.stimulus(i).to_string(),
         has_stimulus: true,
