@@ -59,6 +59,8 @@ enum Verb {
     Predict(verb::predict::Args),
     Report(verb::report::Args),
     Import(verb::import::Args),
+    Ensemble(verb::ensemble::Args),
+    Submit(verb::submit::Args),
     Info(verb::info::Args),
 }
 
@@ -81,6 +83,8 @@ fn dispatch(verb: &Verb, common: &Common) -> Outcome {
         Verb::Predict(args) => verb::predict::run(args, common),
         Verb::Report(args) => verb::report::run(args, common),
         Verb::Import(args) => verb::import::run(args, common),
+        Verb::Ensemble(args) => verb::ensemble::run(args, common),
+        Verb::Submit(args) => verb::submit::run(args, common),
         Verb::Info(args) => verb::info::run(args, common),
     }
 }

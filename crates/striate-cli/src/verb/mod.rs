@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod demo;
+pub mod ensemble;
 pub mod fit;
 pub mod import;
 pub mod info;
@@ -10,3 +11,4 @@ pub mod predict;
 pub mod report;
 pub mod score;
 pub mod simulate;
+pub mod submit;
