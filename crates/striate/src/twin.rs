@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::array::{self, Arrays};
 use crate::batch::{Inputs, Normalisation, Variables};
 use crate::disk;
-use crate::error::{Error, Kind, Result};
+use crate::error::{self, Error, Result};
 use crate::model::encoder::Made;
 use crate::model::readout::Start;
 use crate::model::weights::{import, to_host};
@@ -100,7 +100,7 @@ impl Card {
 
 /// Adds advice to an error of a file that is not there.
 fn when_missing(hint: &str) -> impl Fn(Error) -> Error {
-    move |error| if error.kind() == Kind::Io { error.hint(hint) } else { error }
+    move |e| if e.kind() == error::Kind::Io { e.hint(hint) } else { e }
 }
 
 /// Writes the weights of `model` into a checkpoint folder.
