@@ -61,6 +61,8 @@ enum Verb {
     Report(verb::report::Args),
     Import(verb::import::Args),
     Reproduce(verb::reproduce::Args),
+    Ensemble(verb::ensemble::Args),
+    Submit(verb::submit::Args),
     Info(verb::info::Args),
 }
 
@@ -85,6 +87,8 @@ fn dispatch(verb: &Verb, common: &Common) -> Outcome {
         Verb::Report(args) => verb::report::run(args, common),
         Verb::Import(args) => verb::import::run(args, common),
         Verb::Reproduce(args) => verb::reproduce::run(args, common),
+        Verb::Ensemble(args) => verb::ensemble::run(args, common),
+        Verb::Submit(args) => verb::submit::run(args, common),
         Verb::Info(args) => verb::info::run(args, common),
     }
 }

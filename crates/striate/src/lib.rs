@@ -10,8 +10,10 @@
 //!    ([`batch::Trials::batch`]), builds the **model** ([`model::EncoderConfig::init`]) and writes checkpoints; called
 //!    again, it goes on where it was stopped.
 //! 5. Load the **twin** of a run: [`twin::Twin::load`], and ask it for responses: [`twin::Twin::respond`].
+//!    Several runs can answer together: [`twin::combine`] makes one run of them, [`twin::Ensemble::load`] reads any run.
 //! 6. **Score** its predictions on a tier: [`scoring::score`], which hands plain arrays to [`score::score`].
-//! 7. Show runs as one page: [`report::render`].
+//! 7. Hand predictions in to the Sensorium 2022 competition: [`submission::write`] and [`submission::check`].
+//! 8. Show runs as one page: [`report::render`].
 //!
 //! ```
 //! use std::sync::atomic::AtomicBool;
@@ -68,6 +70,7 @@ pub mod sweep;
 pub mod twin;
 pub mod score;
 pub mod scoring;
+pub mod submission;
 pub mod import;
 pub mod report;
 pub mod reproduce;

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::recording::{Session, Stream, Tier};
 use crate::run::RunFolder;
 use crate::score::{self, Evaluation, Null, ScoreReport, Scored, Settings, Table, number_stimuli};
-use crate::twin::{State, Twin};
+use crate::twin::{Ensemble, State, Twin};
 
 /// How many neurons' traces are kept for the report.
 const TRACES: usize = 12;
@@ -56,20 +56,20 @@ struct Arrays {
 ///
 /// # Errors
 /// [`Kind::Data`](crate::error::Kind::Data) when a trial is damaged or its image was not recorded.
-pub fn predict(twin: &Twin, session: &Session, trials: &[usize], device: &Device) -> Result<Vec<f32>> {
+pub fn predict(twin: &Ensemble, session: &Session, trials: &[usize], device: &Device) -> Result<Vec<f32>> {
     let shape = session.shape(Stream::Images).unwrap_or(&[]);
-    if shape != twin.card.image_shape {
-        let message = format!("images are {shape:?}, the model takes {:?}", twin.card.image_shape);
+    if shape != twin.image_shape() {
+        let message = format!("images are {shape:?}, the model takes {:?}", twin.image_shape());
         return Err(Error::data(message).file(&session.path).key("images"));
     }
-    let mut predicted = Vec::with_capacity(trials.len() * twin.card.neurons.len());
+    let uses = twin.uses();
+    let mut predicted = Vec::with_capacity(trials.len() * twin.neurons().len());
     for chunk in trials.chunks(256) {
         let read = |stream| -> Result<Vec<f32>> {
             let trials: Vec<Vec<f32>> =
                 chunk.iter().map(|&trial| session.read(stream, trial)).collect::<Result<_>>()?;
             Ok(trials.concat())
         };
-        let uses = twin.card.model.uses();
         let state = State {
             behaviour: if uses.behaviour { read(Stream::Behavior)? } else { Vec::new() },
             pupil: if uses.pupil { read(Stream::PupilCenter)? } else { Vec::new() },
@@ -84,11 +84,11 @@ pub fn predict(twin: &Twin, session: &Session, trials: &[usize], device: &Device
 /// # Errors
 /// [`Kind::Data`](crate::error::Kind::Data) when the tier is empty, a trial is damaged, or the recording does not
 /// hold the twin's neurons.
-pub fn score(twin: &Twin, session: &Session, task: &Task<'_>, device: &Device) -> Result<Scores> {
+pub fn score(twin: &Ensemble, session: &Session, task: &Task<'_>, device: &Device) -> Result<Scores> {
     check_neurons(twin, session)?;
     let trials = session.require_tier(&task.tier)?;
     let predicted = predict(twin, session, &trials, device)?;
-    let neurons = &twin.card.neurons;
+    let neurons = twin.neurons();
     let mut recorded = Vec::with_capacity(predicted.len());
     for &trial in &trials {
         let row = session.read(Stream::Responses, trial)?;
@@ -112,12 +112,16 @@ pub fn score(twin: &Twin, session: &Session, task: &Task<'_>, device: &Device) -
         }
     }
     let evaluation = Arrays { recorded, predicted, stimulus };
-    Ok(Scores { report, scored, evaluation, unit_ids: twin.card.unit_ids.clone() })
+    Ok(Scores { report, scored, evaluation, unit_ids: twin.unit_ids().to_vec() })
 }
 
-fn check_neurons(twin: &Twin, session: &Session) -> Result<()> {
+/// Whether `session` holds the neurons of `twin` where it expects them.
+///
+/// # Errors
+/// [`Kind::Data`](crate::error::Kind::Data) when it does not.
+pub fn check_neurons(twin: &Ensemble, session: &Session) -> Result<()> {
     let same = |(&index, id): (&usize, &i64)| session.neurons.ids.get(index) == Some(id);
-    if twin.card.neurons.iter().zip(&twin.card.unit_ids).all(same) {
+    if twin.neurons().iter().zip(twin.unit_ids()).all(same) {
         return Ok(());
     }
     Err(Error::data("does not hold the neurons this model was fitted to").file(&session.path).key("unit_ids"))

@@ -1,4 +1,6 @@
-//! A fitted model with all that is needed to run it again.
+//! A fitted model with all that is needed to run it again, and several that answer together.
+
+mod ensemble;
 
 use std::fs;
 use std::path::Path;
@@ -9,12 +11,14 @@ use serde::{Deserialize, Serialize};
 use crate::array::{self, Arrays};
 use crate::batch::{Inputs, Normalisation, Variables};
 use crate::disk;
-use crate::error::{Error, Result};
+use crate::error::{self, Error, Result};
 use crate::model::encoder::Made;
 use crate::model::readout::Start;
 use crate::model::weights::{import, to_host};
 use crate::model::{Encoder, EncoderConfig};
 use crate::run::{Checkpoint, RunFolder};
+
+pub use ensemble::{Ensemble, combine};
 
 /// Everything about a twin but its weights; `twin.json` in the run folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,11 +74,14 @@ impl Card {
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when it is missing or damaged.
     pub fn load(run: &RunFolder) -> Result<Self> {
-        let path = run.path().join(CARD);
-        let text = fs::read(&path).map_err(|e| {
-            Error::io("cannot read", &path, e)
-                .hint("the fit stopped before its first step; run `striate fit` again")
-        })?;
+        Self::read(run.path())
+            .map_err(when_missing("the fit stopped before its first step; run `striate fit` again"))
+    }
+
+    /// The card in a folder: that of a run, or of a member of an ensemble.
+    fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(CARD);
+        let text = fs::read(&path).map_err(|e| Error::io("cannot read", &path, e))?;
         serde_json::from_slice(&text).map_err(|e| Error::data(e.to_string()).file(&path))
     }
 
@@ -89,6 +96,11 @@ impl Card {
     pub fn blank_starts(&self) -> Vec<Start> {
         vec![Start::default(); self.neurons.len()]
     }
+}
+
+/// Adds advice to an error of a file that is not there.
+fn when_missing(hint: &str) -> impl Fn(Error) -> Error {
+    move |e| if e.kind() == error::Kind::Io { e.hint(hint) } else { e }
 }
 
 /// Writes the weights of `model` into a checkpoint folder.
@@ -111,13 +123,17 @@ impl Twin {
     /// The twin of a run at its best checkpoint.
     ///
     /// # Errors
-    /// [`Kind::Data`](crate::error::Kind::Data) when the run holds no checkpoint, or a damaged one.
+    /// [`Kind::Data`](crate::error::Kind::Data) when the run holds no checkpoint, or a damaged one;
+    /// [`Kind::Config`](crate::error::Kind::Config) when it is an ensemble.
     pub fn load(run: &RunFolder, device: &Device) -> Result<Self> {
-        let card = Card::load(run)?;
-        let folder = run.checkpoint(Checkpoint::Best);
-        let weights = load_weights(&folder).map_err(|e| {
-            e.hint("the fit has not reached its first check; run `striate fit` again to go on")
-        })?;
+        run.require_single()?;
+        let hint = "the fit has not reached its first check; run `striate fit` again to go on";
+        Self::read(Card::load(run)?, &run.checkpoint(Checkpoint::Best), device).map_err(when_missing(hint))
+    }
+
+    /// The twin of a card and the weights in a folder.
+    fn read(card: Card, folder: &Path, device: &Device) -> Result<Self> {
+        let weights = load_weights(folder)?;
         let model = import(card.blank(device)?, &weights).map_err(|e| e.file(folder.join(WEIGHTS)))?;
         Ok(Self { card, model })
     }

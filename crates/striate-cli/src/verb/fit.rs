@@ -104,12 +104,14 @@ fn resolve(args: &Args) -> striate::error::Result<FitConfig> {
 }
 
 fn resumed(args: &Args) -> striate::error::Result<FitConfig> {
+    let run = RunFolder::open(&args.out)?;
+    run.require_single()?;
     if args.what.len() > 1 || args.data.is_some() {
         return Err(Error::config("the run exists, and its configuration cannot be changed")
             .file(&args.out)
             .hint("give only --out to go on with it, or another folder for a new run"));
     }
-    let path = RunFolder::open(&args.out)?.config();
+    let path = run.config();
     let text = std::fs::read_to_string(&path).map_err(|e| Error::io("cannot read", &path, e))?;
     FitConfig::parse(&text, &[]).map_err(|e| e.file(&path))
 }

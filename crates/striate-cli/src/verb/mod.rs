@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod demo;
+pub mod ensemble;
 pub mod fit;
 pub mod import;
 pub mod info;
@@ -11,4 +12,5 @@ pub mod report;
 pub mod reproduce;
 pub mod score;
 pub mod simulate;
+pub mod submit;
 pub mod sweep;

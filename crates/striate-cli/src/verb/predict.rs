@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use striate::error::Error;
 use striate::recording::{self, npy};
 use striate::run::RunFolder;
-use striate::twin::{State, Twin};
+use striate::twin::{Ensemble, State};
 use striate::{batch, disk, ops, scoring, stimulus};
 
 use crate::Common;
@@ -31,9 +31,9 @@ pub struct Args {
 
 pub fn run(args: &Args, common: &Common) -> Outcome {
     let device = ops::device(&common.device)?;
-    let twin = Twin::load(&RunFolder::open(&args.run)?, &device)?;
+    let twin = Ensemble::load(&RunFolder::open(&args.run)?, &device)?;
     let responses = if args.data.iter().all(|path| stimulus::is_images(path)) {
-        let images = stimulus::read(&args.data, twin.card.image_shape)?;
+        let images = stimulus::read(&args.data, twin.image_shape())?;
         // Files hold no behaviour or pupil: the images are seen in the mean state.
         twin.respond(&images, &State::default(), &device)?
     } else {
@@ -45,7 +45,7 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
         let trials: Vec<usize> = (0..session.trials.len()).collect();
         scoring::predict(&twin, session, &trials, &device)?
     };
-    let neurons = twin.card.neurons.len();
+    let neurons = twin.neurons().len();
     disk::write_bytes(&args.out, &npy::write_f32(&[responses.len() / neurons, neurons], &responses))?;
     println!("{}", args.out.display());
     Ok(DONE)

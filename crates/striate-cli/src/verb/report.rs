@@ -14,7 +14,7 @@ use crate::outcome::{DONE, Outcome};
   striate report runs/first
   striate report runs/first runs/second --out comparison.html")]
 pub struct Args {
-    /// Run folders, made by `striate fit`.
+    /// Run folders, made by `striate fit`, `import` or `ensemble`.
     #[arg(required = true, value_name = "RUN")]
     runs: Vec<PathBuf>,
     /// Where to write the page; `report.html` in the (first) run folder when not given.

@@ -8,7 +8,7 @@ use striate::run::RunFolder;
 use striate::score::{Null, ScoreReport, Settings, Summary};
 use striate::scoring::{self, Task};
 use striate::simulate::Truth;
-use striate::twin::Twin;
+use striate::twin::Ensemble;
 use striate::{batch, ops, recording};
 
 use crate::Common;
@@ -57,7 +57,7 @@ pub fn score_run(
     common: &Common,
 ) -> Result<ScoreReport> {
     let device = ops::device(&common.device)?;
-    let twin = Twin::load(run, &device)?;
+    let twin = Ensemble::load(run, &device)?;
     let about = run.read_manifest()?.recording;
     let path = data.unwrap_or(Path::new(&about.path));
     let recording = recording::open(path)?;
@@ -73,7 +73,9 @@ pub fn score_run(
     };
     let scores = scoring::score(&twin, session, &task, &device)?;
     scores.write(run)?;
-    scoring::write_parts(&twin, run, truth.as_ref().map(|truth| truth.types.as_slice()))?;
+    if let Some(twin) = twin.single() {
+        scoring::write_parts(twin, run, truth.as_ref().map(|truth| truth.types.as_slice()))?;
+    }
     Ok(scores.report)
 }
 

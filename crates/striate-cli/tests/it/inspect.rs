@@ -32,6 +32,7 @@ fn tiny() -> (TempDir, PathBuf) {
     let path = dir.path().join("mouse");
     let trials: Vec<Trial> = (0..12)
         .map(|i| Trial {
+            id: i.to_string(),
             tier: if i < 6 { "train" } else { "test" }.into(),
             stimulus_id: if i < 6 { i } else { 100 + i % 3 }.to_string(),
             has_stimulus: true,

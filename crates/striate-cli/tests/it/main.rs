@@ -3,9 +3,11 @@
 mod bench;
 mod config;
 mod demo;
+mod ensemble;
 mod fit;
 mod inspect;
 mod predict;
 mod report;
 mod score;
 mod simulate;
+mod submit;

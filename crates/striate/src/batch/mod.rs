@@ -4,6 +4,6 @@ mod normalisation;
 mod split;
 mod trials;
 
-pub use normalisation::{ImageScaling, Normalisation, ResponseScaling, Uses, Variables};
+pub use normalisation::{ImageScaling, Normalisation, ResponseScaling, Uses, Variables, stored_precisions};
 pub use split::{DataConfig, Split, fingerprint, session_of};
 pub use trials::{Batch, Inputs, Trials};

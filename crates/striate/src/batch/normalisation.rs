@@ -127,11 +127,6 @@ impl Normalisation {
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when the recording stores none.
     pub fn stored(session: &Session, uses: Uses) -> Result<Self> {
-        let of = |stream: Stream| {
-            session.statistics.get(&stream).ok_or_else(|| {
-                Error::data(format!("stores no mean and s.d. of the stream `{stream}`")).file(&session.path)
-            })
-        };
         let inverses = |sds: &[f32]| sds.iter().map(|sd| inverse(f64::from(*sd))).collect::<Vec<f32>>();
         let variables = |stream, used: bool, centred| -> Result<Option<Variables>> {
             let variables = |stored: &Statistics| Variables {
@@ -139,11 +134,11 @@ impl Normalisation {
                 scale: inverses(&stored.std),
                 centred,
             };
-            used.then(|| of(stream).map(variables)).transpose()
+            used.then(|| statistics(session, stream).map(variables)).transpose()
         };
-        let (images, responses) = (of(Stream::Images)?, of(Stream::Responses)?);
-        let sds: Vec<f64> = responses.std.iter().map(|sd| f64::from(*sd)).collect();
-        let response_scale = precisions(&sds);
+        let images = statistics(session, Stream::Images)?;
+        let responses = statistics(session, Stream::Responses)?;
+        let response_scale = stored_precisions(session)?;
         let mean_response = responses.mean.iter().zip(&response_scale).map(|(m, scale)| m * scale).collect();
         Ok(Self {
             image_mean: images.mean.clone(),
@@ -169,6 +164,22 @@ impl Normalisation {
             image.iter_mut().zip(numbers).for_each(|(pixel, (mean, scale))| *pixel = (*pixel - mean) * scale);
         }
     }
+}
+
+/// What Sensorium multiplies the responses of each neuron with, from the s.d. stored with the recording (spec §7.7).
+///
+/// # Errors
+/// [`Kind::Data`](crate::error::Kind::Data) when the recording stores none.
+pub fn stored_precisions(session: &Session) -> Result<Vec<f32>> {
+    let sds: Vec<f64> = statistics(session, Stream::Responses)?.std.iter().map(|sd| f64::from(*sd)).collect();
+    let each = if let [one] = sds[..] { vec![one; session.neurons.len()] } else { sds };
+    Ok(precisions(&each))
+}
+
+fn statistics(session: &Session, stream: Stream) -> Result<&Statistics> {
+    session.statistics.get(&stream).ok_or_else(|| {
+        Error::data(format!("stores no mean and s.d. of the stream `{stream}`")).file(&session.path)
+    })
 }
 
 fn inverse(sd: f64) -> f32 {

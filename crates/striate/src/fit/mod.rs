@@ -127,8 +127,8 @@ pub fn check(config: &FitConfig, session: &Session) -> Result<()> {
 ///
 /// # Errors
 /// [`Kind::Data`](crate::error::Kind::Data) for a damaged recording or run,
-/// [`Kind::Config`](crate::error::Kind::Config) for options that do not fit the recording,
-/// [`Kind::Io`](crate::error::Kind::Io) when the run folder cannot be written.
+/// [`Kind::Config`](crate::error::Kind::Config) for options that do not fit the recording and for the folder of an
+/// ensemble, [`Kind::Io`](crate::error::Kind::Io) when the run folder cannot be written.
 pub fn fit(
     config: &FitConfig,
     session: &Session,
@@ -137,6 +137,7 @@ pub fn fit(
     stop: &AtomicBool,
     observe: &mut dyn FnMut(&Event),
 ) -> Result<Outcome> {
+    run.require_single()?;
     let clock = Instant::now();
     let mut fit = Fit::prepare(config, session, run, device)?;
     let before = fit.state.seconds;

@@ -116,11 +116,13 @@ impl Region {
     fn trials(&self) -> Vec<Trial> {
         let has_stimulus = self.training_inputs.is_some();
         let train = (0..self.training_set.rows()).map(|row| Trial {
+            id: row.to_string(),
             tier: Tier::Train,
             stimulus_id: format!("train-{row}"),
             has_stimulus,
         });
         let test = (0..self.test_repeats.rows()).map(|row| Trial {
+            id: (self.training_set.rows() + row).to_string(),
             tier: Tier::Test,
             stimulus_id: (row % self.images).to_string(),
             has_stimulus: true,

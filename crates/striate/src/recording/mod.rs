@@ -75,6 +75,8 @@ pub struct Neurons {
 /// One presentation of a stimulus.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trial {
+    /// Identifier in the recording, a number or a hash; the index in file order where it has none.
+    pub id: String,
     /// Which part of an experiment it belongs to.
     pub tier: Tier,
     /// Identity of the stimulus; repeats share it.

@@ -26,6 +26,7 @@ pub const FORMAT: Format = Format {
 
 const TIERS: &str = "meta/trials/tiers.npy";
 const IMAGE_IDS: &str = "meta/trials/frame_image_id.npy";
+const TRIAL_IDS: &str = "meta/trials/trial_idx.npy";
 const UNIT_IDS: &str = "meta/neurons/unit_ids.npy";
 /// Tier names that published recordings use.
 const KNOWN_TIERS: [&str; 6] = ["train", "validation", "test", "final_test", "oracle", "none"];
@@ -110,8 +111,10 @@ fn trials(root: &Root, present: &Present, warnings: &mut Vec<String>) -> Result<
     let count = tiers.shape.first().copied().unwrap_or(0);
     check_counts(root, present, count)?;
     let tiers = column(root, TIERS, tiers, count, Array::to_strings)?;
-    let ids = stimulus_ids(root, count, warnings)?;
-    let trials = tiers.into_iter().zip(ids).enumerate().map(|(index, (tier, stimulus_id))| Trial {
+    let stimuli = stimulus_ids(root, count, warnings)?;
+    let rows = trial_ids(root, count)?.into_iter().zip(tiers).zip(stimuli).enumerate();
+    let trials = rows.map(|(index, ((id, tier), stimulus_id))| Trial {
+        id,
         tier: tier.into(),
         stimulus_id,
         has_stimulus: present.images.contains(&index),
@@ -171,6 +174,13 @@ fn stimulus_ids(root: &Root, count: usize, warnings: &mut Vec<String>) -> Result
     warnings.push(format!(
         "{IMAGE_IDS} is missing: every trial counts as another image, so repeats cannot be found"
     ));
+    Ok((0..count).map(|trial| trial.to_string()).collect())
+}
+
+fn trial_ids(root: &Root, count: usize) -> Result<Vec<String>> {
+    if root.has(TRIAL_IDS) {
+        return column(root, TRIAL_IDS, root.array(TRIAL_IDS, count)?, count, Array::to_strings);
+    }
     Ok((0..count).map(|trial| trial.to_string()).collect())
 }
 

@@ -144,10 +144,9 @@ impl<'a> Writer<'a> {
     fn trial_tables(&mut self) -> Result<()> {
         let trials = self.plan.trials;
         let tiers: Vec<String> = trials.iter().map(|trial| trial.tier.to_string()).collect();
-        let order: Vec<i64> = (0..trials.len() as i64).collect();
         self.put("meta/trials/tiers.npy", &npy::write_strings(&tiers))?;
-        self.put("meta/trials/trial_idx.npy", &npy::write_i64(&[order.len()], &order))?;
-        self.put("meta/trials/frame_image_id.npy", &identifiers(trials))
+        self.put("meta/trials/trial_idx.npy", &identifiers(trials, |trial| &trial.id))?;
+        self.put("meta/trials/frame_image_id.npy", &identifiers(trials, |trial| &trial.stimulus_id))
     }
 
     fn neuron_tables(&mut self) -> Result<()> {
@@ -184,15 +183,13 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Stimulus ids as integers when all of them are, as the competition files have them.
-fn identifiers(trials: &[Trial]) -> Vec<u8> {
-    let number =
-        |trial: &Trial| trial.stimulus_id.parse::<i64>().ok().filter(|n| n.to_string() == trial.stimulus_id);
-    match trials.iter().map(number).collect::<Option<Vec<i64>>>() {
+/// Ids as integers when all of them are, as the competition files have them.
+fn identifiers(trials: &[Trial], id: impl Fn(&Trial) -> &String) -> Vec<u8> {
+    let ids: Vec<&String> = trials.iter().map(id).collect();
+    let number = |id: &&String| id.parse::<i64>().ok().filter(|n| n.to_string() == **id);
+    match ids.iter().map(number).collect::<Option<Vec<i64>>>() {
         Some(numbers) => npy::write_i64(&[numbers.len()], &numbers),
-        None => {
-            npy::write_strings(&trials.iter().map(|trial| trial.stimulus_id.as_str()).collect::<Vec<_>>())
-        }
+        None => npy::write_strings(&ids),
     }
 }
 
@@ -242,8 +239,8 @@ mod tests {
     use super::*;
     use crate::recording;
 
-    fn trial(tier: &str, id: &str) -> Trial {
-        Trial { tier: tier.into(), stimulus_id: id.to_owned(), has_stimulus: true }
+    fn trial(id: &str, tier: &str, stimulus: &str) -> Trial {
+        Trial { id: id.into(), tier: tier.into(), stimulus_id: stimulus.into(), has_stimulus: true }
     }
 
     fn values(i: usize) -> TrialValues {
@@ -266,7 +263,7 @@ mod tests {
             area: None,
             layer: Some(vec!["L2/3".into(), "L4".into(), "L5".into()]),
         };
-        let trials = [trial("train", "5"), trial("test", "a"), trial("train", "6")];
+        let trials = [trial("7", "train", "5"), trial("0f", "test", "a"), trial("3", "train", "6")];
         let plan = Plan { neurons: &neurons, trials: &trials, image_shape: [1, 1, 2] };
         write(&path, &plan, |i| Ok(values(i))).unwrap();
         let recording = recording::open(&path).unwrap();
@@ -289,7 +286,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
         let neurons = Neurons { ids: vec![0, 1, 2], ..Neurons::default() };
-        let trials = [trial("train", "0"), trial("train", "1")];
+        let trials = [trial("0", "train", "0"), trial("1", "train", "1")];
         let plan = Plan { neurons: &neurons, trials: &trials, image_shape: [1, 1, 2] };
         write(&path, &plan, |i| Ok(values(i))).unwrap();
         let short = |i| Ok(TrialValues { responses: vec![0.0; 3 - i], ..values(i) });

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::markup::{Tag, decimal, tag, thousands};
 use super::results::{Results, Score, Scores};
-use crate::run::{Manifest, Status};
+use crate::run::{Manifest, Member, Status};
 
 /// Title, verdict and facts of one run.
 pub fn card(run: &Results) -> Tag {
@@ -49,14 +49,33 @@ fn facts(run: &Results) -> Vec<(&'static str, String)> {
         ("Model", run.model().unwrap_or_default()),
         ("Parameters", join(std::iter::once(known(manifest.total_parameters)).chain(parts))),
         ("Best check", best.unwrap_or_default()),
+        ("Members", join(manifest.members.iter().map(member))),
         ("Status", status(manifest.status).into()),
         ("Wall time", duration(manifest.wall_seconds)),
         ("Peak memory", manifest.peak_memory_mib.map(memory).unwrap_or_default()),
         ("Device", device(manifest)),
-        ("Seed", manifest.seed.to_string()),
+        ("Seed", seeds(manifest)),
         ("striate", manifest.striate.clone()),
     ];
     facts.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+}
+
+/// The seed of a run, or those of the members of an ensemble.
+pub fn seeds(manifest: &Manifest) -> String {
+    match manifest.members.as_slice() {
+        [] => manifest.seed.to_string(),
+        members => join(members.iter().map(|member| member.seed.to_string())),
+    }
+}
+
+/// A run that became part of an ensemble: its name, and how well it did alone.
+fn member(member: &Member) -> String {
+    match &member.best {
+        Some(best) => {
+            format!("{} ({} {})", member.name, best.metric.replace('_', " "), decimal(Some(best.value), 3))
+        }
+        None => member.name.clone(),
+    }
 }
 
 /// A count; 0 stands for one that was never filled in.

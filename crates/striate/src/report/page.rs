@@ -83,7 +83,9 @@ fn citation(run: &Results) -> Vec<Tag> {
     let software = format!(
         "The software: striate {}, run format {}, seed {}. The manifest beside this page holds what is needed to \
          repeat the run.",
-        run.manifest.striate, run.manifest.format, run.manifest.seed
+        run.manifest.striate,
+        run.manifest.format,
+        header::seeds(&run.manifest)
     );
     source.into_iter().chain([tag("p").text(recording), tag("p").text(software)]).collect()
 }

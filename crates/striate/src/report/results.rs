@@ -15,6 +15,10 @@ use crate::run::{Manifest, RunFolder, metrics};
 /// A value, or the sentence that stands in the page in its place.
 pub type Found<T> = std::result::Result<T, String>;
 
+const NOT_FITTED: &str = "An ensemble is not fitted itself: the pages of its members show how they learned.";
+const NO_PARTS: &str =
+    "An ensemble has no kernels, masks or barcodes of its own: see the pages of its members.";
+
 /// Everything the page shows of one run.
 #[derive(Debug)]
 pub struct Results {
@@ -137,13 +141,16 @@ impl Results {
     /// # Errors
     /// Only when the manifest cannot be read.
     pub fn read(folder: &RunFolder) -> Result<Self> {
+        let manifest = folder.read_manifest()?;
+        let is_single = manifest.members.is_empty();
+        let parts = || Parts::read(&folder.explain("parts").join("parts.safetensors"));
         Ok(Self {
             name: folder.name(),
-            manifest: folder.read_manifest()?,
+            manifest,
             config: text(&folder.config()),
-            curve: curve(&folder.metrics()),
+            curve: if is_single { curve(&folder.metrics()) } else { Err(NOT_FITTED.into()) },
             tiers: tiers(folder),
-            parts: Parts::read(&folder.explain("parts").join("parts.safetensors")),
+            parts: if is_single { parts() } else { Err(NO_PARTS.into()) },
         })
     }
 

@@ -13,7 +13,7 @@ use crate::run::RunFolder;
 use crate::score::Settings;
 use crate::scoring;
 use crate::simulate::{Parameters, Simulation};
-use crate::twin::Twin;
+use crate::twin::{Ensemble, Twin};
 
 /// What a reproduction is asked for.
 #[derive(Debug)]
@@ -53,8 +53,8 @@ pub struct World {
 /// A finished fit.
 #[derive(Debug)]
 pub struct Run {
-    /// Its twin at the best check.
-    pub twin: Twin,
+    /// Its twin at the best check, alone.
+    pub twin: Ensemble,
     /// The monitored number at the best check; NaN when there is none.
     pub best: f64,
 }
@@ -182,7 +182,7 @@ impl<'a> Work<'a> {
         }
         let best = outcome.best.as_ref().map_or(f64::NAN, |best| best.value);
         self.tell(&format!("{name}: {} steps, best {best:.5}", outcome.steps));
-        Ok(Run { twin: Twin::load(&folder, self.task.device)?, best })
+        Ok(Run { twin: Twin::load(&folder, self.task.device)?.into(), best })
     }
 
     /// A metric of each neuron of `run` on one tier of `session`, against `truth` `[trial, neuron]` where it is known.

@@ -39,6 +39,17 @@ impl RunFolder {
         Ok(run)
     }
 
+    /// Makes a run that is complete from the start: `path` appears when `fill` has written all of it into the folder
+    /// it gets, or not at all.
+    ///
+    /// # Errors
+    /// Any error of `fill`; otherwise as [`RunFolder::create`].
+    pub fn create_whole(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
+        refuse_occupied(path)?;
+        disk::replace_folder(path, fill)?;
+        Self::open(path)
+    }
+
     /// Opens the run at `path`.
     ///
     /// # Errors
@@ -82,6 +93,11 @@ impl RunFolder {
     /// `checkpoints/best` or `checkpoints/last`.
     pub fn checkpoint(&self, which: Checkpoint) -> PathBuf {
         self.path.join("checkpoints").join(which.name())
+    }
+
+    /// `members/00`, `01`, …: the folder of one model of an ensemble.
+    pub fn member(&self, index: usize) -> PathBuf {
+        self.path.join("members").join(format!("{index:02}"))
     }
 
     /// `metrics.csv`, one row per validation check.
@@ -147,6 +163,25 @@ impl RunFolder {
     /// [`Kind::Data`](crate::error::Kind::Data) when the manifest is damaged or of a newer format.
     pub fn read_manifest(&self) -> Result<Manifest> {
         Manifest::read(&self.manifest())
+    }
+
+    /// Refuses an ensemble where a single model is needed: to be fitted, or to be looked into.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config) when the run is an ensemble.
+    pub fn require_single(&self) -> Result<()> {
+        let members = self.read_manifest()?.members;
+        if members.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
+        let message = format!(
+            "is an ensemble of {}: it cannot be fitted, and has no kernels, masks or barcodes of its own",
+            names.join(", ")
+        );
+        Err(Error::config(message)
+            .file(&self.path)
+            .hint("take the run of a member; `striate ensemble` makes a new ensemble of runs"))
     }
 
     fn score_file(&self, tier: &str, extension: &str) -> PathBuf {

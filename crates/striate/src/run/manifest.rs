@@ -45,6 +45,20 @@ pub struct Manifest {
     pub peak_memory_mib: Option<f64>,
     /// The best check so far.
     pub best: Option<Best>,
+    /// The runs an ensemble was made of, in the order of the folders `members/00`, `01`, …; none for a single model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<Member>,
+}
+
+/// A run whose model became part of an ensemble.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Member {
+    /// Name of its folder.
+    pub name: String,
+    /// Seed of its random draws.
+    pub seed: u64,
+    /// Its best check.
+    pub best: Option<Best>,
 }
 
 /// The recording a run was fitted on.
@@ -107,6 +121,7 @@ impl Manifest {
             wall_seconds: 0.0,
             peak_memory_mib: None,
             best: None,
+            members: Vec::new(),
         }
     }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! RUN/config.toml        resolved, complete      RUN/manifest.json   versions, seed, recording, sizes
 //! RUN/checkpoints/{best,last}/                   RUN/metrics.csv · RUN/tensorboard/ · RUN/log.txt
+//! RUN/members/NN/       models of an ensemble: config.toml, twin.json, weights.safetensors
 //! RUN/scores/TIER.json · TIER.parquet            RUN/explain/KIND/ · RUN/report.html
 //! ```
 //!
@@ -15,6 +16,6 @@ pub mod metrics;
 pub mod tensorboard;
 
 pub use folder::{Checkpoint, RunFolder};
-pub use manifest::{Best, Manifest, RecordingInfo, Status};
+pub use manifest::{Best, Manifest, Member, RecordingInfo, Status};
 pub use metrics::MetricsLog;
 pub use tensorboard::EventLog;

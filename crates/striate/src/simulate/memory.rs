@@ -53,6 +53,11 @@ impl Simulation {
 
     /// `trial` as a row of a recording's table.
     pub(super) fn row(&self, trial: usize) -> Trial {
-        Trial { tier: self.tier(trial), stimulus_id: self.stimulus(trial).to_string(), has_stimulus: true }
+        Trial {
+            id: trial.to_string(),
+            tier: self.tier(trial),
+            stimulus_id: self.stimulus(trial).to_string(),
+            has_stimulus: true,
+        }
     }
 }

@@ -16,7 +16,7 @@ use striate::run::metrics::{self, Row};
 use striate::run::{Checkpoint, Manifest, RunFolder};
 use striate::scoring;
 use striate::simulate::KlindtLinear;
-use striate::twin::Twin;
+use striate::twin::Ensemble;
 use tempfile::TempDir;
 
 use super::simulated;
@@ -67,7 +67,7 @@ fn bits(run: &RunFolder) -> Vec<Vec<u8>> {
 
 /// Fraction of explained variance on the noise-free test tier, mean over neurons.
 fn fev(run: &RunFolder, session: &Session) -> f64 {
-    let twin = Twin::load(run, &Device::flex()).unwrap();
+    let twin = Ensemble::load(run, &Device::flex()).unwrap();
     let test = session.trials_of(&Tier::Test);
     let predicted = scoring::predict(&twin, session, &test, &Device::flex()).unwrap();
     let truth: Vec<f32> = test.iter().flat_map(|&t| session.read(Stream::Responses, t).unwrap()).collect();

@@ -16,12 +16,13 @@ const TIERS: [&str; 8] = ["train", "train", "validation", "test", "test", "test"
 const IMAGES: [&str; 8] = ["11", "12", "13", "21", "22", "21", "22", "31"];
 
 fn trials() -> Vec<Trial> {
-    let trial = |(tier, id): (&&str, &&str)| Trial {
+    let trial = |(index, (tier, id)): (usize, (&&str, &&str))| Trial {
+        id: (10 * index + 7).to_string(),
         tier: (*tier).into(),
         stimulus_id: (*id).to_owned(),
         has_stimulus: true,
     };
-    TIERS.iter().zip(&IMAGES).map(trial).collect()
+    TIERS.iter().zip(&IMAGES).enumerate().map(trial).collect()
 }
 
 fn values(trial: usize) -> TrialValues {
@@ -221,7 +222,9 @@ fn behaviour_and_tables_are_optional() {
         fs::remove_dir_all(path.join(part)).unwrap();
     }
     fs::remove_file(path.join("meta/trials/frame_image_id.npy")).unwrap();
+    fs::remove_file(path.join("meta/trials/trial_idx.npy")).unwrap();
     let session = only(&path);
+    assert_eq!(session.trials[7].id, "7");
     assert_eq!(session.neurons.ids, [0, 1, 2, 3, 4]);
     assert_eq!(session.streams.len(), 2);
     assert_eq!(session.warnings.len(), 3);
@@ -297,6 +300,7 @@ fn tables_must_fit_the_trials_and_neurons() {
     case("meta/neurons/area.npy", write_strings(&["V1"]), "neurons", "has shape [1]");
     case("meta/statistics/responses/all/std.npy", write_f32(&[4], &[1.0; 4]), "responses", "has shape [4]");
     case("meta/trials/frame_image_id.npy", write_i64(&[7], &[0; 7]), "frame_image_id", "expected [8]");
+    case("meta/trials/trial_idx.npy", write_f32(&[8], &[0.5; 8]), "trial_idx", "not a whole number");
     case("meta/trials/tiers.npy", write_strings::<&str>(&[]), "tiers", "lists no trials");
     let fewer = damaged("meta/trials/tiers.npy", &write_strings(&["train"; 7]));
     expect(&fewer, "data/images/7.npy", Some(7), Some("images"), "belongs to no trial");

@@ -32,7 +32,8 @@ fn run(work: &mut Work<'_>) -> Result<Reproduction> {
     let world = World::new(parameters)?;
     let run = work.fit("fit", &config, &world.session)?;
     let fev = average(&work.fev(&run, &world)?);
-    let features = run.twin.parts().remove("features").expect("a factorised readout has feature weights");
+    let twin = run.twin.single().expect("a fit gives one twin");
+    let features = twin.parts().remove("features").expect("a factorised readout has feature weights");
     let pairs: Vec<(f64, f64)> =
         features.values.chunks(2).map(|pair| (f64::from(pair[0].abs()), f64::from(pair[1].abs()))).collect();
     let apart = separated(&pairs, &world.types);

@@ -1,0 +1,227 @@
+//! Twins of the same neurons that answer together, and the run folders they are kept in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use burn::prelude::*;
+use serde::Serialize;
+
+use super::{CARD, Card, State, Twin, WEIGHTS};
+use crate::batch::Uses;
+use crate::disk;
+use crate::error::{Error, Result};
+use crate::run::{Checkpoint, Manifest, Member, RunFolder, Status};
+
+/// One or more twins of the same neurons, whose answer is the mean of theirs.
+///
+/// Every run holds one: a fitted or imported run with a single member. Members may differ in model and
+/// normalisation, so the mean is taken in the recording's units.
+#[derive(Debug, Clone)]
+pub struct Ensemble {
+    members: Vec<Twin>,
+}
+
+impl From<Twin> for Ensemble {
+    fn from(twin: Twin) -> Self {
+        Self { members: vec![twin] }
+    }
+}
+
+impl Ensemble {
+    /// The twins of a run, each at its best checkpoint.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when the run holds no checkpoint, or a damaged one.
+    pub fn load(run: &RunFolder, device: &Device) -> Result<Self> {
+        let count = run.read_manifest()?.members.len();
+        if count == 0 {
+            return Ok(Twin::load(run, device)?.into());
+        }
+        let folders = (0..count).map(|index| run.member(index));
+        let members = folders.map(|folder| Twin::read(Card::read(&folder)?, &folder, device));
+        let members: Vec<Twin> = members.collect::<Result<_>>()?;
+        let alike = members.iter().try_for_each(|member| members[0].card.check_alike(&member.card));
+        alike.map_err(|e| e.file(run.path()))?;
+        Ok(Self { members })
+    }
+
+    /// The only member, where there is one: what has kernels, masks and barcodes.
+    pub fn single(&self) -> Option<&Twin> {
+        if let [twin] = self.members.as_slice() { Some(twin) } else { None }
+    }
+
+    /// Shape of an image, `[channel, height, width]`.
+    pub fn image_shape(&self) -> [usize; 3] {
+        self.members[0].card.image_shape
+    }
+
+    /// Index of each neuron in the recording.
+    pub fn neurons(&self) -> &[usize] {
+        &self.members[0].card.neurons
+    }
+
+    /// Identifier of each neuron in the recording.
+    pub fn unit_ids(&self) -> &[i64] {
+        &self.members[0].card.unit_ids
+    }
+
+    /// Streams beside the images that at least one member takes in.
+    pub fn uses(&self) -> Uses {
+        let uses = self.members.iter().map(|twin| twin.card.model.uses());
+        uses.fold(Uses::default(), |all, one| Uses {
+            behaviour: all.behaviour || one.behaviour,
+            pupil: all.pupil || one.pupil,
+        })
+    }
+
+    /// Mean over the members of their predicted responses `[image, neuron]`, as [`Twin::respond`].
+    ///
+    /// # Errors
+    /// As [`Twin::respond`].
+    pub fn respond(&self, images: &[f32], state: &State, device: &Device) -> Result<Vec<f32>> {
+        let mut mean = self.members[0].respond(images, state, device)?;
+        for twin in &self.members[1..] {
+            let responses = twin.respond(images, state, device)?;
+            mean.iter_mut().zip(responses).for_each(|(sum, response)| *sum += response);
+        }
+        let count = self.members.len() as f32;
+        mean.iter_mut().for_each(|sum| *sum /= count);
+        Ok(mean)
+    }
+}
+
+impl Card {
+    /// Whether a twin with the card `other` can answer together with this one's.
+    fn check_alike(&self, other: &Self) -> Result<()> {
+        if self.image_shape != other.image_shape {
+            let message =
+                format!("takes images {:?}, the first member {:?}", other.image_shape, self.image_shape);
+            return Err(Error::data(message).key("image_shape"));
+        }
+        if (&self.neurons, &self.unit_ids) == (&other.neurons, &other.unit_ids) {
+            return Ok(());
+        }
+        let (first, here) = (self.neurons.len(), other.neurons.len());
+        Err(Error::data(format!("predicts other neurons ({here}) than the first member ({first})"))
+            .key("unit_ids")
+            .hint("fit all members to one recording with the same `data.neurons` and `data.neuron_seed`"))
+    }
+}
+
+/// Makes the run `out`, whose twins are those of `runs`; an ensemble among them gives all of its members.
+///
+/// The files are copied: `out` needs none of `runs`.
+///
+/// # Errors
+/// [`Kind::Config`](crate::error::Kind::Config) for fewer than two runs, a run named twice, or when `out` is occupied;
+/// [`Kind::Data`](crate::error::Kind::Data) when a run cannot be loaded or differs in neurons or image shape;
+/// [`Kind::Io`](crate::error::Kind::Io) when `out` cannot be written.
+pub fn combine(runs: &[RunFolder], out: &Path, command: &str) -> Result<RunFolder> {
+    check_distinct(runs)?;
+    check_members(runs)?;
+    let sources: Vec<Source> = runs.iter().map(Source::of).collect::<Result<Vec<_>>>()?.concat();
+    let members = sources.iter().map(|source| source.member.clone()).collect();
+    let manifest = manifest(runs, members, command)?;
+    RunFolder::create_whole(out, |folder| {
+        let run = RunFolder::create(folder, &config(runs), &manifest)?;
+        sources.iter().enumerate().try_for_each(|(index, source)| source.copy(&run.member(index)))
+    })
+}
+
+fn check_distinct(runs: &[RunFolder]) -> Result<()> {
+    if runs.len() < 2 {
+        return Err(Error::config("an ensemble is made of at least two runs").key("RUN"));
+    }
+    let mut known = BTreeSet::new();
+    let place = |run: &RunFolder| fs::canonicalize(run.path()).unwrap_or_else(|_| run.path().to_path_buf());
+    match runs.iter().find(|run| !known.insert(place(run))) {
+        Some(run) => Err(Error::config("is named twice: it would count double").file(run.path())),
+        None => Ok(()),
+    }
+}
+
+/// Loads every run, so that a damaged one is noticed before anything is written.
+fn check_members(runs: &[RunFolder]) -> Result<()> {
+    let device = Device::flex();
+    let first = Ensemble::load(&runs[0], &device)?;
+    runs[1..].iter().try_for_each(|run| {
+        let other = Ensemble::load(run, &device)?;
+        first.members[0].card.check_alike(&other.members[0].card).map_err(|e| e.file(run.path()))
+    })
+}
+
+/// Where the files of a future member lie.
+#[derive(Clone)]
+struct Source {
+    member: Member,
+    folder: PathBuf,
+    weights: PathBuf,
+}
+
+impl Source {
+    /// The models of a run.
+    fn of(run: &RunFolder) -> Result<Vec<Self>> {
+        let Manifest { members, seed, best, .. } = run.read_manifest()?;
+        if members.is_empty() {
+            let weights = disk::current_folder(&run.checkpoint(Checkpoint::Best));
+            let member = Member { name: run.name(), seed, best };
+            return Ok(vec![Self { member, folder: run.path().to_path_buf(), weights }]);
+        }
+        let kept = |(index, member)| Self { member, folder: run.member(index), weights: run.member(index) };
+        Ok(members.into_iter().enumerate().map(kept).collect())
+    }
+
+    fn copy(&self, to: &Path) -> Result<()> {
+        for (folder, file) in [(&self.folder, "config.toml"), (&self.folder, CARD), (&self.weights, WEIGHTS)]
+        {
+            let from = folder.join(file);
+            let bytes = fs::read(&from).map_err(|e| Error::io("cannot read", &from, e))?;
+            disk::write_bytes(&to.join(file), &bytes)?;
+        }
+        Ok(())
+    }
+}
+
+/// `config.toml` of an ensemble.
+#[derive(Serialize)]
+struct Config {
+    model: &'static str,
+    members: Vec<String>,
+}
+
+fn config(runs: &[RunFolder]) -> String {
+    let members = runs.iter().map(|run| run.path().display().to_string()).collect();
+    let text = toml::to_string_pretty(&Config { model: "ensemble", members }).expect("plain data");
+    format!(
+        "# The mean of what these runs predict; their models are kept in members/, in this order.\n{text}"
+    )
+}
+
+fn manifest(runs: &[RunFolder], members: Vec<Member>, command: &str) -> Result<Manifest> {
+    let of: Vec<Manifest> = runs.iter().map(RunFolder::read_manifest).collect::<Result<_>>()?;
+    // An imported run does not know its recording: `score` takes that of a fitted one.
+    let fitted = of.iter().find(|run| !run.recording.fingerprint.is_empty()).unwrap_or(&of[0]);
+    warn_of_other_recordings(&of);
+    let mut parameters = BTreeMap::new();
+    for (part, count) in of.iter().flat_map(|run| &run.parameters) {
+        *parameters.entry(part.clone()).or_insert(0) += count;
+    }
+    Ok(Manifest {
+        device: of[0].device.clone(),
+        threads: of[0].threads,
+        recording: fitted.recording.clone(),
+        status: Status::Finished,
+        wall_seconds: of.iter().map(|run| run.wall_seconds).sum(),
+        members,
+        ..Manifest::start(of[0].seed, command).with_parameters(parameters)
+    })
+}
+
+/// Only a warning: the recordings may be one that was divided into tiers in several ways.
+fn warn_of_other_recordings(of: &[Manifest]) {
+    let known: BTreeSet<&str> = of.iter().map(|run| run.recording.fingerprint.as_str()).collect();
+    if known.iter().filter(|fingerprint| !fingerprint.is_empty()).count() > 1 {
+        tracing::warn!("the members were fitted to recordings that differ: are they of the same neurons?");
+    }
+}
