@@ -1,5 +1,7 @@
 //! One file per verb.
 
+use striate::error::{Error, Result};
+
 pub mod config;
 pub mod demo;
 pub mod fit;
@@ -10,3 +12,9 @@ pub mod predict;
 pub mod report;
 pub mod score;
 pub mod simulate;
+
+/// Key and value of an argument `key=value`.
+fn split(change: &str) -> Result<(&str, &str)> {
+    let missing = || Error::config(format!("`{change}` sets nothing")).hint("write key=value, e.g. `seed=7`");
+    change.split_once('=').ok_or_else(missing)
+}
