@@ -11,7 +11,8 @@
 //!    again, it goes on where it was stopped.
 //! 5. Load the **twin** of a run: [`twin::Twin::load`], and ask it for responses: [`twin::Twin::respond`].
 //! 6. **Score** its predictions on a tier: [`scoring::score`], which hands plain arrays to [`score::score`].
-//! 7. Show runs as one page: [`report::render`].
+//! 7. Ask what it has learned: [`explain::barcode::explain`] finds cell types in its feature weights.
+//! 8. Show runs as one page: [`report::render`].
 //!
 //! ```
 //! use std::sync::atomic::AtomicBool;
@@ -68,4 +69,5 @@ pub mod twin;
 pub mod score;
 pub mod scoring;
 pub mod import;
+pub mod explain;
 pub mod report;
