@@ -4,6 +4,7 @@ use striate::error::{Error, Result};
 
 pub mod config;
 pub mod demo;
+pub mod explain;
 pub mod fit;
 pub mod import;
 pub mod info;

@@ -3,6 +3,7 @@
 mod bench;
 mod config;
 mod demo;
+mod explain;
 mod fit;
 mod inspect;
 mod predict;
