@@ -32,9 +32,11 @@ struct Kind {
     meaning: &'static str,
     /// Options, and what they mean.
     keys: &'static [(&'static str, &'static str)],
-    /// Explains a run with some options changed, writes into its folder, and returns what to print.
-    explain: fn(&RunFolder, &[(&str, &str)], &Common) -> Result<String>,
+    explain: Explain,
 }
+
+/// Explains a run with some options changed, writes into its folder, and returns what to print.
+type Explain = fn(&RunFolder, &[(&str, &str)], &Common) -> Result<String>;
 
 const KINDS: &[Kind] = &[barcode::KIND];
 

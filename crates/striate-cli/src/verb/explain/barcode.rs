@@ -122,10 +122,12 @@ fn curve(run: &RunResult) -> String {
     };
     let gap = run.count.gap();
     let numbers = (1..=gap.len()).map(|k| if k == run.types { format!("[{k}]") } else { k.to_string() });
+    let at_the_end = run.count.found == gap.len() && gap.len() > 1;
     format!(
-        "\n{}{}\n",
+        "\n{}{}{}\n",
         row("types", numbers.collect()),
-        row("gain - null", gap.iter().map(|gap| format!("{gap:.3}")).collect())
+        row("gain - null", gap.iter().map(|gap| format!("{gap:.3}")).collect()),
+        if at_the_end { "as many as were tried: raise `most`, or doubt that there are types\n" } else { "" }
     )
 }
 

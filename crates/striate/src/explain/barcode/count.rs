@@ -27,6 +27,9 @@ pub const CRITERION: &str = "gain(k) = (BIC(1) - BIC(k)) / 2n of a Gaussian mixt
 ///
 /// The number of types is the smallest k whose gap is within one standard error of the largest. The largest itself has
 /// to be above that of every shuffled draw, measured against the other draws; otherwise there is one type.
+///
+/// Channels that vary together without types are above the null as well, since shuffling takes that away: the gap then
+/// grows up to the largest number tried, and resamples of the neurons disagree.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Count {
     /// The number that the gaps speak for.
