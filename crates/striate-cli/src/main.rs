@@ -25,6 +25,7 @@ const FIRST_STEPS: &str = "First steps:
   striate inspect mouse.zip                                 is the recording sound?
   striate fit whatwhere --data mouse.zip --out runs/first   fit it; again with only --out to resume
   striate score runs/first                                  how well?
+  striate explain runs/first barcode                        are there cell types?
   striate report runs/first                                 one page to look at
 
 Exit codes:
@@ -58,6 +59,7 @@ enum Verb {
     Sweep(verb::sweep::Args),
     Score(verb::score::Args),
     Predict(verb::predict::Args),
+    Explain(verb::explain::Args),
     Report(verb::report::Args),
     Import(verb::import::Args),
     Reproduce(verb::reproduce::Args),
@@ -84,6 +86,7 @@ fn dispatch(verb: &Verb, common: &Common) -> Outcome {
         Verb::Sweep(args) => verb::sweep::run(args, common),
         Verb::Score(args) => verb::score::run(args, common),
         Verb::Predict(args) => verb::predict::run(args, common),
+        Verb::Explain(args) => verb::explain::run(args, common),
         Verb::Report(args) => verb::report::run(args, common),
         Verb::Import(args) => verb::import::run(args, common),
         Verb::Reproduce(args) => verb::reproduce::run(args, common),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 /// Result with striate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -160,6 +161,24 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 3)
         .min()
         .map(|(_, candidate)| candidate)
+}
+
+/// The error for a `what` that nothing is called by, with the nearest of the `known` names, or all of them, as hint.
+pub fn unknown(what: &str, name: &str, known: &[&str]) -> Error {
+    let hint = match nearest(name, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("there are: {}", known.join(", ")),
+    };
+    Error::config(format!("no {what} is called `{name}`")).hint(hint)
+}
+
+/// The value of the key `key` in a text.
+///
+/// # Errors
+/// [`Kind::Config`] naming the key when the text cannot be read as one.
+pub fn read<T: FromStr<Err: fmt::Display>>(key: &str, text: &str) -> Result<T> {
+    let refused = |error: T::Err| Error::config(format!("cannot use `{text}`: {error}")).key(key);
+    text.trim().parse().map_err(refused)
 }
 
 /// `value` of the configuration key `key`, if it lies in `range`.

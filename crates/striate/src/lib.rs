@@ -13,7 +13,8 @@
 //!    Several runs can answer together: [`twin::combine`] makes one run of them, [`twin::Ensemble::load`] reads any run.
 //! 6. **Score** its predictions on a tier: [`scoring::score`], which hands plain arrays to [`score::score`].
 //! 7. Hand predictions in to the Sensorium 2022 competition: [`submission::write`] and [`submission::check`].
-//! 8. Show runs as one page: [`report::render`].
+//! 8. Ask what it has learned: [`explain::barcode::explain`] finds cell types in its feature weights.
+//! 9. Show runs as one page: [`report::render`].
 //!
 //! ```
 //! use std::sync::atomic::AtomicBool;
@@ -72,5 +73,6 @@ pub mod score;
 pub mod scoring;
 pub mod submission;
 pub mod import;
+pub mod explain;
 pub mod report;
 pub mod reproduce;

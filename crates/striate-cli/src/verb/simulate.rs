@@ -3,9 +3,9 @@
 use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 
-use striate::error::Error;
 use striate::simulate::{PRESETS, Parameters, Simulation, write};
 
+use super::split;
 use crate::Common;
 use crate::outcome::{DONE, Outcome};
 
@@ -49,12 +49,6 @@ pub fn run(args: &Args, _common: &Common) -> Outcome {
     write(&simulation, &args.out)?;
     write!(stdout(), "{}", summary(&simulation, &args.out))?;
     Ok(DONE)
-}
-
-fn split(change: &str) -> Result<(&str, &str), Error> {
-    let missing =
-        || Error::config(format!("`{change}` sets nothing")).hint("write key=value, e.g. `neurons=100`");
-    change.split_once('=').ok_or_else(missing)
 }
 
 fn summary(of: &Simulation, out: &Path) -> String {

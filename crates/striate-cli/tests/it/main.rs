@@ -4,6 +4,7 @@ mod bench;
 mod config;
 mod demo;
 mod ensemble;
+mod explain;
 mod fit;
 mod inspect;
 mod predict;

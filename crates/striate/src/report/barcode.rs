@@ -6,6 +6,7 @@ use super::maps::diverging_legend;
 use super::markup::{Tag, figure, key, note, tag, thousands};
 use super::palette::{KINDS, Palette, image, to_unit};
 use super::results::{Parts, Results};
+use super::types;
 use crate::array::Array;
 
 /// More columns than this are narrower than a dot of the screen: neighbours are averaged.
@@ -13,16 +14,14 @@ const COLUMNS: usize = 1000;
 
 /// Heat map, one column per neuron.
 pub fn section(run: &Results) -> Vec<Tag> {
-    let parts = match &run.parts {
-        Err(why) => return vec![note(why)],
-        Ok(parts) => parts,
-    };
-    match &parts.features {
-        Some(features) => vec![heat_map(parts, features)],
-        None => {
-            vec![note("No feature weights: the readout of this model has none, or they were not exported.")]
+    let weights = match &run.parts {
+        Err(why) => note(why),
+        Ok(Parts { features: None, .. }) => {
+            note("No feature weights: the readout of this model has none, or they were not exported.")
         }
-    }
+        Ok(parts @ Parts { features: Some(features), .. }) => heat_map(parts, features),
+    };
+    [weights].into_iter().chain(types::section(run)).collect()
 }
 
 fn heat_map(parts: &Parts, features: &Array) -> Tag {
@@ -138,14 +137,18 @@ fn kind_legend(kinds: &[usize]) -> Tag {
     let mut present = kinds.to_vec();
     present.sort_unstable();
     present.dedup();
-    let keys = present.into_iter().take(KINDS.len()).map(|kind| {
-        let swatch = tag("i").class("swatch").set("style", format!("background:{}", colour(kind)));
-        tag("span").class("key").with(swatch).text(format!("kind {kind}"))
-    });
+    let keys = present.into_iter().take(KINDS.len()).map(|kind| swatch(kind, &format!("kind {kind}")));
     tag("p").class("legend").with(key("", "true kind:")).all(keys)
 }
 
-fn colour(kind: usize) -> &'static str {
+/// An entry of a legend in the colour of `kind`.
+pub fn swatch(kind: usize, name: &str) -> Tag {
+    let swatch = tag("i").class("swatch").set("style", format!("background:{}", colour(kind)));
+    tag("span").class("key").with(swatch).text(name)
+}
+
+/// Colour of a kind of neuron; they repeat after the last.
+pub fn colour(kind: usize) -> &'static str {
     KINDS[kind % KINDS.len()]
 }
 

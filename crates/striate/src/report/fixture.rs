@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::array::{self, Array};
 use crate::disk;
+use crate::explain::barcode::Options;
 use crate::run::metrics::Row;
 use crate::run::{Best, Manifest, MetricsLog, RecordingInfo, RunFolder, Status};
 
@@ -37,6 +38,7 @@ impl Fixture {
         self.write_metrics(&run);
         self.write_scores(&run);
         self.write_parts(&run);
+        self.write_types(&run);
         run
     }
 
@@ -156,6 +158,29 @@ impl Fixture {
             ("truth_type", vec![self.neurons], indices(kinds)),
         ];
         save_arrays(&run.explain("parts").join("parts.safetensors"), &arrays);
+    }
+
+    fn write_types(&self, run: &RunFolder) {
+        let mut random = self.random();
+        let kinds: Vec<usize> = (0..self.neurons).map(|_| random.random_range(0..4)).collect();
+        let mut point = |kind: usize| {
+            let (sin, cos) = f64::sin_cos(TAU * (kind as f64 + random.random_range(-0.15..0.15)) / 4.0);
+            json!([0.7 * cos, 0.5 * sin])
+        };
+        let points: Vec<Value> = kinds.iter().map(|&kind| point(kind)).collect();
+        let sizes: Vec<usize> =
+            (0..4).map(|kind| kinds.iter().filter(|other| **other == kind).count()).collect();
+        let count = json!({"found": 4, "bic": [9.0, 7.0, 5.0, 2.0, 2.4], "gain": [0.0, 1.2, 2.1, 2.9, 2.7],
+            "null_gain": [0.0, 0.7, 1.1, 1.5, 1.7], "gap_error": [0.0, 0.1, 0.1, 0.1, 0.1], "null_gap": 0.2});
+        let spread = |mean: f64| json!({"mean": mean, "sd": 0.02});
+        let result = json!({"run": "mouse", "neurons": self.neurons, "silent": 0, "channels": self.channels, "types": 4,
+            "sizes": sizes, "count": count, "stability": spread(0.97), "ari_truth": 0.98,
+            "null": {"stability": spread(0.4), "ari_found": spread(0.0), "ari_truth": spread(0.0)}});
+        let neurons = json!({"unit_id": (0..self.neurons).collect::<Vec<_>>(), "type": kinds,
+            "agreement": vec![1.0; self.neurons], "points": points});
+        let found = json!({"format": 1, "striate": "0.1.0", "options": Options::default(), "criterion": "",
+            "runs": [result], "across": null, "variance_shares": [0.41, 0.32], "neurons": neurons});
+        save(&run.explain("barcode").join("barcode.json"), &found);
     }
 }
 

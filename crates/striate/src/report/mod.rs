@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::run::RunFolder;
 
 mod barcode;
+mod types;
 mod compare;
 mod curves;
 mod extent;

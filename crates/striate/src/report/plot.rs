@@ -151,7 +151,7 @@ impl Plot {
         self.mark(tag("path").class(class).set("d", path));
     }
 
-    /// As [`Plot::dots`], with a style of its own.
+    /// As [`Plot::dots`], with a style of their own.
     pub fn styled_dots(&mut self, class: &str, style: &str, points: &[(f64, f64)]) {
         let path = self.spots(points);
         self.mark(tag("path").class(class).set("style", style).set("d", path));

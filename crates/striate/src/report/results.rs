@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::array::{self, Array};
 use crate::error::Result;
+use crate::explain::barcode::Explanation;
 use crate::run::{Manifest, RunFolder, metrics};
 
 /// A value, or the sentence that stands in the page in its place.
@@ -34,6 +35,8 @@ pub struct Results {
     pub tiers: Vec<Tier>,
     /// What the model has learned.
     pub parts: Found<Parts>,
+    /// Cell types, where they were looked for.
+    pub types: Option<Found<Explanation>>,
 }
 
 /// The score files of one tier.
@@ -151,6 +154,7 @@ impl Results {
             curve: if is_single { curve(&folder.metrics()) } else { Err(NOT_FITTED.into()) },
             tiers: tiers(folder),
             parts: if is_single { parts() } else { Err(NO_PARTS.into()) },
+            types: optional(&folder.explain("barcode").join("barcode.json")),
         })
     }
 
@@ -245,6 +249,10 @@ fn curve(path: &Path) -> Found<Vec<metrics::Row>> {
     metrics::read(path).map_err(|error| format!("`{}` is damaged: {}.", short(path), error.message()))
 }
 
+fn optional<T: DeserializeOwned>(path: &Path) -> Option<Found<T>> {
+    path.is_file().then(|| json(path))
+}
+
 fn json<T: DeserializeOwned>(path: &Path) -> Found<T> {
     serde_json::from_slice(&bytes(path)?).map_err(|error| format!("`{}` is damaged: {error}.", short(path)))
 }
@@ -269,7 +277,7 @@ fn short(path: &Path) -> String {
     let part = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     match path.parent().map(part).unwrap_or_default().as_str() {
         "scores" => format!("scores/{}", part(path)),
-        "parts" => format!("explain/parts/{}", part(path)),
+        kind @ ("parts" | "barcode") => format!("explain/{kind}/{}", part(path)),
         _ => part(path),
     }
 }

@@ -44,7 +44,9 @@ fn a_complete_run_has_every_figure_and_needs_nothing_from_outside() {
     let dir = tempfile::tempdir().unwrap();
     let html = page(&Fixture::small().write(&dir.path().join("mouse")));
     assert!(!html.contains("class=\"note\""), "a figure is missing");
-    for words in ["Explains 41 %", "klindt2017", "slope 0.5", "Barcodes", "kind 3", "unit 10", "best 0.2"] {
+    for words in
+        ["Explains 41 %", "klindt2017", "slope 0.5", "Barcodes", "kind 3", "unit 10", "best 0.2", "4 types"]
+    {
         assert!(html.contains(words), "`{words}` is missing");
     }
     for outside in ["<script", "http://", "https://", "@import"] {
@@ -75,10 +77,14 @@ fn damaged_files_are_named_in_the_page() {
         disk::write_bytes(&file, b"\xff{\n").unwrap();
     }
     disk::write_bytes(&run.explain("parts").join("parts.safetensors"), b"\xff\xff\xff").unwrap();
+    disk::write_bytes(&run.explain("barcode").join("barcode.json"), b"{\"format\": 1}").unwrap();
     let html = page(&run);
-    for words in
-        ["not a metrics file", "scores/test.json</code> is damaged", "parts.safetensors</code> is damaged"]
-    {
+    for words in [
+        "not a metrics file",
+        "scores/test.json</code> is damaged",
+        "parts.safetensors</code> is damaged",
+        "explain/barcode/barcode.json</code> is damaged",
+    ] {
         assert!(html.contains(words), "`{words}` is missing");
     }
 }

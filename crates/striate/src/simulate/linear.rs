@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::design::Design;
 use super::dog::{DogNeuron, DogType};
-use super::parameters::{bounded, read, read_list, require, unknown_key};
+use super::parameters::{bounded, read_list, require, unknown_key};
 use super::world::{GroundTruth, Neuron, World, normal};
-use crate::error::Result;
+use crate::error::{Result, read};
 
 /// Parameters that can be set by name, and what they mean.
 const KEYS: [(&str, &str); 13] = [

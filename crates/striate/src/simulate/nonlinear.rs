@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::design::Design;
 use super::leaves::{CHANNELS, paint};
 use super::network::{Network, POSITIONS, SEED, SIDE, TYPES};
-use super::parameters::{read, require, unknown_key};
+use super::parameters::{require, unknown_key};
 use super::world::{GroundTruth, Neuron, World};
-use crate::error::Result;
+use crate::error::{Result, read};
 use crate::random::{generator, permutation};
 
 /// Parameters that can be set by name, and what they mean.

@@ -1,15 +1,12 @@
 //! Kinds of ground truth by name: their presets, what can be set, and how text becomes a number.
 
-use std::fmt::Display;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
 use super::design::Design;
 use super::linear::KlindtLinear;
 use super::nonlinear::KlindtNonlinear;
 use super::world::{GroundTruth, World};
-use crate::error::{Error, Result, nearest};
+use crate::error::{Error, Result, read, unknown};
 
 /// Largest number of values that one array of a simulation may have (2 GiB of `f64`).
 const MOST_VALUES: usize = 1 << 28;
@@ -157,11 +154,6 @@ pub(super) fn bounded(key: &str, factors: &[usize]) -> Result<()> {
     require(fits, key, format!("is too large: an array would have more than {MOST_VALUES} values"))
 }
 
-pub(super) fn read<T: FromStr<Err: Display>>(key: &str, value: &str) -> Result<T> {
-    let refused = |error: T::Err| Error::config(format!("cannot use `{value}`: {error}")).key(key);
-    value.trim().parse().map_err(refused)
-}
-
 pub(super) fn read_list(key: &str, value: &str) -> Result<Vec<f64>> {
     let inner = value.trim().trim_start_matches('[').trim_end_matches(']');
     inner.split(',').map(|item| read(key, item)).collect()
@@ -170,14 +162,6 @@ pub(super) fn read_list(key: &str, value: &str) -> Result<Vec<f64>> {
 pub(super) fn unknown_key(key: &str, keys: &[(&str, &str)]) -> Error {
     let names: Vec<&str> = keys.iter().map(|(name, _)| *name).collect();
     unknown("parameter", key, &names)
-}
-
-fn unknown(what: &str, name: &str, known: &[&str]) -> Error {
-    let hint = match nearest(name, known.iter().copied()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("there are: {}", known.join(", ")),
-    };
-    Error::config(format!("no {what} is called `{name}`")).hint(hint)
 }
 
 #[cfg(test)]

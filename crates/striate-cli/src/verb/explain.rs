@@ -1,0 +1,64 @@
+//! `striate explain`: what a twin has learned; one file per kind of explanation.
+
+use std::path::PathBuf;
+
+use striate::error::{Result, unknown};
+use striate::run::RunFolder;
+
+use super::split;
+use crate::Common;
+use crate::outcome::{DONE, Outcome};
+
+mod barcode;
+
+/// Ask a twin what it has learned.
+#[derive(clap::Args)]
+#[command(after_help = after_help())]
+pub struct Args {
+    /// The run folder.
+    #[arg(value_name = "RUN")]
+    run: PathBuf,
+    /// One of the kinds below, e.g. `barcode`.
+    #[arg(value_name = "KIND")]
+    kind: String,
+    /// Options to change, listed below.
+    #[arg(value_name = "KEY=VALUE")]
+    changes: Vec<String>,
+}
+
+/// One kind of explanation.
+struct Kind {
+    name: &'static str,
+    meaning: &'static str,
+    /// Options, and what they mean.
+    keys: &'static [(&'static str, &'static str)],
+    explain: Explain,
+}
+
+/// Explains a run with some options changed, writes into its folder, and returns what to print.
+type Explain = fn(&RunFolder, &[(&str, &str)], &Common) -> Result<String>;
+
+const KINDS: &[Kind] = &[barcode::KIND];
+
+fn after_help() -> String {
+    let line = |name: &str, meaning: &str| format!("  {name:<8} {meaning}\n");
+    let options = |kind: &Kind| -> String {
+        let keys: String = kind.keys.iter().map(|(key, meaning)| line(key, meaning)).collect();
+        format!("\nOptions of {}:\n{keys}", kind.name)
+    };
+    let kinds: String = KINDS.iter().map(|kind| line(kind.name, kind.meaning)).collect();
+    let all: String = KINDS.iter().map(options).collect();
+    format!(
+        "Kinds:\n{kinds}{all}\nExamples:\n  striate explain runs/first barcode\n  \
+         striate explain runs/first barcode types=4 with=runs/second,runs/third"
+    )
+}
+
+pub fn run(args: &Args, common: &Common) -> Outcome {
+    let known =
+        || unknown("kind of explanation", &args.kind, &KINDS.iter().map(|k| k.name).collect::<Vec<_>>());
+    let kind = KINDS.iter().find(|kind| kind.name == args.kind).ok_or_else(known)?;
+    let changes = args.changes.iter().map(|change| split(change)).collect::<Result<Vec<_>>>()?;
+    print!("{}", (kind.explain)(&RunFolder::open(&args.run)?, &changes, common)?);
+    Ok(DONE)
+}

@@ -1,0 +1,158 @@
+//! `striate explain RUN barcode`: cell types in the feature weights of a twin.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use striate::array::Array;
+use striate::error::{Error, Result};
+use striate::explain::barcode::{self, Across, Explanation, KEYS, Options, Run, RunResult, Spread};
+use striate::ops;
+use striate::run::RunFolder;
+use striate::simulate::Truth;
+use striate::twin::{Card, Twin};
+
+use super::Kind;
+use crate::Common;
+
+pub const KIND: Kind = Kind {
+    name: "barcode",
+    meaning: "cell types: which neurons read the same features",
+    keys: &KEYS,
+    explain,
+};
+
+/// Feature weights of a run.
+struct Loaded {
+    name: String,
+    card: Card,
+    features: Array,
+}
+
+fn explain(run: &RunFolder, changes: &[(&str, &str)], common: &Common) -> Result<String> {
+    let mut options = Options::default();
+    changes.iter().try_for_each(|(key, value)| options.set(key, value))?;
+    let folders = folders(run, &options)?;
+    let loaded = folders.iter().map(|folder| load(folder, common)).collect::<Result<Vec<_>>>()?;
+    let truth = Truth::open(Path::new(&run.read_manifest()?.recording.path))?;
+    let runs: Vec<Run<'_>> = loaded.iter().map(|of| of.barcodes(truth.as_ref())).collect();
+    let found = barcode::explain(&runs, &options)?;
+    found.write(run)?;
+    Ok(words(&found, &run.explain("barcode")))
+}
+
+/// The run and those it is compared with: different ones, of the same recording.
+fn folders(run: &RunFolder, options: &Options) -> Result<Vec<RunFolder>> {
+    let mut folders = vec![run.clone()];
+    let mut seen = BTreeSet::from([fs::canonicalize(run.path()).ok()]);
+    let recording = run.read_manifest()?.recording.fingerprint;
+    for path in &options.with {
+        let other = RunFolder::open(Path::new(path)).map_err(|e| e.key("with"))?;
+        let refused = |message: String| Err(Error::config(message).file(path).key("with"));
+        if !seen.insert(fs::canonicalize(path).ok()) {
+            return refused("is named twice, and a run always agrees with itself".into());
+        }
+        if other.read_manifest()?.recording.fingerprint != recording {
+            return refused(format!("was fitted to another recording than `{}`", run.name()));
+        }
+        folders.push(other);
+    }
+    Ok(folders)
+}
+
+fn load(run: &RunFolder, common: &Common) -> Result<Loaded> {
+    let twin = Twin::load(run, &ops::device(&common.device)?)?;
+    let features = twin.parts().remove("features");
+    let none = || Error::data("the readout of this model has no feature weights").file(run.path());
+    Ok(Loaded { name: run.name(), card: twin.card, features: features.ok_or_else(none)? })
+}
+
+impl Loaded {
+    fn barcodes<'a>(&'a self, truth: Option<&'a Truth>) -> Run<'a> {
+        Run {
+            name: &self.name,
+            neurons: &self.card.neurons,
+            unit_ids: &self.card.unit_ids,
+            features: &self.features.values,
+            channels: self.features.shape[1],
+            truth: truth.map(|truth| truth.types.as_slice()),
+        }
+    }
+}
+
+/// One block per run, what they have in common, and where it was written.
+fn words(found: &Explanation, folder: &Path) -> String {
+    let mut text: String = found.runs.iter().map(block).collect();
+    text += &found.across.as_ref().map(|across| together(across, found)).unwrap_or_default();
+    text + &format!("{}\n", folder.display())
+}
+
+fn block(run: &RunResult) -> String {
+    let silent = if run.silent > 0 { format!(" ({} without weights)", run.silent) } else { String::new() };
+    let mut text = format!(
+        "{} · {} neurons{silent} · {} channels · {}\n\n{:<30}{:>15}  {:>15}\n",
+        run.run,
+        run.neurons,
+        run.channels,
+        types(&run.sizes),
+        "",
+        "found",
+        "null"
+    );
+    let at = run.types - 1;
+    let number = |values: &[f64]| values.get(at).map_or("-".into(), |value| format!("{value:.3}"));
+    let ari = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.3}"));
+    let mut line = |name: &str, found: String, null: String| {
+        let _ = writeln!(text, "{name:<30}{found:>15}  {null:>15}");
+    };
+    line("gain, nats per neuron", number(&run.count.gain), number(&run.count.null_gain));
+    line("stability (ARI, resamples)", spread(run.stability), spread(run.null.stability));
+    line("ARI with the types found", "-".into(), spread(run.null.ari_found));
+    if run.ari_truth.is_some() {
+        line("ARI with the true types", ari(run.ari_truth), spread(run.null.ari_truth));
+    }
+    text + &curve(run)
+}
+
+/// Gain over the shuffled barcodes of each number of types.
+fn curve(run: &RunResult) -> String {
+    let row = |name: &str, cells: Vec<String>| {
+        format!("{name:<12}{}\n", cells.iter().map(|cell| format!("{cell:>8}")).collect::<String>())
+    };
+    let gap = run.count.gap();
+    let numbers = (1..=gap.len()).map(|k| if k == run.types { format!("[{k}]") } else { k.to_string() });
+    let at_the_end = run.count.found == gap.len() && gap.len() > 1;
+    format!(
+        "\n{}{}{}\n",
+        row("types", numbers.collect()),
+        row("gain - null", gap.iter().map(|gap| format!("{gap:.3}")).collect()),
+        if at_the_end { "as many as were tried: raise `most`, or doubt that there are types\n" } else { "" }
+    )
+}
+
+fn together(across: &Across, found: &Explanation) -> String {
+    let mut text = format!("{} runs together · {}\n\n", found.runs.len(), types(&across.sizes));
+    for (run, row) in found.runs.iter().zip(&across.ari) {
+        let cells: String = row.iter().map(|ari| format!("{ari:>8.3}")).collect();
+        let _ = writeln!(text, "{:<30}{cells}", format!("ARI of {}", run.run));
+    }
+    let _ = writeln!(text, "{:<30}{:>15}", "agreement of pairs (ARI)", spread(across.agreement));
+    let _ = writeln!(text, "{:<30}{:>15.3}", "runs that agree, per neuron", across.mean_share);
+    if let Some(ari) = across.ari_truth {
+        let _ = writeln!(text, "{:<30}{ari:>15.3}", "ARI with the true types");
+    }
+    text + "\n"
+}
+
+fn types(sizes: &[usize]) -> String {
+    let list: Vec<String> = sizes.iter().map(usize::to_string).collect();
+    match sizes.len() {
+        1 => "1 type".into(),
+        n => format!("{n} types of {} neurons", list.join(", ")),
+    }
+}
+
+fn spread(of: Option<Spread>) -> String {
+    of.map_or("-".into(), |Spread { mean, sd }| format!("{mean:.3} ± {sd:.3}"))
+}

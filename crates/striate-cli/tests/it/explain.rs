@@ -1,0 +1,67 @@
+//! `striate explain` through the binary.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::bench::Bench;
+
+const QUICK: [&str; 5] = ["explain", "run", "barcode", "seeds=2", "most=2"];
+
+#[test]
+fn barcodes_become_types_beside_their_null() {
+    let bench = Bench::with_run();
+    let done = bench.run(&QUICK).succeeds();
+    for words in ["run · 8 neurons · 2 channels", "stability", "ARI with the true types", "gain - null"] {
+        assert!(done.out.contains(words), "`{words}` is not in: {}", done.out);
+    }
+    assert!(done.out.ends_with("run/explain/barcode\n"), "{}", done.out);
+    assert_eq!(
+        bench.files("run/explain"),
+        ["run/explain/barcode/barcode.json", "run/explain/barcode/types.csv"]
+    );
+    let found: Value = serde_json::from_slice(&bench.read("run/explain/barcode/barcode.json")).unwrap();
+    assert_eq!((&found["options"]["seeds"], &found["runs"][0]["neurons"]), (&2.into(), &8.into()));
+    assert!(found["runs"][0]["ari_truth"].is_number() && found["across"].is_null());
+    let table = String::from_utf8(bench.read("run/explain/barcode/types.csv")).unwrap();
+    assert_eq!(
+        (table.lines().count(), table.lines().next()),
+        (9, Some("unit_id,type,agreement,weight_0,weight_1"))
+    );
+    assert_eq!(bench.run(&QUICK).succeeds().out, done.out, "the seed decides");
+    bench.run(&["report", "run"]).succeeds();
+    let page = String::from_utf8(bench.read("run/report.html")).unwrap();
+    assert!(page.contains("principal component"));
+}
+
+#[test]
+fn several_runs_are_compared() {
+    let bench = Bench::with_run();
+    bench.fit(&["seed=2", "--out", "second"]).succeeds();
+    let both = bench.run(&[&QUICK[..], &["types=2", "with=second"]].concat()).succeeds();
+    assert!(both.out.contains("2 runs together · 2 types of"), "{}", both.out);
+    let found: Value = serde_json::from_slice(&bench.read("run/explain/barcode/barcode.json")).unwrap();
+    assert_eq!((&found["across"]["ari"][0][0], &found["runs"][1]["run"]), (&1.0.into(), &"second".into()));
+    assert!(!bench.path("second/explain").exists());
+    bench.run(&[&QUICK[..], &["with=second,./run"]].concat()).fails(2, &["./run", "`with`", "named twice"]);
+    bench.run(&[&QUICK[..], &["with=third"]].concat()).fails(3, &["third", "no such run folder"]);
+    let manifest = bench.path("second/manifest.json");
+    let mut other: Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
+    other["recording"]["fingerprint"] = "another".into();
+    fs::write(&manifest, other.to_string()).unwrap();
+    bench.run(&[&QUICK[..], &["with=second"]].concat()).fails(2, &["second", "another recording than `run`"]);
+}
+
+#[test]
+fn mistakes_get_a_hint() {
+    let bench = Bench::with_run();
+    let explain = |args: &[&str]| bench.run(&[&["explain", "run"], args].concat());
+    explain(&["barcodes"]).fails(2, &["no kind of explanation", "did you mean `barcode`?"]);
+    explain(&["barcode", "sedes=3"]).fails(2, &["no option", "did you mean `seeds`?"]);
+    explain(&["barcode", "types"]).fails(2, &["write key=value"]);
+    explain(&["barcode", "types=9"]).fails(2, &["run", "`types`", "9 types of 8 different barcodes"]);
+    assert!(bench.files("run/explain").is_empty());
+    bench.run(&["explain", "none", "barcode"]).fails(3, &["no such run folder"]);
+    fs::remove_dir_all(bench.path("run/checkpoints")).unwrap();
+    explain(&["barcode"]).fails(3, &["weights.safetensors", "hint: "]);
+}

@@ -1,0 +1,163 @@
+//! The types in one run.
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::barcodes::{Barcodes, normalise};
+use super::cluster::check;
+use super::consensus::{Labels, Spread, Vote, consensus, similarity, stability};
+use super::count::Count;
+use super::{Options, Run};
+use crate::error::{Error, Result};
+use crate::random::generator;
+
+/// The types of one run in numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// Name of the run.
+    pub run: String,
+    /// Number of neurons.
+    pub neurons: usize,
+    /// How many of them have no barcode, all weights being 0, and so no type.
+    pub silent: usize,
+    /// Number of channels.
+    pub channels: usize,
+    /// Number of types.
+    pub types: usize,
+    /// Neurons of each type.
+    pub sizes: Vec<usize>,
+    /// Evidence for 1, 2, … types.
+    pub count: Count,
+    /// Adjusted Rand index between resamples of the neurons, over the neurons in both; `None` for a single type.
+    pub stability: Option<Spread>,
+    /// Adjusted Rand index with the true types, where they are known.
+    pub ari_truth: Option<f64>,
+    /// The same with barcodes that have no types.
+    pub null: NullResult,
+}
+
+/// As many types in shuffled barcodes; means and spreads over draws.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NullResult {
+    /// Adjusted Rand index between two resamples of a draw. It need not be near 0: what is on or off in each channel
+    /// forms clusters, that are found again, even when channels combine by chance.
+    pub stability: Option<Spread>,
+    /// Adjusted Rand index with the types of the barcodes; about 0.
+    pub ari_found: Option<Spread>,
+    /// Adjusted Rand index with the true types; about 0.
+    pub ari_truth: Option<Spread>,
+}
+
+/// A run with the types of its neurons.
+pub(super) struct Analysis {
+    pub barcodes: Barcodes,
+    /// `[neuron]`; `None` without a barcode.
+    pub votes: Vec<Option<Vote>>,
+    pub result: RunResult,
+}
+
+/// What a draw is made for; together with the seed it decides its random numbers.
+#[derive(Clone, Copy)]
+enum Purpose {
+    Shuffle,
+    Resample,
+    ResampleOfNull,
+}
+
+fn derived(seed: u64, purpose: Purpose, draw: usize) -> u64 {
+    rand::RngExt::random(&mut generator(seed, (purpose as u64 + 1) << 32 | draw as u64))
+}
+
+impl Analysis {
+    pub fn of(run: &Run<'_>, options: &Options) -> Result<Self> {
+        let barcodes = normalise(run.features, run.channels, options.norm)?;
+        if let Some(types) = options.types {
+            check(&barcodes, types)?;
+        }
+        let draws = 0..options.seeds;
+        let nulls: Vec<Barcodes> =
+            draws.map(|draw| barcodes.shuffled(derived(options.seed, Purpose::Shuffle, draw))).collect();
+        let most = options.most.max(options.types.unwrap_or(1));
+        let count = Count::of(&barcodes, &nulls, most, options.seed)?;
+        let search = Search { options, types: options.types.unwrap_or(count.found) };
+        let resamples = search.resamples(&barcodes, Purpose::Resample, options.seeds)?;
+        let stability = stability(&resamples);
+        let whole = search.labels(&barcodes, options.seed)?;
+        let votes = consensus(&[vec![whole], resamples].concat()).votes;
+        let found = labels(&votes);
+        let truth = truth(run)?;
+        let result = RunResult {
+            run: run.name.to_owned(),
+            neurons: run.neurons.len(),
+            silent: run.neurons.len() - barcodes.len(),
+            channels: run.channels,
+            types: search.types,
+            sizes: sizes(&found),
+            count,
+            stability,
+            ari_truth: truth.as_ref().map(|truth| similarity(truth, &found)),
+            null: search.null(&nulls, &found, truth.as_ref())?,
+        };
+        Ok(Self { barcodes, votes, result })
+    }
+}
+
+/// The true type of each neuron of a run.
+pub(super) fn truth(run: &Run<'_>) -> Result<Option<Labels>> {
+    let Some(truth) = run.truth else { return Ok(None) };
+    let types: Labels = run.neurons.iter().map(|&neuron| truth.get(neuron).copied()).collect();
+    if types.contains(&None) {
+        let message = format!("has neurons beyond the {} whose type is known", truth.len());
+        return Err(Error::data(message).file(run.name).hint("is the recording the one it was fitted to?"));
+    }
+    Ok(Some(types))
+}
+
+pub(super) fn labels(votes: &[Option<Vote>]) -> Labels {
+    votes.iter().map(|vote| vote.map(|vote| vote.label)).collect()
+}
+
+/// Neurons of each type.
+pub(super) fn sizes(labels: &Labels) -> Vec<usize> {
+    let types = labels.iter().flatten().max().map_or(0, |most| most + 1);
+    (0..types).map(|kind| labels.iter().filter(|label| **label == Some(kind)).count()).collect()
+}
+
+/// A search for a fixed number of types.
+struct Search<'a> {
+    options: &'a Options,
+    types: usize,
+}
+
+impl Search<'_> {
+    fn labels(&self, barcodes: &Barcodes, seed: u64) -> Result<Labels> {
+        Ok(barcodes.spread(&self.options.method.labels(barcodes, self.types, seed)?))
+    }
+
+    /// Labels of resampled neurons, searched from other centres each.
+    fn resamples(&self, barcodes: &Barcodes, purpose: Purpose, draws: usize) -> Result<Vec<Labels>> {
+        let one = |draw| {
+            let seed = derived(self.options.seed, purpose, draw);
+            self.labels(&barcodes.resampled(seed), seed)
+        };
+        (0..draws).into_par_iter().map(one).collect()
+    }
+
+    fn null(&self, nulls: &[Barcodes], found: &Labels, truth: Option<&Labels>) -> Result<NullResult> {
+        let labels: Vec<Labels> =
+            nulls.par_iter().map(|null| self.labels(null, self.options.seed)).collect::<Result<_>>()?;
+        let with = |other: &Labels| {
+            Spread::of(&labels.iter().map(|null| similarity(null, other)).collect::<Vec<f64>>())
+        };
+        let pairs: Vec<Option<Spread>> = nulls
+            .par_iter()
+            .map(|null| Ok(stability(&self.resamples(null, Purpose::ResampleOfNull, 2)?)))
+            .collect::<Result<_>>()?;
+        let stabilities: Vec<f64> = pairs.into_iter().flatten().map(|pair| pair.mean).collect();
+        Ok(NullResult {
+            stability: Spread::of(&stabilities),
+            ari_found: with(found).filter(|_| self.types > 1),
+            ari_truth: truth.and_then(with),
+        })
+    }
+}
