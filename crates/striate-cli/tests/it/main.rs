@@ -5,6 +5,7 @@ mod config;
 mod demo;
 mod fit;
 mod inspect;
+mod linear;
 mod predict;
 mod report;
 mod score;

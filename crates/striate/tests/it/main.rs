@@ -4,6 +4,7 @@ mod architecture;
 mod documents;
 mod fit;
 mod import;
+mod linear;
 mod model;
 mod ops;
 mod recording;
