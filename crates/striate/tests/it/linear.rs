@@ -268,7 +268,7 @@ fn the_twin_is_the_solution() {
 
 #[test]
 fn a_broken_search_leaves_the_bits_of_a_whole_one() {
-    let alphas = "fit.alpha=[0.1, 0.03, 0.02, 0.01, 0.005, 0.003]";
+    let alphas = "fit.alpha=[0.03, 0.02, 0.01, 0.005, 0.004, 0.003]";
     let (dir, session, config) = (tempfile::tempdir().unwrap(), tiny(), config("lasso", &[alphas]));
     let [whole, broken] = ["whole", "broken"].map(|name| start(&dir.path().join(name), &config));
     let outcome = fit_until(&config, &session, &whole, u64::MAX);
@@ -284,7 +284,7 @@ fn a_broken_search_leaves_the_bits_of_a_whole_one() {
 }
 
 #[test]
-fn least_squares_takes_in_the_validation_trials() {
+fn least_squares_takes_in_the_validation_trials_when_asked() {
     let (dir, session) = (tempfile::tempdir().unwrap(), tiny());
     let losses = ["true", "false"].map(|with| {
         let config = config("ols", &[&format!("fit.with_validation={with}")]);
@@ -303,21 +303,29 @@ fn images_of_several_channels_are_refused() {
     assert_eq!((error.kind(), error.place().key.as_deref()), (Kind::Config, Some("fit.solver")));
 }
 
-/// Fraction of explained variance of a fit of `preset` to one neuron at a known place, clipped at 0 (spec §3.1).
-fn figure_3_fev(preset: &str, samples: usize, seed: u64) -> f64 {
+/// FEV, clipped at 0, of ridge regression, the lasso and least squares for each alpha of their presets, on 80 % of
+/// `samples`. White noise makes it a distance between receptive fields.
+fn figure_3_fevs(samples: usize, seed: u64) -> [Vec<f64>; 3] {
     let parameters = KlindtLinear { side: 17, stimulus_seed: Some(seed), ..KlindtLinear::fig3(1, samples) };
-    let session = simulated::session(&simulated::simulation(parameters));
-    let dir = tempfile::tempdir().unwrap();
-    let run = start(&dir.path().join("run"), &config(preset, &[]));
-    fit_until(&config(preset, &[]), &session, &run, u64::MAX);
-    let twin = Twin::load(&run, &Device::flex()).unwrap();
-    let test = session.trials_of(&Tier::Test);
-    let ours = scoring::predict(&twin, &session, &test, &Device::flex()).unwrap();
-    let truth: Vec<f32> = test.iter().flat_map(|&t| session.read(Stream::Responses, t).unwrap()).collect();
-    let mean = truth.iter().sum::<f32>() / truth.len() as f32;
-    let squares = |a: f32, b: f32| f64::from((a - b).powi(2));
-    let error: f64 = ours.iter().zip(&truth).map(|(a, b)| squares(*a, *b)).sum();
-    (1.0 - error / truth.iter().map(|t| squares(*t, mean)).sum::<f64>()).max(0.0)
+    let simulation = simulated::simulation(parameters);
+    let block = simulation.block(simulation.trials_of(&Tier::Train));
+    let truth = simulation.linear()[0].receptive_field(17);
+    let power: f64 = truth.iter().map(|w| w * w).sum();
+    let fev = |solution: Solution| {
+        let error: f64 = solution.weights.iter().zip(&truth).map(|(ours, w)| (ours - w).powi(2)).sum();
+        (1.0 - error / power).max(0.0)
+    };
+    let problem = |intercept| {
+        let mut sums = Sums::new(289, 1);
+        sums.add(&block.images, &block.responses);
+        sums.problem(intercept)
+    };
+    let alphas = |preset| config(preset, &[]).linear.unwrap().alpha;
+    let (centred, raw) = (problem(true), problem(false));
+    let (spectral, mut lasso) = (Spectral::new(&centred), Lasso::new(&centred));
+    let ridge = alphas("ridge").into_iter().map(|alpha| fev(spectral.ridge(alpha))).collect();
+    let sparse = alphas("lasso").into_iter().map(|alpha| fev(lasso.solve(alpha))).collect();
+    [ridge, sparse, vec![fev(Spectral::new(&raw).ols())]]
 }
 
 /// The linear baselines of figure 3b (spec §4.3): FEV of ridge, lasso and least squares, read off the plot.
@@ -329,15 +337,21 @@ const FIGURE_3: [(usize, [f64; 3]); 5] = [
     (4096, [0.62, 0.60, 0.38]),
 ];
 
+/// One neuron at a known place; alpha is the one with the best mean, as in the paper (spec §3.1).
 #[test]
-#[ignore = "minutes; prints the table of figure 3"]
+#[ignore = "minutes without --release; prints the table of figure 3"]
 fn figure_3_baselines() {
+    const SEEDS: u64 = 5;
     println!("samples  ridge (paper)  lasso (paper)  ols (paper)");
     for (samples, published) in FIGURE_3 {
-        let ours = ["ridge", "lasso", "ols"]
-            .map(|preset| (1..=10).map(|seed| figure_3_fev(preset, samples, seed)).sum::<f64>() / 10.0);
+        let all: Vec<[Vec<f64>; 3]> = (1..=SEEDS).map(|seed| figure_3_fevs(samples, seed)).collect();
+        let mean = |which: usize, alpha: usize| {
+            all.iter().map(|fevs| fevs[which][alpha]).sum::<f64>() / SEEDS as f64
+        };
+        let ours = [0, 1, 2]
+            .map(|which| (0..all[0][which].len()).map(|alpha| mean(which, alpha)).fold(0.0, f64::max));
         let cells: Vec<String> = ours.iter().zip(published).map(|(o, p)| format!("{o:.3} ({p})")).collect();
         println!("{samples:7}  {}", cells.join("  "));
-        assert!((ours[0] - published[0]).abs() < 0.05, "ridge");
+        assert!(ours.iter().zip(published).all(|(ours, published)| (ours - published).abs() < 0.08));
     }
 }

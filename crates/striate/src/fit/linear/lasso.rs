@@ -15,6 +15,13 @@ const MOST_LOOKS: usize = 1000;
 /// Passes over the weights that are not zero between two such looks.
 const PASSES: usize = 10;
 
+/// Weights that the steps to the minimum for given signs may take to zero between two looks.
+const JUMPS: usize = 50;
+
+/// Added to the variances of the pixels in such a step, as a share of their mean: with more weights than trials the
+/// minimum is not unique. Steps that follow take the difference back.
+const RIDGE: f64 = 1e-9;
+
 /// A problem and the weights found last, from which the search for the next alpha starts.
 #[derive(Debug)]
 pub struct Lasso<'a> {
@@ -95,9 +102,7 @@ impl<'a> Descent<'a> {
                 break;
             }
         }
-        let mut signed = Active::of(&active.gram, &active.left, &active.weights);
-        signed.jump(self.alpha);
-        signed.put_back(&mut active.weights);
+        (0..JUMPS).take_while(|_| active.jump(self.alpha)).count();
         active.put_back(self.weights);
         self.look_again();
     }
@@ -153,25 +158,33 @@ impl Active {
     }
 
     /// Goes to the minimum for the signs of these weights, which coordinate descent approaches slowly where images are
-    /// alike; only as far as the first weight that reaches zero, so that the objective falls.
-    fn jump(&mut self, alpha: f64) {
-        let side = self.weights.len();
-        let slope = self.left.iter().zip(&self.weights).map(|(left, weight)| left - alpha * weight.signum());
-        let gram = DMatrix::from_column_slice(side, side, &self.gram);
-        let Some(factor) = Cholesky::new(gram).filter(|_| side > 0) else { return };
-        let step = factor.solve(&DVector::from_iterator(side, slope));
-        if !step.iter().all(|step| step.is_finite()) {
-            return;
-        }
-        let to_zero = |pixel: usize| -self.weights[pixel] / step[pixel];
-        let first =
-            (0..side).filter(|&p| to_zero(p) > 0.0).min_by(|&a, &b| to_zero(a).total_cmp(&to_zero(b)));
-        let crossed = first.filter(|&pixel| to_zero(pixel) < 1.0);
+    /// alike; only as far as the first weight that reaches zero, so that the objective falls. Whether one did.
+    fn jump(&mut self, alpha: f64) -> bool {
+        let signed = Self::of(&self.gram, &self.left, &self.weights);
+        let Some(step) = signed.newton(alpha) else { return false };
+        let to_zero = |at: usize| -signed.weights[at] / step[at];
+        let ahead = (0..step.len()).filter(|&at| to_zero(at) > 0.0);
+        let first = ahead.min_by(|&a, &b| to_zero(a).total_cmp(&to_zero(b)));
+        let crossed = first.filter(|&at| to_zero(at) < 1.0);
         let share = crossed.map_or(1.0, to_zero);
-        self.weights.iter_mut().zip(step.iter()).for_each(|(weight, step)| *weight += share * step);
-        if let Some(pixel) = crossed {
-            self.weights[pixel] = 0.0;
+        for (at, &pixel) in signed.pixels.iter().enumerate() {
+            let new = if crossed == Some(at) { 0.0 } else { self.weights[pixel] + share * step[at] };
+            let row = &self.gram[pixel * self.weights.len()..][..self.weights.len()];
+            add(&mut self.left, row, self.weights[pixel] - new);
+            self.weights[pixel] = new;
         }
+        crossed.is_some()
+    }
+
+    /// Step from these weights to the minimum for their signs.
+    fn newton(&self, alpha: f64) -> Option<DVector<f64>> {
+        let side = self.weights.len();
+        let mut gram = DMatrix::from_column_slice(side, side, &self.gram);
+        let ridge = RIDGE * gram.trace() / side.max(1) as f64;
+        (0..side).for_each(|pixel| gram[(pixel, pixel)] += ridge);
+        let slope = self.left.iter().zip(&self.weights).map(|(left, weight)| left - alpha * weight.signum());
+        let step = Cholesky::new(gram)?.solve(&DVector::from_iterator(side, slope));
+        step.iter().all(|step| step.is_finite()).then_some(step)
     }
 
     /// Writes the weights to where they came from.
