@@ -55,7 +55,19 @@ impl Progress {
                     row.seconds.unwrap_or(0.0),
                 ));
             }
+            Event::Solved { alpha, unconverged } => self.solved(*alpha, *unconverged),
             Event::NewRound { learning_rate } => self.line(&format!("learning rate {learning_rate:.2e}")),
+        }
+    }
+
+    fn solved(&mut self, alpha: f64, unconverged: usize) {
+        if alpha > 0.0 {
+            self.line(&format!("alpha {alpha}"));
+        }
+        if unconverged > 0 {
+            self.line(&format!(
+                "the weights of {unconverged} neurons are not exact: alpha is too small for them"
+            ));
         }
     }
 

@@ -15,6 +15,7 @@ pub mod activation;
 pub mod adam;
 pub mod conv2d;
 pub mod depthwise;
+pub mod double;
 pub mod epilogue;
 pub mod factorised;
 pub mod gaussian;

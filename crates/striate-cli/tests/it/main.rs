@@ -7,6 +7,7 @@ mod ensemble;
 mod explain;
 mod fit;
 mod inspect;
+mod linear;
 mod predict;
 mod report;
 mod score;

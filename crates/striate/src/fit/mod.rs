@@ -6,6 +6,7 @@
 pub mod checkpoint;
 pub mod config;
 pub mod folder;
+pub mod linear;
 pub mod loss;
 pub mod optimiser;
 pub mod schedule;
@@ -64,6 +65,13 @@ pub enum Event {
         /// Whether it is the best so far.
         improved: bool,
     },
+    /// A linear model was solved in closed form.
+    Solved {
+        /// Strength of its penalty; 0 without one.
+        alpha: f64,
+        /// Neurons whose weights are not as exact as they should be.
+        unconverged: usize,
+    },
     /// The learning rate was lowered.
     NewRound {
         /// New learning rate.
@@ -118,6 +126,9 @@ pub fn check(config: &FitConfig, session: &Session) -> Result<()> {
                 .hint("leave it out, or take a recording with that stream"));
         }
     }
+    if config.linear.is_some() {
+        linear::check_image(image_shape(session))?;
+    }
     config.model.check(image_shape(session))
 }
 
@@ -141,13 +152,11 @@ pub fn fit(
     let clock = Instant::now();
     let mut fit = Fit::prepare(config, session, run, device)?;
     let before = fit.state.seconds;
+    let mut clock = |state: &mut LoopState| state.seconds = before + clock.elapsed().as_secs_f64();
     observe(&fit.started());
-    while !fit.state.finished {
-        fit.epoch(stop, observe, &mut |state| state.seconds = before + clock.elapsed().as_secs_f64())?;
-        if stop.load(Ordering::Relaxed) && !fit.state.finished {
-            fit.saved().write(run, Checkpoint::Last)?;
-            break;
-        }
+    match &config.linear {
+        Some(linear) => fit.solve(linear, stop, observe, &mut clock)?,
+        None => fit.train(stop, observe, &mut clock)?,
     }
     fit.conclude()
 }
@@ -230,6 +239,22 @@ impl<'a> Fit<'a> {
 
     fn batch_size(&self) -> usize {
         self.config.fit.batch.min(self.split.train.len())
+    }
+
+    /// Epoch after epoch, until the schedule or the user ends it.
+    fn train(
+        &mut self,
+        stop: &AtomicBool,
+        observe: &mut dyn FnMut(&Event),
+        clock: &mut dyn FnMut(&mut LoopState),
+    ) -> Result<()> {
+        while !self.state.finished {
+            self.epoch(stop, observe, clock)?;
+            if stop.load(Ordering::Relaxed) && !self.state.finished {
+                return self.saved().write(self.run, Checkpoint::Last);
+            }
+        }
+        Ok(())
     }
 
     /// The rest of the current epoch.
@@ -405,13 +430,11 @@ impl<'a> Fit<'a> {
         let (predicted, loss) = self.validate()?;
         let correlation = single_trial_correlation(&predicted, &recorded, self.trials.neurons());
         let steps = self.state.summed_steps.max(1) as f64;
-        let schedule = &self.config.schedule;
+        let rate = |start| self.config.schedule.learning_rate(start, self.state.progress.rounds);
         Ok(Row {
             step: self.state.step,
             epoch: self.state.step as f64 / self.batches_per_epoch() as f64,
-            learning_rate: Some(
-                schedule.learning_rate(self.config.fit.learning_rate, self.state.progress.rounds),
-            ),
+            learning_rate: self.config.linear.is_none().then(|| rate(self.config.fit.learning_rate)),
             train_loss: Some(self.state.loss_sum / steps),
             penalty: Some(self.state.penalty_sum / steps),
             val_loss: Some(loss),

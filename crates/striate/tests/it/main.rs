@@ -5,6 +5,7 @@ mod clips;
 mod documents;
 mod fit;
 mod import;
+mod linear;
 mod model;
 mod ops;
 mod recording;

@@ -184,6 +184,14 @@ impl EncoderConfig {
         config
     }
 
+    /// The linear baselines of figure 3: a weight for each pixel and a bias (spec §2.5).
+    pub fn pixels() -> Self {
+        let mut config = Self::linear(Vec::new(), Vec::new());
+        config.masks().mask_init = MaskInit::Noise { sd: 0.01 };
+        config.masks().bias = true;
+        config
+    }
+
     /// Natural images, thousands of neurons. Ours, not the paper's: the Table 1 network 6 with ELUs, masks that
     /// start as a bump at the spike-triggered average, average pooling before them, feature weights of either
     /// sign, and weak penalties, because localised masks need little.
