@@ -10,6 +10,8 @@ mod inspect;
 mod linear;
 mod predict;
 mod report;
+mod reproduce;
 mod score;
 mod simulate;
 mod submit;
+mod sweep;

@@ -255,7 +255,7 @@ fn the_twin_is_the_solution() {
     let problem = sums.problem(true);
     let solution = Spectral::new(&problem).ridge(100.0);
     let test = session.trials_of(&Tier::Test);
-    let predicted = scoring::predict(&twin.into(), &session, &test[..3], &Device::flex()).unwrap();
+    let predicted = scoring::predict(&twin.clone().into(), &session, &test[..3], &Device::flex()).unwrap();
     for (row, &trial) in predicted.chunks(8).zip(&test) {
         for (n, ours) in row.iter().enumerate() {
             let weights = solution.weights[n * 144..].iter().zip(shown(trial));

@@ -1,0 +1,72 @@
+//! `striate reproduce`.
+
+use serde_json::Value;
+
+use crate::bench::Bench;
+
+/// Runs a miniature and gives its rows, which must all be as asked.
+fn miniature(item: &str) -> Vec<Value> {
+    let bench = Bench::new();
+    let done = bench.run(&["reproduce", item, "--quick", "--json", "--out", "out"]).succeeds();
+    let found: Value = serde_json::from_str(&done.out).unwrap();
+    assert_eq!(found["id"], item);
+    let kept: Value = serde_json::from_slice(&bench.read("out/result.json")).unwrap();
+    assert_eq!(kept, found);
+    let page = String::from_utf8(bench.read("out/figure.html")).unwrap();
+    assert!(page.starts_with("<!DOCTYPE html>") && page.contains(item), "{page}");
+    let rows = found["rows"].as_array().unwrap().clone();
+    for row in &rows {
+        for key in ["name", "published", "ours", "tolerance", "ok"] {
+            assert!(row.get(key).is_some(), "{key}: {row}");
+        }
+        assert_eq!(row["ok"], true, "{row}");
+    }
+    rows
+}
+
+#[test]
+fn figure_3_in_miniature() {
+    assert_eq!(miniature("klindt2017/fig3").len(), 2);
+}
+
+#[test]
+fn figure_4_in_miniature_tells_the_types_apart() {
+    let rows = miniature("klindt2017/fig4");
+    assert!(rows[1]["ours"].as_f64().unwrap() > 0.9 && rows[1]["published"] == 1.0, "{rows:?}");
+}
+
+#[test]
+fn figure_5d_in_miniature() {
+    assert_eq!(miniature("klindt2017/fig5d").len(), 3);
+}
+
+#[test]
+fn figure_5e_in_miniature() {
+    assert_eq!(miniature("klindt2017/fig5e").len(), 3);
+}
+
+#[test]
+fn table_1_in_miniature_fits_every_row() {
+    let rows = miniature("klindt2017/table1");
+    assert_eq!(rows.len(), 7);
+}
+
+/// The runs are kept: the same command reads the same answer from them, and other settings are not mixed in.
+#[test]
+fn finished_fits_are_not_repeated() {
+    let bench = Bench::new();
+    let reproduce = ["reproduce", "klindt2017/table1", "--quick", "--out", "out"];
+    let done = bench.run(&reproduce).succeeds();
+    assert_eq!(bench.run(&reproduce).succeeds().out, done.out);
+    bench.run(&[&reproduce[..], &["max_steps=10"]].concat()).fails(2, &["other settings", "--out"]);
+}
+
+#[test]
+fn what_cannot_be_reproduced_is_said() {
+    let bench = Bench::new();
+    bench.run(&["reproduce", "klindt2017/fig33"]).fails(2, &["did you mean `klindt2017/fig3`?"]);
+    bench.run(&["reproduce", "klindt2017/fig4", "neuron=3"]).fails(2, &["did you mean `neurons`?"]);
+    bench.run(&["reproduce", "klindt2017/fig4", "neurons=many"]).fails(2, &["many", "numbers with commas"]);
+    bench.run(&["reproduce", "klindt2017/table1"]).fails(2, &["--data", "pcbi.1004927"]);
+    bench.run(&["reproduce", "klindt2017/table1", "--data", "none"]).fails(3, &["none"]);
+}
