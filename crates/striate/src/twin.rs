@@ -31,6 +31,9 @@ pub struct Card {
     pub neurons: Vec<usize>,
     /// Identifier of each neuron in the recording.
     pub unit_ids: Vec<i64>,
+    /// Group of each neuron, where feature weights are shared; else empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<usize>,
     /// Scaling of images and responses.
     pub normalisation: Normalisation,
 }
@@ -94,7 +97,8 @@ impl Card {
 
     /// Starting points for a model whose weights are about to be replaced.
     pub fn blank_starts(&self) -> Vec<Start> {
-        vec![Start::default(); self.neurons.len()]
+        let group = |n: usize| self.groups.get(n).copied().unwrap_or_default();
+        (0..self.neurons.len()).map(|n| Start { group: group(n), ..Start::default() }).collect()
     }
 }
 

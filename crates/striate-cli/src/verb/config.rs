@@ -1,6 +1,6 @@
 //! `striate config`: presets as files to start from.
 
-use striate::fit::{FitConfig, PRESETS, config};
+use striate::fit::{self, FitConfig, PRESETS};
 
 use crate::Common;
 use crate::outcome::{DONE, Outcome};
@@ -18,7 +18,7 @@ pub struct Args {
 
 pub fn run(args: &Args, _common: &Common) -> Outcome {
     match &args.preset {
-        Some(name) => print!("{}", config::commented(&FitConfig::preset(name)?)),
+        Some(name) => print!("{}", fit::commented(&FitConfig::preset(name)?)),
         None => {
             let width = PRESETS.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
             PRESETS.iter().for_each(|(name, purpose)| println!("{name:<width$}  {purpose}"));

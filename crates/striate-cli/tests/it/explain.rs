@@ -65,3 +65,15 @@ fn mistakes_get_a_hint() {
     fs::remove_dir_all(bench.path("run/checkpoints")).unwrap();
     explain(&["barcode"]).fails(3, &["weights.safetensors", "hint: "]);
 }
+
+/// What one fit found, another uses.
+#[test]
+fn the_types_found_share_features_in_the_next_fit() {
+    let bench = Bench::with_run();
+    bench.fit(&["model.readout.shared_features=true", "--out", "typed"]).fails(2, &["data.types", "explain"]);
+    bench.run(&["explain", "run", "barcode", "types=2", "seeds=2"]).succeeds();
+    let shared = ["model.readout.shared_features=true", "data.types=run/explain/barcode/types.csv"];
+    bench.fit(&[&shared[..], &["--out", "typed"]].concat()).succeeds();
+    bench.run(&["score", "typed", "--null", "none"]).succeeds();
+    bench.run(&["fit", "--out", "typed"]).succeeds();
+}

@@ -1,9 +1,11 @@
 //! From the streams of a recording to normalised tensors on a device.
 
+mod groups;
 mod normalisation;
 mod split;
 mod trials;
 
+pub use groups::groups;
 pub use normalisation::{ImageScaling, Normalisation, ResponseScaling, Uses, Variables, stored_precisions};
 pub use split::{DataConfig, Split, fingerprint, session_of};
 pub use trials::{Batch, Inputs, Trials};

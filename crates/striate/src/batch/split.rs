@@ -20,6 +20,9 @@ pub struct DataConfig {
     pub neurons: usize,
     /// Seed of that draw.
     pub neuron_seed: u64,
+    /// A table with the columns `unit_id` and `type`, for readouts whose features are shared; empty for none.
+    #[serde(default)]
+    pub types: String,
     /// Number of training trials, the first in file order; 0 takes all.
     pub train_trials: usize,
     /// Share of the training tier used for validation where the recording has no validation tier.

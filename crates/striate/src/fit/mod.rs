@@ -8,17 +8,22 @@ pub mod config;
 pub mod folder;
 pub mod linear;
 pub mod loss;
+mod meanings;
 pub mod optimiser;
+mod presets;
 pub mod schedule;
 pub mod start;
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use burn::prelude::*;
 
-pub use config::{FitConfig, PRESETS};
+pub use config::FitConfig;
 pub use folder::run_folder;
+pub use meanings::commented;
+pub use presets::PRESETS;
 
 use crate::batch::{Normalisation, Split, Trials, fingerprint};
 use crate::error::{Error, Result};
@@ -116,15 +121,20 @@ struct Fit<'a> {
 pub fn check(config: &FitConfig, session: &Session) -> Result<()> {
     Split::new(session, &config.data)?;
     let uses = config.model.uses();
-    for (stream, used, key) in [
-        (Stream::Behavior, uses.behaviour, "model.behaviour_planes"),
-        (Stream::PupilCenter, uses.pupil, "model.shifter"),
-    ] {
+    let behaviour = if config.model.behaviour_planes { "model.behaviour_planes" } else { "model.modulator" };
+    for (stream, used, key) in
+        [(Stream::Behavior, uses.behaviour, behaviour), (Stream::PupilCenter, uses.pupil, "model.shifter")]
+    {
         if used && session.shape(stream).is_none() {
             return Err(Error::config(format!("needs the stream `{stream}`, which the recording lacks"))
                 .key(key)
                 .hint("leave it out, or take a recording with that stream"));
         }
+    }
+    if config.model.readout.shares_features() && config.data.types.is_empty() {
+        return Err(Error::config("needs a table of types, since `model.readout.shared_features` is on")
+            .key("data.types")
+            .hint("`striate explain RUN barcode` writes one: RUN/explain/barcode/types.csv"));
     }
     if config.linear.is_some() {
         linear::check_image(image_shape(session))?;
@@ -174,8 +184,13 @@ impl<'a> Fit<'a> {
         if saved.is_some() {
             same_recording(run, session)?;
         }
-        let normalisation = match &saved {
-            Some(_) => Card::load(run)?.normalisation,
+        let known = saved.as_ref().map(|_| Card::load(run)).transpose()?;
+        let groups = match &known {
+            Some(card) => card.groups.clone(),
+            None => groups(config, session, &split)?,
+        };
+        let normalisation = match known {
+            Some(card) => card.normalisation,
             None => Normalisation::measure(
                 session,
                 &split.tier,
@@ -186,12 +201,17 @@ impl<'a> Fit<'a> {
             )?,
         };
         let trials = Trials::new(session, split.neurons.clone(), normalisation, config.data.cache_mib);
-        let card = card(config, session, &split, trials.normalisation());
+        let card = card(config, session, &split, groups, trials.normalisation());
         let training = device.clone().autodiff();
         let mean = &card.normalisation.mean_response;
         let starts = match &saved {
             Some(_) => card.blank_starts(),
-            None => start::starts(&config.model, &trials, &sta_trials(config, &split), mean, device)?,
+            None => {
+                let shown = sta_trials(config, &split);
+                let mut starts = start::starts(&config.model, &trials, &shown, mean, device)?;
+                starts.iter_mut().zip(&card.groups).for_each(|(start, &group)| start.group = group);
+                starts
+            }
         };
         let made =
             Made { image: card.image_shape, behaviour: card.normalisation.behaviours(), start: &starts };
@@ -533,12 +553,28 @@ fn sta_trials(config: &FitConfig, split: &Split) -> Vec<usize> {
     [&split.train, validation].concat()
 }
 
-fn card(config: &FitConfig, session: &Session, split: &Split, normalisation: &Normalisation) -> Card {
+/// Groups of the neurons whose feature weights are shared; none otherwise.
+fn groups(config: &FitConfig, session: &Session, split: &Split) -> Result<Vec<usize>> {
+    if !config.model.readout.shares_features() {
+        return Ok(Vec::new());
+    }
+    let unit_ids: Vec<i64> = split.neurons.iter().map(|&n| session.neurons.ids[n]).collect();
+    crate::batch::groups(Path::new(&config.data.types), &unit_ids)
+}
+
+fn card(
+    config: &FitConfig,
+    session: &Session,
+    split: &Split,
+    groups: Vec<usize>,
+    normalisation: &Normalisation,
+) -> Card {
     Card {
         model: config.model.clone(),
         image_shape: image_shape(session),
         neurons: split.neurons.clone(),
         unit_ids: split.neurons.iter().map(|&n| session.neurons.ids[n]).collect(),
+        groups,
         normalisation: normalisation.clone(),
     }
 }

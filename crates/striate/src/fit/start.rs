@@ -48,7 +48,7 @@ pub fn starts(
         if model.readout.needs_cortex() { trials.cortical_positions()? } else { vec![[0.0; 2]; neurons] };
     let biases = mean_response.iter().map(|&mean| model.output.inverse(mean));
     let all = peaks.into_iter().zip(cortex).zip(biases);
-    Ok(all.map(|((peak, cortex), bias)| Start { peak, bias, cortex }).collect())
+    Ok(all.map(|((peak, cortex), bias)| Start { peak, bias, cortex, group: 0 }).collect())
 }
 
 /// `model` with the weights of the run or file `from` that it has by name and shape, and their names; as it is for an

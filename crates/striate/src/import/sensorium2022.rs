@@ -88,6 +88,7 @@ fn read(arrays: &Arrays, options: &Options<'_>, linear: bool) -> Result<Imported
     config.name = format!("imported {session}");
     config.model = model.clone();
     let card = Card {
+        groups: Vec::new(),
         normalisation: options.data.normalisation(neurons, planes, model.shifter.is_some())?,
         model,
         image_shape: options.data.image_shape(),

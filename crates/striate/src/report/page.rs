@@ -98,6 +98,17 @@ const PAPERS: &[(&[&str], &str)] = &[
          separating “what” and “where”. Advances in Neural Information Processing Systems 30 (2017).",
     ),
     (
+        &["antolik2016"],
+        "Antolík, J., Hofer, S. B., Bednar, J. A. & Mrsic-Flogel, T. D. Model constrained by visual hierarchy improves \
+         prediction of neural responses to natural scenes. PLoS Computational Biology 12, e1004927 (2016).",
+    ),
+    (
+        &["sensorium2022"],
+        "Willeke, K. F. et al. The Sensorium competition on predicting large-scale mouse primary visual cortex activity. \
+         arXiv:2206.08666 (2022); readout: Lurz, K.-K. et al. Generalization in data-driven models of primary visual \
+         cortex. International Conference on Learning Representations (2021).",
+    ),
+    (
         &["xu2023", "xu_2023"],
         "Xu, A., Hou, Y., Niell, C. M. & Beyeler, M. Multimodal deep learning model unveils behavioral dynamics of \
          V1 activity in freely moving mice. Advances in Neural Information Processing Systems 36, 15341–15357 (2023).",

@@ -60,7 +60,7 @@ fn drawing(of: &Reproduction<'_>) -> Tag {
     let points =
         || of.curves.iter().flat_map(|curve| curve.ours.iter().chain(&curve.published).chain(&curve.dots));
     let x = Axis::around(of.axes[0], points().map(|point| point.0));
-    let y = Axis::around(of.axes[1], points().map(|point| point.1).chain([0.0, 1.0]));
+    let y = Axis::around(of.axes[1], points().map(|point| point.1).chain([0.0]));
     let mut plot = Plot::new(900.0, 460.0, x, y);
     for (curve, colour) in of.curves.iter().zip(KINDS.iter().cycle()) {
         let style = |dash: &str| format!("stroke:{colour};{dash}");
@@ -76,7 +76,13 @@ fn drawing(of: &Reproduction<'_>) -> Tag {
         tag("span").class("key").with(swatch).text(&curve.name)
     });
     let legend = tag("p").class("legend").all(keys);
-    figure([legend, plot.finish(of.title)], "Solid: ours. Dashed: as published, where a number is known.")
+    let lines = of.curves.iter().any(|curve| !curve.ours.is_empty());
+    let caption = if lines {
+        "Solid: ours. Dashed: as published, where a number is known."
+    } else {
+        "One dot per neuron."
+    };
+    figure([legend, plot.finish(of.title)], caption)
 }
 
 fn table(rows: &[Row]) -> Tag {

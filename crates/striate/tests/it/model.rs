@@ -230,6 +230,7 @@ fn readout(mask: MaskConstraint, features: FeatureConstraint, channels: usize) -
         feature_init_mean: 0.0,
         feature_init_sd: 1.0,
         feature_init_truncated: false,
+        shared_features: false,
         bias: true,
     };
     ReadoutConfig::Factorised(config).init([channels, 1, 2], &blank(2), &mut generator(1, 0), &Device::flex())
@@ -367,6 +368,15 @@ fn behaving_masks() -> EncoderConfig {
     config
 }
 
+/// As [`behaving_masks`] and [`behaving`], the first and the last neuron of one type.
+fn sharing() -> [EncoderConfig; 2] {
+    let (mut masks, mut points) = (behaving_masks(), behaving());
+    masks.readout.factorised_mut().unwrap().shared_features = true;
+    let ReadoutConfig::Gaussian(readout) = &mut points.readout else { unreachable!("it reads points") };
+    readout.shared_features = true;
+    [masks, points]
+}
+
 /// The other readouts, each with its penalties.
 fn other_readouts() -> [EncoderConfig; 4] {
     let (init_mu_range, start_at_sta, bias) = (0.5, false, true);
@@ -397,7 +407,12 @@ fn filters() -> [EncoderConfig; 2] {
 
 /// A model of three neurons for images of 11 × 11 pixels and three variables of behaviour.
 fn small(config: &EncoderConfig, device: &Device) -> Encoder {
-    let start = [[0.3, -0.2], [-1.0, 0.4], [0.7, 0.6]].map(|cortex| Start { cortex, ..Start::default() });
+    let cortex = [[0.3, -0.2], [-1.0, 0.4], [0.7, 0.6]];
+    let start: Vec<Start> = cortex
+        .iter()
+        .zip([0, 1, 0])
+        .map(|(&cortex, group)| Start { cortex, group, ..Start::default() })
+        .collect();
     config.init(&Made { image: [1, 11, 11], behaviour: 3, start: &start }, 2, device).unwrap()
 }
 
@@ -426,6 +441,8 @@ fn gradients_of_the_whole_objective_are_its_finite_differences() {
     let others = other_readouts().into_iter().zip([8 + 4, 8 + 3, 8 + 3, 8 + 2].map(|own| own + 6 + 4));
     // Mask and bias; numbers of the units, kernel and bias of the hidden layer, weights and bias.
     let others = others.chain(filters().into_iter().zip([2, 5]));
+    // A scale more for each neuron.
+    let others = others.chain(sharing().into_iter().zip([8 + 3 + 6 + 4 + 1, 8 + 3 + 4 + 6 + 4 + 1]));
     let all = [(curved(), 9), (behaving(), 8 + 3 + 4 + 6 + 4), (behaving_masks(), 8 + 3 + 6 + 4)];
     for (config, parameters) in all.into_iter().chain(others) {
         let model = small(&config, &training());
@@ -474,6 +491,7 @@ fn a_point_is_a_mask_of_four_pixels() {
         init_mu_range: 0.6,
         predictor: None,
         start_at_sta: false,
+        shared_features: false,
         bias: false,
     };
     let drawn = |config: ReadoutConfig| config.init(shape, &blank(4), &mut generator(1, 0), &device);
@@ -603,6 +621,23 @@ fn the_fully_connected_readout_weighs_each_feature_at_each_pixel() {
     let place = values(set.location([1, 2]).unwrap());
     assert_eq!(place, [5.0, 2f32.sqrt(), 1.0, 2.0]);
     assert!(set.features().is_none() && set.mask().is_none());
+}
+
+#[test]
+fn neurons_of_one_type_share_their_features_but_for_a_scale() {
+    for config in sharing() {
+        let model = small(&config, &Device::flex());
+        let weights = export(&model);
+        let channels = weights["readout.features"].shape[0];
+        assert_eq!(weights["readout.features"].shape, [channels, 2]);
+        let own = values(model.readout().features().unwrap());
+        let scaled = with(model, "readout.shared.scale", &[1.0, 1.0, -3.0]);
+        let features = values(scaled.readout().features().unwrap());
+        for row in 0..channels {
+            assert_eq!(features[row * 3], own[row * 3]);
+            assert_eq!(features[row * 3 + 2], -3.0 * own[row * 3]);
+        }
+    }
 }
 
 /// Bounds, places and signs of the centre-surround filters.

@@ -50,6 +50,7 @@ impl EncoderConfig {
                 init_mu_range: 0.3,
                 predictor: Some(PredictorConfig { layers: 1, hidden: 30, tanh: true }),
                 start_at_sta: false,
+                shared_features: false,
                 bias: true,
             }),
             shifter: None,

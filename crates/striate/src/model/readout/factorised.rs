@@ -5,6 +5,7 @@ use burn::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use super::shared::Shared;
 use super::{Options, Part, Start, add_bias, biases};
 use crate::error::{Result, in_range};
 use crate::model::core::stacked::Pass;
@@ -29,6 +30,9 @@ pub struct FactorisedConfig {
     /// Whether starting feature weights are truncated at two standard deviations.
     #[serde(default)]
     pub feature_init_truncated: bool,
+    /// Whether neurons of one type (`data.types`) share feature weights but for a scale of their own.
+    #[serde(default)]
+    pub shared_features: bool,
     /// Whether each neuron has a bias, started so that the output is its mean rate.
     pub bias: bool,
 }
@@ -94,8 +98,9 @@ pub enum MaskInit {
 pub struct Factorised {
     /// Masks before their constraint, `[P, N]`.
     mask: Param<Tensor<2>>,
-    /// Feature weights before their constraint, `[K, N]`.
+    /// Feature weights before their constraint, `[K, N]`; `[K, group]` where they are shared.
     features: Param<Tensor<2>>,
+    shared: Option<Shared>,
     /// Bias, `[N]`.
     bias: Param<Tensor<1>>,
     #[module(skip)]
@@ -124,6 +129,10 @@ impl Options for FactorisedConfig {
     fn needs_sta(&self) -> bool {
         self.starts_at_sta()
     }
+
+    fn shares_features(&self) -> bool {
+        self.shared_features
+    }
 }
 
 impl FactorisedConfig {
@@ -147,17 +156,20 @@ impl FactorisedConfig {
     ) -> Factorised {
         let [channels, height, width] = shape;
         let neurons = start.len();
+        let shared = Shared::new(self.shared_features, start, device);
+        let columns = Shared::columns(&shared, start);
         let draw = if self.feature_init_truncated { truncated_normal } else { normal };
-        let features = draw(rng, channels * neurons, self.feature_init_mean, self.feature_init_sd);
+        let features = draw(rng, channels * columns, self.feature_init_mean, self.feature_init_sd);
         // With a single feature the weight repeats the scale of the mask, and is left out (spec §2.2).
         let features = if channels == 1 {
-            fixed(vec![1.0; neurons], [channels, neurons], device)
+            fixed(vec![1.0; columns], [channels, columns], device)
         } else {
-            trainable(features, [channels, neurons], device)
+            trainable(features, [channels, columns], device)
         };
         Factorised {
             mask: trainable(self.init_mask([height, width], start, rng), [height * width, neurons], device),
             features,
+            shared,
             bias: biases(self.bias, start, device),
             shape: [height, width],
             config: self.clone(),
@@ -225,14 +237,15 @@ impl Factorised {
     fn constrained_features(&self) -> Tensor<2> {
         let raw = self.features.val();
         if raw.dims()[0] == 1 {
-            return raw;
+            return Shared::spread(&self.shared, raw);
         }
         let norm = || raw.clone().square().sum_dim(0).sqrt().add_scalar(1e-5);
-        match self.config.features {
+        let constrained = match self.config.features {
             FeatureConstraint::None => raw,
             FeatureConstraint::Abs => raw.abs(),
             FeatureConstraint::Norm => raw.clone() / norm(),
             FeatureConstraint::AbsNorm => raw.clone().abs() / norm(),
-        }
+        };
+        Shared::spread(&self.shared, constrained)
     }
 }

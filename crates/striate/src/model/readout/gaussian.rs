@@ -5,6 +5,7 @@ use burn::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use super::shared::Shared;
 use super::{Options, Part, Start, add_bias, biases, positions, windows};
 use crate::error::{Result, in_range};
 use crate::model::core::stacked::Pass;
@@ -29,6 +30,9 @@ pub struct GaussianConfig {
     /// Whether means start at the peak of the spike-triggered average instead (ours, without a predictor).
     #[serde(default)]
     pub start_at_sta: bool,
+    /// Whether neurons of one type (`data.types`) share feature weights but for a scale of their own.
+    #[serde(default)]
+    pub shared_features: bool,
     /// Whether each neuron has a bias, started so that the output is its mean rate.
     pub bias: bool,
 }
@@ -71,8 +75,9 @@ pub struct Gaussian {
     predictor: Option<Perceptron>,
     /// `[neuron, 4]` (row by row), `[neuron, 2]` or `[neuron, 1]`.
     sigma: Param<Tensor<2>>,
-    /// Feature weights, `[channel, neuron]`.
+    /// Feature weights, `[channel, neuron]`; `[channel, group]` where they are shared.
     features: Param<Tensor<2>>,
+    shared: Option<Shared>,
     /// `[neuron]`.
     bias: Param<Tensor<1>>,
     #[module(skip)]
@@ -110,6 +115,10 @@ impl Options for GaussianConfig {
     fn needs_cortex(&self) -> bool {
         self.predictor.is_some()
     }
+
+    fn shares_features(&self) -> bool {
+        self.shared_features
+    }
 }
 
 impl GaussianConfig {
@@ -140,11 +149,14 @@ impl GaussianConfig {
             _ => vec![self.init_sigma as f32; numbers * neurons],
         };
         let sigma_param = if self.spread == Spread::None { fixed } else { trainable };
+        let shared = Shared::new(self.shared_features, start, device);
+        let columns = Shared::columns(&shared, start);
         Gaussian {
             mean,
             predictor,
             sigma: sigma_param(sigma, [neurons, numbers], device),
-            features: trainable(vec![1.0 / channels as f32; channels * neurons], [channels, neurons], device),
+            features: trainable(vec![1.0 / channels as f32; channels * columns], [channels, columns], device),
+            shared,
             bias: biases(self.bias, start, device),
             config: self.clone(),
         }
@@ -162,12 +174,12 @@ impl Part for Gaussian {
         if let Some(shift) = shift {
             points = points + shift.unsqueeze_dim::<3>(1);
         }
-        let drive = ops::gaussian(features, points, self.features.val());
+        let drive = ops::gaussian(features, points, self.weights());
         add_bias(drive, self.config.bias, &self.bias)
     }
 
     fn features(&self) -> Option<Tensor<2>> {
-        Some(self.features.val())
+        Some(self.weights())
     }
 
     fn location(&self, shape: [usize; 2]) -> Option<Tensor<2>> {
@@ -176,6 +188,11 @@ impl Part for Gaussian {
 }
 
 impl Gaussian {
+    /// Feature weights `[channel, neuron]`.
+    fn weights(&self) -> Tensor<2> {
+        Shared::spread(&self.shared, self.features.val())
+    }
+
     /// Mean positions `[neuron, 2]` within the map.
     fn mean(&self) -> Tensor<2> {
         match &self.predictor {

@@ -6,6 +6,7 @@ pub mod factorised;
 pub mod fully_connected;
 pub mod gaussian;
 pub mod point_pooled;
+mod shared;
 
 use burn::module::Param;
 use burn::prelude::*;
@@ -33,6 +34,8 @@ pub struct Start {
     pub bias: f32,
     /// Cortical position along x and y: centred, and divided by the largest distance along an axis.
     pub cortex: [f32; 2],
+    /// Neurons of one group have one set of feature weights, where the readout shares them.
+    pub group: usize,
 }
 
 /// What every kind of readout does.
@@ -67,6 +70,10 @@ trait Options {
     }
     /// As [`ReadoutConfig::needs_cortex`].
     fn needs_cortex(&self) -> bool {
+        false
+    }
+    /// As [`ReadoutConfig::shares_features`].
+    fn shares_features(&self) -> bool {
         false
     }
 }
@@ -134,6 +141,11 @@ impl ReadoutConfig {
     /// Whether it starts from cortical positions.
     pub fn needs_cortex(&self) -> bool {
         self.options().needs_cortex()
+    }
+
+    /// Whether neurons of one group share their feature weights.
+    pub fn shares_features(&self) -> bool {
+        self.options().shares_features()
     }
 
     /// The options of the factorised readout, if it is one.

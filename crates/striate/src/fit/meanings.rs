@@ -1,0 +1,172 @@
+//! The configuration as a file that explains itself.
+
+use super::FitConfig;
+
+/// What each key means, by its path; keys of every table of the configuration.
+const MEANINGS: &[(&str, &str)] = &[
+    ("name", "shown in the report"),
+    ("seed", "seed of every random draw"),
+    ("data.path", "the recording: a folder or an archive"),
+    ("data.session", "which session, where the recording holds several"),
+    ("data.neurons", "number of neurons, drawn at random; 0 takes all"),
+    ("data.neuron_seed", "seed of that draw"),
+    (
+        "data.types",
+        "a CSV with unit_id and type (explain barcode writes one), for readouts with shared features",
+    ),
+    ("data.train_trials", "number of training trials, the first in file order; 0 takes all"),
+    (
+        "data.validation_fraction",
+        "share of the training tier to validate on, where there is no validation tier",
+    ),
+    ("data.images", "scaling of images: none, scalar, per_pixel (z-scores)"),
+    ("data.responses", "scaling of responses: none, std (divided by the s.d.)"),
+    ("data.cache_mib", "memory for trials already read, in MiB"),
+    ("model.paper", "the page of the model"),
+    ("model.behaviour_planes", "whether the core sees behaviour as constant planes beside the image"),
+    ("model.output", "final nonlinearity: identity, relu, softplus, exponential, elu_plus_one"),
+    ("model.core.lgn.units", "centre-surround units that look at the whole image, before the first layer"),
+    ("model.core.bias", "whether each channel has a bias, where there is no batch norm"),
+    ("model.core.kernels", "kernel side of each layer, in pixels"),
+    ("model.core.channels", "output channels of each layer"),
+    ("model.core.padding", "border of each layer: valid, same"),
+    ("model.core.nonlinearity", "of every layer but the last: identity, relu, softplus, elu"),
+    ("model.core.final_nonlinearity", "of the last layer"),
+    ("model.core.kernel_constraint", "none, unit_norm"),
+    ("model.core.separable", "whether layers after the first are 1x1, one kernel per channel, 1x1"),
+    ("model.core.init_sd", "s.d. of the starting kernels; 0: by the number of connections (Glorot)"),
+    ("model.core.init_truncated", "whether they are truncated at 2 s.d."),
+    ("model.core.dropout", "rate of dropout on the input of each layer"),
+    ("model.core.pool", "side of the average pooling before the masks, in pixels; 1 means none"),
+    ("model.core.batch_norm.decay", "share of the running statistics kept at each step"),
+    ("model.core.batch_norm.epsilon", "added to the variance"),
+    ("model.core.batch_norm.offset", "whether an offset is learned"),
+    ("model.core.batch_norm.gain", "whether a gain is learned"),
+    (
+        "model.readout.kind",
+        "factorised (a mask x feature weights), fully_connected (a weight for each feature at each pixel), gaussian (a point), deterministic (a round bump), point_pooled (a point at \
+         several scales), attention (a mask that depends on the image)",
+    ),
+    ("model.readout.init_sd", "s.d. of the starting weights"),
+    ("model.readout.init_truncated", "whether they are truncated at 2 s.d."),
+    ("model.readout.dropout", "rate of dropout on the features"),
+    ("model.readout.pool_steps", "times the map is pooled and read again"),
+    ("model.readout.pool_side", "side of that pooling, in pixels of the map before it"),
+    ("model.readout.spread", "noise of positions in training: full, uncorrelated, isotropic, none"),
+    ("model.readout.init_sigma", "its size at the start; -1 to 1 is the whole map"),
+    ("model.readout.init_mu_range", "mean positions start uniform within plus or minus this"),
+    ("model.readout.start_at_sta", "whether they start at the peak of the spike-triggered average instead"),
+    ("model.readout.predictor.layers", "hidden layers from cortical to mean positions"),
+    ("model.readout.predictor.hidden", "units of each"),
+    ("model.readout.predictor.tanh", "whether the result goes through tanh"),
+    ("model.shifter.layers", "layers from pupil centre to a shift of all positions, tanh after each"),
+    ("model.shifter.hidden", "units of every layer but the last"),
+    ("model.modulator.layers", "layers from behaviour to the gain of each neuron"),
+    ("model.modulator.hidden", "units of every layer but the last"),
+    ("model.modulator.rectified", "whether gains stay at 1 or above, as in the Sensorium toolkit"),
+    ("model.readout.mask", "constraint on masks: none, abs"),
+    (
+        "model.readout.shared_features",
+        "whether neurons of one type (`data.types`) share feature weights but for a scale",
+    ),
+    ("model.readout.features", "constraint on feature weights: none, abs, norm, abs_norm"),
+    ("model.readout.feature_init_mean", "mean of the starting feature weights"),
+    ("model.readout.feature_init_sd", "their s.d."),
+    ("model.readout.feature_init_truncated", "whether they are truncated at 2 s.d."),
+    ("model.readout.bias", "whether each neuron has a bias, started at its mean rate"),
+    (
+        "model.readout.mask_init.kind",
+        "how masks start: noise {sd}, sta_peak {noise_sd, height, smooth}, sta_gaussian {sd_px, height, smooth_px}",
+    ),
+    ("model.readout.mask_init.sd", "s.d. of the noise"),
+    ("model.readout.mask_init.noise_sd", "s.d. of the noise"),
+    ("model.readout.mask_init.height", "height of the starting peak"),
+    ("model.readout.mask_init.smooth", "side of the smoothing kernel, in pixels; 0 means none"),
+    (
+        "model.readout.mask_init.with_validation",
+        "whether the spike-triggered average takes in the validation trials",
+    ),
+    ("model.readout.mask_init.sd_px", "s.d. of the starting bump, in pixels of the mask"),
+    ("model.readout.mask_init.smooth_px", "s.d. of the smoothing, in pixels of the image"),
+    (
+        "model.penalty.over_kernels",
+        "how penalties combine the kernels of a layer: mean, sum (as in the paper)",
+    ),
+    ("model.penalty.mask_smoothness", "strength of the Laplacian penalty on masks, per neuron"),
+    ("model.penalty.readout_l2", "strength of the squared weights of a fully connected readout, per neuron"),
+    ("model.penalty.activity", "strength of the mean absolute prediction, per neuron"),
+    ("model.penalty.smoothness", "strength of the Laplacian penalty on kernels"),
+    ("model.penalty.smoothness_layers", "its share for each layer"),
+    ("model.penalty.group", "strength of group sparsity of kernels"),
+    ("model.penalty.group_layers", "its share for each layer"),
+    ("model.penalty.laplace", "strength of the Laplacian penalty on the first kernels, one ratio for all"),
+    (
+        "model.penalty.mask_variance",
+        "strength of the variance of the bumps of a deterministic readout, per neuron",
+    ),
+    ("model.penalty.modulator_l1", "strength of the mean absolute weight of the modulator's last layer"),
+    ("model.penalty.kernel_l2", "strength of 1e-4/2 x sum of squared kernels"),
+    ("model.penalty.mask_l1", "strength of the L1 of masks, per neuron"),
+    ("model.penalty.feature_l1", "strength of the L1 of feature weights, per neuron"),
+    ("model.penalty.readout_l1", "strength of L1(mask) x L1(feature weights), per neuron"),
+    (
+        "fit.solver",
+        "adam, or in closed form: ols (least squares), ridge (least squares + alpha x squared weights), lasso (half the \
+         mean squared error + alpha x absolute weights)",
+    ),
+    ("fit.alpha", "strength of the penalty; of several, the one with the best validation score is kept"),
+    ("fit.intercept", "whether each neuron has an intercept"),
+    ("fit.with_validation", "whether the weights are fitted to the validation trials too"),
+    ("fit.loss", "poisson, mse"),
+    ("fit.over_neurons", "how loss and readout penalty combine neurons: mean, sum"),
+    (
+        "fit.over_trials",
+        "loss of a batch: mean, session (sqrt(trials of the session / batch) x sum; Sensorium)",
+    ),
+    ("fit.learning_rate", "of Adam at the start"),
+    ("fit.mask_rate", "learning rate of the masks as a share of `learning_rate`"),
+    (
+        "fit.mask_dense_every",
+        "steps between dense steps of sparse masks; 0: masks stay dense, L1 by gradient",
+    ),
+    ("fit.batch", "trials per step"),
+    ("fit.clip", "largest norm of the gradient; 0 means no limit"),
+    ("fit.drop_last", "whether the last, smaller batch of an epoch is left out"),
+    ("fit.shuffle_first", "whether the first epoch is shuffled too"),
+    (
+        "fit.start_from",
+        "a run, or a file of weights: those of the same name and shape are where the fit starts",
+    ),
+    ("fit.frozen", "weights that stay as they start, by name or part: readout.mask, core"),
+    ("schedule.check_every", "steps between checks on the validation trials; 0 checks once per epoch"),
+    ("schedule.monitor", "the number that decides: loss, correlation"),
+    ("schedule.patience", "checks in a row without improvement that end a round"),
+    ("schedule.rounds", "rounds; the learning rate is lowered between them"),
+    ("schedule.factor", "factor of the learning rate from round to round"),
+    ("schedule.rewind", "whether a round that ran out of patience goes back to the best checkpoint"),
+    ("schedule.burn_in", "checks at the start that never count as bad"),
+    ("schedule.min_delta", "smallest change that counts as improvement"),
+    ("schedule.round_steps", "steps after which a round ends; 0 means no limit"),
+    ("schedule.max_steps", "steps after which the fit stops; 0 means no limit"),
+];
+
+const HEADER: &str =
+    "# A complete description of a fit. Start it with: striate fit FILE --data DATA --out RUN\n";
+
+/// The configuration as TOML with the meaning of each key above it.
+pub fn commented(config: &FitConfig) -> String {
+    let mut table = String::new();
+    let mut out = String::from(HEADER);
+    for line in config.to_toml().lines() {
+        if let Some(header) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            table = format!("{header}.");
+        }
+        let key = line.split_once(" = ").map(|(key, _)| format!("{table}{key}"));
+        let meaning = key.and_then(|key| MEANINGS.iter().find(|(path, _)| *path == key));
+        if let Some((_, meaning)) = meaning {
+            out += &format!("# {meaning}\n");
+        }
+        out += &format!("{line}\n");
+    }
+    out
+}
