@@ -21,7 +21,7 @@ use crate::run::Best;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sweep {
-    /// A preset, or a configuration file beside which paths are looked up.
+    /// A preset, or a configuration file, looked for from where the command runs.
     pub base: String,
     /// Keys with the value they have in all fits.
     #[serde(default)]
@@ -50,6 +50,8 @@ pub struct Fitted {
     pub values: Vec<String>,
     /// Its best check.
     pub best: Option<Best>,
+    /// Why it could not be fitted.
+    pub failure: Option<String>,
 }
 
 /// Fits beyond which a sweep is a slip of the pen.
@@ -125,25 +127,24 @@ fn combinations(grid: &toml::Table) -> Result<Vec<Vec<String>>> {
     Ok(all)
 }
 
-/// Fits `points` into run folders below `out` by `fit`, until one is interrupted.
-///
-/// # Errors
-/// Those of `fit`.
+/// Fits `points` into run folders below `out` by `fit`, until one is interrupted. One that fails is noted, and the next
+/// is fitted.
 pub fn run(
     points: &[Point],
     out: &Path,
     fit: &mut dyn FnMut(&Point, PathBuf) -> Result<Outcome>,
-) -> Result<Vec<Fitted>> {
+) -> Vec<Fitted> {
     let mut fitted = Vec::new();
     for point in points {
-        let outcome = fit(point, out.join(&point.name))?;
-        if !outcome.finished {
-            break;
-        }
+        let (best, failure) = match fit(point, out.join(&point.name)) {
+            Ok(outcome) if !outcome.finished => break,
+            Ok(outcome) => (outcome.best, None),
+            Err(error) => (None, Some(error.to_string())),
+        };
         let Point { name, values, .. } = point.clone();
-        fitted.push(Fitted { name, values, best: outcome.best });
+        fitted.push(Fitted { name, values, best, failure });
     }
-    Ok(fitted)
+    fitted
 }
 
 /// The best point: the lowest loss, or the highest of any other metric.
@@ -156,13 +157,15 @@ pub fn best(fitted: &[Fitted]) -> Option<&Fitted> {
     scored.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(one, _)| one)
 }
 
-/// Points as CSV: run, best value, its step, and the values that distinguish it.
+/// Points as CSV: run, best value, its step, the values that distinguish it, and why it failed.
 pub fn table(fitted: &[Fitted]) -> String {
     let metric = fitted.iter().find_map(|one| Some(one.best.as_ref()?.metric.as_str())).unwrap_or("best");
-    let mut text = format!("run,{metric},step,values\n");
+    let mut text = format!("run,{metric},step,values,failure\n");
     for one in fitted {
-        let (value, step) = one.best.as_ref().map_or((f64::NAN, 0), |best| (best.value, best.step));
-        let _ = writeln!(text, "{},{value},{step},\"{}\"", one.name, one.values.join(" ").replace('"', "'"));
+        let quoted = |text: &str| format!("\"{}\"", text.replace('"', "'"));
+        let best = one.best.as_ref().map_or(",".into(), |best| format!("{},{}", best.value, best.step));
+        let failure = one.failure.as_deref().map(quoted).unwrap_or_default();
+        let _ = writeln!(text, "{},{best},{},{failure}", one.name, quoted(&one.values.join(" ")));
     }
     text
 }
@@ -207,6 +210,7 @@ mod tests {
                 name: format!("{index:03}"),
                 values: Vec::new(),
                 best: Some(Best { step: 1, epoch: 1.0, value: *value, metric: metric.into() }),
+                failure: None,
             };
             values.iter().enumerate().map(one).collect::<Vec<_>>()
         };

@@ -9,12 +9,12 @@ use striate::sweep::{self, Fitted, Point, Sweep};
 
 use super::fit;
 use crate::Common;
-use crate::outcome::{DONE, INTERRUPTED, Outcome};
+use crate::outcome::{DONE, INTERRUPTED, NO, Outcome};
 
 /// Fit a grid of configurations, and say which did best on the validation tier.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  striate sweep sweeps/klindt2017-fig4.toml --data recording --out runs/fig4
+  striate sweep sweeps/klindt2017-fig3.toml --data recording --out runs/fig3
   striate sweep sweep.toml --data mouse.zip --out runs/grid schedule.max_steps=500
   striate sweep sweep.toml --data mouse.zip --out runs/grid --only $SLURM_ARRAY_TASK_ID
 
@@ -54,7 +54,8 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
             eprintln!("{} of {count}: {}", point.name, point.values.join(" "));
         }
         fit::train(&point.config, &out, common, &stop)
-    })?;
+            .inspect_err(|error| eprintln!("error: {}: {error}", point.name))
+    });
     let table = sweep::table(&fitted);
     print!("{table}");
     // Of the tasks of a job array, each knows its own point; the whole sweep run once more collects them.
@@ -68,7 +69,7 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     if let Some(Fitted { name, values, .. }) = sweep::best(&fitted) {
         eprintln!("best: {} ({})", args.out.join(name).display(), values.join(" "));
     }
-    Ok(DONE)
+    Ok(if fitted.iter().any(|one| one.failure.is_some()) { NO } else { DONE })
 }
 
 fn point(points: Vec<Point>, only: usize) -> Result<Point, Error> {

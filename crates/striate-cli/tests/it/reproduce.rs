@@ -58,7 +58,11 @@ fn finished_fits_are_not_repeated() {
     let reproduce = ["reproduce", "klindt2017/table1", "--quick", "--out", "out"];
     let done = bench.run(&reproduce).succeeds();
     assert_eq!(bench.run(&reproduce).succeeds().out, done.out);
-    bench.run(&[&reproduce[..], &["max_steps=10"]].concat()).fails(2, &["other settings", "--out"]);
+    let config = bench.path("out/runs/simulated-LNP/config.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("seed = 1", "seed = 2")).unwrap();
+    bench.run(&reproduce).fails(2, &["other settings", "--out"]);
+    bench.run(&[&reproduce[..], &["max_steps=10"]].concat()).fails(2, &["max_steps", "--quick"]);
 }
 
 #[test]
@@ -67,6 +71,8 @@ fn what_cannot_be_reproduced_is_said() {
     bench.run(&["reproduce", "klindt2017/fig33"]).fails(2, &["did you mean `klindt2017/fig3`?"]);
     bench.run(&["reproduce", "klindt2017/fig4", "neuron=3"]).fails(2, &["did you mean `neurons`?"]);
     bench.run(&["reproduce", "klindt2017/fig4", "neurons=many"]).fails(2, &["many", "numbers with commas"]);
+    bench.run(&["reproduce", "klindt2017/fig3", "populations=0"]).fails(2, &["populations", "from 1 on"]);
+    bench.run(&["reproduce", "klindt2017/fig5d", "full=2"]).fails(2, &["full", "0 or 1"]);
     bench.run(&["reproduce", "klindt2017/table1"]).fails(2, &["--data", "pcbi.1004927"]);
     bench.run(&["reproduce", "klindt2017/table1", "--data", "none"]).fails(3, &["none"]);
 }

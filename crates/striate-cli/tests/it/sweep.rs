@@ -17,13 +17,27 @@ fn the_best_of_a_grid_is_named_and_finished_fits_stay() {
     let sweep = ["sweep", "sweep.toml", "--data", "recording", "--out", "grid"];
     let done = bench.run(&sweep).succeeds();
     let rows: Vec<&str> = done.out.lines().collect();
-    assert_eq!((rows.len(), rows[0]), (3, "run,val_loss,step,values"));
-    assert!(rows[1].starts_with("000,") && rows[1].ends_with("\"fit.learning_rate=0.01\""), "{}", rows[1]);
+    assert_eq!((rows.len(), rows[0]), (3, "run,val_loss,step,values,failure"));
+    assert!(rows[1].starts_with("000,") && rows[1].ends_with("\"fit.learning_rate=0.01\","), "{}", rows[1]);
     assert!(done.err.contains("best: grid/000"), "{}", done.err);
     assert_eq!(String::from_utf8(bench.read("grid/sweep.csv")).unwrap(), done.out);
     let before = bench.read("grid/001/checkpoints/best/weights.safetensors");
     assert_eq!(bench.run(&sweep).succeeds().out, done.out);
     assert_eq!(bench.read("grid/001/checkpoints/best/weights.safetensors"), before);
+}
+
+/// A point that cannot be fitted is told, and the others are fitted; another grid in the same folder is refused.
+#[test]
+fn one_failure_does_not_stop_the_others() {
+    let bench = Bench::with_recording();
+    let grid =
+        |rates: &str| fs::write(bench.path("sweep.toml"), SWEEP.replace("[0.01, 1e-9]", rates)).unwrap();
+    let sweep = || bench.run(&["sweep", "sweep.toml", "--data", "recording", "--out", "grid"]);
+    grid("[1e30, 0.01]");
+    let done = sweep().fails(1, &["000", "no longer a number", "best: grid/001"]);
+    assert!(done.out.contains("\n000,,,") && done.out.contains("\n001,0."), "{}", done.out);
+    grid("[0.02, 0.01]");
+    assert!(sweep().fails(1, &["other settings"]).out.contains("\n001,0."));
 }
 
 #[test]

@@ -24,9 +24,19 @@ pub fn groups(table: &Path, unit_ids: &[i64]) -> Result<Vec<usize>> {
     let damaged = |e: csv::Error| Error::data(format!("cannot be read as a table: {e}")).file(table);
     let mut types = BTreeMap::new();
     let mut reader = csv::Reader::from_path(table).map_err(damaged)?;
+    let columns = reader.headers().map_err(damaged)?.clone();
+    for column in ["unit_id", "type"] {
+        if !columns.iter().any(|name| name == column) {
+            return Err(Error::data(format!("has no column `{column}`")).file(table).key("data.types"));
+        }
+    }
     for line in reader.deserialize::<Line>() {
         let line = line.map_err(damaged)?;
-        types.insert(line.unit_id, line.r#type.filter(|name| !name.is_empty()));
+        let unit = line.unit_id;
+        if types.insert(unit, line.r#type.filter(|name| !name.is_empty())).is_some() {
+            let message = format!("has two lines for the neuron with unit_id {unit}");
+            return Err(Error::data(message).file(table).key("data.types"));
+        }
     }
     let mut numbers = BTreeMap::new();
     let group = |unit: &i64| {
@@ -66,7 +76,14 @@ mod tests {
         let error = read("unit_id,type\n7,b\n", &[7, 5]).unwrap_err();
         assert_eq!((error.kind(), error.place().key.as_deref()), (Kind::Data, Some("data.types")));
         assert!(error.to_string().contains("unit_id 5"), "{error}");
-        assert!(read("unit,type\n7,b\n", &[7]).unwrap_err().to_string().contains("unit_id"));
+        for (text, word) in [
+            ("unit,type\n7,b\n", "`unit_id`"),
+            ("unit_id,kind\n7,b\n", "`type`"),
+            ("unit_id,type\n7,b\n7,c\n", "two"),
+        ] {
+            let error = read(text, &[7]).unwrap_err();
+            assert!(error.to_string().contains(word), "{error}");
+        }
         assert!(groups(Path::new("none.csv"), &[1]).unwrap_err().to_string().contains("none.csv"));
     }
 }

@@ -1,10 +1,11 @@
 //! The run folder of a fit.
 
+use std::fs;
 use std::path::Path;
 
 use super::FitConfig;
 use crate::batch::fingerprint;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ops;
 use crate::recording::Session;
 use crate::run::{Manifest, RecordingInfo, RunFolder};
@@ -12,7 +13,7 @@ use crate::run::{Manifest, RecordingInfo, RunFolder};
 /// Opens the run at `out`, or makes it for a fit of `config` to `session` on `device` that `command` asked for.
 ///
 /// # Errors
-/// As [`RunFolder::open`] and [`RunFolder::create`]; as [`super::check`] before anything is written.
+/// [`Kind::Config`](crate::error::Kind::Config) when the run there has another configuration; as [`RunFolder::open`] and [`RunFolder::create`]; as [`super::check`] before anything is written.
 pub fn run_folder(
     config: &FitConfig,
     session: &Session,
@@ -22,7 +23,8 @@ pub fn run_folder(
 ) -> Result<RunFolder> {
     super::check(config, session)?;
     if RunFolder::exists(out) {
-        return RunFolder::open(out);
+        let run = RunFolder::open(out)?;
+        return same_configuration(config, &run).map(|()| run);
     }
     let mut manifest = Manifest::start(config.seed, command);
     manifest.device = if device == "auto" { "cpu".into() } else { device.to_owned() };
@@ -36,4 +38,16 @@ pub fn run_folder(
         trials: session.tiers().into_iter().map(|(tier, n)| (tier.to_string(), n)).collect(),
     };
     RunFolder::create(out, &config.to_toml(), &manifest)
+}
+
+/// A run of another configuration would answer another question.
+fn same_configuration(config: &FitConfig, run: &RunFolder) -> Result<()> {
+    let path = run.config();
+    let text = fs::read_to_string(&path).map_err(|e| Error::io("cannot read", &path, e))?;
+    match FitConfig::parse(&text, &[]).map_err(|e| e.file(&path))? == *config {
+        true => Ok(()),
+        false => Err(Error::config("holds a fit with other settings")
+            .file(run.path())
+            .hint("choose another folder with --out, or delete this one")),
+    }
 }

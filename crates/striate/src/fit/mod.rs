@@ -136,6 +136,11 @@ pub fn check(config: &FitConfig, session: &Session) -> Result<()> {
             .key("data.types")
             .hint("`striate explain RUN barcode` writes one: RUN/explain/barcode/types.csv"));
     }
+    if !config.model.readout.shares_features() && !config.data.types.is_empty() {
+        return Err(Error::config("is not used: the readout of this model shares no features")
+            .key("data.types")
+            .hint("set `model.readout.shared_features` to true, or leave the table out"));
+    }
     if config.linear.is_some() {
         linear::check_image(image_shape(session))?;
     }
@@ -218,7 +223,7 @@ impl<'a> Fit<'a> {
         let model = config.model.init(&made, config.seed, &training)?;
         let (model, adopted) = match &saved {
             Some(_) => (model, Vec::new()),
-            None => start::adopted(model, &config.fit.start_from)?,
+            None => start::adopted(model, &config.fit.start_from, &card.unit_ids, &fingerprint(session))?,
         };
         let model = freeze(model, &config.fit.frozen).map_err(|e| e.key("fit.frozen"))?;
         let mut fit = Self {

@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::prelude::*;
 use rayon::prelude::*;
 
-use crate::array;
+use crate::array::{self, Arrays};
 use crate::batch::Trials;
 use crate::error::{Error, Result};
 use crate::model::readout::factorised::MaskInit;
@@ -13,7 +13,7 @@ use crate::model::readout::{ReadoutConfig, Start};
 use crate::model::weights::{adopt, to_host};
 use crate::model::{Encoder, EncoderConfig};
 use crate::run::{Checkpoint, RunFolder};
-use crate::twin::load_weights;
+use crate::twin::{Card, load_weights};
 
 /// Spike-triggered averages `[neuron, height, width]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,17 +52,23 @@ pub fn starts(
 }
 
 /// `model` with the weights of the run or file `from` that it has by name and shape, and their names; as it is for an
-/// empty `from`.
+/// empty `from`. Weights of single neurons are taken from a run only if it has the same neurons, `unit_ids` of the
+/// recording with that `fingerprint`.
 ///
 /// # Errors
 /// [`Kind::Data`](crate::error::Kind::Data) when `from` cannot be read or nothing in it fits.
-pub fn adopted(model: Encoder, from: &str) -> Result<(Encoder, Vec<String>)> {
+pub fn adopted(
+    model: Encoder,
+    from: &str,
+    unit_ids: &[i64],
+    fingerprint: &str,
+) -> Result<(Encoder, Vec<String>)> {
     if from.is_empty() {
         return Ok((model, Vec::new()));
     }
     let path = Path::new(from);
     let weights = match path.is_dir() {
-        true => load_weights(&RunFolder::open(path)?.checkpoint(Checkpoint::Best))?,
+        true => weights_of_run(&RunFolder::open(path)?, unit_ids, fingerprint)?,
         false => array::load(path)?,
     };
     let (model, names) = adopt(model, &weights);
@@ -72,6 +78,15 @@ pub fn adopted(model: Encoder, from: &str) -> Result<(Encoder, Vec<String>)> {
             .file(path)
             .key("fit.start_from")),
     }
+}
+
+/// Weights of a run, without those of neurons that are not the same.
+fn weights_of_run(run: &RunFolder, unit_ids: &[i64], fingerprint: &str) -> Result<Arrays> {
+    let mut weights = load_weights(&run.checkpoint(Checkpoint::Best))?;
+    let same =
+        Card::load(run)?.unit_ids == unit_ids && run.read_manifest()?.recording.fingerprint == fingerprint;
+    weights.retain(|name, _| same || !(name.starts_with("readout.") || name.starts_with("modulator.")));
+    Ok(weights)
 }
 
 /// Where each neuron's spike-triggered average peaks, in mask coordinates (row, column).

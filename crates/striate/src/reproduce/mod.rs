@@ -11,7 +11,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::disk;
-use crate::error::{Error, Result, nearest};
+use crate::error::{Error, Result, unknown};
 pub use crate::report::reproduction::{Curve, Row};
 use crate::report::reproduction::{Reproduction as Page, reproduction};
 pub use work::{Task, Work};
@@ -80,13 +80,8 @@ impl Item {
     /// # Errors
     /// [`Kind::Config`](crate::error::Kind::Config) with the nearest name when there is none.
     pub fn named(id: &str) -> Result<&'static Self> {
-        ITEMS.iter().find(|item| item.id == id).ok_or_else(|| {
-            let error = Error::config(format!("`{id}` cannot be reproduced"));
-            match nearest(id, ITEMS.iter().map(|item| item.id)) {
-                Some(near) => error.hint(format!("did you mean `{near}`?")),
-                None => error.hint("`striate reproduce --help` lists what can"),
-            }
-        })
+        let known: Vec<&str> = ITEMS.iter().map(|item| item.id).collect();
+        ITEMS.iter().find(|item| item.id == id).ok_or_else(|| unknown("reproduction", id, &known))
     }
 
     /// Runs it, and writes `result.json` and `figure.html` into the output folder.

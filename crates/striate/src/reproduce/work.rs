@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::prelude::Device;
 
-use crate::error::{Error, Result, nearest};
+use crate::error::{Error, Result, unknown};
 use crate::fit::{FitConfig, fit, run_folder};
 use crate::recording::{Session, Stream, Tier};
-use crate::run::RunFolder;
 use crate::score::Settings;
 use crate::scoring;
 use crate::simulate::{Parameters, Simulation};
@@ -72,11 +71,12 @@ impl World {
 
     /// Error of each neuron's mean training response as its prediction: mean squared error on recorded validation
     /// trials, and FEV on noise-free test trials.
-    pub fn mean_as_prediction(&self, neurons: &[usize]) -> Result<(Vec<f64>, Vec<f64>)> {
-        let recorded =
-            |tier: &Tier| self.columns(tier, neurons, |trial| self.session.read(Stream::Responses, trial));
-        let width = self.session.neurons.len();
-        let truth = |trial: usize| Ok(self.truth[trial * width..][..width].to_vec());
+    ///
+    /// # Errors
+    /// None: everything is in memory.
+    pub fn mean_as_prediction(&self) -> Result<(Vec<f64>, Vec<f64>)> {
+        let recorded = |tier: &Tier| self.columns(tier, |trial| self.session.read(Stream::Responses, trial));
+        let truth = |trial| Ok(self.answers(trial));
         let mean: Vec<f64> = recorded(&Tier::Train)?.iter().map(|column| average(column)).collect();
         let errors = |columns: Vec<Vec<f64>>| -> Vec<f64> {
             let squared = |(column, mean): (&Vec<f64>, &f64)| {
@@ -84,23 +84,33 @@ impl World {
             };
             columns.iter().zip(&mean).map(squared).collect()
         };
-        let test = self.columns(&Tier::Test, neurons, truth)?;
-        let variance: Vec<f64> = test.iter().map(|column| variance(column)).collect();
+        let variance = self.test_variance()?;
+        let test = self.columns(&Tier::Test, truth)?;
         let fev = errors(test).iter().zip(&variance).map(|(mse, variance)| 1.0 - mse / variance).collect();
         Ok((errors(recorded(&Tier::Validation)?), fev))
     }
 
-    /// Values of `neurons` in all trials of a tier, `[neuron][trial]`.
-    fn columns(
-        &self,
-        tier: &Tier,
-        neurons: &[usize],
-        row: impl Fn(usize) -> Result<Vec<f32>>,
-    ) -> Result<Vec<Vec<f64>>> {
-        let mut columns = vec![Vec::new(); neurons.len()];
+    /// Variance of each neuron's noise-free responses over the test trials.
+    ///
+    /// # Errors
+    /// None: everything is in memory.
+    pub fn test_variance(&self) -> Result<Vec<f64>> {
+        let test = self.columns(&Tier::Test, |trial| Ok(self.answers(trial)))?;
+        Ok(test.iter().map(|column| variance(column)).collect())
+    }
+
+    /// Noise-free responses in one trial.
+    fn answers(&self, trial: usize) -> Vec<f32> {
+        let width = self.types.len();
+        self.truth[trial * width..][..width].to_vec()
+    }
+
+    /// Values of each neuron in all trials of a tier, `[neuron][trial]`.
+    fn columns(&self, tier: &Tier, row: impl Fn(usize) -> Result<Vec<f32>>) -> Result<Vec<Vec<f64>>> {
+        let mut columns = vec![Vec::new(); self.types.len()];
         for trial in self.session.trials_of(tier) {
             let row = row(trial)?;
-            columns.iter_mut().zip(neurons).for_each(|(column, &n)| column.push(f64::from(row[n])));
+            columns.iter_mut().zip(row).for_each(|(column, value)| column.push(f64::from(value)));
         }
         Ok(columns)
     }
@@ -118,14 +128,12 @@ impl<'a> Work<'a> {
             let Some((key, value)) = text.split_once('=') else {
                 return Err(Error::config(format!("`{text}` sets nothing")).hint("write key=value"));
             };
-            if !keys.iter().any(|(known, _)| *known == key) {
-                let error = Error::config(format!("there is nothing called `{key}` to set"));
-                let near = nearest(key, keys.iter().map(|(known, _)| *known));
-                let known: Vec<&str> = keys.iter().map(|(known, _)| *known).collect();
-                return Err(error.hint(match near {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("there are: {}", known.join(", ")),
-                }));
+            let known: Vec<&str> = keys.iter().map(|(known, _)| *known).collect();
+            if !known.contains(&key) {
+                return Err(unknown("setting", key, &known));
+            }
+            if task.quick {
+                return Err(Error::config("is not used by a miniature").key(key).hint("leave out --quick"));
             }
             settings.insert(key.to_owned(), numbers(key, value)?);
         }
@@ -147,15 +155,40 @@ impl<'a> Work<'a> {
         self.settings.get(key).cloned().unwrap_or_else(|| default.to_vec())
     }
 
-    /// A setting of one whole number above 0, or the default.
-    pub fn count(&self, key: &str, default: usize) -> usize {
-        self.settings.get(key).and_then(|list| list.first()).map_or(default, |&n| (n as usize).max(1))
+    /// A setting of one whole number from 1 on, or the default.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config) naming the key, for anything else.
+    pub fn count(&self, key: &str, default: usize) -> Result<usize> {
+        match self.counts(key, &[default])?[..] {
+            [count] => Ok(count),
+            _ => Err(Error::config("takes one number").key(key)),
+        }
     }
 
-    /// As [`Work::list`], of whole numbers.
-    pub fn counts(&self, key: &str, default: &[usize]) -> Vec<usize> {
-        let default: Vec<f64> = default.iter().map(|&n| n as f64).collect();
-        self.list(key, &default).into_iter().map(|n| n as usize).collect()
+    /// As [`Work::list`], of whole numbers from 1 on.
+    ///
+    /// # Errors
+    /// As [`Work::count`].
+    pub fn counts(&self, key: &str, default: &[usize]) -> Result<Vec<usize>> {
+        let Some(list) = self.settings.get(key) else { return Ok(default.to_vec()) };
+        match list.iter().all(|n| *n >= 1.0 && n.fract() == 0.0) {
+            true => Ok(list.iter().map(|&n| n as usize).collect()),
+            false => Err(Error::config("takes whole numbers from 1 on").key(key)),
+        }
+    }
+
+    /// A setting that is 0 or 1, or the default.
+    ///
+    /// # Errors
+    /// As [`Work::count`].
+    pub fn flag(&self, key: &str, default: bool) -> Result<bool> {
+        match self.settings.get(key).map(Vec::as_slice) {
+            None => Ok(default),
+            Some([0.0]) => Ok(false),
+            Some([1.0]) => Ok(true),
+            _ => Err(Error::config("takes 0 or 1").key(key)),
+        }
     }
 
     /// Says how far it is.
@@ -175,7 +208,6 @@ impl<'a> Work<'a> {
     pub fn fit(&mut self, name: &str, config: &FitConfig, session: &Session) -> Result<Run> {
         let out = self.task.out.join("runs").join(name);
         let folder = run_folder(config, session, &out, "cpu", &format!("striate reproduce ({name})"))?;
-        same_configuration(config, &folder)?;
         let outcome = fit(config, session, &folder, self.task.device, self.task.stop, &mut |_| {})?;
         if self.task.stop.load(Ordering::Relaxed) {
             return Err(Error::config("was stopped").file(&out).hint("the same command goes on"));
@@ -210,18 +242,6 @@ impl<'a> Work<'a> {
     /// As [`Work::metric`].
     pub fn fev(&self, run: &Run, world: &World) -> Result<Vec<f64>> {
         self.metric("fev", run, &world.session, Some(&world.truth), Tier::Test)
-    }
-}
-
-/// A folder of another fit would give the answer to another question.
-fn same_configuration(config: &FitConfig, folder: &RunFolder) -> Result<()> {
-    let path = folder.config();
-    let text = std::fs::read_to_string(&path).map_err(|e| Error::io("cannot read", &path, e))?;
-    match text == config.to_toml() {
-        true => Ok(()),
-        false => Err(Error::config("holds a fit with other settings")
-            .file(folder.path())
-            .hint("choose another folder with --out, or delete this one")),
     }
 }
 

@@ -23,7 +23,7 @@ pub struct LgnConfig {
 /// Gaussians `N` of variance `σ` around (x, y).
 ///
 /// # Source
-/// The LGN layer of Antolik et al. 2016, the HSM (spec §2.5). Its bounds are kept by a logistic function here.
+/// The LGN layer of Antolik et al. 2016, the HSM (spec §2.6). Its bounds are kept by a logistic function here.
 #[derive(Module, Debug)]
 pub struct Lgn {
     /// x, y, σ_c, σ_s, α_c, α_s of each unit before they are put between their bounds, `[6, unit]`.

@@ -2,7 +2,7 @@
 //! improves prediction of neural responses to natural scenes".
 //!
 //! The HSM: a few centre-surround units, a hidden layer, and a weight from each hidden unit to each neuron.
-//! Known here from the description of its program (spec §2.5 of Klindt et al. 2017). Inferred: that images are
+//! Known here from the description of its program (spec §2.6 of Klindt et al. 2017). Inferred: that images are
 //! z-scored, that variances are bounded by the side of the image, and small starting weights. Differs: it is fitted by
 //! Adam with early stopping, not by a bounded truncated Newton method, and its weights have no bounds.
 

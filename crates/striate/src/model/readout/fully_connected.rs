@@ -42,8 +42,8 @@ pub struct FullyConnected {
     config: FullyConnectedConfig,
 }
 
-/// Weights beyond which a configuration is a slip of the pen (4 GiB).
-const MOST_WEIGHTS: usize = 1 << 30;
+/// Weights of one neuron beyond which a configuration is a slip of the pen.
+const MOST_WEIGHTS: usize = 1 << 20;
 
 impl Options for FullyConnectedConfig {
     fn check(&self, features: [usize; 3]) -> Result<()> {

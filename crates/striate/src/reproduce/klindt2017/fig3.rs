@@ -1,7 +1,9 @@
 //! Figure 3b: fraction of explainable variance over the number of images, for populations of identical linear neurons.
 
+use std::fs;
+
 use crate::array::{self, Array, Arrays};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fit::FitConfig;
 use crate::reproduce::work::{World, average, spread};
 use crate::reproduce::{Curve, Item, Reproduction, Row, Work};
@@ -55,14 +57,14 @@ fn run(work: &mut Work<'_>) -> Result<Reproduction> {
     if work.quick() {
         return quick(work);
     }
-    let samples = work.counts("samples", &SAMPLES);
-    let populations = work.counts("populations", &[1, 10, 100, 1000]);
+    let samples = work.counts("samples", &SAMPLES)?;
+    let populations = work.counts("populations", &[1, 10, 100, 1000])?;
     let mut lines: Vec<Line> = populations.iter().map(|&n| Line::Population(n)).collect();
-    if work.count("baselines", 1) == 1 && !work.list("baselines", &[1.0]).contains(&0.0) {
+    if work.flag("baselines", true)? {
         lines.extend([Line::KernelKnown, Line::Linear("ols"), Line::Linear("ridge"), Line::Linear("lasso")]);
     }
     let mut found = Reproduction {
-        notes: notes(work),
+        notes: notes(work)?,
         axes: ["images, log₂", "FEV"],
         curves: lines.iter().map(|line| Curve { name: line.name(), ..Curve::default() }).collect(),
         ..Reproduction::default()
@@ -83,9 +85,9 @@ fn run(work: &mut Work<'_>) -> Result<Reproduction> {
     Ok(found)
 }
 
-fn notes(work: &Work<'_>) -> Vec<String> {
-    let repetitions = work.count("repetitions", 1);
-    vec![
+fn notes(work: &Work<'_>) -> Result<Vec<String>> {
+    let repetitions = work.count("repetitions", 1)?;
+    Ok(vec![
         format!(
             "{repetitions} of the paper's 20 repetitions, each with fresh images and another choice of neurons from one \
              pool of 1000. The strength of the masks' L1 is the median over repetitions of the best by validation."
@@ -98,7 +100,7 @@ fn notes(work: &Work<'_>) -> Vec<String> {
              with noise of their own. As in the paper their strength is the best on the test tier, and the validation \
              images are left out."
         ),
-    ]
+    ])
 }
 
 /// One curve.
@@ -132,7 +134,7 @@ impl Line {
 fn convolutional(work: &mut Work<'_>, neurons: usize, samples: usize, known: bool) -> Result<Vec<f64>> {
     let penalties = work.list("penalties", &grid());
     let (mut choices, mut fevs) = (Vec::new(), Vec::new());
-    for repetition in 0..work.count("repetitions", 1) {
+    for repetition in 0..work.count("repetitions", 1)? {
         let parameters =
             KlindtLinear { stimulus_seed: Some(repetition as u64 + 1), ..KlindtLinear::fig3(1000, samples) };
         let kernel = if known { Some(true_kernel(work, &parameters)?) } else { None };
@@ -149,7 +151,7 @@ fn convolutional(work: &mut Work<'_>, neurons: usize, samples: usize, known: boo
             }
             let kind = if known { "known" } else { "learned" };
             let run = work.fit(
-                &format!("{kind}-{neurons}-{samples}-{repetition}-{penalty:.4}"),
+                &format!("{kind}-{neurons}-{samples}-{repetition}-{penalty}"),
                 &config,
                 &world.session,
             )?;
@@ -159,9 +161,14 @@ fn convolutional(work: &mut Work<'_>, neurons: usize, samples: usize, known: boo
         choices.push(lowest(&best));
         fevs.push(row);
     }
-    choices.sort_unstable();
-    let chosen = choices[(choices.len() - 1) / 2];
+    let chosen = median(&mut choices);
     Ok(fevs.iter().map(|row| row[chosen]).collect())
+}
+
+/// The median, of two in the middle their mean, without what is behind the point (spec §3.1).
+fn median(indices: &mut [usize]) -> usize {
+    indices.sort_unstable();
+    (indices[(indices.len() - 1) / 2] + indices[indices.len() / 2]) / 2
 }
 
 fn lowest(losses: &[f64]) -> usize {
@@ -175,6 +182,8 @@ fn true_kernel(work: &Work<'_>, parameters: &KlindtLinear) -> Result<String> {
     let kernel = Array { shape: vec![1, 1, parameters.kernel, parameters.kernel], values };
     let path = work.out().join("kernel.safetensors");
     array::save(&path, &Arrays::from([("core.layers.0.weight".into(), kernel)]))?;
+    // However the folder was called, the fits that start from here are the same.
+    let path = fs::canonicalize(&path).map_err(|e| Error::io("cannot find", &path, e))?;
     Ok(path.display().to_string())
 }
 
@@ -231,6 +240,13 @@ mod tests {
         assert_eq!(grid.len(), 10);
         assert!((grid[0] - 1e-3).abs() < 1e-12 && (grid[9] - 1.0).abs() < 1e-12);
         assert!((grid[6] - 0.1).abs() < 1e-12);
+    }
+
+    #[test]
+    fn medians_are_whole() {
+        assert_eq!(median(&mut [7]), 7);
+        assert_eq!(median(&mut [6, 3]), 4);
+        assert_eq!(median(&mut [9, 1, 2]), 2);
     }
 
     #[test]

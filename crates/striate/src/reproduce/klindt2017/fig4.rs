@@ -21,7 +21,7 @@ fn run(work: &mut Work<'_>) -> Result<Reproduction> {
     let (parameters, config, floor) = match work.quick() {
         true => (KlindtLinear { test_repeats: 0, ..KlindtLinear::demo() }, FitConfig::preset("demo")?, 0.6),
         false => {
-            let neurons = work.count("neurons", 1000);
+            let neurons = work.count("neurons", 1000)?;
             (KlindtLinear { neurons, ..KlindtLinear::fig4() }, FitConfig::preset("klindt2017-fig4")?, 0.0)
         }
     };

@@ -1,6 +1,6 @@
 //! Figure 5e: with more cell types and the same images, ours stays and the fully connected readout falls.
 
-use super::population::{Grid, Model};
+use super::population::{Grid, Model, Rules};
 use crate::error::Result;
 use crate::reproduce::work::{World, average, spread};
 use crate::reproduce::{Curve, Item, Reproduction, Row, Work};
@@ -45,13 +45,13 @@ fn grid(model: Model, types: usize, full: bool, max_steps: u64) -> Grid {
         (Model::FullyConnected, true) => vec![[1.0, 0.1], [3.0, 0.1], [1.0, 0.3], [3.0, 0.3]],
         (Model::FullyConnected, false) => vec![[1.0, 0.1]],
     };
-    Grid { model, strengths, max_steps }
+    Grid { model, strengths, max_steps, rules: Rules::Figure5e }
 }
 
 fn run(work: &mut Work<'_>) -> Result<Reproduction> {
-    let types = if work.quick() { vec![4] } else { work.counts("types", &[4, 8, 16]) };
+    let types = if work.quick() { vec![4] } else { work.counts("types", &[4, 8, 16])? };
     let mut models = vec![Model::Factorised, Model::FullyConnected];
-    if !work.list("fixed_mask", &[1.0]).contains(&0.0) {
+    if work.flag("fixed_mask", true)? {
         models.insert(1, Model::FixedMask);
     }
     let mut found = Reproduction {
@@ -81,10 +81,10 @@ fn run(work: &mut Work<'_>) -> Result<Reproduction> {
 }
 
 fn repetitions(work: &mut Work<'_>, model: Model, types: usize) -> Result<Vec<f64>> {
-    let full = work.list("full", &[0.0]) == [1.0];
+    let full = work.flag("full", false)?;
     let default = if model == Model::Factorised { 100_000 } else { 150_000 };
-    let max_steps = if work.quick() { 10 } else { work.count("max_steps", default) as u64 };
-    let count = if work.quick() { 1 } else { work.count("repetitions", 5) };
+    let max_steps = if work.quick() { 10 } else { work.count("max_steps", default)? as u64 };
+    let count = if work.quick() { 1 } else { work.count("repetitions", 5)? };
     let one = |seed: u64| {
         let parameters = KlindtNonlinear { seed, ..KlindtNonlinear::fig5e(types) };
         let small = KlindtNonlinear {

@@ -28,7 +28,21 @@ pub struct Grid {
     pub strengths: Vec<[f64; 2]>,
     /// Steps after which a fit stops.
     pub max_steps: u64,
+    /// How strengths are chosen and scores combined.
+    pub rules: Rules,
 }
+
+/// Rules that differ between the figures (spec §3.1, §4.1, §4.6).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Rules {
+    /// Ours: the best strengths for each neuron. Baselines: FEV as a ratio of sums over neurons.
+    Figure5d,
+    /// Ours: the best strengths for all neurons. Baselines: each neuron's FEV, 0 where it is below, averaged.
+    Figure5e,
+}
+
+/// What one fit is worth: validation error and FEV of each neuron.
+type Worth = (Vec<f64>, Vec<f64>);
 
 impl Model {
     /// As it stands in figures.
@@ -60,32 +74,73 @@ impl Model {
 }
 
 impl Grid {
-    /// Mean FEV over the neurons of `world` at the strengths that are best by validation; ours for each neuron, with its
-    /// mean response as a further choice, the baselines for all neurons together (spec §3.1).
+    /// FEV of the neurons of `world` at the strengths that are best by validation. Ours takes a neuron's mean response
+    /// where that is better, the baselines do not (spec §3.1).
     ///
     /// # Errors
     /// As [`Work::fit`].
     pub fn fev(&self, work: &mut Work<'_>, world: &World, name: &str, seed: u64) -> Result<f64> {
         let types = world.types.iter().max().map_or(1, |last| last + 1);
-        let neurons: Vec<usize> = (0..world.types.len()).collect();
-        let mut choices = Vec::new();
+        let mut fits: Vec<Worth> = Vec::new();
         for strengths in &self.strengths {
             let mut config = self.model.config(types, *strengths)?;
             (config.seed, config.schedule.max_steps) = (seed, self.max_steps);
             let [first, second] = strengths;
             let run = work.fit(&format!("{name}-{first}-{second}"), &config, &world.session)?;
             let error = work.metric("mse", &run, &world.session, None, Tier::Validation)?;
-            choices.push((error, work.fev(&run, world)?));
+            fits.push((error, work.fev(&run, world)?));
         }
-        if self.model != Model::Factorised {
-            let best = choices.iter().min_by(|a, b| average(&a.0).total_cmp(&average(&b.0)));
-            return Ok(best.map_or(f64::NAN, |(_, fev)| average(fev)));
+        match (self.model, self.rules) {
+            (Model::Factorised, Rules::Figure5d) => {
+                fits.push(world.mean_as_prediction()?);
+                Ok(average(&best_for_each(&fits).1))
+            }
+            (Model::Factorised, Rules::Figure5e) => {
+                let mean = world.mean_as_prediction()?;
+                let fits: Vec<Worth> =
+                    fits.into_iter().map(|fit| best_for_each(&[fit, mean.clone()])).collect();
+                Ok(average(&best_for_all(&fits).1))
+            }
+            (_, Rules::Figure5d) => Ok(ratio_of_sums(&best_for_all(&fits).1, &world.test_variance()?)),
+            (_, Rules::Figure5e) => {
+                let clipped: Vec<f64> = best_for_all(&fits).1.iter().map(|fev| fev.max(0.0)).collect();
+                Ok(average(&clipped))
+            }
         }
-        choices.push(world.mean_as_prediction(&neurons)?);
-        let best = |&n: &usize| {
-            let best = choices.iter().min_by(|a, b| a.0[n].total_cmp(&b.0[n]));
-            best.map_or(f64::NAN, |(_, fev)| fev[n])
-        };
-        Ok(average(&neurons.iter().map(best).collect::<Vec<_>>()))
+    }
+}
+
+/// The fit of lowest error for each neuron.
+fn best_for_each(fits: &[Worth]) -> Worth {
+    let best =
+        |n: usize| fits.iter().min_by(|a, b| a.0[n].total_cmp(&b.0[n])).map(|fit| (fit.0[n], fit.1[n]));
+    (0..fits[0].0.len()).filter_map(best).unzip()
+}
+
+/// The fit of lowest mean error.
+fn best_for_all(fits: &[Worth]) -> &Worth {
+    fits.iter().min_by(|a, b| average(&a.0).total_cmp(&average(&b.0))).expect("a grid has a point")
+}
+
+/// `1 − Σ MSE_n / Σ Var_n` from each neuron's FEV and variance.
+fn ratio_of_sums(fev: &[f64], variance: &[f64]) -> f64 {
+    let errors: f64 = fev.iter().zip(variance).map(|(fev, variance)| (1.0 - fev) * variance).sum();
+    1.0 - errors / variance.iter().sum::<f64>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fits_are_chosen_by_their_validation_errors() {
+        let fits = [(vec![0.1, 0.9], vec![0.8, 0.1]), (vec![0.3, 0.4], vec![0.6, 0.5])];
+        assert_eq!(best_for_each(&fits), (vec![0.1, 0.4], vec![0.8, 0.5]));
+        assert_eq!(best_for_all(&fits).1, [0.6, 0.5]);
+    }
+
+    #[test]
+    fn the_ratio_of_sums_weighs_neurons_by_their_variance() {
+        assert!((ratio_of_sums(&[1.0, 0.0], &[3.0, 1.0]) - 0.75).abs() < 1e-12);
     }
 }

@@ -66,7 +66,8 @@ fn region_of(session: &Session) -> Option<usize> {
 fn complete(work: &Work<'_>) -> Result<(Vec<Session>, Vec<String>)> {
     let Some(path) = work.data() else {
         return Err(Error::config("needs the recordings of Antolik et al. 2016").key("--data").hint(
-            "unpack the zip at https://doi.org/10.1371/journal.pcbi.1004927.s001 and name its folder `Data`",
+            "the zip at https://doi.org/10.1371/journal.pcbi.1004927.s001 lacks the images: add training_inputs.npy and \
+             validation_inputs.npy to each region of its folder `Data`",
         ));
     };
     let all = recording::open(path)?.sessions;
@@ -84,8 +85,8 @@ fn complete(work: &Work<'_>) -> Result<(Vec<Session>, Vec<String>)> {
 /// Mean over neurons of the correlation of the fit that is best by validation.
 fn correlation(work: &mut Work<'_>, name: &str, region: Option<usize>, session: &Session) -> Result<f64> {
     let mut best: Option<(f64, f64)> = None;
-    for (index, config) in configurations(work, name, region, session)?.iter().enumerate() {
-        let run = work.fit(&format!("{}-{}-{index}", session.id, name.replace(' ', "-")), config, session)?;
+    for (point, config) in configurations(work, name, region, session)? {
+        let run = work.fit(&format!("{}-{}{point}", session.id, name.replace(' ', "-")), &config, session)?;
         let values = work.metric("correlation_to_average", &run, session, None, Tier::Test)?;
         let zeros: Vec<f64> = values.iter().map(|&r| if r.is_finite() { r } else { 0.0 }).collect();
         if best.is_none_or(|(loss, _)| run.best < loss) {
@@ -95,13 +96,13 @@ fn correlation(work: &mut Work<'_>, name: &str, region: Option<usize>, session: 
     Ok(best.map_or(f64::NAN, |(_, correlation)| correlation))
 }
 
-/// What is fitted for one row of the table (spec §2.6, §4.2).
+/// What is fitted for one row of the table, with a name for each point of the grid (spec §2.6, §4.2).
 fn configurations(
     work: &Work<'_>,
     name: &str,
     region: Option<usize>,
     session: &Session,
-) -> Result<Vec<FitConfig>> {
+) -> Result<Vec<(String, FitConfig)>> {
     let net = |net: usize| -> Result<FitConfig> {
         let model = EncoderConfig::antolik(net).ok_or_else(|| Error::config(format!("no network {net}")))?;
         Ok(FitConfig { model, ..FitConfig::preset("klindt2017-table1")? })
@@ -121,17 +122,22 @@ fn configurations(
     if name == "fully connected" && region == Some(1) {
         config.model.core.channels = vec![32, 16, 4];
     }
-    config.schedule.max_steps = work.count("max_steps", if work.quick() { 20 } else { usize::MAX }) as u64;
+    let most = if work.quick() { 20 } else { config.schedule.max_steps };
+    config.schedule.max_steps = work.count("max_steps", usize::MAX)?.min(usize::MAX) as u64;
     if config.schedule.max_steps == usize::MAX as u64 {
-        config.schedule.max_steps = 0;
+        config.schedule.max_steps = most;
     }
     if work.quick() {
         miniaturise(&mut config);
     }
-    match work.list("full", &[0.0]) == [1.0] {
-        true => grid(name).iter().map(|overrides| config.with(overrides)).collect(),
-        false => Ok(vec![config]),
+    if !work.flag("full", false)? {
+        return Ok(vec![(String::new(), config)]);
     }
+    let point = |overrides: Vec<String>| {
+        let values = overrides.iter().filter_map(|text| Some(format!("-{}", text.split_once('=')?.1)));
+        Ok((values.collect(), config.with(&overrides)?))
+    };
+    grid(name).into_iter().map(point).collect()
 }
 
 /// The paper's grids (spec §2.6); one point for the HSM.
@@ -161,8 +167,20 @@ fn grid(name: &str) -> Vec<Vec<String>> {
         ),
         "1 convolution" => product(kernels.0, ("readout_l1", &[0.03, 0.04, 0.05])),
         "fully connected" => third("activity", &[0.01, 0.02, 0.04]),
+        "3 convolutions" => [third("readout_l1", &[0.03, 0.04, 0.05]), added()].concat(),
         _ => third("readout_l1", &[0.03, 0.04, 0.05]),
     }
+}
+
+/// Points that networks 5 to 9 have besides.
+fn added() -> Vec<Vec<String>> {
+    let point = |smoothness: f64, group: f64, readout: f64| {
+        let keys = [("smoothness", smoothness), ("group", group), ("readout_l1", readout)];
+        keys.map(|(key, value)| format!("model.penalty.{key}={value}")).to_vec()
+    };
+    let few = [0.025, 0.05].map(|group| point(0.01, group, 0.02));
+    let smooth = [0.025, 0.05].map(|group| [0.02, 0.03].map(|readout| point(0.03, group, readout)));
+    [few.to_vec(), smooth.concat()].concat()
 }
 
 /// Few neurons and small images, to see that everything works.
@@ -195,7 +213,7 @@ mod tests {
     #[test]
     fn grids_have_the_published_sizes() {
         let size = |name: &str| grid(name).len();
-        assert_eq!((size("3 convolutions"), size("1 convolution"), size("LNP")), (27, 9, 25));
-        assert_eq!((size("fully connected"), size("fixed mask"), size("HSM")), (27, 27, 1));
+        assert_eq!((size("3 convolutions"), size("2 convolutions"), size("LNP")), (33, 27, 25));
+        assert_eq!((size("fully connected"), size("1 convolution"), size("HSM")), (27, 9, 1));
     }
 }
