@@ -6,8 +6,12 @@ use std::path::{Path, PathBuf};
 use burn::prelude::*;
 use serde::Deserialize;
 use striate::import::{Data, Imported, Options, importer, read_state_dict};
+use striate::recording::{Session, Statistics, Stream};
 use striate::run::RunFolder;
+use striate::simulate::KlindtLinear;
 use striate::twin::{State, Twin};
+
+use super::simulated;
 
 /// What `tests/golden/import/make.py` computed in NumPy.
 #[derive(Deserialize)]
@@ -46,6 +50,45 @@ fn close(ours: &[f32], exact: &[f64]) {
     for (ours, exact) in ours.iter().zip(exact) {
         assert!((f64::from(*ours) - exact).abs() < 1e-5 * (1.0 + exact.abs()), "{ours} {exact}");
     }
+}
+
+/// A recording of five neurons that stores how its streams are scaled.
+fn scaled_session(golden: &Golden) -> Session {
+    let parameters = KlindtLinear { neurons: 5, types: vec![1.0], ..simulated::small() };
+    let mut session = simulated::session(&simulated::simulation(parameters));
+    session.stimulus.shape = golden.shape.to_vec();
+    let of = |mean: &[f32], std: &[f32]| Statistics { mean: mean.to_vec(), std: std.to_vec() };
+    session.statistics.extend([
+        (Stream::Images, of(&[golden.image_mean], &[golden.image_sd])),
+        (Stream::Responses, of(&[1.0; 5], &[2.0, 4.0, 5.0, 8.0, 10.0])),
+        (Stream::Behavior, of(&[9.0, 9.0, 9.0], &[2.0, 3.0, 0.5])),
+        (Stream::PupilCenter, of(&[100.0, -7.0], &[4.0, 0.25])),
+    ]);
+    session
+}
+
+/// Behaviour is divided by its s.d., the pupil z-scored, and responses multiplied by theirs (spec §7.7).
+#[test]
+fn a_recording_gives_the_scaling_of_its_checkpoint() {
+    let golden = golden();
+    let session = scaled_session(&golden);
+    let arrays = read_state_dict(&folder().join("tiny.pth")).unwrap();
+    let options = Options { session: golden.session.clone(), data: Data::Recording(&session) };
+    let imported = (importer("sensorium2022").unwrap().read)(&arrays, &options).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    imported.write(&folder().join("tiny.pth"), &dir.path().join("run"), "striate import").unwrap();
+    let device = Device::flex();
+    let twin = Twin::load(&RunFolder::open(&dir.path().join("run")).unwrap(), &device).unwrap();
+    let rescaled = |values: &[f32], scale: &[f32], offset: &[f32]| -> Vec<f32> {
+        values.iter().enumerate().map(|(i, v)| v * scale[i % scale.len()] + offset[i % scale.len()]).collect()
+    };
+    let state = State {
+        behaviour: rescaled(&golden.behaviour, &[2.0, 3.0, 0.5], &[0.0; 3]),
+        pupil: rescaled(&golden.pupil, &[4.0, 0.25], &[100.0, -7.0]),
+    };
+    let sds = [2.0, 4.0, 5.0, 8.0, 10.0];
+    let expected: Vec<f64> = golden.responses.iter().enumerate().map(|(i, y)| y * sds[i % 5]).collect();
+    close(&twin.respond(&golden.images, &state, &device).unwrap(), &expected);
 }
 
 #[test]

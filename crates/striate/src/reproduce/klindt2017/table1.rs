@@ -123,10 +123,7 @@ fn configurations(
         config.model.core.channels = vec![32, 16, 4];
     }
     let most = if work.quick() { 20 } else { config.schedule.max_steps };
-    config.schedule.max_steps = work.count("max_steps", usize::MAX)?.min(usize::MAX) as u64;
-    if config.schedule.max_steps == usize::MAX as u64 {
-        config.schedule.max_steps = most;
-    }
+    config.schedule.max_steps = work.count("max_steps", most as usize)? as u64;
     if work.quick() {
         miniaturise(&mut config);
     }
