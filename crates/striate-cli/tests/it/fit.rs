@@ -213,3 +213,24 @@ fn tensorboard_reads_a_resumed_fit_as_one_curve() {
     let tags = "train/learning_rate train/loss train/penalty validation/correlation validation/loss";
     assert_eq!(read, format!("{tags}\n{}\n", steps.join(" ")));
 }
+
+/// The core of another run, which then stays; readouts come along for the same neurons only.
+#[test]
+fn a_fit_starts_from_the_weights_of_another() {
+    let bench = Bench::with_run();
+    let weights = |run: &str| {
+        let checkpoint = bench.path(run).join("checkpoints/best");
+        striate::twin::load_weights(&checkpoint).unwrap()["core.layers.0.weight"].clone()
+    };
+    let from = ["fit.start_from=run", "fit.frozen=[\"core\"]", "data.neurons=4", "schedule.max_steps=10"];
+    let done = bench.fit(&[&from[..], &["--out", "other"]].concat()).succeeds();
+    let told = done.err.lines().find(|line| line.contains("starts from given weights")).unwrap();
+    assert!(told.contains("core.layers.0.weight") && !told.contains("readout"), "{told}");
+    assert_eq!(weights("other"), weights("run"));
+    let done = bench.fit(&["fit.start_from=run", "schedule.max_steps=10", "--out", "same"]).succeeds();
+    assert!(done.err.contains("readout.mask"), "{}", done.err);
+    assert_ne!(weights("same"), weights("run"));
+    bench.fit(&["fit.frozen=[\"croe\"]", "--out", "slip"]).fails(2, &["fit.frozen", "did you mean `core`?"]);
+    bench.fit(&["fit.start_from=none", "--out", "none"]).fails(3, &["none"]);
+    assert!(!bench.path("slip").exists() && !bench.path("none").exists(), "nothing is left of a slip");
+}

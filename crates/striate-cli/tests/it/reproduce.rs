@@ -74,5 +74,6 @@ fn what_cannot_be_reproduced_is_said() {
     bench.run(&["reproduce", "klindt2017/fig3", "populations=0"]).fails(2, &["populations", "from 1 on"]);
     bench.run(&["reproduce", "klindt2017/fig5d", "full=2"]).fails(2, &["full", "0 or 1"]);
     bench.run(&["reproduce", "klindt2017/table1"]).fails(2, &["--data", "pcbi.1004927"]);
+    bench.run(&["reproduce", "klindt2017/fig4", "--data", "none"]).fails(2, &["--data", "simulates"]);
     bench.run(&["reproduce", "klindt2017/table1", "--data", "none"]).fails(3, &["none"]);
 }

@@ -26,7 +26,7 @@ pub use meanings::commented;
 pub use presets::PRESETS;
 
 use crate::batch::{Normalisation, Split, Trials, fingerprint};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, unknown};
 use crate::model::Encoder;
 use crate::model::core::stacked::Pass;
 use crate::model::encoder::Made;
@@ -41,6 +41,7 @@ use crate::run::{Best, Checkpoint, EventLog, Manifest, MetricsLog, RunFolder, St
 use crate::score::{mean_ignoring_nan, single_trial_correlation};
 use crate::twin::{Card, WEIGHTS};
 use checkpoint::{LoopState, Saved};
+use config::TrainConfig;
 use optimiser::Optimiser;
 use schedule::{Monitor, Next};
 
@@ -141,10 +142,26 @@ pub fn check(config: &FitConfig, session: &Session) -> Result<()> {
             .key("data.types")
             .hint("set `model.readout.shared_features` to true, or leave the table out"));
     }
+    check_given_weights(&config.fit)?;
     if config.linear.is_some() {
         linear::check_image(image_shape(session))?;
     }
     config.model.check(image_shape(session))
+}
+
+/// What can be said of given and frozen weights before there is a model.
+fn check_given_weights(fit: &TrainConfig) -> Result<()> {
+    const PARTS: [&str; 4] = ["core", "readout", "shifter", "modulator"];
+    let part = |name: &String| name.split('.').next().unwrap_or_default().to_owned();
+    if let Some(slip) = fit.frozen.iter().map(part).find(|part| !PARTS.contains(&part.as_str())) {
+        return Err(unknown("part of a model", &slip, &PARTS).key("fit.frozen"));
+    }
+    if !fit.start_from.is_empty() && !Path::new(&fit.start_from).exists() {
+        return Err(Error::data("no such run or file of weights")
+            .file(&fit.start_from)
+            .key("fit.start_from"));
+    }
+    Ok(())
 }
 
 /// Fits `config` to `session` in the run folder `run`, resuming it when it holds a checkpoint.
@@ -223,7 +240,7 @@ impl<'a> Fit<'a> {
         let model = config.model.init(&made, config.seed, &training)?;
         let (model, adopted) = match &saved {
             Some(_) => (model, Vec::new()),
-            None => start::adopted(model, &config.fit.start_from, &card.unit_ids, &fingerprint(session))?,
+            None => start::adopted(model, &config.fit.start_from, &card.unit_ids, session)?,
         };
         let model = freeze(model, &config.fit.frozen).map_err(|e| e.key("fit.frozen"))?;
         let mut fit = Self {

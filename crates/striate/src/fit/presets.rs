@@ -5,7 +5,7 @@ use super::linear::{self, LinearConfig, Solver};
 use super::loss::{Loss, OverNeurons, OverTrials};
 use super::schedule::{Monitor, ScheduleConfig};
 use crate::batch::{DataConfig, ImageScaling, ResponseScaling};
-use crate::error::{Error, Result, nearest};
+use crate::error::{Result, unknown};
 use crate::model::EncoderConfig;
 
 /// Names of the presets, with what they are for.
@@ -68,7 +68,10 @@ impl FitConfig {
             "ridge" => Self::linear(name, Solver::Ridge, &RIDGE_ALPHAS),
             "lasso" => Self::linear(name, Solver::Lasso, &LASSO_ALPHAS),
             "demo" => Self::demo(),
-            _ => return Err(unknown_preset(name)),
+            _ => {
+                let known: Vec<&str> = PRESETS.iter().map(|(name, _)| *name).collect();
+                return Err(unknown("preset or file", name, &known));
+            }
         };
         Ok(config)
     }
@@ -267,14 +270,5 @@ fn data() -> DataConfig {
         images: ImageScaling::None,
         responses: ResponseScaling::None,
         cache_mib: 384,
-    }
-}
-
-fn unknown_preset(name: &str) -> Error {
-    let names: Vec<&str> = PRESETS.iter().map(|(name, _)| *name).collect();
-    let error = Error::config(format!("there is no preset or file `{name}`"));
-    match nearest(name, names.iter().copied()) {
-        Some(near) => error.hint(format!("did you mean `{near}`?")),
-        None => error.hint(format!("presets: {}", names.join(", "))),
     }
 }

@@ -6,12 +6,13 @@ use burn::prelude::*;
 use rayon::prelude::*;
 
 use crate::array::{self, Arrays};
-use crate::batch::Trials;
+use crate::batch::{Trials, fingerprint};
 use crate::error::{Error, Result};
 use crate::model::readout::factorised::MaskInit;
 use crate::model::readout::{ReadoutConfig, Start};
 use crate::model::weights::{adopt, to_host};
 use crate::model::{Encoder, EncoderConfig};
+use crate::recording::Session;
 use crate::run::{Checkpoint, RunFolder};
 use crate::twin::{Card, load_weights};
 
@@ -52,8 +53,7 @@ pub fn starts(
 }
 
 /// `model` with the weights of the run or file `from` that it has by name and shape, and their names; as it is for an
-/// empty `from`. Weights of single neurons are taken from a run only if it has the same neurons, `unit_ids` of the
-/// recording with that `fingerprint`.
+/// empty `from`. Weights of single neurons are taken from a run only if it has the same neurons, `unit_ids` of `session`.
 ///
 /// # Errors
 /// [`Kind::Data`](crate::error::Kind::Data) when `from` cannot be read or nothing in it fits.
@@ -61,14 +61,14 @@ pub fn adopted(
     model: Encoder,
     from: &str,
     unit_ids: &[i64],
-    fingerprint: &str,
+    session: &Session,
 ) -> Result<(Encoder, Vec<String>)> {
     if from.is_empty() {
         return Ok((model, Vec::new()));
     }
     let path = Path::new(from);
     let weights = match path.is_dir() {
-        true => weights_of_run(&RunFolder::open(path)?, unit_ids, fingerprint)?,
+        true => weights_of_run(&RunFolder::open(path)?, unit_ids, session)?,
         false => array::load(path)?,
     };
     let (model, names) = adopt(model, &weights);
@@ -81,10 +81,11 @@ pub fn adopted(
 }
 
 /// Weights of a run, without those of neurons that are not the same.
-fn weights_of_run(run: &RunFolder, unit_ids: &[i64], fingerprint: &str) -> Result<Arrays> {
+fn weights_of_run(run: &RunFolder, unit_ids: &[i64], session: &Session) -> Result<Arrays> {
     let mut weights = load_weights(&run.checkpoint(Checkpoint::Best))?;
-    let same =
-        Card::load(run)?.unit_ids == unit_ids && run.read_manifest()?.recording.fingerprint == fingerprint;
+    // Responses are read for the fingerprint: only where identifiers alone cannot tell.
+    let same = Card::load(run)?.unit_ids == unit_ids
+        && run.read_manifest()?.recording.fingerprint == fingerprint(session);
     weights.retain(|name, _| same || !(name.starts_with("readout.") || name.starts_with("modulator.")));
     Ok(weights)
 }

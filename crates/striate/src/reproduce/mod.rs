@@ -25,6 +25,8 @@ pub struct Item {
     pub about: &'static str,
     /// What can be set, with its meaning; values are lists of numbers.
     pub keys: &'static [(&'static str, &'static str)],
+    /// Whether it needs a recording; the others simulate their own.
+    pub needs_data: bool,
     run: fn(&mut Work<'_>) -> Result<Reproduction>,
 }
 
@@ -90,6 +92,9 @@ impl Item {
     /// [`Kind::Config`](crate::error::Kind::Config) for unknown settings, those of fits and scores, and
     /// [`Kind::Io`](crate::error::Kind::Io) when a file cannot be written.
     pub fn run(&self, task: &Task<'_>, tell: &mut dyn FnMut(&str)) -> Result<Reproduction> {
+        if task.data.is_some() && !self.needs_data {
+            return Err(Error::config("is not used: this item simulates its recordings").key("--data"));
+        }
         let mut work = Work::new(task, self.keys, tell)?;
         let found = Reproduction { id: self.id.into(), ..(self.run)(&mut work)? };
         write(&found, self, task.out)?;

@@ -20,6 +20,7 @@ pub const ITEM: Item = Item {
         ("repetitions", "repetitions, 1 by default (20 in the paper)"),
         ("baselines", "1: also OLS, ridge, lasso and the kernel known (default), 0: not"),
     ],
+    needs_data: false,
     run,
 };
 

@@ -11,6 +11,7 @@ pub const ITEM: Item = Item {
     id: "klindt2017/fig4",
     about: "two linear cell types in feature-weight space",
     keys: &[("neurons", "number of neurons, 1000 by default")],
+    needs_data: false,
     run,
 };
 

@@ -17,6 +17,7 @@ pub const ITEM: Item = Item {
         ("max_steps", "steps after which a fit stops; the paper's by default"),
         ("full", "1: the paper's main grid of penalties, 0: its middle (default)"),
     ],
+    needs_data: false,
     run,
 };
 

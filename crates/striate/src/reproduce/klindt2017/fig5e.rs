@@ -17,6 +17,7 @@ pub const ITEM: Item = Item {
         ("full", "1: the paper's whole grid of penalties, 0: its middle (default)"),
         ("fixed_mask", "1: the fixed mask too (default), 0: not"),
     ],
+    needs_data: false,
     run,
 };
 

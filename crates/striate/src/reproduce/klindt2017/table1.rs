@@ -16,6 +16,7 @@ pub const ITEM: Item = Item {
         ("full", "1: the paper's whole grid of penalties, 0: the strengths of its worked example (default)"),
         ("max_steps", "steps after which a fit stops; the paper's by default"),
     ],
+    needs_data: true,
     run,
 };
 
