@@ -7,6 +7,7 @@ use burn::prelude::*;
 use serde::Serialize;
 
 use crate::array;
+use crate::batch::Uses;
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::recording::{Session, Stream, Tier};
@@ -57,26 +58,36 @@ struct Arrays {
 /// # Errors
 /// [`Kind::Data`](crate::error::Kind::Data) when a trial is damaged or its image was not recorded.
 pub fn predict(twin: &Ensemble, session: &Session, trials: &[usize], device: &Device) -> Result<Vec<f32>> {
-    let shape = session.shape(Stream::Images).unwrap_or(&[]);
-    if shape != twin.image_shape() {
-        let message = format!("images are {shape:?}, the model takes {:?}", twin.image_shape());
-        return Err(Error::data(message).file(&session.path).key("images"));
-    }
     let uses = twin.uses();
     let mut predicted = Vec::with_capacity(trials.len() * twin.neurons().len());
     for chunk in trials.chunks(256) {
-        let read = |stream| -> Result<Vec<f32>> {
-            let trials: Vec<Vec<f32>> =
-                chunk.iter().map(|&trial| session.read(stream, trial)).collect::<Result<_>>()?;
-            Ok(trials.concat())
-        };
-        let state = State {
-            behaviour: if uses.behaviour { read(Stream::Behavior)? } else { Vec::new() },
-            pupil: if uses.pupil { read(Stream::PupilCenter)? } else { Vec::new() },
-        };
-        predicted.extend(twin.respond(&read(Stream::Images)?, &state, device)?);
+        let (images, state) = seen(session, chunk, twin.image_shape(), uses)?;
+        predicted.extend(twin.respond(&images, &state, device)?);
     }
     Ok(predicted)
+}
+
+/// Raw images `[trial, channel, height, width]` of some trials, each of `shape`, and as much of the animal's state as a
+/// model `uses`.
+///
+/// # Errors
+/// [`Kind::Data`](crate::error::Kind::Data) when a trial is damaged or images have another shape.
+pub fn seen(session: &Session, trials: &[usize], shape: [usize; 3], uses: Uses) -> Result<(Vec<f32>, State)> {
+    let recorded = session.shape(Stream::Images).unwrap_or(&[]);
+    if recorded != shape {
+        let message = format!("images are {recorded:?}, the model takes {shape:?}");
+        return Err(Error::data(message).file(&session.path).key("images"));
+    }
+    let read = |stream| -> Result<Vec<f32>> {
+        let trials: Vec<Vec<f32>> =
+            trials.iter().map(|&trial| session.read(stream, trial)).collect::<Result<_>>()?;
+        Ok(trials.concat())
+    };
+    let state = State {
+        behaviour: if uses.behaviour { read(Stream::Behavior)? } else { Vec::new() },
+        pupil: if uses.pupil { read(Stream::PupilCenter)? } else { Vec::new() },
+    };
+    Ok((read(Stream::Images)?, state))
 }
 
 /// Scores `twin` on one tier of `session`.

@@ -8,7 +8,7 @@ use std::path::Path;
 use burn::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::array::{self, Arrays};
+use crate::array::{self, Array, Arrays};
 use crate::batch::{Inputs, Normalisation, Variables};
 use crate::disk;
 use crate::error::{self, Error, Result};
@@ -149,6 +149,34 @@ impl Twin {
     /// [`Kind::Data`](crate::error::Kind::Data) when the length is not a whole number of images, or the state is not
     /// that of as many.
     pub fn respond(&self, images: &[f32], state: &State, device: &Device) -> Result<Vec<f32>> {
+        let respond = |inputs| self.in_recorded_units(to_host(self.model.respond(inputs)).values);
+        Ok(self.shown(images, state, device)?.flat_map(respond).collect())
+    }
+
+    /// What the core shows the readout for raw images, as [`Twin::respond`]: `[image, channel, height, width]`.
+    ///
+    /// # Errors
+    /// As [`Twin::respond`].
+    pub fn maps(&self, images: &[f32], state: &State, device: &Device) -> Result<Array> {
+        let mut all = Array { shape: vec![0; 4], values: Vec::new() };
+        for inputs in self.shown(images, state, device)? {
+            // Features are kept channel-last.
+            let maps = to_host(self.model.maps(&inputs).permute([0, 3, 1, 2]));
+            let images = all.shape[0] + maps.shape[0];
+            all.shape = maps.shape;
+            all.shape[0] = images;
+            all.values.extend(maps.values);
+        }
+        Ok(all)
+    }
+
+    /// Raw images and the state they are seen in, scaled, some at once.
+    fn shown<'a>(
+        &'a self,
+        images: &'a [f32],
+        state: &State,
+        device: &'a Device,
+    ) -> Result<impl Iterator<Item = Inputs> + 'a> {
         let [channels, height, width] = self.card.image_shape;
         let size = channels * height * width;
         if !images.len().is_multiple_of(size) {
@@ -160,8 +188,7 @@ impl Twin {
         let normalisation = &self.card.normalisation;
         let behaviour = rows(&normalisation.behaviour, &state.behaviour, count, "behavior")?;
         let pupil = rows(&normalisation.pupil, &state.pupil, count, "pupil_center")?;
-        let mut responses = Vec::with_capacity(count * self.card.neurons.len());
-        for first in (0..count).step_by(AT_ONCE) {
+        Ok((0..count).step_by(AT_ONCE).map(move |first| {
             let images = &images[first * size..(first + AT_ONCE).min(count) * size];
             let mut scaled = images.to_vec();
             scaled.chunks_mut(size).for_each(|image| normalisation.scale_image(image));
@@ -171,14 +198,12 @@ impl Twin {
                 let data = TensorData::new(rows.concat(), [rows.len(), rows[0].len()]);
                 Some(Tensor::from_data(data, device))
             };
-            let inputs = Inputs {
+            Inputs {
                 images: Tensor::from_data(TensorData::new(scaled, shape), device),
                 behaviour: part(&behaviour),
                 pupil: part(&pupil),
-            };
-            responses.extend(self.in_recorded_units(to_host(self.model.respond(inputs)).values));
-        }
-        Ok(responses)
+            }
+        }))
     }
 
     fn in_recorded_units(&self, mut responses: Vec<f32>) -> Vec<f32> {

@@ -1,6 +1,6 @@
 //! `striate explain`: what a twin has learned; one file per kind of explanation.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use striate::error::{Result, unknown};
 use striate::run::RunFolder;
@@ -24,6 +24,9 @@ pub struct Args {
     /// Options to change, listed below.
     #[arg(value_name = "KEY=VALUE")]
     changes: Vec<String>,
+    /// Another copy of the recording; by default the one the run was fitted to.
+    #[arg(long, value_name = "DATA")]
+    data: Option<PathBuf>,
 }
 
 /// One kind of explanation.
@@ -35,8 +38,9 @@ struct Kind {
     explain: Explain,
 }
 
-/// Explains a run with some options changed, writes into its folder, and returns what to print.
-type Explain = fn(&RunFolder, &[(&str, &str)], &Common) -> Result<String>;
+/// Explains a run with some options changed, perhaps with another copy of its recording, writes into its folder, and
+/// returns what to print.
+type Explain = fn(&RunFolder, &[(&str, &str)], Option<&Path>, &Common) -> Result<String>;
 
 const KINDS: &[Kind] = &[barcode::KIND];
 
@@ -59,6 +63,6 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
         || unknown("kind of explanation", &args.kind, &KINDS.iter().map(|k| k.name).collect::<Vec<_>>());
     let kind = KINDS.iter().find(|kind| kind.name == args.kind).ok_or_else(known)?;
     let changes = args.changes.iter().map(|change| split(change)).collect::<Result<Vec<_>>>()?;
-    print!("{}", (kind.explain)(&RunFolder::open(&args.run)?, &changes, common)?);
+    print!("{}", (kind.explain)(&RunFolder::open(&args.run)?, &changes, args.data.as_deref(), common)?);
     Ok(DONE)
 }

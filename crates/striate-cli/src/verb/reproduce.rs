@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use striate::ops;
-use striate::reproduce::{ITEMS, Item, Reproduction, Row, Task};
+use striate::reproduce::{ITEMS, Item, News, Reproduction, Row, Task};
 
 use super::fit;
 use crate::Common;
 use crate::outcome::{DONE, INTERRUPTED, NO, Outcome};
+use crate::progress::Progress;
 
 /// Run a published figure or table again, and print ours beside the published numbers.
 #[derive(clap::Args)]
@@ -61,11 +62,19 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
         device: &device,
         stop: &stop,
     };
-    let found = item.run(&task, &mut |words| {
-        if !common.quiet {
-            eprintln!("{words}");
+    let mut progress: Option<Progress> = None;
+    let found = item.run(&task, &mut |news| match news {
+        News::Fitting(run) => {
+            // The bar of the last fit goes before anything is printed.
+            progress = None;
+            if !common.quiet {
+                eprintln!("{}", run.path().display());
+            }
+            progress = Some(Progress::new(common, &run.log()));
         }
+        News::Fit(event) => progress.iter_mut().for_each(|progress| progress.show(event)),
     });
+    drop(progress);
     if stop.load(Ordering::Relaxed) {
         eprintln!("stopped; the same command goes on");
         return Ok(INTERRUPTED);

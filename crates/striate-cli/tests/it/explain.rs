@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::bench::Bench;
 
-const QUICK: [&str; 5] = ["explain", "run", "barcode", "seeds=2", "most=2"];
+/// The channels of the little run are alike: it has hardly begun to learn.
+const QUICK: [&str; 6] = ["explain", "run", "barcode", "seeds=2", "most=2", "copies=1"];
 
 #[test]
 fn barcodes_become_types_beside_their_null() {
@@ -59,11 +60,32 @@ fn mistakes_get_a_hint() {
     explain(&["barcodes"]).fails(2, &["no kind of explanation", "did you mean `barcode`?"]);
     explain(&["barcode", "sedes=3"]).fails(2, &["no option", "did you mean `seeds`?"]);
     explain(&["barcode", "types"]).fails(2, &["write key=value"]);
-    explain(&["barcode", "types=9"]).fails(2, &["run", "`types`", "9 types of 8 different barcodes"]);
+    explain(&["barcode", "copies=1", "types=9"])
+        .fails(2, &["run", "`types`", "9 types of 8 different barcodes"]);
     assert!(bench.files("run/explain").is_empty());
     bench.run(&["explain", "none", "barcode"]).fails(3, &["no such run folder"]);
     fs::remove_dir_all(bench.path("run/checkpoints")).unwrap();
     explain(&["barcode"]).fails(3, &["weights.safetensors", "hint: "]);
+}
+
+/// Twice the same channel is one, if the recording can be asked.
+#[test]
+fn channels_that_show_the_same_count_as_one() {
+    let bench = Bench::with_run();
+    let shown =
+        |more: &[&str]| bench.run(&[&["explain", "run", "barcode", "seeds=2", "most=2"], more].concat());
+    let done = shown(&["copies=0"]).succeeds();
+    let one = ["(copies: 0 = 1)", "(copies: 1 = 0)"];
+    assert!(one.iter().any(|words| done.out.contains(words)), "{}", done.out);
+    let found: Value = serde_json::from_slice(&bench.read("run/explain/barcode/barcode.json")).unwrap();
+    assert_eq!(found["runs"][0]["copies"].as_array().unwrap().len(), 1);
+    let table = String::from_utf8(bench.read("run/explain/barcode/types.csv")).unwrap();
+    assert_eq!(table.lines().next().unwrap().matches("weight_").count(), 1, "{table}");
+
+    fs::rename(bench.path("recording"), bench.path("moved")).unwrap();
+    shown(&[]).fails(3, &["recording", "`copies=1`", "--data"]);
+    shown(&["copies=1"]).succeeds();
+    shown(&["--data", "moved"]).succeeds();
 }
 
 /// What one fit found, another uses.
@@ -71,7 +93,7 @@ fn mistakes_get_a_hint() {
 fn the_types_found_share_features_in_the_next_fit() {
     let bench = Bench::with_run();
     bench.fit(&["model.readout.shared_features=true", "--out", "typed"]).fails(2, &["data.types", "explain"]);
-    bench.run(&["explain", "run", "barcode", "types=2", "seeds=2"]).succeeds();
+    bench.run(&[&QUICK[..], &["types=2"]].concat()).succeeds();
     let shared = ["model.readout.shared_features=true", "data.types=run/explain/barcode/types.csv"];
     bench.fit(&[&shared[..], &["--out", "typed"]].concat()).succeeds();
     bench.run(&["score", "typed", "--null", "none"]).succeeds();

@@ -65,6 +65,8 @@ pub struct Encoder {
     config: EncoderConfig,
 }
 
+const BEHAVIOUR: &str = "the model takes in behaviour";
+
 /// What a model is made for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Made<'a> {
@@ -123,20 +125,28 @@ impl Encoder {
     /// # Panics
     /// When the inputs lack what [`EncoderConfig::uses`] says.
     pub fn forward(&self, inputs: Inputs, pass: Pass) -> (Tensor<2>, Vec<Moments>) {
-        let behaviour = || inputs.behaviour.clone().expect("the model takes in behaviour");
-        let seen = match self.config.behaviour_planes {
-            true => with_planes(inputs.images, behaviour()),
-            false => inputs.images,
-        };
-        let (features, moments) = self.core.forward(seen, pass);
+        let (features, moments) = self.core.forward(self.seen(&inputs), pass);
         let shift = (self.shifter.as_ref())
             .map(|shifter| shifter.forward(inputs.pupil.clone().expect("the model takes in the pupil")));
         let drive = self.readout.forward(features, pass, shift);
         let drive = match &self.modulator {
-            Some(modulator) => modulator.forward(drive, behaviour()),
+            Some(modulator) => modulator.forward(drive, inputs.behaviour.expect(BEHAVIOUR)),
             None => drive,
         };
         (self.config.output.forward(drive), moments)
+    }
+
+    /// What the core sees: images, and behaviour where it is shown to it.
+    fn seen(&self, inputs: &Inputs) -> Tensor<4> {
+        match self.config.behaviour_planes {
+            true => with_planes(inputs.images.clone(), inputs.behaviour.clone().expect(BEHAVIOUR)),
+            false => inputs.images.clone(),
+        }
+    }
+
+    /// What the core shows the readout, with running statistics.
+    pub fn maps(&self, inputs: &Inputs) -> Tensor<4> {
+        self.core.forward(self.seen(inputs), Pass::Evaluate).0
     }
 
     /// Predicted responses with running statistics.

@@ -173,8 +173,8 @@ impl Fixture {
         let count = json!({"found": 4, "bic": [9.0, 7.0, 5.0, 2.0, 2.4], "gain": [0.0, 1.2, 2.1, 2.9, 2.7],
             "null_gain": [0.0, 0.7, 1.1, 1.5, 1.7], "gap_error": [0.0, 0.1, 0.1, 0.1, 0.1], "null_gap": 0.2});
         let spread = |mean: f64| json!({"mean": mean, "sd": 0.02});
-        let result = json!({"run": "mouse", "neurons": self.neurons, "silent": 0, "channels": self.channels, "types": 4,
-            "sizes": sizes, "count": count, "stability": spread(0.97), "ari_truth": 0.98,
+        let result = json!({"run": "mouse", "neurons": self.neurons, "silent": 0, "channels": self.channels,
+            "copies": [[1, 0], [2]], "types": 4, "sizes": sizes, "count": count, "stability": spread(0.97), "ari_truth": 0.98,
             "null": {"stability": spread(0.4), "ari_found": spread(0.0), "ari_truth": spread(0.0)}});
         let neurons = json!({"unit_id": (0..self.neurons).collect::<Vec<_>>(), "type": kinds,
             "agreement": vec![1.0; self.neurons], "points": points});

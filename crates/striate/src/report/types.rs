@@ -39,7 +39,11 @@ fn evidence(found: &Explanation, run: &RunResult) -> String {
         let ari = beside("Agreement with the other runs: ARI", across.agreement.map(words), None);
         format!("{ari}On average {} of the runs agree on a neuron. ", percent(across.mean_share))
     });
+    let copies = run.equalities().map(|which| {
+        format!("Channels that show the same, but for a few pixels, count as one here: {which}. ")
+    });
     [
+        copies.unwrap_or_default(),
         beside("Stability over resamples of the neurons: ARI", run.stability.map(words), run.null.stability),
         beside("Agreement with the true types: ARI", one(found.types().1), run.null.ari_truth),
         across.unwrap_or_default(),

@@ -14,7 +14,7 @@ use crate::disk;
 use crate::error::{Error, Result, unknown};
 pub use crate::report::reproduction::{Curve, Row};
 use crate::report::reproduction::{Reproduction as Page, reproduction};
-pub use work::{Task, Work};
+pub use work::{News, Task, Work};
 
 /// A figure or table.
 #[derive(Debug, Clone, Copy)]
@@ -91,7 +91,7 @@ impl Item {
     /// # Errors
     /// [`Kind::Config`](crate::error::Kind::Config) for unknown settings, those of fits and scores, and
     /// [`Kind::Io`](crate::error::Kind::Io) when a file cannot be written.
-    pub fn run(&self, task: &Task<'_>, tell: &mut dyn FnMut(&str)) -> Result<Reproduction> {
+    pub fn run(&self, task: &Task<'_>, tell: &mut dyn FnMut(&News<'_>)) -> Result<Reproduction> {
         if task.data.is_some() && !self.needs_data {
             return Err(Error::config("is not used: this item simulates its recordings").key("--data"));
         }

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use burn::prelude::Device;
 
 use crate::error::{Error, Result, unknown};
-use crate::fit::{FitConfig, fit, run_folder};
+use crate::fit::{Event, FitConfig, fit, run_folder};
 use crate::recording::{Session, Stream, Tier};
+use crate::run::RunFolder;
 use crate::score::Settings;
 use crate::scoring;
 use crate::simulate::{Parameters, Simulation};
@@ -31,11 +32,20 @@ pub struct Task<'a> {
     pub stop: &'a AtomicBool,
 }
 
+/// How far a reproduction is.
+#[derive(Debug)]
+pub enum News<'a> {
+    /// A fit begins in this folder, or goes on.
+    Fitting(&'a RunFolder),
+    /// The fit that began last is so far.
+    Fit(&'a Event),
+}
+
 /// The hands of a reproduction.
 pub struct Work<'a> {
     task: &'a Task<'a>,
     settings: BTreeMap<String, Vec<f64>>,
-    tell: &'a mut dyn FnMut(&str),
+    tell: &'a mut dyn FnMut(&News<'_>),
 }
 
 /// A simulated session with its answers.
@@ -121,7 +131,7 @@ impl<'a> Work<'a> {
     pub(super) fn new(
         task: &'a Task<'a>,
         keys: &[(&str, &str)],
-        tell: &'a mut dyn FnMut(&str),
+        tell: &'a mut dyn FnMut(&News<'_>),
     ) -> Result<Self> {
         let mut settings = BTreeMap::new();
         for text in task.settings {
@@ -191,11 +201,6 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Says how far it is.
-    pub fn tell(&mut self, words: &str) {
-        (self.tell)(words);
-    }
-
     /// Folder of the runs.
     pub fn out(&self) -> &'a Path {
         self.task.out
@@ -208,12 +213,14 @@ impl<'a> Work<'a> {
     pub fn fit(&mut self, name: &str, config: &FitConfig, session: &Session) -> Result<Run> {
         let out = self.task.out.join("runs").join(name);
         let folder = run_folder(config, session, &out, "cpu", &format!("striate reproduce ({name})"))?;
-        let outcome = fit(config, session, &folder, self.task.device, self.task.stop, &mut |_| {})?;
+        (self.tell)(&News::Fitting(&folder));
+        let outcome = fit(config, session, &folder, self.task.device, self.task.stop, &mut |event| {
+            (self.tell)(&News::Fit(event));
+        })?;
         if self.task.stop.load(Ordering::Relaxed) {
             return Err(Error::config("was stopped").file(&out).hint("the same command goes on"));
         }
         let best = outcome.best.as_ref().map_or(f64::NAN, |best| best.value);
-        self.tell(&format!("{name}: {} steps, best {best:.5}", outcome.steps));
         Ok(Run { twin: Twin::load(&folder, self.task.device)?.into(), best })
     }
 

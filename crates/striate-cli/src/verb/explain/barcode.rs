@@ -6,12 +6,15 @@ use std::fs;
 use std::path::Path;
 
 use striate::array::Array;
+use striate::batch;
 use striate::error::{Error, Result};
 use striate::explain::barcode::{self, Across, Explanation, KEYS, Options, Run, RunResult, Spread};
 use striate::ops;
+use striate::recording::{self, Tier};
 use striate::run::RunFolder;
+use striate::scoring;
 use striate::simulate::Truth;
-use striate::twin::{Card, Twin};
+use striate::twin::{Card, State, Twin};
 
 use super::Kind;
 use crate::Common;
@@ -23,19 +26,40 @@ pub const KIND: Kind = Kind {
     explain,
 };
 
-/// Feature weights of a run.
+/// Images whose maps tell whether channels are copies of each other.
+const IMAGES: usize = 64;
+
+/// The recording of the runs.
+struct Data<'a> {
+    path: &'a Path,
+    session: &'a str,
+    /// Whether images are shown to the twins.
+    is_shown: bool,
+}
+
+/// Feature weights of a run, and what the channels show.
 struct Loaded {
     name: String,
     card: Card,
     features: Array,
+    maps: Option<Array>,
 }
 
-fn explain(run: &RunFolder, changes: &[(&str, &str)], common: &Common) -> Result<String> {
+fn explain(
+    run: &RunFolder,
+    changes: &[(&str, &str)],
+    data: Option<&Path>,
+    common: &Common,
+) -> Result<String> {
     let mut options = Options::default();
     changes.iter().try_for_each(|(key, value)| options.set(key, value))?;
     let folders = folders(run, &options)?;
-    let loaded = folders.iter().map(|folder| load(folder, common)).collect::<Result<Vec<_>>>()?;
-    let truth = Truth::open(Path::new(&run.read_manifest()?.recording.path))?;
+    let about = run.read_manifest()?.recording;
+    // Another copy may have another name for its session.
+    let (path, session) = data.map_or((Path::new(&about.path), about.session.as_str()), |path| (path, ""));
+    let data = Data { path, session, is_shown: options.copies < 1.0 };
+    let loaded = folders.iter().map(|folder| load(folder, &data, common)).collect::<Result<Vec<_>>>()?;
+    let truth = Truth::open(data.path)?;
     let runs: Vec<Run<'_>> = loaded.iter().map(|of| of.barcodes(truth.as_ref())).collect();
     let found = barcode::explain(&runs, &options)?;
     found.write(run)?;
@@ -61,11 +85,30 @@ fn folders(run: &RunFolder, options: &Options) -> Result<Vec<RunFolder>> {
     Ok(folders)
 }
 
-fn load(run: &RunFolder, common: &Common) -> Result<Loaded> {
-    let twin = Twin::load(run, &ops::device(&common.device)?)?;
+fn load(run: &RunFolder, data: &Data<'_>, common: &Common) -> Result<Loaded> {
+    let device = ops::device(&common.device)?;
+    let twin = Twin::load(run, &device)?;
     let features = twin.parts().remove("features");
     let none = || Error::data("the readout of this model has no feature weights").file(run.path());
-    Ok(Loaded { name: run.name(), card: twin.card, features: features.ok_or_else(none)? })
+    let features = features.ok_or_else(none)?;
+    let show = || -> Result<Array> {
+        let (images, state) = data.first_images(&twin)?;
+        twin.maps(&images, &state, &device)
+    };
+    let hint = "name the recording with --data; `copies=1` does without it";
+    let maps = data.is_shown.then(|| show().map_err(|e| e.hint(hint))).transpose()?;
+    Ok(Loaded { name: run.name(), card: twin.card, features, maps })
+}
+
+impl Data<'_> {
+    /// The first training images, and the state in which they were seen.
+    fn first_images(&self, twin: &Twin) -> Result<(Vec<f32>, State)> {
+        let recording = recording::open(self.path)?;
+        let session = batch::session_of(&recording, self.session)?;
+        let mut trials = session.require_tier(&Tier::Train)?;
+        trials.truncate(IMAGES);
+        scoring::seen(session, &trials, twin.card.image_shape, twin.card.model.uses())
+    }
 }
 
 impl Loaded {
@@ -76,6 +119,7 @@ impl Loaded {
             unit_ids: &self.card.unit_ids,
             features: &self.features.values,
             channels: self.features.shape[1],
+            maps: self.maps.as_ref(),
             truth: truth.map(|truth| truth.types.as_slice()),
         }
     }
@@ -90,8 +134,9 @@ fn words(found: &Explanation, folder: &Path) -> String {
 
 fn block(run: &RunResult) -> String {
     let silent = if run.silent > 0 { format!(" ({} without weights)", run.silent) } else { String::new() };
+    let copies = run.equalities().map(|which| format!(" (copies: {which})")).unwrap_or_default();
     let mut text = format!(
-        "{} · {} neurons{silent} · {} channels · {}\n\n{:<30}{:>15}  {:>15}\n",
+        "{} · {} neurons{silent} · {} channels{copies} · {}\n\n{:<30}{:>15}  {:>15}\n",
         run.run,
         run.neurons,
         run.channels,

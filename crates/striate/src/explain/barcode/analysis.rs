@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::barcodes::{Barcodes, normalise};
 use super::cluster::check;
 use super::consensus::{Labels, Spread, Vote, consensus, similarity, stability};
+use super::copies::Copies;
 use super::count::Count;
 use super::{Options, Run};
 use crate::error::{Error, Result};
@@ -22,6 +23,8 @@ pub struct RunResult {
     pub silent: usize,
     /// Number of channels.
     pub channels: usize,
+    /// Channels that count as one, the most read first.
+    pub copies: Vec<Vec<usize>>,
     /// Number of types.
     pub types: usize,
     /// Neurons of each type.
@@ -34,6 +37,16 @@ pub struct RunResult {
     pub ari_truth: Option<f64>,
     /// The same with barcodes that have no types.
     pub null: NullResult,
+}
+
+impl RunResult {
+    /// Which channels count as one, e.g. `4 = 5, 7 = 1`; `None` when all count.
+    pub fn equalities(&self) -> Option<String> {
+        let several = self.copies.iter().filter(|group| group.len() > 1);
+        let one = |group: &Vec<usize>| group.iter().map(usize::to_string).collect::<Vec<_>>().join(" = ");
+        let all: Vec<String> = several.map(one).collect();
+        (!all.is_empty()).then(|| all.join(", "))
+    }
 }
 
 /// As many types in shuffled barcodes; means and spreads over draws.
@@ -70,7 +83,8 @@ fn derived(seed: u64, purpose: Purpose, draw: usize) -> u64 {
 
 impl Analysis {
     pub fn of(run: &Run<'_>, options: &Options) -> Result<Self> {
-        let barcodes = normalise(run.features, run.channels, options.norm)?;
+        let copies = copies(run, options.copies);
+        let barcodes = normalise(&copies.merged(run.features), copies.groups.len(), options.norm)?;
         if let Some(types) = options.types {
             check(&barcodes, types)?;
         }
@@ -91,6 +105,7 @@ impl Analysis {
             neurons: run.neurons.len(),
             silent: run.neurons.len() - barcodes.len(),
             channels: run.channels,
+            copies: copies.groups,
             types: search.types,
             sizes: sizes(&found),
             count,
@@ -100,6 +115,12 @@ impl Analysis {
         };
         Ok(Self { barcodes, votes, result })
     }
+}
+
+/// Where a readout has weights of its own for each channel, those that are copies.
+fn copies(run: &Run<'_>, threshold: f64) -> Copies {
+    let maps = run.maps.filter(|maps| maps.shape[1] == run.channels);
+    maps.map_or_else(|| Copies::none(run.channels), |maps| Copies::of(maps, run.features, threshold))
 }
 
 /// The true type of each neuron of a run.

@@ -68,7 +68,7 @@ pub struct Neurons {
     pub agreement: Vec<Option<f64>>,
     /// Barcode on its first two principal components.
     pub points: Vec<Option<[f64; 2]>>,
-    /// Normalised barcodes `[neuron, channel]`, zeros without one; only in `types.csv`.
+    /// Normalised barcodes `[neuron, channel]`, copies being one channel, zeros without one; only in `types.csv`.
     #[serde(skip)]
     pub barcodes: Vec<f64>,
 }
@@ -176,10 +176,10 @@ impl Explanation {
 
     /// `unit_id,type,agreement,weight_0,…`: one row per neuron, without type where it has no barcode.
     fn table(&self) -> String {
-        let neurons = &self.neurons;
-        let channels = neurons.barcodes.len() / neurons.unit_id.len().max(1);
+        let (neurons, copies) = (&self.neurons, &self.runs[0].copies);
+        let channels = copies.len();
         let mut text = String::from("unit_id,type,agreement");
-        (0..channels).for_each(|channel| text += &format!(",weight_{channel}"));
+        copies.iter().for_each(|group| text += &format!(",weight_{}", group[0]));
         text.push('\n');
         let rows = neurons.unit_id.iter().zip(neurons.types.iter().zip(&neurons.agreement));
         for ((id, (kind, agreement)), barcode) in rows.zip(neurons.barcodes.chunks(channels.max(1))) {
@@ -210,7 +210,7 @@ mod tests {
     }
 
     fn run<'a>(neurons: &'a [usize], ids: &'a [i64], features: &'a [f32], channels: usize) -> Run<'a> {
-        Run { name: "first", neurons, unit_ids: ids, features, channels, truth: None }
+        Run { name: "first", neurons, unit_ids: ids, features, channels, maps: None, truth: None }
     }
 
     fn ids(neurons: &[usize]) -> Vec<i64> {

@@ -1,15 +1,18 @@
 //! Cell types from barcodes: which neurons of a what/where model read the same features.
 //!
 //! A barcode is a neuron's vector of feature weights `[channel]`. Neurons of one type share its direction, wherever
-//! their receptive fields lie (Klindt et al. 2017; spec §6). [`explain`] asks how many types there are ([`Count`]), which
+//! their receptive fields lie (Klindt et al. 2017; spec §6). [`explain`] joins channels that differ only by a shift, which
+//! masks undo ([`Options::copies`]), and asks how many types there are ([`Count`]), which
 //! neuron is of which ([`Method`]), whether other neurons and other fits would say the same ([`consensus()`]), and gives
 //! the same numbers for barcodes whose channels are shuffled over neurons, which have no types. An [`Explanation`] is
 //! what is written.
 
 use serde::{Deserialize, Serialize};
 
+use crate::array::Array;
 use crate::error::{Error, Result, in_range, read, unknown};
 
+mod copies;
 mod barcodes;
 mod ari;
 mod assignment;
@@ -46,14 +49,18 @@ pub struct Run<'a> {
     pub features: &'a [f32],
     /// Number of channels.
     pub channels: usize,
+    /// What the channels show for some images, `[image, channel, height, width]`; `None` when copies are not looked for.
+    pub maps: Option<&'a Array>,
     /// True type of each neuron of the recording, where it is known.
     pub truth: Option<&'a [usize]>,
 }
 
 /// How types are looked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Options {
+    /// Correlation from which channels that show the same at another place count as one; none do at 1.
+    pub copies: f64,
     /// What makes barcodes comparable.
     pub norm: Norm,
     /// What assigns neurons to types.
@@ -73,12 +80,13 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let (norm, method) = (Norm::default(), Method::default());
-        Self { norm, method, types: None, most: 12, seeds: 10, seed: 1, with: Vec::new() }
+        Self { copies: 0.85, norm, method, types: None, most: 12, seeds: 10, seed: 1, with: Vec::new() }
     }
 }
 
 /// Names of the options, and what they mean.
-pub const KEYS: [(&str, &str); 7] = [
+pub const KEYS: [(&str, &str); 8] = [
+    ("copies", "channels whose maps correlate by this, but for a shift, count as one; 1: none do"),
     ("norm", "length that becomes 1: l2, l1"),
     ("method", "what assigns neurons to types: mixture (of Gaussians), kmeans"),
     ("types", "number of types; found from the barcodes when not given"),
@@ -96,6 +104,7 @@ impl Options {
     /// that cannot be read.
     pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
         match key {
+            "copies" => self.copies = read(key, value)?,
             "norm" => self.norm = value.parse().map_err(|e: Error| e.key(key))?,
             "method" => self.method = value.parse().map_err(|e: Error| e.key(key))?,
             "types" => self.types = Some(read(key, value)?),
@@ -110,6 +119,7 @@ impl Options {
 
     /// Refuses what cannot be computed.
     fn check(&self) -> Result<()> {
+        in_range("copies", self.copies, 0.0..=1.0)?;
         in_range("types", self.types.unwrap_or(1) as f64, 1.0..=1000.0)?;
         in_range("most", self.most as f64, 1.0..=1000.0)?;
         // One number has no spread.
@@ -123,18 +133,19 @@ mod tests {
 
     #[test]
     fn every_key_can_be_set_and_slips_get_a_hint() {
-        let values = ["l1", "kmeans", "3", "5", "4", "9", "a,b"];
+        let values = ["0.9", "l1", "kmeans", "3", "5", "4", "9", "a,b"];
         let mut options = Options::default();
         for ((key, _), value) in KEYS.into_iter().zip(values) {
             options.set(key, value).unwrap();
         }
         assert_eq!((options.norm, options.method, options.types), (Norm::L1, Method::KMeans, Some(3)));
-        assert_eq!((options.most, options.seeds, options.seed), (5, 4, 9));
+        assert_eq!((options.copies, options.most, options.seeds, options.seed), (0.9, 5, 4, 9));
         assert_eq!(options.with, ["a", "b"]);
         let mut refused = |key, value| options.set(key, value).unwrap_err();
         assert_eq!(refused("sedes", "3").advice(), Some("did you mean `seeds`?"));
         assert_eq!(refused("method", "k-means").advice(), Some("did you mean `kmeans`?"));
         assert!(refused("types", "0").to_string().contains("`types`: is 0"));
         assert!(refused("most", "many").to_string().contains("cannot use `many`"));
+        assert!(refused("copies", "1.5").to_string().contains("`copies`: is 1.5"));
     }
 }
