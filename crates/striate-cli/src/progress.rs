@@ -30,10 +30,12 @@ impl Progress {
     /// Shows one event.
     pub fn show(&mut self, event: &Event) {
         match event {
-            Event::Started { parameters, steps_per_epoch, step, adopted } => {
+            Event::Started { images: [_, height, width], parameters, steps_per_epoch, step, adopted } => {
                 self.steps_per_epoch = *steps_per_epoch;
                 let from = if *step > 0 { format!(", going on from step {step}") } else { String::new() };
-                self.line(&format!("{parameters} parameters, {steps_per_epoch} steps per epoch{from}"));
+                self.line(&format!(
+                    "images of {height}x{width} pixels, {parameters} parameters, {steps_per_epoch} steps per epoch{from}"
+                ));
                 if !adopted.is_empty() {
                     self.line(&format!("starts from given weights: {}", adopted.join(", ")));
                 }

@@ -25,7 +25,7 @@ pub use ensemble::{Ensemble, combine};
 pub struct Card {
     /// Model and its options.
     pub model: EncoderConfig,
-    /// Shape of an image, `[channel, height, width]`.
+    /// Shape of an image as recorded, `[channel, height, width]`.
     pub image_shape: [usize; 3],
     /// Index of each neuron in the recording.
     pub neurons: Vec<usize>,
@@ -92,7 +92,12 @@ impl Card {
     pub(crate) fn blank(&self, device: &Device) -> Result<Encoder> {
         let start = &self.blank_starts();
         let behaviour = self.normalisation.behaviours();
-        self.model.init(&Made { image: self.image_shape, behaviour, start }, 0, device)
+        self.model.init(&Made { image: self.seen_shape(), behaviour, start }, 0, device)
+    }
+
+    /// Shape of an image as the model sees it, `[channel, height, width]`.
+    pub fn seen_shape(&self) -> [usize; 3] {
+        self.normalisation.seen_shape(self.image_shape)
     }
 
     /// Starting points for a model whose weights are about to be replaced.
@@ -177,8 +182,8 @@ impl Twin {
         state: &State,
         device: &'a Device,
     ) -> Result<impl Iterator<Item = Inputs> + 'a> {
-        let [channels, height, width] = self.card.image_shape;
-        let size = channels * height * width;
+        let recorded = self.card.image_shape;
+        let ([channels, height, width], size) = (recorded, recorded.iter().product());
         if !images.len().is_multiple_of(size) {
             let message =
                 format!("holds {} values, not a multiple of {channels}×{height}×{width}", images.len());
@@ -190,8 +195,9 @@ impl Twin {
         let pupil = rows(&normalisation.pupil, &state.pupil, count, "pupil_center")?;
         Ok((0..count).step_by(AT_ONCE).map(move |first| {
             let images = &images[first * size..(first + AT_ONCE).min(count) * size];
-            let mut scaled = images.to_vec();
-            scaled.chunks_mut(size).for_each(|image| normalisation.scale_image(image));
+            let scaled = |image: &[f32]| normalisation.scale_image(image.to_vec(), recorded);
+            let scaled: Vec<f32> = images.chunks(size).flat_map(scaled).collect();
+            let [channels, height, width] = self.card.seen_shape();
             let shape = [images.len() / size, channels, height, width];
             let part = |rows: &Option<Vec<Vec<f32>>>| {
                 let rows = &rows.as_ref()?[first..first + shape[0]];
@@ -217,7 +223,7 @@ impl Twin {
     /// First-layer `kernels` `[channel, in, height, width]`, `masks` `[neuron, height, width]` and `features`
     /// `[neuron, channel]` (the barcodes), all after their constraints, as far as the model has them.
     pub fn parts(&self) -> Arrays {
-        let [_, height, width] = self.card.model.core.out_shape(self.card.image_shape);
+        let [_, height, width] = self.card.model.core.out_shape(self.card.seen_shape());
         let kernels = self.model.core().first_kernels().map(to_host);
         let features = self.model.readout().features().map(|features| to_host(features.transpose()));
         let named = [("kernels", kernels), ("features", features)];

@@ -9,16 +9,20 @@ use crate::outcome::{DONE, Outcome};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   striate config                           list the presets
-  striate config whatwhere > my.toml")]
+  striate config whatwhere > my.toml
+  striate config sensorium2022 model.readout.kind=attention")]
 pub struct Args {
     /// Name of the preset; without one they are listed.
     #[arg(value_name = "PRESET")]
     preset: Option<String>,
+    /// Overrides, e.g. `model.readout.kind=attention`: another kind of a part brings its own options.
+    #[arg(value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
 }
 
 pub fn run(args: &Args, _common: &Common) -> Outcome {
     match &args.preset {
-        Some(name) => print!("{}", fit::commented(&FitConfig::preset(name)?)),
+        Some(name) => print!("{}", fit::commented(&FitConfig::preset(name)?.with(&args.overrides)?)),
         None => {
             let width = PRESETS.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
             PRESETS.iter().for_each(|(name, purpose)| println!("{name:<width$}  {purpose}"));

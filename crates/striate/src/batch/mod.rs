@@ -2,10 +2,12 @@
 
 mod groups;
 mod normalisation;
+mod resize;
 mod split;
 mod trials;
 
 pub use groups::groups;
 pub use normalisation::{ImageScaling, Normalisation, ResponseScaling, Uses, Variables, stored_precisions};
+pub use resize::smaller;
 pub use split::{DataConfig, Split, fingerprint, session_of};
 pub use trials::{Batch, Inputs, Trials};

@@ -3,6 +3,8 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::DataConfig;
+use super::resize::{resize, smaller};
 use crate::error::{Error, Result};
 use crate::recording::{Session, Statistics, Stream};
 
@@ -65,6 +67,9 @@ pub struct Normalisation {
     pub image_mean: Vec<f32>,
     /// Multiplied with pixels after that: one value, or one per pixel.
     pub image_scale: Vec<f32>,
+    /// Height to which higher images are made smaller after that; 0 leaves all as recorded.
+    #[serde(default)]
+    pub image_height: usize,
     /// Multiplied with the responses of each neuron.
     pub response_scale: Vec<f32>,
     /// Mean of each neuron's scaled responses over training trials.
@@ -86,12 +91,11 @@ impl Normalisation {
         session: &Session,
         trials: &[usize],
         neurons: &[usize],
-        images: ImageScaling,
-        responses: ResponseScaling,
+        config: &DataConfig,
         uses: Uses,
     ) -> Result<Self> {
         let pixels = Moments::over(session, Stream::Images, trials)?;
-        let (image_mean, image_scale) = match images {
+        let (image_mean, image_scale) = match config.images {
             ImageScaling::None => (vec![0.0], vec![1.0]),
             ImageScaling::Scalar => {
                 let (mean, sd) = pixels.pooled();
@@ -103,7 +107,7 @@ impl Normalisation {
             }
         };
         let activity = Moments::over(session, Stream::Responses, trials)?;
-        let response_scale = match responses {
+        let response_scale = match config.responses {
             ResponseScaling::None => vec![1.0; neurons.len()],
             ResponseScaling::Std => precisions(&neurons.iter().map(|&n| activity.sd(n)).collect::<Vec<_>>()),
         };
@@ -115,6 +119,7 @@ impl Normalisation {
         Ok(Self {
             image_mean,
             image_scale,
+            image_height: config.image_height,
             response_scale,
             mean_response,
             behaviour: variables(Stream::Behavior, uses.behaviour, false)?,
@@ -122,7 +127,8 @@ impl Normalisation {
         })
     }
 
-    /// The statistics stored with a recording, which its authors' models were trained with, for all neurons.
+    /// The statistics stored with a recording, which its authors' models were trained with, for all neurons; images are
+    /// left as large as they were recorded.
     ///
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when the recording stores none.
@@ -143,6 +149,7 @@ impl Normalisation {
         Ok(Self {
             image_mean: images.mean.clone(),
             image_scale: inverses(&images.std),
+            image_height: 0,
             response_scale,
             mean_response,
             behaviour: variables(Stream::Behavior, uses.behaviour, false)?,
@@ -155,8 +162,21 @@ impl Normalisation {
         self.behaviour.as_ref().map_or(0, |behaviour| behaviour.mean.len())
     }
 
-    /// Scales an image in place.
-    pub fn scale_image(&self, image: &mut [f32]) {
+    /// Shape of images as a model sees them that were recorded with `[channel, height, width]`.
+    pub fn seen_shape(&self, recorded: [usize; 3]) -> [usize; 3] {
+        smaller(recorded, self.image_height)
+    }
+
+    /// A recorded image of shape `[channel, height, width]` as a model sees it.
+    pub fn scale_image(&self, mut image: Vec<f32>, shape: [usize; 3]) -> Vec<f32> {
+        self.scale_pixels(&mut image);
+        match self.seen_shape(shape) {
+            seen if seen == shape => image,
+            seen => resize(&image, shape, seen),
+        }
+    }
+
+    fn scale_pixels(&self, image: &mut [f32]) {
         if let ([mean], [scale]) = (self.image_mean.as_slice(), self.image_scale.as_slice()) {
             image.iter_mut().for_each(|pixel| *pixel = (*pixel - mean) * scale);
         } else {

@@ -27,6 +27,9 @@ pub struct DataConfig {
     pub train_trials: usize,
     /// Share of the training tier used for validation where the recording has no validation tier.
     pub validation_fraction: f64,
+    /// Height in pixels to which higher images are made smaller, their shape kept; 0 leaves all as recorded.
+    #[serde(default)]
+    pub image_height: usize,
     /// Scaling of images.
     pub images: ImageScaling,
     /// Scaling of responses.
@@ -128,7 +131,7 @@ fn choose(recorded: usize, config: &DataConfig) -> Result<Vec<usize>> {
 /// [`Kind::Data`](crate::error::Kind::Data) when there are several to choose from or none of that name.
 pub fn session_of<'a>(recording: &'a Recording, id: &str) -> Result<&'a Session> {
     if id.is_empty() {
-        return recording.single().map_err(|e| e.hint("choose one with `data.session=ID`"));
+        return recording.single();
     }
     recording.sessions.iter().find(|session| session.id == id).ok_or_else(|| {
         let ids: Vec<&str> = recording.sessions.iter().map(|session| session.id.as_str()).collect();

@@ -74,10 +74,9 @@ impl<'a> Trials<'a> {
         }
     }
 
-    /// Shape of an image, `[channel, height, width]`.
+    /// Shape of an image as a model sees it, `[channel, height, width]`.
     pub fn image_shape(&self) -> [usize; 3] {
-        let shape = &self.session.stimulus.shape;
-        [shape[0], shape[1], shape[2]]
+        self.normalisation.seen_shape(self.session.image_shape())
     }
 
     /// The scaling in use.
@@ -152,8 +151,8 @@ impl<'a> Trials<'a> {
         if let Some(scaled) = self.kept[trial].get() {
             return Ok(scaled.clone());
         }
-        let mut image = self.session.read(Stream::Images, trial)?;
-        self.normalisation.scale_image(&mut image);
+        let image = self.session.read(Stream::Images, trial)?;
+        let image = self.normalisation.scale_image(image, self.session.image_shape());
         let raw = self.session.read(Stream::Responses, trial)?;
         let scale = &self.normalisation.response_scale;
         let responses: Vec<f32> = self.neurons.iter().zip(scale).map(|(&n, scale)| raw[n] * scale).collect();

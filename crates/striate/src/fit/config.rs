@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::linear::{self, LinearConfig};
 use super::loss::{Loss, OverNeurons, OverTrials};
+use super::parts;
 use super::schedule::ScheduleConfig;
 use crate::batch::DataConfig;
 use crate::error::{Error, Result, nearest};
@@ -76,9 +77,11 @@ impl FitConfig {
     /// [`Kind::Config`](crate::error::Kind::Config) naming the key; an unknown one with the nearest known name.
     pub fn parse(text: &str, overrides: &[String]) -> Result<Self> {
         let mut table: toml::Table = text.parse().map_err(|e| syntax(text, &e))?;
-        for text in overrides {
-            set(&mut table, text)?;
-        }
+        // A kind replaces its whole table, so it comes before what else is set in it.
+        let (kinds, others): (Vec<&String>, Vec<&String>) = overrides
+            .iter()
+            .partition(|text| text.split('=').next().is_some_and(|key| key.ends_with(".kind")));
+        kinds.into_iter().chain(others).try_for_each(|text| set(&mut table, text))?;
         let closed_form = linear::is_closed_form(&mut table)?;
         let table = toml::Value::Table(table);
         let config = match closed_form {
@@ -150,7 +153,8 @@ impl FitConfig {
     }
 }
 
-/// Sets `a.b=c` in a table; a value that is no TOML literal is taken as text.
+/// Sets `a.b=c` in a table; a value that is no TOML literal is taken as text. Another `kind` brings the defaults of that
+/// kind, a key of a table that is not there the defaults of that table, and `none` takes a table away that can be left out.
 fn set(table: &mut toml::Table, text: &str) -> Result<()> {
     let Some((path, literal)) = text.split_once('=') else {
         return Err(Error::config(format!("`{text}` is not of the form key=value")));
@@ -160,13 +164,30 @@ fn set(table: &mut toml::Table, text: &str) -> Result<()> {
         |mut parsed| parsed.remove("v").expect("just parsed"),
     );
     let (folders, leaf) = path.rsplit_once('.').unwrap_or(("", path));
-    let mut here = table;
+    let (mut here, mut walked) = (table, String::new());
     for key in folders.split('.').filter(|key| !key.is_empty()) {
+        walked = if walked.is_empty() { key.to_owned() } else { format!("{walked}.{key}") };
+        if let Some(part) = parts::optional(&walked).filter(|_| !here.contains_key(key)) {
+            here.insert(key.to_owned(), toml::Value::Table(part));
+        }
         let known: Vec<String> = here.keys().cloned().collect();
         here = match here.get_mut(key) {
             Some(toml::Value::Table(inner)) => inner,
             _ => return Err(unknown_key(path, key, known.iter().map(String::as_str))),
         };
+    }
+    match value.as_str() {
+        Some("none") if parts::optional(path).is_some() => {
+            here.remove(leaf);
+            return Ok(());
+        }
+        Some(kind) if leaf == "kind" && here.get(leaf) != Some(&value) => {
+            if let Some(part) = parts::of_kind(folders, kind) {
+                *here = part;
+                return Ok(());
+            }
+        }
+        _ => {}
     }
     // Integers are welcome where the default is a fraction, and anything where it is text (a session `20457`).
     let value = match (here.get(leaf), value) {
@@ -218,6 +239,8 @@ mod tests {
     use super::super::PRESETS;
     use super::super::meanings::commented;
     use super::*;
+    use crate::model::readout::factorised::MaskInit;
+    use crate::model::shifter::ShifterConfig;
 
     #[test]
     fn every_preset_survives_its_own_text() {
@@ -228,14 +251,25 @@ mod tests {
     }
 
     #[test]
-    fn every_key_of_every_preset_is_explained() {
-        for (name, _) in PRESETS {
-            let text = commented(&FitConfig::preset(name).unwrap());
+    fn every_key_of_every_preset_and_part_is_explained() {
+        let with =
+            |overrides: &[String]| FitConfig::preset("sensorium2022").unwrap().with(overrides).unwrap();
+        let readouts = parts::kinds("model.readout").into_iter().map(|kind| {
+            let kind = kind["kind"].as_str().unwrap().to_owned();
+            with(&[format!("model.readout.kind={kind}"), "model.modulator.layers=2".into()])
+        });
+        let masks = parts::kinds("model.readout.mask_init").into_iter().map(|kind| {
+            let kind = format!("model.readout.mask_init.kind={}", kind["kind"].as_str().unwrap());
+            with(&["model.readout.kind=factorised".into(), kind, "model.core.lgn.units=3".into()])
+        });
+        let presets = PRESETS.iter().map(|(name, _)| FitConfig::preset(name).unwrap());
+        for config in presets.chain(readouts).chain(masks) {
+            let (name, text) = (&config.name, commented(&config));
             let lines: Vec<&str> = text.lines().collect();
             for pair in lines.windows(2).filter(|pair| pair[1].contains(" = ")) {
                 assert!(pair[0].starts_with("# "), "{name}: {}", pair[1]);
             }
-            assert_eq!(FitConfig::parse(&text, &[]).unwrap(), FitConfig::preset(name).unwrap());
+            assert_eq!(FitConfig::parse(&text, &[]).unwrap(), config);
         }
     }
 
@@ -248,6 +282,32 @@ mod tests {
         assert_eq!(config.model.core.channels, [8, 8, 8]);
         assert_eq!((config.fit.learning_rate, config.seed), (1.0, 7));
         assert_eq!(config.data.path, "/some/where");
+    }
+
+    #[test]
+    fn parts_are_exchanged_added_and_taken_away() {
+        let set = |preset: &str, overrides: &[&str]| {
+            let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
+            FitConfig::preset(preset).unwrap().with(&overrides).unwrap()
+        };
+        for kind in parts::kinds("model.readout") {
+            let kind = kind["kind"].as_str().unwrap();
+            let config = set("sensorium2022", &[&format!("model.readout.kind={kind}")]);
+            assert!(config.to_toml().contains(&format!("kind = \"{kind}\"")), "{kind}");
+        }
+        let pooled = set("sensorium2022", &["model.readout.pool_steps=3", "model.readout.kind=point_pooled"]);
+        assert!(pooled.to_toml().contains("pool_steps = 3"), "the order does not matter");
+        let same = set("sensorium2022", &["model.readout.kind=gaussian"]);
+        assert_eq!(same, FitConfig::preset("sensorium2022").unwrap(), "the kind it has keeps its options");
+        let noise = set("whatwhere", &["model.readout.mask_init.kind=noise"]).model.readout;
+        assert_eq!(noise.factorised().unwrap().mask_init, MaskInit::Noise { sd: 0.01 });
+        let both = set("whatwhere", &["model.shifter.hidden=7", "model.modulator.rectified=false"]).model;
+        assert_eq!(both.shifter, Some(ShifterConfig { hidden: 7, ..ShifterConfig::default() }));
+        assert!(both.modulator.is_some_and(|modulator| !modulator.rectified && modulator.layers == 2));
+        let less = set("sensorium2022-plus", &["model.shifter=none", "model.readout.predictor=none"]);
+        assert!(less.model.shifter.is_none() && !less.to_toml().contains("predictor"));
+        let error = FitConfig::preset("whatwhere").unwrap().with(&["model.readout.kind=atention".into()]);
+        assert_eq!(error.unwrap_err().advice(), Some("did you mean `attention`?"));
     }
 
     #[test]

@@ -19,6 +19,10 @@ const MEANINGS: &[(&str, &str)] = &[
         "data.validation_fraction",
         "share of the training tier to validate on, where there is no validation tier",
     ),
+    (
+        "data.image_height",
+        "higher images are made smaller to so many pixels, in proportion; 0 leaves all as recorded",
+    ),
     ("data.images", "scaling of images: none, scalar, per_pixel (z-scores)"),
     ("data.responses", "scaling of responses: none, std (divided by the s.d.)"),
     ("data.cache_mib", "memory for trials already read, in MiB"),

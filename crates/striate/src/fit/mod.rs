@@ -9,6 +9,7 @@ pub mod folder;
 pub mod linear;
 pub mod loss;
 mod meanings;
+mod parts;
 pub mod optimiser;
 mod presets;
 pub mod schedule;
@@ -25,7 +26,7 @@ pub use folder::run_folder;
 pub use meanings::commented;
 pub use presets::PRESETS;
 
-use crate::batch::{Normalisation, Split, Trials, fingerprint};
+use crate::batch::{Normalisation, Split, Trials, fingerprint, smaller};
 use crate::error::{Error, Result, unknown};
 use crate::model::Encoder;
 use crate::model::core::stacked::Pass;
@@ -50,6 +51,8 @@ use schedule::{Monitor, Next};
 pub enum Event {
     /// The data are read and the model is made.
     Started {
+        /// Shape of the images as the model sees them, `[channel, height, width]`.
+        images: [usize; 3],
         /// Parameters of the model.
         parameters: usize,
         /// Steps in an epoch.
@@ -143,10 +146,11 @@ pub fn check(config: &FitConfig, session: &Session) -> Result<()> {
             .hint("set `model.readout.shared_features` to true, or leave the table out"));
     }
     check_given_weights(&config.fit)?;
+    let seen = smaller(session.image_shape(), config.data.image_height);
     if config.linear.is_some() {
-        linear::check_image(image_shape(session))?;
+        linear::check_image(seen)?;
     }
-    config.model.check(image_shape(session))
+    config.model.check(seen)
 }
 
 /// What can be said of given and frozen weights before there is a model.
@@ -217,8 +221,7 @@ impl<'a> Fit<'a> {
                 session,
                 &split.tier,
                 &split.neurons,
-                config.data.images,
-                config.data.responses,
+                &config.data,
                 config.model.uses(),
             )?,
         };
@@ -236,7 +239,7 @@ impl<'a> Fit<'a> {
             }
         };
         let made =
-            Made { image: card.image_shape, behaviour: card.normalisation.behaviours(), start: &starts };
+            Made { image: card.seen_shape(), behaviour: card.normalisation.behaviours(), start: &starts };
         let model = config.model.init(&made, config.seed, &training)?;
         let (model, adopted) = match &saved {
             Some(_) => (model, Vec::new()),
@@ -267,6 +270,7 @@ impl<'a> Fit<'a> {
 
     fn started(&self) -> Event {
         Event::Started {
+            images: self.card.seen_shape(),
             parameters: crate::model::weights::count(&self.model).values().sum(),
             steps_per_epoch: self.batches_per_epoch(),
             step: self.state.step,
@@ -593,17 +597,12 @@ fn card(
 ) -> Card {
     Card {
         model: config.model.clone(),
-        image_shape: image_shape(session),
+        image_shape: session.image_shape(),
         neurons: split.neurons.clone(),
         unit_ids: split.neurons.iter().map(|&n| session.neurons.ids[n]).collect(),
         groups,
         normalisation: normalisation.clone(),
     }
-}
-
-fn image_shape(session: &Session) -> [usize; 3] {
-    let shape = &session.stimulus.shape;
-    [shape[0], shape[1], shape[2]]
 }
 
 /// A fit goes on only with the recording it began with.

@@ -80,7 +80,13 @@ impl FitConfig {
         Self {
             name: "whatwhere".into(),
             seed: 1,
-            data: DataConfig { images: ImageScaling::Scalar, responses: ResponseScaling::Std, ..data() },
+            data: DataConfig {
+                // A quarter of the competition's images; mice see no more (spec §7.7).
+                image_height: 36,
+                images: ImageScaling::Scalar,
+                responses: ResponseScaling::Std,
+                ..data()
+            },
             model: EncoderConfig::natural(),
             fit: TrainConfig {
                 loss: Loss::Poisson,
@@ -267,6 +273,7 @@ fn data() -> DataConfig {
         types: String::new(),
         train_trials: 0,
         validation_fraction: 0.2,
+        image_height: 0,
         images: ImageScaling::None,
         responses: ResponseScaling::None,
         cache_mib: 384,

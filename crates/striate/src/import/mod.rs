@@ -48,10 +48,7 @@ impl Data<'_> {
     /// Shape of the images, `[channel, height, width]`.
     fn image_shape(&self) -> [usize; 3] {
         match self {
-            Self::Recording(session) => {
-                let shape = &session.stimulus.shape;
-                [shape[0], shape[1], shape[2]]
-            }
+            Self::Recording(session) => session.image_shape(),
             Self::Numbers { shape, .. } => *shape,
         }
     }
@@ -65,6 +62,7 @@ impl Data<'_> {
                 return Ok(Normalisation {
                     image_mean: vec![*mean],
                     image_scale: vec![1.0 / sd],
+                    image_height: 0,
                     response_scale: vec![1.0; neurons],
                     mean_response: vec![0.0; neurons],
                     behaviour: (behaviour > 0).then(|| plain(behaviour)),

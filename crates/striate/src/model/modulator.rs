@@ -20,6 +20,13 @@ pub struct ModulatorConfig {
     pub rectified: bool,
 }
 
+/// As in the Sensorium toolkit (spec §7.5).
+impl Default for ModulatorConfig {
+    fn default() -> Self {
+        Self { layers: 2, hidden: 10, rectified: true }
+    }
+}
+
 /// Gain `ELU(network(behaviour)) + 1` of the drive of each neuron.
 ///
 /// # Source

@@ -17,6 +17,13 @@ pub struct ShifterConfig {
     pub hidden: usize,
 }
 
+/// As in the Sensorium competition (spec §7.5).
+impl Default for ShifterConfig {
+    fn default() -> Self {
+        Self { layers: 3, hidden: 5 }
+    }
+}
+
 /// `tanh` layers from pupil centre `[batch, 2]` to shift `[batch, 2]`.
 ///
 /// # Source

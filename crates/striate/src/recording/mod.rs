@@ -213,6 +213,11 @@ impl Recording {
 }
 
 impl Session {
+    /// Shape of an image, `[channel, height, width]`; zeros where none was recorded.
+    pub fn image_shape(&self) -> [usize; 3] {
+        self.stimulus.shape.as_slice().try_into().unwrap_or_default()
+    }
+
     /// Shape of one trial of `stream`, or `None` when it was not recorded.
     pub fn shape(&self, stream: Stream) -> Option<&[usize]> {
         self.streams.iter().find(|s| s.stream == stream).map(|s| s.shape.as_slice())

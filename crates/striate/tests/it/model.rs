@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::prelude::*;
 use burn::tensor::Gradients;
 use striate::array::{Array, Arrays};
-use striate::batch::{DataConfig, ImageScaling, Inputs, Normalisation, ResponseScaling, Split, Trials, Uses};
+use striate::batch::{DataConfig, Inputs, Normalisation, Split, Trials, Uses};
 use striate::fit::FitConfig;
 use striate::fit::loss::Loss;
 use striate::fit::start::starts;
@@ -294,8 +294,8 @@ fn found(init: MaskInit, pool: usize, tolerance: f64) -> f64 {
     let session = simulated::session(&simulation);
     // The test tier is free of noise: about one signal standard deviation per pixel and √1500 images.
     let (shown, neurons) = (session.trials_of(&Tier::Test), (0..40).collect::<Vec<_>>());
-    let (images, responses, uses) = (ImageScaling::None, ResponseScaling::None, Uses::default());
-    let scaling = Normalisation::measure(&session, &shown, &neurons, images, responses, uses);
+    let unscaled = FitConfig::preset("klindt2017-fig4").unwrap().data;
+    let scaling = Normalisation::measure(&session, &shown, &neurons, &unscaled, Uses::default());
     let trials = Trials::new(&session, neurons, scaling.unwrap(), 64);
     let mut config = EncoderConfig::figure4();
     (config.core.kernels, config.core.pool) = (vec![9], pool);

@@ -115,7 +115,7 @@ impl Fit<'_> {
     fn sums(&self, linear: &LinearConfig) -> Result<Sums> {
         let validation = if linear.with_validation { self.split.validation.as_slice() } else { &[] };
         let trials = [&self.split.train, validation].concat();
-        let mut sums = Sums::new(self.card.image_shape.iter().product(), self.trials.neurons());
+        let mut sums = Sums::new(self.card.seen_shape().iter().product(), self.trials.neurons());
         for chunk in trials.chunks(AT_ONCE) {
             let batch = self.trials.batch(chunk, &self.device)?;
             sums.add(&to_host(batch.inputs.images).values, &to_host(batch.responses).values);

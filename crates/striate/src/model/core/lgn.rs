@@ -19,6 +19,13 @@ pub struct LgnConfig {
     pub units: usize,
 }
 
+/// As in Antolik et al. 2016 (spec §2.6).
+impl Default for LgnConfig {
+    fn default() -> Self {
+        Self { units: 9 }
+    }
+}
+
 /// Linear difference-of-Gaussians units, `Σ_p I_p (α_c N(p; σ_c) − α_s N(p; σ_c + σ_s))` with normalised round
 /// Gaussians `N` of variance `σ` around (x, y).
 ///

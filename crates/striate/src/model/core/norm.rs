@@ -24,6 +24,13 @@ pub struct BatchNormConfig {
     pub gain: bool,
 }
 
+/// As PyTorch's, which calls the decay a momentum of 0.1.
+impl Default for BatchNormConfig {
+    fn default() -> Self {
+        Self { decay: 0.9, epsilon: 1e-5, offset: true, gain: true }
+    }
+}
+
 impl BatchNormConfig {
     pub(super) fn check(&self) -> Result<()> {
         in_range("model.core.batch_norm.decay", self.decay, 0.0..=1.0)?;

@@ -201,9 +201,7 @@ impl EncoderConfig {
         config.core.nonlinearity = Nonlinearity::Elu;
         config.core.final_nonlinearity = Nonlinearity::Elu;
         config.core.pool = 2;
-        config.masks().mask_init = MaskInit::StaGaussian { sd_px: 1.0, height: 0.15, smooth_px: 2.0 };
-        config.masks().features = FeatureConstraint::None;
-        config.masks().feature_init_sd = 0.03;
+        config.readout = ReadoutConfig::Factorised(FactorisedConfig::default());
         // The paper sums its loss over about 100 neurons and its penalties over kernels; here both are means.
         config.penalty.over_kernels = OverKernels::Mean;
         config.penalty.smoothness = 2.4e-4;

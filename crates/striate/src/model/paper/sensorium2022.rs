@@ -7,7 +7,7 @@ use crate::model::core::stacked::{BatchNormConfig, KernelConstraint, Nonlinearit
 use crate::model::encoder::Paper;
 use crate::model::output::Output;
 use crate::model::penalty::PenaltyConfig;
-use crate::model::readout::gaussian::{PredictorConfig, Spread};
+use crate::model::readout::gaussian::PredictorConfig;
 use crate::model::readout::{GaussianConfig, ReadoutConfig};
 use crate::model::shifter::ShifterConfig;
 
@@ -45,13 +45,8 @@ impl EncoderConfig {
                 pool: 1,
             },
             readout: ReadoutConfig::Gaussian(GaussianConfig {
-                spread: Spread::Full,
-                init_sigma: 0.1,
-                init_mu_range: 0.3,
-                predictor: Some(PredictorConfig { layers: 1, hidden: 30, tanh: true }),
-                start_at_sta: false,
-                shared_features: false,
-                bias: true,
+                predictor: Some(PredictorConfig::default()),
+                ..GaussianConfig::default()
             }),
             shifter: None,
             modulator: None,
@@ -65,11 +60,7 @@ impl EncoderConfig {
 
     /// The baseline of the second track: behaviour as image planes, and a shifter of the pupil.
     pub fn sensorium_plus() -> Self {
-        Self {
-            behaviour_planes: true,
-            shifter: Some(ShifterConfig { layers: 3, hidden: 5 }),
-            ..Self::sensorium()
-        }
+        Self { behaviour_planes: true, shifter: Some(ShifterConfig::default()), ..Self::sensorium() }
     }
 
     /// The linear baseline: three layers, no nonlinearity between them.

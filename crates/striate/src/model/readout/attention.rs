@@ -23,6 +23,13 @@ pub struct AttentionConfig {
     pub bias: bool,
 }
 
+/// As in the Sensorium toolkit (spec §7.2).
+impl Default for AttentionConfig {
+    fn default() -> Self {
+        Self { feature_init_sd: 1e-3, bias: true }
+    }
+}
+
 /// `y_n = Σ_c f_cn Σ_p a_pn φ_pc + b_n` with `a_n = softmax_p(Σ_c w_cn φ_pc + v_n)`.
 ///
 /// # Source

@@ -26,6 +26,13 @@ pub struct DeterministicConfig {
     pub bias: bool,
 }
 
+/// As in the Sensorium toolkit (spec §7.2).
+impl Default for DeterministicConfig {
+    fn default() -> Self {
+        Self { init_mu_range: 0.1, init_sigma: 1.0, start_at_sta: false, bias: true }
+    }
+}
+
 /// `y_n = Σ_c f_cn Σ_p φ_pc G_pn + b_n` with `G_n` an isotropic Gaussian of the map's pixels, of sum 1.
 ///
 /// # Source

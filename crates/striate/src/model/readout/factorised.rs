@@ -37,6 +37,22 @@ pub struct FactorisedConfig {
     pub bias: bool,
 }
 
+/// Ours, for natural images and many neurons: masks start as a bump, feature weights of either sign.
+impl Default for FactorisedConfig {
+    fn default() -> Self {
+        Self {
+            mask: MaskConstraint::Abs,
+            features: FeatureConstraint::None,
+            mask_init: MaskInit::STA_GAUSSIAN,
+            feature_init_mean: 0.0,
+            feature_init_sd: 0.03,
+            feature_init_truncated: true,
+            shared_features: false,
+            bias: true,
+        }
+    }
+}
+
 /// Constraint on masks, by reparametrisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -91,6 +107,17 @@ pub enum MaskInit {
         /// Standard deviation of the smoothing, in pixels of the image.
         smooth_px: f64,
     },
+}
+
+impl MaskInit {
+    /// A bump of a pixel's width, for natural images.
+    const STA_GAUSSIAN: Self = Self::StaGaussian { sd_px: 1.0, height: 0.15, smooth_px: 2.0 };
+
+    /// One of each kind.
+    pub fn kinds() -> [Self; 3] {
+        let peak = Self::StaPeak { noise_sd: 1e-3, height: 1.0, smooth: 0, with_validation: false };
+        [Self::Noise { sd: 0.01 }, peak, Self::STA_GAUSSIAN]
+    }
 }
 
 /// Factorised readout of `N` neurons from `K` feature maps of `P` pixels.

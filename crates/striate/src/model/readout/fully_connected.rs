@@ -28,6 +28,13 @@ pub struct FullyConnectedConfig {
     pub bias: bool,
 }
 
+/// As in Klindt et al. 2017, figure 5 (spec §2.5), with a bias.
+impl Default for FullyConnectedConfig {
+    fn default() -> Self {
+        Self { init_sd: 0.01, init_truncated: false, dropout: 0.0, bias: true }
+    }
+}
+
 /// `y_n = Σ_p Σ_c T_pcn φ_pc + b_n`.
 ///
 /// # Source

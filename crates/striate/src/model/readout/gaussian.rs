@@ -37,6 +37,21 @@ pub struct GaussianConfig {
     pub bias: bool,
 }
 
+/// As in the Sensorium baseline (spec §7.9), but for its predictor.
+impl Default for GaussianConfig {
+    fn default() -> Self {
+        Self {
+            spread: Spread::Full,
+            init_sigma: 0.1,
+            init_mu_range: 0.3,
+            predictor: None,
+            start_at_sta: false,
+            shared_features: false,
+            bias: true,
+        }
+    }
+}
+
 /// Shape of the distribution of positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -61,6 +76,13 @@ pub struct PredictorConfig {
     pub hidden: usize,
     /// Whether the result goes through tanh.
     pub tanh: bool,
+}
+
+/// As in the Sensorium baseline (spec §7.9).
+impl Default for PredictorConfig {
+    fn default() -> Self {
+        Self { layers: 1, hidden: 30, tanh: true }
+    }
 }
 
 /// `y_n = Σ_c f_cn φ_c(g_n + shift) + b_n`, in training with `g_n = clamp(Σ_n ε + μ_n, −1, 1)`, else `g_n = μ_n`.

@@ -91,6 +91,11 @@ macro_rules! kinds {
         pub enum Readout { $($(#[$doc])* $kind($kind),)* }
 
         impl ReadoutConfig {
+            /// One of each kind.
+            pub fn kinds() -> Vec<Self> {
+                vec![$(Self::$kind(<$config>::default()),)*]
+            }
+
             /// A readout from features `[channel, height, width]` for one neuron per element of `start`.
             pub fn init(&self, shape: [usize; 3], start: &[Start], rng: &mut ChaCha8Rng, device: &Device) -> Readout {
                 match self { $(Self::$kind(config) => Readout::$kind(config.init(shape, start, rng, device)),)* }

@@ -28,6 +28,13 @@ pub struct PointPooledConfig {
     pub bias: bool,
 }
 
+/// As in the toolkit's readout of videos (spec §7.2); that of images has no defaults.
+impl Default for PointPooledConfig {
+    fn default() -> Self {
+        Self { pool_steps: 1, pool_side: 2, init_mu_range: 0.05, start_at_sta: false, bias: true }
+    }
+}
+
 /// `y_n = Σ_s Σ_c f_scn φ^s_c(g_n) + b_n`, with `φ^s` the features after `s` average poolings.
 ///
 /// # Source
