@@ -1,6 +1,6 @@
 //! How a verb ends: exit codes, and errors written for people.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use striate::error::{Error, Kind};
@@ -33,6 +33,11 @@ pub fn exit(outcome: Outcome) -> ExitCode {
             ExitCode::from(code_of(&error))
         }
     }
+}
+
+/// Prints to stdout. That nobody reads on is an error here, which [`exit`] takes for done.
+pub fn say(text: std::fmt::Arguments<'_>) -> std::io::Result<()> {
+    std::io::stdout().write_fmt(text)
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

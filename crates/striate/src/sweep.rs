@@ -147,8 +147,13 @@ pub fn run(
     fitted
 }
 
-/// The best point: the lowest loss, or the highest of any other metric.
+/// The best point: the lowest loss, or the highest of any other metric; none where points have different ones.
 pub fn best(fitted: &[Fitted]) -> Option<&Fitted> {
+    let mut metrics = fitted.iter().filter_map(|one| Some(one.best.as_ref()?.metric.as_str()));
+    let first = metrics.next();
+    if metrics.any(|metric| Some(metric) != first) {
+        return None;
+    }
     let value = |one: &&Fitted| {
         let best = one.best.as_ref()?;
         Some(if best.metric == "val_loss" { best.value } else { -best.value })

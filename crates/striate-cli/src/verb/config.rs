@@ -3,7 +3,7 @@
 use striate::fit::{self, FitConfig, PRESETS};
 
 use crate::Common;
-use crate::outcome::{DONE, Outcome};
+use crate::outcome::{DONE, Outcome, say};
 
 /// Print a preset as a commented file to edit, or list the presets.
 #[derive(clap::Args)]
@@ -22,10 +22,14 @@ pub struct Args {
 
 pub fn run(args: &Args, _common: &Common) -> Outcome {
     match &args.preset {
-        Some(name) => print!("{}", fit::commented(&FitConfig::preset(name)?.with(&args.overrides)?)),
+        Some(name) => {
+            say(format_args!("{}", fit::commented(&FitConfig::preset(name)?.with(&args.overrides)?)))?
+        }
         None => {
             let width = PRESETS.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-            PRESETS.iter().for_each(|(name, purpose)| println!("{name:<width$}  {purpose}"));
+            for (name, purpose) in PRESETS {
+                say(format_args!("{name:<width$}  {purpose}\n"))?;
+            }
         }
     }
     Ok(DONE)

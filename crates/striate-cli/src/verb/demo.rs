@@ -13,7 +13,7 @@ use striate::{disk, report};
 
 use super::{fit, score};
 use crate::Common;
-use crate::outcome::{DONE, NO, Outcome};
+use crate::outcome::{DONE, NO, Outcome, say};
 
 /// What the demo must recover: the same floor its end-to-end test holds it to.
 const ENOUGH: f64 = 0.8;
@@ -52,11 +52,9 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     let scores = score::score_run(&run, None, "test", &Null::ALL, common)?;
     disk::write_bytes(&run.report(), report::render(std::slice::from_ref(&run))?.as_bytes())?;
     let fev = scores.metrics.get("fev").and_then(|summary| summary.mean).unwrap_or(f64::NAN);
-    println!(
-        "recovered FEV {fev:.3} against ground truth (1 is perfect), in {:.0} s",
-        clock.elapsed().as_secs_f64()
-    );
-    println!("report: {}", run.report().display());
+    let seconds = clock.elapsed().as_secs_f64();
+    say(format_args!("recovered FEV {fev:.3} against ground truth (1 is perfect), in {seconds:.0} s\n"))?;
+    say(format_args!("report: {}\n", run.report().display()))?;
     if fev >= ENOUGH {
         return Ok(DONE);
     }

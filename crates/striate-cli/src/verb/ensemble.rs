@@ -7,7 +7,7 @@ use striate::run::{Member, RunFolder};
 use striate::twin;
 
 use crate::Common;
-use crate::outcome::{DONE, Outcome};
+use crate::outcome::{DONE, Outcome, say};
 
 /// Make a run that predicts the mean of what several runs predict.
 #[derive(clap::Args)]
@@ -33,7 +33,7 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     if !common.quiet {
         made.read_manifest()?.members.iter().for_each(|member| eprintln!("{}", line(member)));
     }
-    println!("{}", args.out.display());
+    say(format_args!("{}\n", args.out.display()))?;
     Ok(DONE)
 }
 

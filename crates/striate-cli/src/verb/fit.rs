@@ -11,7 +11,7 @@ use striate::run::RunFolder;
 use striate::{batch, ops};
 
 use crate::Common;
-use crate::outcome::{DONE, INTERRUPTED, Outcome};
+use crate::outcome::{DONE, INTERRUPTED, Outcome, say};
 use crate::progress::Progress;
 
 /// Fit a model to a recording, or go on with a run that was stopped.
@@ -41,7 +41,7 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     if let Some(best) = &fitted.best {
         eprintln!("best {} {:.4} at step {}", best.metric, best.value, best.step);
     }
-    println!("{}", args.out.display());
+    say(format_args!("{}\n", args.out.display()))?;
     Ok(DONE)
 }
 
@@ -82,7 +82,8 @@ pub fn train(
 
 /// The configuration of an existing run, or the one asked for.
 fn resolve(args: &Args) -> striate::error::Result<FitConfig> {
-    if RunFolder::exists(&args.out) {
+    // The same command goes on with its run, too: whether it asks for the same is decided with the folder.
+    if RunFolder::exists(&args.out) && args.what.is_empty() {
         return resumed(args);
     }
     let Some((what, overrides)) = args.what.split_first() else {
@@ -106,7 +107,7 @@ fn resolve(args: &Args) -> striate::error::Result<FitConfig> {
 fn resumed(args: &Args) -> striate::error::Result<FitConfig> {
     let run = RunFolder::open(&args.out)?;
     run.require_single()?;
-    if args.what.len() > 1 || args.data.is_some() {
+    if args.data.is_some() {
         return Err(Error::config("the run exists, and its configuration cannot be changed")
             .file(&args.out)
             .hint("give only --out to go on with it, or another folder for a new run"));

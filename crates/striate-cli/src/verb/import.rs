@@ -7,7 +7,7 @@ use striate::import::{self, Data, Imported, Options};
 use striate::{batch, recording};
 
 use crate::Common;
-use crate::outcome::{DONE, Outcome};
+use crate::outcome::{DONE, Outcome, say};
 
 /// Turn a PyTorch checkpoint of another toolkit into a run folder.
 #[derive(clap::Args)]
@@ -41,27 +41,41 @@ pub struct Args {
     /// Standard deviation of the pixels in training.
     #[arg(long, default_value_t = 1.0, value_name = "X")]
     image_sd: f32,
+    /// Height in pixels to which higher images are made smaller before the model sees them; 0: not.
+    #[arg(long, default_value_t = 0, value_name = "PIXELS")]
+    image_height: usize,
     /// The run folder to make.
     #[arg(long, value_name = "RUN")]
     out: PathBuf,
 }
 
+/// Height of the images that the starter kit's models see (Willeke et al. 2022; spec §7.7).
+const SHOWN: usize = 36;
+
 pub fn run(args: &Args, common: &Common) -> Outcome {
     let recording = args.data.as_deref().map(recording::open).transpose()?;
-    let data = match &recording {
-        Some(recording) => Data::Recording(batch::session_of(recording, "")?),
-        None => numbers(args)?,
+    let data = match (&recording, &args.data) {
+        (Some(recording), Some(path)) => Data::Recording { session: batch::session_of(recording, "")?, path },
+        _ => numbers(args)?,
     };
-    let imported = read(args, &Options { session: args.session.clone(), data })?;
+    let options = Options { session: args.session.clone(), data, image_height: args.image_height };
+    let imported = read(args, &options)?;
     let command: Vec<String> = std::env::args().collect();
     imported.write(&args.checkpoint, &args.out, &command.join(" "))?;
     if !common.quiet {
         eprintln!("{} arrays of {} neurons", imported.weights.len(), imported.card.neurons.len());
+        let [_, height, width] = imported.card.seen_shape();
+        eprintln!(
+            "taken for granted: no padding before the first layer, positions through tanh, images of {height}x{width}"
+        );
+        if height > SHOWN {
+            eprintln!("hint: the starter kit shows its models a quarter of 144x256: --image-height {SHOWN}");
+        }
         for (name, reason) in &imported.unused {
             eprintln!("not used: {name} ({reason})");
         }
     }
-    println!("{}", args.out.display());
+    say(format_args!("{}\n", args.out.display()))?;
     Ok(DONE)
 }
 

@@ -1,7 +1,6 @@
 //! `striate inspect`: what is in a recording, and whether it is sound.
 
 use std::fmt::{Display, Write as _};
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use striate::recording::{self, Stream};
@@ -9,7 +8,7 @@ use striate::report::inspect::{Flagged, Inspection, Reliability, Repeats, Sessio
 use striate::score;
 
 use crate::Common;
-use crate::outcome::{DATA, DONE, Outcome};
+use crate::outcome::{DATA, DONE, Outcome, say};
 
 /// Show what is in a recording, and whether it is sound.
 ///
@@ -29,7 +28,7 @@ pub struct Args {
 pub fn run(args: &Args, _common: &Common) -> Outcome {
     let inspection = inspect(&recording::open(&args.data)?)?;
     let text = if args.json { serde_json::to_string_pretty(&inspection)? + "\n" } else { page(&inspection) };
-    std::io::stdout().write_all(text.as_bytes())?;
+    say(format_args!("{text}"))?;
     Ok(if inspection.is_sound() { DONE } else { DATA })
 }
 

@@ -1,6 +1,11 @@
 //! One file per verb.
 
+use std::path::{Path, PathBuf};
+
+use striate::batch;
 use striate::error::{Error, Result};
+use striate::recording::{self, Recording, Session};
+use striate::run::RunFolder;
 
 pub mod config;
 pub mod demo;
@@ -17,6 +22,37 @@ pub mod score;
 pub mod simulate;
 pub mod submit;
 pub mod sweep;
+
+/// The recording that a run is asked about.
+struct Asked {
+    recording: Recording,
+    /// Its session; empty for the only one.
+    session: String,
+    path: PathBuf,
+}
+
+impl Asked {
+    /// Another copy, or the recording that `run` was fitted to.
+    fn open(run: &RunFolder, copy: Option<&Path>) -> Result<Self> {
+        if let Some(path) = copy {
+            // Its session may have another name.
+            let (recording, session) = (recording::open(path)?, String::new());
+            return Ok(Self { recording, session, path: path.to_owned() });
+        }
+        let about = run.read_manifest()?.recording;
+        if about.path.is_empty() {
+            let message = "does not know the recording its model was made for";
+            return Err(Error::config(message).file(run.path()).hint("name it with --data"));
+        }
+        let path = PathBuf::from(about.path);
+        let recording = recording::open(&path).map_err(|e| e.hint("name another copy with --data"))?;
+        Ok(Self { recording, session: about.session, path })
+    }
+
+    fn session(&self) -> Result<&Session> {
+        batch::session_of(&self.recording, &self.session)
+    }
+}
 
 /// Key and value of an argument `key=value`.
 fn split(change: &str) -> Result<(&str, &str)> {

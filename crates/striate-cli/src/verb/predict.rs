@@ -9,7 +9,7 @@ use striate::twin::{Ensemble, State};
 use striate::{batch, disk, ops, scoring, stimulus};
 
 use crate::Common;
-use crate::outcome::{DONE, Outcome};
+use crate::outcome::{DONE, Outcome, say};
 
 /// Predict the response of every neuron of a run to any images.
 #[derive(clap::Args)]
@@ -47,6 +47,6 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     };
     let neurons = twin.neurons().len();
     disk::write_bytes(&args.out, &npy::write_f32(&[responses.len() / neurons, neurons], &responses))?;
-    println!("{}", args.out.display());
+    say(format_args!("{}\n", args.out.display()))?;
     Ok(DONE)
 }

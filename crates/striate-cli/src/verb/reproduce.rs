@@ -8,7 +8,7 @@ use striate::reproduce::{ITEMS, Item, News, Reproduction, Row, Task};
 
 use super::fit;
 use crate::Common;
-use crate::outcome::{DONE, INTERRUPTED, NO, Outcome};
+use crate::outcome::{DONE, INTERRUPTED, NO, Outcome, say};
 use crate::progress::Progress;
 
 /// Run a published figure or table again, and print ours beside the published numbers.
@@ -81,9 +81,9 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     }
     let found = found?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&found)?);
+        say(format_args!("{}\n", serde_json::to_string_pretty(&found)?))?;
     } else {
-        print!("{}", table(&found));
+        say(format_args!("{}", table(&found)))?;
     }
     eprintln!("figure: {}", out.join("figure.html").display());
     Ok(if found.ok() { DONE } else { NO })

@@ -3,16 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use striate::error::Result;
+use striate::ops;
 use striate::recording::Tier;
 use striate::run::RunFolder;
 use striate::score::{Null, ScoreReport, Settings, Summary};
 use striate::scoring::{self, Task};
 use striate::simulate::Truth;
 use striate::twin::Ensemble;
-use striate::{batch, ops, recording};
 
+use super::Asked;
 use crate::Common;
-use crate::outcome::{DONE, Outcome};
+use crate::outcome::{DONE, Outcome, say};
 
 /// Score a fitted model on a tier, beside the same score on shuffled data.
 #[derive(clap::Args)]
@@ -41,9 +42,9 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     let run = RunFolder::open(&args.run)?;
     let report = score_run(&run, args.data.as_deref(), &args.tier, &nulls(&args.null)?, common)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        say(format_args!("{}\n", serde_json::to_string_pretty(&report)?))?;
     } else {
-        print!("{}", table(&report));
+        say(format_args!("{}", table(&report)))?;
     }
     Ok(DONE)
 }
@@ -58,11 +59,8 @@ pub fn score_run(
 ) -> Result<ScoreReport> {
     let device = ops::device(&common.device)?;
     let twin = Ensemble::load(run, &device)?;
-    let about = run.read_manifest()?.recording;
-    let path = data.unwrap_or(Path::new(&about.path));
-    let recording = recording::open(path)?;
-    let session = batch::session_of(&recording, if data.is_none() { &about.session } else { "" })?;
-    let truth = Truth::open(path)?;
+    let asked = Asked::open(run, data)?;
+    let (session, truth) = (asked.session()?, Truth::open(&asked.path)?);
     let name = run.name();
     let task = Task {
         name: &name,

@@ -1,13 +1,12 @@
 //! `striate simulate`: recordings whose right answer is known.
 
-use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 
 use striate::simulate::{PRESETS, Parameters, Simulation, write};
 
 use super::split;
 use crate::Common;
-use crate::outcome::{DONE, Outcome};
+use crate::outcome::{DONE, Outcome, say};
 
 /// Make a recording whose right answer is known.
 #[derive(clap::Args)]
@@ -47,7 +46,7 @@ pub fn run(args: &Args, _common: &Common) -> Outcome {
     }
     let simulation = Simulation::new(parameters)?;
     write(&simulation, &args.out)?;
-    write!(stdout(), "{}", summary(&simulation, &args.out))?;
+    say(format_args!("{}", summary(&simulation, &args.out)))?;
     Ok(DONE)
 }
 

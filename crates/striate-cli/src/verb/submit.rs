@@ -1,6 +1,5 @@
 //! `striate submit`: predictions for the Sensorium 2022 competition, written and checked.
 
-use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 
 use striate::recording::{self, Session};
@@ -11,7 +10,7 @@ use striate::twin::Ensemble;
 use striate::{batch, ops, scoring};
 
 use crate::Common;
-use crate::outcome::{DONE, NO, Outcome};
+use crate::outcome::{DONE, NO, Outcome, say};
 
 /// Write a run's predictions as a Sensorium 2022 submission, or check one offline.
 #[derive(clap::Args)]
@@ -57,14 +56,14 @@ fn write(run: &RunFolder, session: &Session, tier: &str, out: &Path, common: &Co
     let tier = submission::tier(session, tier);
     let predictions = scoring::predict(&twin, session, &session.require_tier(&tier)?, &device)?;
     submission::write(out, session, &tier, twin.neurons(), &predictions)?;
-    println!("{}", out.display());
+    say(format_args!("{}\n", out.display()))?;
     Ok(DONE)
 }
 
 fn check(file: &Path, session: &Session, tier: Option<&str>) -> Outcome {
     let tier = tier.map(|name| submission::tier(session, name));
     let check = submission::check(file, session, tier.as_ref())?;
-    write!(stdout(), "{}", page(&check, session))?;
+    say(format_args!("{}", page(&check, session)))?;
     Ok(if check.problems.is_empty() { DONE } else { NO })
 }
 

@@ -9,7 +9,7 @@ use striate::sweep::{self, Fitted, Point, Sweep};
 
 use super::fit;
 use crate::Common;
-use crate::outcome::{DONE, INTERRUPTED, NO, Outcome};
+use crate::outcome::{DONE, INTERRUPTED, NO, Outcome, say};
 
 /// Fit a grid of configurations, and say which did best on the validation tier.
 #[derive(clap::Args)]
@@ -48,16 +48,22 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     if let Some(only) = args.only {
         points = vec![point(points, only)?];
     }
+    if let Some(point) = points.iter().find(|point| point.config.data.path.is_empty()) {
+        let error = Error::config("no recording is named").key("data.path").hint("add --data DATA");
+        return Err(error.file(&point.name).into());
+    }
     let (count, stop) = (points.len(), fit::stop_on_ctrl_c()?);
     let fitted = sweep::run(&points, &args.out, &mut |point, out| {
         if !common.quiet {
             eprintln!("{} of {count}: {}", point.name, point.values.join(" "));
         }
-        fit::train(&point.config, &out, common, &stop)
-            .inspect_err(|error| eprintln!("error: {}: {error}", point.name))
+        fit::train(&point.config, &out, common, &stop).inspect_err(|error| {
+            eprintln!("error: {}: {error}", point.name);
+            error.advice().into_iter().for_each(|hint| eprintln!("hint: {hint}"));
+        })
     });
     let table = sweep::table(&fitted);
-    print!("{table}");
+    say(format_args!("{table}"))?;
     // Of the tasks of a job array, each knows its own point; the whole sweep run once more collects them.
     if args.only.is_none() {
         disk::write_bytes(&args.out.join("sweep.csv"), table.as_bytes())?;

@@ -20,6 +20,15 @@ fn lists_presets_and_prints_one_that_fits() {
 }
 
 #[test]
+fn the_options_of_another_kind_of_part_can_be_printed() {
+    let bench = Bench::new();
+    let changed = ["config", "sensorium2022", "model.readout.kind=point_pooled", "model.modulator.layers=1"];
+    let text = bench.run(&changed).succeeds().out;
+    assert!(text.contains("pool_steps = ") && text.contains("[model.modulator]"), "{text}");
+    bench.run(&["config", "whatwhere", "model.readout.kind=gausian"]).fails(2, &["did you mean `gaussian`?"]);
+}
+
+#[test]
 fn an_unknown_preset_exits_with_2_and_the_nearest_name() {
     let bench = Bench::new();
     bench.run(&["config", "whatwere"]).fails(2, &["did you mean `whatwhere`?"]);

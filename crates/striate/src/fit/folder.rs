@@ -21,23 +21,29 @@ pub fn run_folder(
     device: &str,
     command: &str,
 ) -> Result<RunFolder> {
-    super::check(config, session)?;
-    if RunFolder::exists(out) {
+    if RunFolder::exists(out) && RunFolder::has_begun(out) {
         let run = RunFolder::open(out)?;
+        run.require_single()?;
         return same_configuration(config, &run).map(|()| run);
     }
+    super::check(config, session)?;
     let mut manifest = Manifest::start(config.seed, command);
     manifest.device = if device == "auto" { "cpu".into() } else { device.to_owned() };
     manifest.threads = ops::threads();
-    manifest.recording = RecordingInfo {
-        path: config.data.path.clone(),
+    manifest.recording = recording_info(session, &config.data.path);
+    RunFolder::create(out, &config.to_toml(), &manifest)
+}
+
+/// What a run notes of `session`, which the user found at `path`.
+pub fn recording_info(session: &Session, path: &str) -> RecordingInfo {
+    RecordingInfo {
+        path: path.to_owned(),
         session: session.id.clone(),
         format: session.format.into(),
         fingerprint: fingerprint(session),
         neurons: session.neurons.len(),
         trials: session.tiers().into_iter().map(|(tier, n)| (tier.to_string(), n)).collect(),
-    };
-    RunFolder::create(out, &config.to_toml(), &manifest)
+    }
 }
 
 /// A run of another configuration would answer another question.

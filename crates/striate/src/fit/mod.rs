@@ -22,7 +22,7 @@ use std::time::Instant;
 use burn::prelude::*;
 
 pub use config::FitConfig;
-pub use folder::run_folder;
+pub use folder::{recording_info, run_folder};
 pub use meanings::commented;
 pub use presets::PRESETS;
 
@@ -185,6 +185,9 @@ pub fn fit(
     observe: &mut dyn FnMut(&Event),
 ) -> Result<Outcome> {
     run.require_single()?;
+    if let Some(outcome) = finished(run, session)? {
+        return Ok(outcome);
+    }
     let clock = Instant::now();
     let mut fit = Fit::prepare(config, session, run, device)?;
     let before = fit.state.seconds;
@@ -195,6 +198,17 @@ pub fn fit(
         None => fit.train(stop, observe, &mut clock)?,
     }
     fit.conclude()
+}
+
+/// How a fit ended that is over, so that nothing of it has to be touched.
+fn finished(run: &RunFolder, session: &Session) -> Result<Option<Outcome>> {
+    let manifest = run.read_manifest()?;
+    if manifest.status != Status::Finished {
+        return Ok(None);
+    }
+    let Some(saved) = Saved::read(run, Checkpoint::Last)? else { return Ok(None) };
+    same_recording(run, session)?;
+    Ok(Some(Outcome { best: manifest.best, steps: saved.state.step, finished: true }))
 }
 
 impl<'a> Fit<'a> {

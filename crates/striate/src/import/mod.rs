@@ -5,7 +5,7 @@
 pub mod sensorium2022;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use burn::prelude::*;
 use pytorch_reader::{DType, PytorchReader};
@@ -13,7 +13,7 @@ use pytorch_reader::{DType, PytorchReader};
 use crate::array::{Array, Arrays};
 use crate::batch::{Normalisation, Uses, Variables};
 use crate::error::{Error, Result};
-use crate::fit::FitConfig;
+use crate::fit::{FitConfig, recording_info};
 use crate::model::weights;
 use crate::recording::Session;
 use crate::run::{Checkpoint, Manifest, RecordingInfo, RunFolder, manifest::Status};
@@ -26,13 +26,20 @@ pub struct Options<'a> {
     pub session: String,
     /// What the model was trained on, or the scaling of its images.
     pub data: Data<'a>,
+    /// Height to which higher images are made smaller before the model sees them; 0 leaves them as they are.
+    pub image_height: usize,
 }
 
 /// Where images' shape and all scaling come from.
 #[derive(Debug, Clone)]
 pub enum Data<'a> {
     /// The recording: its stored statistics, and its neurons.
-    Recording(&'a Session),
+    Recording {
+        /// Its session.
+        session: &'a Session,
+        /// Where the user found it.
+        path: &'a Path,
+    },
     /// Numbers: responses, behaviour and pupil are then left as the model takes and gives them.
     Numbers {
         /// Shape of the images, `[channel, height, width]`, behaviour planes not counted.
@@ -48,7 +55,7 @@ impl Data<'_> {
     /// Shape of the images, `[channel, height, width]`.
     fn image_shape(&self) -> [usize; 3] {
         match self {
-            Self::Recording(session) => session.image_shape(),
+            Self::Recording { session, .. } => session.image_shape(),
             Self::Numbers { shape, .. } => *shape,
         }
     }
@@ -56,7 +63,7 @@ impl Data<'_> {
     /// Scaling for a model of `neurons` that takes in `behaviour` variables and, with `pupil`, the pupil centre.
     fn normalisation(&self, neurons: usize, behaviour: usize, pupil: bool) -> Result<Normalisation> {
         let session = match self {
-            Self::Recording(session) => session,
+            Self::Recording { session, .. } => session,
             Self::Numbers { mean, sd, .. } => {
                 let plain = |n: usize| Variables { mean: vec![0.0; n], scale: vec![1.0; n], centred: false };
                 return Ok(Normalisation {
@@ -85,8 +92,18 @@ impl Data<'_> {
     /// Identifier of each neuron.
     fn unit_ids(&self, neurons: usize) -> Vec<i64> {
         match self {
-            Self::Recording(session) => session.neurons.ids.clone(),
+            Self::Recording { session, .. } => session.neurons.ids.clone(),
             Self::Numbers { .. } => (0..neurons as i64).collect(),
+        }
+    }
+
+    /// What the run notes of the recording; without one only the number of neurons.
+    fn info(&self, neurons: usize) -> RecordingInfo {
+        match self {
+            Self::Recording { session, path, .. } => recording_info(session, &path.display().to_string()),
+            Self::Numbers { .. } => {
+                RecordingInfo { format: "imported".into(), neurons, ..RecordingInfo::default() }
+            }
         }
     }
 }
@@ -114,6 +131,8 @@ pub struct Imported {
     pub card: Card,
     /// Weights under striate's names.
     pub weights: Arrays,
+    /// What is known of the recording.
+    pub recording: RecordingInfo,
     /// Arrays of the checkpoint that the twin does not use, with the reason.
     pub unused: Vec<(String, &'static str)>,
 }
@@ -189,20 +208,17 @@ impl Imported {
     /// [`Kind::Config`](crate::error::Kind::Config) when `out` is occupied, [`Kind::Io`](crate::error::Kind::Io) when
     /// it cannot be written.
     pub fn write(&self, from: &Path, out: &Path, command: &str) -> Result<RunFolder> {
-        let model = self.card.blank(&Device::flex())?;
+        // Only on a device with gradients are parameters told from constants.
+        let model = self.card.blank(&Device::flex().autodiff())?;
         let model = weights::import(model, &self.weights).map_err(|e| e.file(from))?;
         let mut manifest = Manifest::start(self.config.seed, command).with_parameters(weights::count(&model));
-        manifest.recording = RecordingInfo {
-            path: from.display().to_string(),
-            format: "imported".into(),
-            neurons: self.card.neurons.len(),
-            ..RecordingInfo::default()
-        };
+        manifest.recording = self.recording.clone();
         manifest.status = Status::Finished;
-        let run = RunFolder::create(out, &self.config.to_toml(), &manifest)?;
-        self.card.save(&run)?;
-        let folder: PathBuf = run.checkpoint(Checkpoint::Best);
-        crate::disk::replace_folder(&folder, |folder| save_weights(folder, &self.weights))?;
-        Ok(run)
+        RunFolder::create_whole(out, |folder| {
+            let run = RunFolder::create(folder, &self.config.to_toml(), &manifest)?;
+            self.card.save(&run)?;
+            let folder = run.checkpoint(Checkpoint::Best);
+            crate::disk::replace_folder(&folder, |folder| save_weights(folder, &self.weights))
+        })
     }
 }

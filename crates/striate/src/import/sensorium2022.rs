@@ -2,6 +2,7 @@
 
 use super::{Imported, Importer, Options};
 use crate::array::{Array, Arrays};
+use crate::batch::Normalisation;
 use crate::error::{Error, Result};
 use crate::fit::FitConfig;
 use crate::model::EncoderConfig;
@@ -87,16 +88,18 @@ fn read(arrays: &Arrays, options: &Options<'_>, linear: bool) -> Result<Imported
     let mut config = FitConfig::preset(if linear { "sensorium2022-linear" } else { "sensorium2022" })?;
     config.name = format!("imported {session}");
     config.model = model.clone();
+    config.data.image_height = options.image_height;
+    let normalisation = options.data.normalisation(neurons, planes, model.shifter.is_some())?;
     let card = Card {
         groups: Vec::new(),
-        normalisation: options.data.normalisation(neurons, planes, model.shifter.is_some())?,
+        normalisation: Normalisation { image_height: options.image_height, ..normalisation },
         model,
         image_shape: options.data.image_shape(),
         neurons: (0..neurons).collect(),
         unit_ids: options.data.unit_ids(neurons),
     };
     let unused = dict.arrays.into_keys().map(|name| (name.clone(), reason(&name))).collect();
-    Ok(Imported { config, card, weights, unused })
+    Ok(Imported { config, card, weights, recording: options.data.info(neurons), unused })
 }
 
 /// Why an array of the checkpoint has no place in the twin.
@@ -130,10 +133,15 @@ fn core(dict: &mut Dict, model: &mut EncoderConfig, weights: &mut Arrays) -> Res
     for layer in 0..layers {
         let from = format!("core.features.layer{layer}");
         let to = format!("core.layers.{layer}");
-        let separable = dict.shape(&format!("{from}.ds_conv.spatial_conv.weight")).map(<[usize]>::to_vec);
+        let axes = |shape: &[usize], name: &str| -> Result<[usize; 4]> {
+            let wrong = |_| Error::data("the array is missing or has not four axes").key(name);
+            shape.try_into().map_err(wrong)
+        };
+        let spatial = format!("{from}.ds_conv.spatial_conv.weight");
+        let separable = dict.shape(&spatial).map(<[usize]>::to_vec);
         let (side, channels) = match &separable {
             Some(shape) => {
-                let (channels, side) = (shape[0], shape[2]);
+                let [channels, _, side, _] = axes(shape, &spatial)?;
                 let square = [channels, channels, 1, 1];
                 let name = |part: &str| format!("{from}.ds_conv.{part}.weight");
                 weights.insert(format!("{to}.weight"), dict.take(&name("in_depth_conv"), &square)?);
@@ -146,9 +154,7 @@ fn core(dict: &mut Dict, model: &mut EncoderConfig, weights: &mut Arrays) -> Res
             None => {
                 let name = format!("{from}.conv.weight");
                 let shape = dict.shape(&name).unwrap_or(&[]).to_vec();
-                let [channels, _, side, _] = *shape.as_slice() else {
-                    return Err(Error::data("the array is missing or has not four axes").key(name));
-                };
+                let [channels, _, side, _] = axes(&shape, &name)?;
                 weights.insert(format!("{to}.weight"), dict.take(&name, &shape)?);
                 (side, channels)
             }

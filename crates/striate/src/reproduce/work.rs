@@ -218,7 +218,7 @@ impl<'a> Work<'a> {
             (self.tell)(&News::Fit(event));
         })?;
         if self.task.stop.load(Ordering::Relaxed) {
-            return Err(Error::config("was stopped").file(&out).hint("the same command goes on"));
+            return Err(Error::interrupted("was stopped").file(&out).hint("the same command goes on"));
         }
         let best = outcome.best.as_ref().map_or(f64::NAN, |best| best.value);
         Ok(Run { twin: Twin::load(&folder, self.task.device)?.into(), best })

@@ -68,6 +68,12 @@ impl RunFolder {
         path.join("manifest.json").is_file()
     }
 
+    /// Whether the run at `path` holds more than its configuration: a model. One that was refused before that, for its
+    /// configuration or its recording, can be started again with another.
+    pub fn has_begun(path: &Path) -> bool {
+        ["twin.json", "checkpoints", "members"].iter().any(|name| path.join(name).exists())
+    }
+
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.path
@@ -205,12 +211,20 @@ fn file_name(name: &str) -> String {
 }
 
 fn refuse_occupied(path: &Path) -> Result<()> {
-    if RunFolder::exists(path) {
+    if RunFolder::exists(path) && RunFolder::has_begun(path) {
         return Err(Error::config("holds a run already")
             .file(path)
             .hint("resume it, or choose another folder with `--out`"));
     }
-    let left_by_a_start_cut_off = ["config.toml", "config.toml.tmp", "manifest.json.tmp"];
+    let left_by_a_start_cut_off = [
+        "config.toml",
+        "config.toml.tmp",
+        "manifest.json",
+        "manifest.json.tmp",
+        "log.txt",
+        "metrics.csv",
+        "tensorboard",
+    ];
     let stranger = match fs::read_dir(path) {
         Ok(entries) => entries
             .flatten()

@@ -37,7 +37,7 @@ fn golden() -> Golden {
 
 fn options(golden: &Golden) -> Options<'static> {
     let data = Data::Numbers { shape: golden.shape, mean: golden.image_mean, sd: golden.image_sd };
-    Options { session: golden.session.clone(), data }
+    Options { session: golden.session.clone(), data, image_height: 0 }
 }
 
 fn imported(golden: &Golden) -> Imported {
@@ -73,12 +73,17 @@ fn a_recording_gives_the_scaling_of_its_checkpoint() {
     let golden = golden();
     let session = scaled_session(&golden);
     let arrays = read_state_dict(&folder().join("tiny.pth")).unwrap();
-    let options = Options { session: golden.session.clone(), data: Data::Recording(&session) };
+    let data = Data::Recording { session: &session, path: Path::new("animal.zip") };
+    let options = Options { data, ..options(&golden) };
     let imported = (importer("sensorium2022").unwrap().read)(&arrays, &options).unwrap();
     let dir = tempfile::tempdir().unwrap();
     imported.write(&folder().join("tiny.pth"), &dir.path().join("run"), "striate import").unwrap();
     let device = Device::flex();
-    let twin = Twin::load(&RunFolder::open(&dir.path().join("run")).unwrap(), &device).unwrap();
+    let run = RunFolder::open(&dir.path().join("run")).unwrap();
+    let manifest = run.read_manifest().unwrap();
+    assert_eq!((manifest.recording.path.as_str(), manifest.recording.neurons), ("animal.zip", 5));
+    assert!(!manifest.recording.fingerprint.is_empty() && manifest.total_parameters > 0);
+    let twin = Twin::load(&run, &device).unwrap();
     let rescaled = |values: &[f32], scale: &[f32], offset: &[f32]| -> Vec<f32> {
         values.iter().enumerate().map(|(i, v)| v * scale[i % scale.len()] + offset[i % scale.len()]).collect()
     };
@@ -133,6 +138,10 @@ fn what_cannot_be_read_is_named() {
     less.remove("core.features.layer1.norm.running_var");
     let error = read(&less, &options(&golden)).unwrap_err();
     assert_eq!(error.place().key.as_deref(), Some("core.features.layer1.norm.running_var"));
+    let mut flat = arrays.clone();
+    let spatial = "core.features.layer1.ds_conv.spatial_conv.weight";
+    flat.get_mut(spatial).unwrap().shape = vec![arrays[spatial].values.len()];
+    assert_eq!(read(&flat, &options(&golden)).unwrap_err().place().key.as_deref(), Some(spatial));
     let error = read(&arrays, &Options { session: String::new(), ..options(&golden) }).unwrap_err();
     assert!(error.message().contains("one, other"), "{error}");
     let data = Data::Numbers { shape: [5, 12, 14], mean: 0.0, sd: 1.0 };
@@ -154,7 +163,8 @@ fn the_published_linear_model_predicts_its_published_outputs() {
         return;
     }
     let data_of = Data::Numbers { shape: [1, 144, 256], mean: 113.524_7, sd: 64.558_15 };
-    let options = Options { session: "26872-17-20".into(), data: data_of };
+    // The notebook shows it the whole image.
+    let options = Options { session: "26872-17-20".into(), data: data_of, image_height: 0 };
     let arrays = read_state_dict(&data.join("sensorium_ln_model.pth")).unwrap();
     let imported = (importer("sensorium2022-linear").unwrap().read)(&arrays, &options).unwrap();
     let dir = tempfile::tempdir().unwrap();

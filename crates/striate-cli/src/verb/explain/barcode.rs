@@ -6,16 +6,16 @@ use std::fs;
 use std::path::Path;
 
 use striate::array::Array;
-use striate::batch;
 use striate::error::{Error, Result};
 use striate::explain::barcode::{self, Across, Explanation, KEYS, Options, Run, RunResult, Spread};
 use striate::ops;
-use striate::recording::{self, Tier};
+use striate::recording::{Session, Tier};
 use striate::run::RunFolder;
 use striate::scoring;
 use striate::simulate::Truth;
-use striate::twin::{Card, State, Twin};
+use striate::twin::{Card, Twin};
 
+use super::super::Asked;
 use super::Kind;
 use crate::Common;
 
@@ -26,16 +26,9 @@ pub const KIND: Kind = Kind {
     explain,
 };
 
+const WITHOUT: &str = "name the recording with --data; `copies=1` does without it";
 /// Images whose maps tell whether channels are copies of each other.
 const IMAGES: usize = 64;
-
-/// The recording of the runs.
-struct Data<'a> {
-    path: &'a Path,
-    session: &'a str,
-    /// Whether images are shown to the twins.
-    is_shown: bool,
-}
 
 /// Feature weights of a run, and what the channels show.
 struct Loaded {
@@ -54,12 +47,13 @@ fn explain(
     let mut options = Options::default();
     changes.iter().try_for_each(|(key, value)| options.set(key, value))?;
     let folders = folders(run, &options)?;
-    let about = run.read_manifest()?.recording;
-    // Another copy may have another name for its session.
-    let (path, session) = data.map_or((Path::new(&about.path), about.session.as_str()), |path| (path, ""));
-    let data = Data { path, session, is_shown: options.copies < 1.0 };
-    let loaded = folders.iter().map(|folder| load(folder, &data, common)).collect::<Result<Vec<_>>>()?;
-    let truth = Truth::open(data.path)?;
+    let asked = match Asked::open(run, data) {
+        Err(_) if options.copies == 1.0 && data.is_none() => None,
+        found => Some(found.map_err(|e| e.hint(WITHOUT))?),
+    };
+    let shown = asked.as_ref().filter(|_| options.copies < 1.0).map(Asked::session).transpose()?;
+    let loaded = folders.iter().map(|folder| load(folder, shown, common)).collect::<Result<Vec<_>>>()?;
+    let truth = asked.map(|asked| Truth::open(&asked.path)).transpose()?.flatten();
     let runs: Vec<Run<'_>> = loaded.iter().map(|of| of.barcodes(truth.as_ref())).collect();
     let found = barcode::explain(&runs, &options)?;
     found.write(run)?;
@@ -85,30 +79,21 @@ fn folders(run: &RunFolder, options: &Options) -> Result<Vec<RunFolder>> {
     Ok(folders)
 }
 
-fn load(run: &RunFolder, data: &Data<'_>, common: &Common) -> Result<Loaded> {
+/// The barcodes of `run`, and what its channels show for the first training images of the session that is `shown`.
+fn load(run: &RunFolder, shown: Option<&Session>, common: &Common) -> Result<Loaded> {
     let device = ops::device(&common.device)?;
     let twin = Twin::load(run, &device)?;
     let features = twin.parts().remove("features");
     let none = || Error::data("the readout of this model has no feature weights").file(run.path());
     let features = features.ok_or_else(none)?;
-    let show = || -> Result<Array> {
-        let (images, state) = data.first_images(&twin)?;
-        twin.maps(&images, &state, &device)
-    };
-    let hint = "name the recording with --data; `copies=1` does without it";
-    let maps = data.is_shown.then(|| show().map_err(|e| e.hint(hint))).transpose()?;
-    Ok(Loaded { name: run.name(), card: twin.card, features, maps })
-}
-
-impl Data<'_> {
-    /// The first training images, and the state in which they were seen.
-    fn first_images(&self, twin: &Twin) -> Result<(Vec<f32>, State)> {
-        let recording = recording::open(self.path)?;
-        let session = batch::session_of(&recording, self.session)?;
+    let maps = |session: &Session| -> Result<Array> {
         let mut trials = session.require_tier(&Tier::Train)?;
         trials.truncate(IMAGES);
-        scoring::seen(session, &trials, twin.card.image_shape, twin.card.model.uses())
-    }
+        let (images, state) = scoring::seen(session, &trials, twin.card.image_shape, twin.card.model.uses())?;
+        twin.maps(&images, &state, &device)
+    };
+    let maps = shown.map(|session| maps(session).map_err(|e| e.hint(WITHOUT))).transpose()?;
+    Ok(Loaded { name: run.name(), card: twin.card, features, maps })
 }
 
 impl Loaded {

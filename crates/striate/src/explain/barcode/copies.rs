@@ -99,8 +99,10 @@ fn correlations(maps: ArrayView4<'_, f32>) -> Array2<f32> {
 mod tests {
     use rand::RngExt;
 
+    use super::super::Options;
     use super::*;
     use crate::random::generator;
+    use crate::simulate::{DogNeuron, DogType};
 
     const SIDE: usize = 20;
 
@@ -147,6 +149,34 @@ mod tests {
             "the opposite is another feature"
         );
         assert_eq!(copies(&maps(&[(0, [0, 0], 1.0), (1, [0, 0], 1.0)])), 2);
+    }
+
+    /// The two linear types of figure 4 (spec §1.1): their kernels have a cosine of 0.88.
+    #[test]
+    fn types_that_are_alike_are_no_copies() {
+        let of = |scale: f64| {
+            let kind = DogType {
+                scale,
+                variation: 0.0,
+                centred: true,
+                kernel: 17,
+                positions: 24,
+                mean_response: 1.0,
+            };
+            kind.neurons(0, 1, 1).remove(0)
+        };
+        let mut rng = generator(5, 0);
+        let mut values = Vec::new();
+        for _ in 0..8 {
+            let image: Vec<f32> = (0..40 * 40).map(|_| rng.random_range(-1.0..1.0)).collect();
+            for neuron in [of(0.6), of(1.0)] {
+                let at = |corner| DogNeuron { corner, ..neuron.clone() }.respond(&image, 40) as f32;
+                values.extend((0..24 * 24).map(|place| at([place / 24, place % 24])));
+            }
+        }
+        let maps = Array { shape: vec![8, 2, 24, 24], values };
+        let groups = |threshold| Copies::of(&maps, &[1.0, 1.0], threshold).groups.len();
+        assert_eq!((groups(Options::default().copies), groups(0.85)), (2, 1));
     }
 
     #[test]

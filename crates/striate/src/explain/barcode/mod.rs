@@ -59,7 +59,8 @@ pub struct Run<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Options {
-    /// Correlation from which channels that show the same at another place count as one; none do at 1.
+    /// Correlation from which channels that show the same, perhaps at another place, count as one; none do at 1. Types
+    /// whose features are more alike are not told apart.
     pub copies: f64,
     /// What makes barcodes comparable.
     pub norm: Norm,
@@ -80,7 +81,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let (norm, method) = (Norm::default(), Method::default());
-        Self { copies: 0.85, norm, method, types: None, most: 12, seeds: 10, seed: 1, with: Vec::new() }
+        Self { copies: 0.9, norm, method, types: None, most: 12, seeds: 10, seed: 1, with: Vec::new() }
     }
 }
 
@@ -133,13 +134,13 @@ mod tests {
 
     #[test]
     fn every_key_can_be_set_and_slips_get_a_hint() {
-        let values = ["0.9", "l1", "kmeans", "3", "5", "4", "9", "a,b"];
+        let values = ["0.95", "l1", "kmeans", "3", "5", "4", "9", "a,b"];
         let mut options = Options::default();
         for ((key, _), value) in KEYS.into_iter().zip(values) {
             options.set(key, value).unwrap();
         }
         assert_eq!((options.norm, options.method, options.types), (Norm::L1, Method::KMeans, Some(3)));
-        assert_eq!((options.copies, options.most, options.seeds, options.seed), (0.9, 5, 4, 9));
+        assert_eq!((options.copies, options.most, options.seeds, options.seed), (0.95, 5, 4, 9));
         assert_eq!(options.with, ["a", "b"]);
         let mut refused = |key, value| options.set(key, value).unwrap_err();
         assert_eq!(refused("sedes", "3").advice(), Some("did you mean `seeds`?"));

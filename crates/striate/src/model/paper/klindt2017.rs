@@ -107,11 +107,12 @@ impl EncoderConfig {
             output: Output::Softplus,
             penalty: PenaltyConfig {
                 over_kernels: OverKernels::Sum,
-                smoothness: 0.03,
+                // Of the authors' example where the network's grid holds it (spec §2.6), else what is nearest in the grid.
+                smoothness: if net > 4 { 0.03 } else { 0.01 },
                 smoothness_layers: smooth,
                 group: if net == 0 { 0.0 } else { 0.05 },
                 group_layers: group,
-                readout_l1: 0.02,
+                readout_l1: if net > 4 { 0.02 } else { 0.03 },
                 ..PenaltyConfig::default()
             },
         })
@@ -146,9 +147,11 @@ impl EncoderConfig {
     /// Table 1, masks that stay one pixel at the peak of the smoothed squared spike-triggered average (spec §2.6):
     /// freeze `readout.mask`.
     ///
-    /// Differs in that responses are centred before the average, where the authors subtract its median after.
+    /// Differs in the average: responses are centred before it, where the authors subtract its median after; pixels are
+    /// z-scored one by one, not together; its peak is sought among the places of the mask, not in the whole image.
     pub fn antolik_fixed_mask() -> Self {
         let mut config = Self::antolik(6).expect("network 6 exists");
+        (config.penalty.smoothness, config.penalty.readout_l1) = (0.01, 0.03);
         config.masks().mask_init = MaskInit::StaGaussian { sd_px: 1e-3, height: 1.0, smooth_px: 4.8 };
         config
     }
@@ -164,7 +167,7 @@ impl EncoderConfig {
             dropout: 0.5,
             bias: true,
         });
-        config.penalty.readout_l1 = 0.0;
+        (config.penalty.smoothness, config.penalty.readout_l1) = (0.01, 0.0);
         config.penalty.readout_l2 = 0.005;
         config.penalty.activity = 0.02;
         config

@@ -1,7 +1,8 @@
 //! Turishcheva et al. 2023, "The Dynamic Sensorium competition for predicting large-scale mouse visual cortex activity
 //! from videos": the core of the factorised baseline (spec §7.9).
 //!
-//! Its readout, one of points for each neuron, and its shifter are those of [`sensorium2022`](super::sensorium2022).
+//! Its shifter is that of [`sensorium2022`](super::sensorium2022). So is its readout, but with positions that start within
+//! ± 0.2, a spread of 1 and no penalty.
 
 use crate::model::core::Factorised3dConfig;
 use crate::model::core::norm::BatchNormConfig;

@@ -83,7 +83,7 @@ impl PointPooledConfig {
         let rows = channels * (self.pool_steps + 1);
         PointPooled {
             mean: trainable(mean, [neurons, 2], device),
-            features: trainable(vec![1.0 / rows as f32; rows * neurons], [rows, neurons], device),
+            features: trainable(vec![1.0 / channels as f32; rows * neurons], [rows, neurons], device),
             bias: biases(self.bias, start, device),
             config: self.clone(),
         }
