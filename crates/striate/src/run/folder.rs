@@ -266,6 +266,8 @@ mod tests {
         let run = started(&path);
         assert_eq!(RunFolder::open(&path).unwrap(), run);
         assert_eq!(run.name(), "run");
+        assert_eq!(started(&path), run, "it has not begun");
+        fs::write(path.join("twin.json"), "{}").unwrap();
         let error = RunFolder::create(&path, "", &Manifest::start(1, "")).unwrap_err();
         assert_eq!((error.kind(), error.message()), (Kind::Config, "holds a run already"));
     }
