@@ -117,10 +117,13 @@ impl Analysis {
     }
 }
 
-/// Where a readout has weights of its own for each channel, those that are copies.
+/// Channels that are copies of each other, where the maps tell.
 fn copies(run: &Run<'_>, threshold: f64) -> Copies {
-    let maps = run.maps.filter(|maps| maps.shape[1] == run.channels);
-    maps.map_or_else(|| Copies::none(run.channels), |maps| Copies::of(maps, run.features, threshold))
+    let maps = run.maps.filter(|maps| run.channels.is_multiple_of(maps.shape[1]));
+    maps.map_or_else(
+        || Copies::none(run.channels),
+        |maps| Copies::of(maps, run.features, run.channels, threshold),
+    )
 }
 
 /// The true type of each neuron of a run.

@@ -3,7 +3,7 @@
 //! A core with more channels than there are features to learn learns some of them twice, a few pixels apart. Masks make
 //! up for the shift: which copy a neuron reads is chance, and says nothing about its type. So copies count as one channel.
 
-use ndarray::{Array2, ArrayView2, ArrayView4, Axis, Zip, s};
+use ndarray::{Array2, ArrayView4, Axis, Zip, s};
 use rayon::prelude::*;
 
 use crate::array::Array;
@@ -26,36 +26,39 @@ impl Copies {
     }
 
     /// Channels of `maps` `[image, channel, height, width]` that correlate with another, more read one by `threshold` or
-    /// more at some shift. `weights` are `[neuron, channel]`; channels that are never active have no copies.
+    /// more at some shift. `weights` are `[neuron, channel]`, or `[neuron, scale · channel]` of readouts that see the maps
+    /// at several scales; channels that are never active have no copies.
     ///
     /// # Panics
-    /// When the maps have other channels than the weights.
-    pub fn of(maps: &Array, weights: &[f32], threshold: f64) -> Self {
-        let [images, channels, height, width] = maps.shape[..] else { panic!("maps have four axes") };
-        let shape = [images, channels, height, width];
+    /// When `width`, the weights of a neuron, is no multiple of the channels of the maps.
+    pub fn of(maps: &Array, weights: &[f32], width: usize, threshold: f64) -> Self {
+        let [images, channels, height, columns] = maps.shape[..] else { panic!("maps have four axes") };
+        assert!(width.is_multiple_of(channels), "{width} weights for {channels} channels");
+        let shape = [images, channels, height, columns];
         let maps = ArrayView4::from_shape(shape, &maps.values).expect("as many values as the shape says");
         let deviation: Vec<f32> = maps.axis_iter(Axis(1)).map(|map| map.std(0.0)).collect();
-        let weights =
-            ArrayView2::from_shape((weights.len() / channels, channels), weights).expect("whole rows");
-        let read: Vec<f32> = (weights.axis_iter(Axis(1)).zip(&deviation))
-            .map(|(column, deviation)| deviation * column.iter().map(|w| w.abs()).sum::<f32>())
-            .collect();
+        let read = |channel: usize| -> f32 {
+            deviation[channel] * weights.chunks_exact(channels).map(|row| row[channel].abs()).sum::<f32>()
+        };
+        let read: Vec<f32> = (0..channels).map(read).collect();
         let mut order: Vec<usize> = (0..channels).collect();
         order.sort_by(|&a, &b| read[b].total_cmp(&read[a]));
         let alike = correlations(maps);
-        let mut copies = Self { groups: Vec::new(), scale: vec![1.0; channels] };
+        let (mut groups, mut scale) = (Vec::<Vec<usize>>::new(), vec![1.0; channels]);
         for channel in order {
             let first = |group: &Vec<usize>| f64::from(alike[[group[0], channel]]) >= threshold;
-            match copies.groups.iter_mut().find(|group| first(group)) {
+            match groups.iter_mut().find(|group| first(group)) {
                 Some(group) => {
-                    copies.scale[channel] = deviation[channel] / deviation[group[0]];
+                    scale[channel] = deviation[channel] / deviation[group[0]];
                     group.push(channel);
                 }
-                None => copies.groups.push(vec![channel]),
+                None => groups.push(vec![channel]),
             }
         }
-        copies.groups.sort_unstable();
-        copies
+        groups.sort_unstable();
+        let at = |first: usize| groups.iter().map(move |group| group.iter().map(|c| first + c).collect());
+        let scales = width / channels;
+        Self { groups: (0..scales).flat_map(|s| at(s * channels)).collect(), scale: scale.repeat(scales) }
     }
 
     /// Weights `[neuron, group]` from weights `[neuron, channel]`: those of copies are added, in units of the first.
@@ -102,7 +105,6 @@ mod tests {
     use super::super::Options;
     use super::*;
     use crate::random::generator;
-    use crate::simulate::{DogNeuron, DogType};
 
     const SIDE: usize = 20;
 
@@ -126,7 +128,7 @@ mod tests {
     fn a_shifted_and_scaled_channel_is_a_copy() {
         let maps = maps(&[(0, [0, 0], 1.0), (1, [1, 0], 1.0), (0, [3, 2], 2.0), (1, [0, 4], 0.0)]);
         let weights = [1.0, 0.0, 4.0, 0.5, 0.0, 1.0, 0.5, 0.0];
-        let copies = Copies::of(&maps, &weights, 0.85);
+        let copies = Copies::of(&maps, &weights, 4, 0.85);
         assert_eq!(
             copies.groups,
             [vec![1], vec![2, 0], vec![3]],
@@ -140,7 +142,7 @@ mod tests {
 
     #[test]
     fn channels_too_far_apart_or_unlike_stay() {
-        let copies = |maps: &Array| Copies::of(maps, &[1.0, 1.0], 0.85).groups.len();
+        let copies = |maps: &Array| Copies::of(maps, &[1.0, 1.0], 2, 0.85).groups.len();
         assert_eq!(copies(&maps(&[(0, [0, 0], 1.0), (0, [0, REACH], 1.0)])), 2, "a map of 20 has reach 4");
         assert_eq!(copies(&maps(&[(0, [0, 0], 1.0), (0, [0, 4], 1.0)])), 1);
         assert_eq!(
@@ -154,35 +156,34 @@ mod tests {
     /// The two linear types of figure 4 (spec §1.1): their kernels have a cosine of 0.88.
     #[test]
     fn types_that_are_alike_are_no_copies() {
-        let of = |scale: f64| {
-            let kind = DogType {
-                scale,
-                variation: 0.0,
-                centred: true,
-                kernel: 17,
-                positions: 24,
-                mean_response: 1.0,
-            };
-            kind.neurons(0, 1, 1).remove(0)
+        let kernel = |size: f64| -> Vec<f64> {
+            let density = |square: f64, variance: f64| (-square / (2.0 * variance)).exp() / variance;
+            let at = |i: usize| ((i / 17) as f64 - 8.0).powi(2) + ((i % 17) as f64 - 8.0).powi(2);
+            (0..17 * 17).map(|i| density(at(i), 2.0 * size) - 2.0 * density(at(i), 8.0 * size)).collect()
         };
+        let kernels = [kernel(0.6), kernel(1.0)];
         let mut rng = generator(5, 0);
         let mut values = Vec::new();
         for _ in 0..8 {
-            let image: Vec<f32> = (0..40 * 40).map(|_| rng.random_range(-1.0..1.0)).collect();
-            for neuron in [of(0.6), of(1.0)] {
-                let at = |corner| DogNeuron { corner, ..neuron.clone() }.respond(&image, 40) as f32;
-                values.extend((0..24 * 24).map(|place| at([place / 24, place % 24])));
+            let image: Vec<f64> = (0..40 * 40).map(|_| rng.random_range(-1.0..1.0)).collect();
+            for kernel in &kernels {
+                let seen = |place: usize, i: usize| image[(place / 24 + i / 17) * 40 + place % 24 + i % 17];
+                let at =
+                    |place| kernel.iter().enumerate().map(|(i, w)| w * seen(place, i)).sum::<f64>() as f32;
+                values.extend((0..24 * 24).map(at));
             }
         }
         let maps = Array { shape: vec![8, 2, 24, 24], values };
-        let groups = |threshold| Copies::of(&maps, &[1.0, 1.0], threshold).groups.len();
+        let groups = |threshold| Copies::of(&maps, &[1.0, 1.0], 2, threshold).groups.len();
         assert_eq!((groups(Options::default().copies), groups(0.85)), (2, 1));
     }
 
     #[test]
     fn maps_of_one_pixel_are_compared_without_shifts() {
         let maps = Array { shape: vec![3, 2, 1, 1], values: vec![1.0, 2.0, 2.0, 4.1, 0.0, 0.0] };
-        assert_eq!(Copies::of(&maps, &[1.0, 1.0], 0.9).groups, [[1, 0]]);
+        assert_eq!(Copies::of(&maps, &[1.0, 1.0], 2, 0.9).groups, [[1, 0]]);
+        let twice = Copies::of(&maps, &[1.0, 1.0, 2.0, 3.0], 4, 0.9);
+        assert_eq!((twice.groups, twice.scale.len()), (vec![vec![1, 0], vec![3, 2]], 4), "at two scales");
         assert_eq!(Copies::none(2).merged(&[1.0, 2.0]), [1.0, 2.0]);
     }
 }
