@@ -61,6 +61,21 @@ fn a_run_keeps_its_configuration() {
     assert_eq!(bench.result("run"), before);
 }
 
+/// A fit that had too few steps goes on to what it would have been with more.
+#[test]
+fn more_steps_go_on_where_fewer_ended() {
+    let bench = Bench::with_run();
+    bench.fit(&["schedule.max_steps=60", "--out", "long"]).succeeds();
+    assert_ne!(bench.result("run"), bench.result("long"));
+    bench.fit(&["schedule.max_steps=60", "--out", "run"]).succeeds();
+    assert_eq!(bench.result("run"), bench.result("long"));
+    let config = String::from_utf8(bench.read("run/config.toml")).unwrap();
+    assert!(config.contains("max_steps = 60"), "{config}");
+    bench.fit(&["--out", "run"]).fails(2, &["other settings"]);
+    bench.fit(&["schedule.max_steps=42", "--out", "odd"]).succeeds();
+    bench.fit(&["schedule.max_steps=60", "--out", "odd"]).fails(2, &["step 42, between two checks"]);
+}
+
 #[test]
 fn larger_images_are_made_smaller() {
     let bench = Bench::with_recording();

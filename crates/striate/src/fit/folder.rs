@@ -46,11 +46,20 @@ pub fn recording_info(session: &Session, path: &str) -> RecordingInfo {
     }
 }
 
+/// Whether `config` asks for the same as `known` and only for more steps.
+fn is_longer(known: &FitConfig, config: &FitConfig) -> bool {
+    let (before, after) = (known.schedule.max_steps, config.schedule.max_steps);
+    let mut same = known.clone();
+    same.schedule.max_steps = after;
+    before > 0 && (after == 0 || after > before) && same == *config
+}
+
 /// A run of another configuration would answer another question.
 fn same_configuration(config: &FitConfig, run: &RunFolder) -> Result<()> {
     let path = run.config();
     let text = fs::read_to_string(&path).map_err(|e| Error::io("cannot read", &path, e))?;
-    match FitConfig::parse(&text, &[]).map_err(|e| e.file(&path))? == *config {
+    let known = FitConfig::parse(&text, &[]).map_err(|e| e.file(&path))?;
+    match known == *config || is_longer(&known, config) {
         true => Ok(()),
         false => Err(Error::config("holds a fit with other settings")
             .file(run.path())

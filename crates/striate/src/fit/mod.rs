@@ -27,6 +27,7 @@ pub use meanings::commented;
 pub use presets::PRESETS;
 
 use crate::batch::{Normalisation, Split, Trials, fingerprint, smaller};
+use crate::disk;
 use crate::error::{Error, Result, unknown};
 use crate::model::Encoder;
 use crate::model::core::stacked::Pass;
@@ -185,7 +186,7 @@ pub fn fit(
     observe: &mut dyn FnMut(&Event),
 ) -> Result<Outcome> {
     run.require_single()?;
-    if let Some(outcome) = finished(run, session)? {
+    if let Some(outcome) = finished(config, run, session)? {
         return Ok(outcome);
     }
     let clock = Instant::now();
@@ -201,14 +202,22 @@ pub fn fit(
 }
 
 /// How a fit ended that is over, so that nothing of it has to be touched.
-fn finished(run: &RunFolder, session: &Session) -> Result<Option<Outcome>> {
+fn finished(config: &FitConfig, run: &RunFolder, session: &Session) -> Result<Option<Outcome>> {
     let manifest = run.read_manifest()?;
     if manifest.status != Status::Finished {
         return Ok(None);
     }
     let Some(saved) = Saved::read(run, Checkpoint::Last)? else { return Ok(None) };
+    if wants_more(config, &saved.state) {
+        return Ok(None);
+    }
     same_recording(run, session)?;
     Ok(Some(Outcome { best: manifest.best, steps: saved.state.step, finished: true }))
+}
+
+/// Whether a fit ended only because it was given fewer steps than `config` gives it now.
+fn wants_more(config: &FitConfig, state: &LoopState) -> bool {
+    state.finished && config.linear.is_none() && !config.schedule.ends_at(&state.progress, state.step)
 }
 
 impl<'a> Fit<'a> {
@@ -278,6 +287,9 @@ impl<'a> Fit<'a> {
         match saved {
             Some(saved) => fit.restore(saved, Checkpoint::Last)?,
             None => fit.card.save(run)?,
+        }
+        if wants_more(config, &fit.state) {
+            fit.go_on()?;
         }
         Ok(fit)
     }
@@ -469,7 +481,13 @@ impl<'a> Fit<'a> {
             self.saved().write(self.run, Checkpoint::Best)?;
         }
         observe(&Event::Check { row, improved: verdict.improved });
-        match verdict.next {
+        self.turn(verdict.next, observe)?;
+        self.saved().write(self.run, Checkpoint::Last)
+    }
+
+    /// Does what the schedule decided.
+    fn turn(&mut self, next: Next, observe: &mut dyn FnMut(&Event)) -> Result<()> {
+        match next {
             Next::Continue => {}
             Next::NextRound { rewind } => {
                 if rewind {
@@ -481,7 +499,22 @@ impl<'a> Fit<'a> {
             }
             Next::Stop => self.state.finished = true,
         }
-        self.saved().write(self.run, Checkpoint::Last)
+        Ok(())
+    }
+
+    /// Takes up a fit that ended by its number of steps, as if it had had more from the start.
+    fn go_on(&mut self) -> Result<()> {
+        if !self.check_is_due() {
+            let message = format!("the fit ended at step {}, between two checks", self.state.step);
+            return Err(Error::config(message)
+                .file(self.run.path())
+                .key("schedule.max_steps")
+                .hint("it cannot go on as if it had not: choose another folder with --out"));
+        }
+        disk::write_bytes(&self.run.config(), self.config.to_toml().as_bytes())?;
+        self.state.finished = false;
+        let next = self.config.schedule.next(&mut self.state.progress, self.state.step);
+        self.turn(next, &mut |_| {})
     }
 
     /// Loss and correlation on the validation trials, and the means since the last check.

@@ -79,6 +79,11 @@ pub enum Next {
 }
 
 impl ScheduleConfig {
+    /// Whether a fit that ended by itself at `step` would end there under this schedule, too.
+    pub fn ends_at(&self, progress: &Progress, step: u64) -> bool {
+        progress.rounds >= self.rounds || (self.max_steps > 0 && step >= self.max_steps)
+    }
+
     /// Learning rate after `rounds` completed rounds.
     pub fn learning_rate(&self, start: f64, rounds: u32) -> f64 {
         start * self.factor.powi(rounds as i32)
@@ -103,7 +108,8 @@ impl ScheduleConfig {
         Verdict { improved, next: self.next(progress, step) }
     }
 
-    fn next(&self, progress: &mut Progress, step: u64) -> Next {
+    /// What comes after the last check, at `step`.
+    pub(super) fn next(&self, progress: &mut Progress, step: u64) -> Next {
         if self.max_steps > 0 && step >= self.max_steps {
             return Next::Stop;
         }

@@ -216,20 +216,14 @@ fn refuse_occupied(path: &Path) -> Result<()> {
             .file(path)
             .hint("resume it, or choose another folder with `--out`"));
     }
-    let left_by_a_start_cut_off = [
-        "config.toml",
-        "config.toml.tmp",
-        "manifest.json",
-        "manifest.json.tmp",
-        "log.txt",
-        "metrics.csv",
-        "tensorboard",
-    ];
+    // What a start leaves that was cut off or refused, written whole or not.
+    const LEFT: [&str; 6] =
+        ["config.toml", "manifest.json", "twin.json", "log.txt", "metrics.csv", "tensorboard"];
+    let is_left = |name: &str| LEFT.contains(&name.strip_suffix(".tmp").unwrap_or(name));
     let stranger = match fs::read_dir(path) {
-        Ok(entries) => entries
-            .flatten()
-            .map(|entry| entry.file_name())
-            .find(|name| !left_by_a_start_cut_off.iter().any(|own| name == own)),
+        Ok(entries) => {
+            entries.flatten().map(|entry| entry.file_name()).find(|name| !name.to_str().is_some_and(is_left))
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => return Err(Error::io("cannot use as a run folder", path, error)),
     };
