@@ -66,7 +66,10 @@ fn drawing(of: &Reproduction<'_>) -> Tag {
         let style = |dash: &str| format!("stroke:{colour};{dash}");
         plot.styled_line("line", &style("stroke-dasharray:5 5;stroke-width:1.4"), &curve.published);
         plot.styled_line("line", &style(""), &curve.ours);
-        plot.styled_dots("dot", &format!("stroke:{colour}"), &curve.dots);
+        // Points of their own, since a curve can have a single one.
+        plot.styled_dots("dot", &style("stroke-width:7;opacity:0.4"), &curve.published);
+        plot.styled_dots("dot", &style("stroke-width:9"), &curve.ours);
+        plot.styled_dots("dot", &style(""), &curve.dots);
         if let Some(&end) = curve.ours.last() {
             plot.label(end, (-6.0, -8.0), "end", "value", &curve.name);
         }
@@ -78,7 +81,7 @@ fn drawing(of: &Reproduction<'_>) -> Tag {
     let legend = tag("p").class("legend").all(keys);
     let lines = of.curves.iter().any(|curve| !curve.ours.is_empty());
     let caption = if lines {
-        "Solid: ours. Dashed: as published, where a number is known."
+        "Solid, large dots: ours. Dashed, pale dots: as published, where a number is known."
     } else {
         "One dot per neuron."
     };
