@@ -1,6 +1,6 @@
 //! Figure 5d: nonlinear neurons of four types, over the number of images and of neurons.
 
-use super::population::{Grid, Model, Rules};
+use super::population::{Grid, Model, Rules, shortened};
 use crate::error::Result;
 use crate::reproduce::work::{World, average, spread};
 use crate::reproduce::{Curve, Item, Reproduction, Row, Work};
@@ -86,7 +86,10 @@ fn run(work: &mut Work<'_>) -> Result<Reproduction> {
     let samples = work.counts("samples", &[4096])?;
     let name = |(model, neurons): &(Model, usize)| format!("{}, N = {neurons}", model.name());
     let mut found = Reproduction {
-        notes: vec![NOTE.into(), format!("{} repetitions.", work.count("repetitions", 5)?)],
+        notes: [NOTE.into(), format!("{} repetitions.", work.count("repetitions", 5)?)]
+            .into_iter()
+            .chain(shortened(work)?)
+            .collect(),
         axes: ["images, log₂", "FEV"],
         curves: lines.iter().map(|line| Curve { name: name(line), ..Curve::default() }).collect(),
         ..Reproduction::default()

@@ -1,6 +1,6 @@
 //! Figure 5e: with more cell types and the same images, ours stays and the fully connected readout falls.
 
-use super::population::{Grid, Model, Rules};
+use super::population::{Grid, Model, Rules, shortened};
 use crate::error::Result;
 use crate::reproduce::work::{World, average, spread};
 use crate::reproduce::{Curve, Item, Reproduction, Row, Work};
@@ -66,6 +66,7 @@ fn run(work: &mut Work<'_>) -> Result<Reproduction> {
         axes: ["types", "FEV"],
         ..Reproduction::default()
     };
+    found.notes.extend(shortened(work)?);
     for model in models {
         let mut curve = Curve { name: model.name().into(), ..Curve::default() };
         for &types in &types {

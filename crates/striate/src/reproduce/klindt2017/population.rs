@@ -32,6 +32,19 @@ pub struct Grid {
     pub rules: Rules,
 }
 
+/// That fits were ended early, where `max_steps` is given.
+///
+/// # Errors
+/// As [`Work::count`].
+pub fn shortened(work: &Work<'_>) -> Result<Option<String>> {
+    let most = work.count("max_steps", usize::MAX)?;
+    let note = format!(
+        "Fits ended after at most {most} steps. Running statistics of the baselines, of which each step keeps 0.999, take \
+         thousands to settle."
+    );
+    Ok((most < usize::MAX).then_some(note))
+}
+
 /// Rules that differ between the figures (spec §3.1, §4.1, §4.6).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Rules {
