@@ -13,7 +13,8 @@ use crate::run::{Manifest, RecordingInfo, RunFolder};
 /// Opens the run at `out`, or makes it for a fit of `config` to `session` on `device` that `command` asked for.
 ///
 /// # Errors
-/// [`Kind::Config`](crate::error::Kind::Config) when the run there has another configuration; as [`RunFolder::open`] and [`RunFolder::create`]; as [`super::check`] before anything is written.
+/// [`Kind::Config`](crate::error::Kind::Config) when the run there has another configuration, but for more steps, or is an
+/// ensemble; as [`RunFolder::open`] and [`RunFolder::create`]; as [`super::check`] before anything is written.
 pub fn run_folder(
     config: &FitConfig,
     session: &Session,
@@ -21,7 +22,7 @@ pub fn run_folder(
     device: &str,
     command: &str,
 ) -> Result<RunFolder> {
-    if RunFolder::exists(out) && RunFolder::has_begun(out) {
+    if RunFolder::has_begun(out) {
         let run = RunFolder::open(out)?;
         run.require_single()?;
         return same_configuration(config, &run).map(|()| run);

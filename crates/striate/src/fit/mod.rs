@@ -207,7 +207,11 @@ fn finished(config: &FitConfig, run: &RunFolder, session: &Session) -> Result<Op
     if manifest.status != Status::Finished {
         return Ok(None);
     }
-    let Some(saved) = Saved::read(run, Checkpoint::Last)? else { return Ok(None) };
+    let Some(saved) = Saved::read(run, Checkpoint::Last)? else {
+        return Err(Error::config("holds a model that was not fitted here, and nothing to go on with")
+            .file(run.path())
+            .hint("begin a new run with its weights: `fit.start_from`"));
+    };
     if wants_more(config, &saved.state) {
         return Ok(None);
     }

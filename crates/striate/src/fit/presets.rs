@@ -81,7 +81,7 @@ impl FitConfig {
             name: "whatwhere".into(),
             seed: 1,
             data: DataConfig {
-                // A quarter of the competition's images; mice see no more (spec §7.7).
+                // A quarter of the competition's images, as its baselines see them (spec §7.7).
                 image_height: 36,
                 images: ImageScaling::Scalar,
                 responses: ResponseScaling::Std,

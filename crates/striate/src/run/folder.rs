@@ -71,7 +71,8 @@ impl RunFolder {
     /// Whether the run at `path` holds more than its configuration: a model. One that was refused before that, for its
     /// configuration or its recording, can be started again with another.
     pub fn has_begun(path: &Path) -> bool {
-        ["twin.json", "checkpoints", "members"].iter().any(|name| path.join(name).exists())
+        Self::exists(path)
+            && ["twin.json", "checkpoints", "members"].iter().any(|name| path.join(name).exists())
     }
 
     /// The folder itself.
@@ -211,7 +212,7 @@ fn file_name(name: &str) -> String {
 }
 
 fn refuse_occupied(path: &Path) -> Result<()> {
-    if RunFolder::exists(path) && RunFolder::has_begun(path) {
+    if RunFolder::has_begun(path) {
         return Err(Error::config("holds a run already")
             .file(path)
             .hint("resume it, or choose another folder with `--out`"));

@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use burn::prelude::*;
 use serde::Deserialize;
+use striate::fit::fit;
 use striate::import::{Data, Imported, Options, importer, read_state_dict};
 use striate::recording::{Session, Statistics, Stream};
-use striate::run::RunFolder;
+use striate::run::{Checkpoint, RunFolder};
 use striate::simulate::KlindtLinear;
 use striate::twin::{State, Twin};
 
@@ -83,6 +85,10 @@ fn a_recording_gives_the_scaling_of_its_checkpoint() {
     let manifest = run.read_manifest().unwrap();
     assert_eq!((manifest.recording.path.as_str(), manifest.recording.neurons), ("animal.zip", 5));
     assert!(!manifest.recording.fingerprint.is_empty() && manifest.total_parameters > 0);
+    let (stop, saved) = (AtomicBool::new(false), imported.weights.clone());
+    let error = fit(&imported.config, &session, &run, &device, &stop, &mut |_| {}).unwrap_err();
+    assert!(error.message().contains("not fitted here"), "{error}");
+    assert_eq!(striate::twin::load_weights(&run.checkpoint(Checkpoint::Best)).unwrap(), saved);
     let twin = Twin::load(&run, &device).unwrap();
     let rescaled = |values: &[f32], scale: &[f32], offset: &[f32]| -> Vec<f32> {
         values.iter().enumerate().map(|(i, v)| v * scale[i % scale.len()] + offset[i % scale.len()]).collect()

@@ -58,7 +58,11 @@ impl<'a> Search<'a> {
 /// # Errors
 /// [`Kind::Config`](crate::error::Kind::Config) with what to do instead.
 pub(super) fn check_image([channels, height, width]: [usize; 3]) -> Result<()> {
-    let refuse = |why: String| Err(Error::config(why).key("fit.solver").hint("fit such images with Adam"));
+    let refuse = |why: String| {
+        Err(Error::config(why)
+            .key("fit.solver")
+            .hint("make large ones smaller with `data.image_height`, or fit with Adam"))
+    };
     match (channels, height * width) {
         (1, ..=MOST_PIXELS) => Ok(()),
         (1, pixels) => refuse(format!("images of {pixels} pixels are too large, the most are {MOST_PIXELS}")),
