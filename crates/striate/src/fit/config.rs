@@ -9,7 +9,7 @@ use super::schedule::ScheduleConfig;
 use crate::batch::DataConfig;
 use crate::error::{Error, Result, nearest};
 use crate::model::EncoderConfig;
-use crate::model::readout::factorised::MaskConstraint;
+use crate::model::readout::factorised::Constraint;
 
 /// A complete description of a fit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -131,17 +131,12 @@ impl FitConfig {
     /// Sparse masks need their penalty, whole, and masks that can leave zero.
     fn check_sparse_masks(&self) -> Result<()> {
         let refuse = |why: &str| Err(Error::config(why).key("fit.mask_dense_every"));
-        match self.fit.mask_dense_every {
-            0 => Ok(()),
-            _ if self.model.readout.factorised().is_none() => refuse("needs a factorised readout"),
-            _ if self
-                .model
-                .readout
-                .factorised()
-                .is_some_and(|readout| readout.mask == MaskConstraint::Abs) =>
-            {
-                refuse("needs `model.readout.mask` to be `none`: zeros of `abs` never move")
-            }
+        match (self.fit.mask_dense_every, self.model.readout.factorised()) {
+            (0, _) => Ok(()),
+            (_, None) => refuse("needs a factorised readout"),
+            (_, Some(readout)) if readout.mask != Constraint::None => refuse(
+                "needs `model.readout.mask` to be `none`: zeros of `abs` never move, and norms undo the penalty",
+            ),
             _ if self.model.penalty.mask_l1 <= 0.0 => {
                 refuse("needs `model.penalty.mask_l1` above 0: nothing else makes weights exactly zero")
             }

@@ -68,7 +68,10 @@ const MEANINGS: &[(&str, &str)] = &[
     ("model.modulator.layers", "layers from behaviour to the gain of each neuron"),
     ("model.modulator.hidden", "units of every layer but the last"),
     ("model.modulator.rectified", "whether gains stay at 1 or above, as in the Sensorium toolkit"),
-    ("model.readout.mask", "constraint on masks: none, abs"),
+    (
+        "model.readout.mask",
+        "constraint on masks: none, abs, norm (each divided by its Euclidean norm), abs_norm",
+    ),
     (
         "model.readout.shared_features",
         "whether neurons of one type (`data.types`) share feature weights but for a scale",
@@ -104,6 +107,10 @@ const MEANINGS: &[(&str, &str)] = &[
     ("model.penalty.group", "strength of group sparsity of kernels"),
     ("model.penalty.group_layers", "its share for each layer"),
     ("model.penalty.laplace", "strength of the Laplacian penalty on the first kernels, one ratio for all"),
+    (
+        "model.penalty.laplace_padding",
+        "zeros around the kernels for it: 0 leaves out their borders, 1 counts them",
+    ),
     (
         "model.penalty.mask_variance",
         "strength of the variance of the bumps of a deterministic readout, per neuron",

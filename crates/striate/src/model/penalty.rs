@@ -22,8 +22,10 @@ pub struct PenaltyConfig {
     pub group: f64,
     /// Share of `group` for each layer; missing layers get 0.
     pub group_layers: Vec<f64>,
-    /// Smoothness of the first layer's kernels, [`laplace`] without padding.
+    /// Smoothness of the first layer's kernels, [`laplace`].
     pub laplace: f64,
+    /// Zeros around the kernels for `laplace`, which then counts their borders too.
+    pub laplace_padding: usize,
     /// Squared size of the kernels, [`kernel_l2`].
     pub kernel_l2: f64,
     /// L1 of the masks, per neuron.
@@ -96,7 +98,7 @@ pub fn smoothness(kernels: Tensor<4>) -> Tensor<1> {
 ///
 /// # Source
 /// LaplaceL2norm of the Sensorium toolkit (spec §7.3, §7.4): no padding by default in its stacked core, 1 in its
-/// factorised 3-D core.
+/// squeeze-and-excitation and factorised 3-D cores.
 pub fn laplace(kernels: Tensor<4>, padding: usize) -> Tensor<1> {
     let [outputs, inputs, height, width] = kernels.dims();
     let slices = kernels.reshape([outputs * inputs, 1, height, width]);
@@ -155,7 +157,9 @@ impl PenaltyConfig {
     /// Penalty on the kernels of all layers.
     pub fn core(&self, kernels: &[Tensor<4>]) -> Option<Tensor<1>> {
         let share = |shares: &[f64], layer: usize| shares.get(layer).copied().unwrap_or(0.0);
-        let first = kernels.first().and_then(|kernel| term(self.laplace, || laplace(kernel.clone(), 0)));
+        let first = kernels
+            .first()
+            .and_then(|kernel| term(self.laplace, || laplace(kernel.clone(), self.laplace_padding)));
         let terms = kernels.iter().enumerate().flat_map(|(layer, kernel)| {
             let each = 1.0 / self.over_kernels.divisor(kernel);
             let smooth = each * self.smoothness * share(&self.smoothness_layers, layer);

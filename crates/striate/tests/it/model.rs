@@ -17,7 +17,7 @@ use striate::model::core::stacked::{
 use striate::model::encoder::Made;
 use striate::model::modulator::ModulatorConfig;
 use striate::model::output::Output;
-use striate::model::readout::factorised::{FactorisedConfig, FeatureConstraint, MaskConstraint, MaskInit};
+use striate::model::readout::factorised::{Constraint, FactorisedConfig, MaskInit};
 use striate::model::readout::gaussian::Spread;
 use striate::model::readout::{
     AttentionConfig, DeterministicConfig, FullyConnectedConfig, GaussianConfig, PointPooledConfig, Readout,
@@ -222,7 +222,7 @@ fn dropout_scales_what_it_keeps_and_is_off_in_evaluation() {
     assert_eq!(values(core.forward(picture.clone(), Pass::Evaluate).0), vec![1.0; 4096]);
 }
 
-fn readout(mask: MaskConstraint, features: FeatureConstraint, channels: usize) -> Readout {
+fn readout(mask: Constraint, features: Constraint, channels: usize) -> Readout {
     let config = FactorisedConfig {
         mask,
         features,
@@ -237,7 +237,7 @@ fn readout(mask: MaskConstraint, features: FeatureConstraint, channels: usize) -
 }
 
 /// Two neurons on two feature maps of 1×2 pixels; arrays are `[pixel, neuron]` and `[channel, neuron]`.
-fn by_hand(mask: MaskConstraint, features: FeatureConstraint) -> Readout {
+fn by_hand(mask: Constraint, features: Constraint) -> Readout {
     let set = with(readout(mask, features, 2), "mask", &[1.0, -2.0, 3.0, 0.5]);
     with(with(set, "features", &[3.0, 1.0, -4.0, 0.0]), "bias", &[10.0, 20.0])
 }
@@ -249,30 +249,33 @@ fn the_readout_is_the_published_sum() {
     let respond =
         |mask, features| values(by_hand(mask, features).forward(maps.clone(), Pass::Evaluate, None));
     // Neuron 0: map 0 gives 1·1 + 2·3 = 7, map 1 gives −1·1 + 5·3 = 14. Neuron 1: −2 + 1 = −1, 2 + 2.5 = 4.5.
-    let plain = respond(MaskConstraint::None, FeatureConstraint::None);
+    let plain = respond(Constraint::None, Constraint::None);
     assert_eq!(plain, [10.0 + 3.0 * 7.0 - 4.0 * 14.0, 20.0 - 1.0]);
-    let positive = respond(MaskConstraint::Abs, FeatureConstraint::Abs);
+    let positive = respond(Constraint::Abs, Constraint::Abs);
     assert_eq!(positive, [10.0 + 3.0 * 7.0 + 4.0 * 14.0, 20.0 + 2.0 + 1.0]);
 }
 
 #[test]
-fn feature_constraints_are_the_published_ones() {
-    let of = |features| values(by_hand(MaskConstraint::None, features).features().unwrap());
+fn constraints_are_the_published_ones() {
+    let of = |features| values(by_hand(Constraint::None, features).features().unwrap());
     let norm = [5.0f32 + 1e-5, 1.0 + 1e-5];
-    assert_eq!(of(FeatureConstraint::None), [3.0, 1.0, -4.0, 0.0]);
-    assert_eq!(of(FeatureConstraint::Abs), [3.0, 1.0, 4.0, 0.0]);
-    assert_eq!(of(FeatureConstraint::Norm), [3.0 / norm[0], 1.0 / norm[1], -4.0 / norm[0], 0.0]);
-    assert_eq!(of(FeatureConstraint::AbsNorm), [3.0 / norm[0], 1.0 / norm[1], 4.0 / norm[0], 0.0]);
-    assert_eq!(
-        values(by_hand(MaskConstraint::Abs, FeatureConstraint::None).mask().unwrap()),
-        [1.0, 2.0, 3.0, 0.5]
-    );
+    assert_eq!(of(Constraint::None), [3.0, 1.0, -4.0, 0.0]);
+    assert_eq!(of(Constraint::Abs), [3.0, 1.0, 4.0, 0.0]);
+    assert_eq!(of(Constraint::Norm), [3.0 / norm[0], 1.0 / norm[1], -4.0 / norm[0], 0.0]);
+    assert_eq!(of(Constraint::AbsNorm), [3.0 / norm[0], 1.0 / norm[1], 4.0 / norm[0], 0.0]);
+    // Masks are `[pixel, neuron]`: (1, 3) and (−2, ½).
+    let of = |mask| values(by_hand(mask, Constraint::None).mask().unwrap());
+    let norm = [10f32.sqrt() + 1e-6, 4.25f32.sqrt() + 1e-6];
+    let close = |ours: Vec<f32>, known: [f32; 4]| ours.iter().zip(known).all(|(a, b)| (a - b).abs() < 1e-6);
+    assert_eq!(of(Constraint::Abs), [1.0, 2.0, 3.0, 0.5]);
+    assert!(close(of(Constraint::Norm), [1.0 / norm[0], -2.0 / norm[1], 3.0 / norm[0], 0.5 / norm[1]]));
+    assert!(close(of(Constraint::AbsNorm), [1.0 / norm[0], 2.0 / norm[1], 3.0 / norm[0], 0.5 / norm[1]]));
 }
 
 #[test]
 fn a_single_feature_is_not_weighted() {
-    for features in [FeatureConstraint::None, FeatureConstraint::Abs, FeatureConstraint::Norm] {
-        let set = with(readout(MaskConstraint::None, features, 1), "mask", &[1.0, -2.0, 3.0, 0.5]);
+    for features in [Constraint::None, Constraint::Abs, Constraint::Norm] {
+        let set = with(readout(Constraint::None, features, 1), "mask", &[1.0, -2.0, 3.0, 0.5]);
         let maps = Tensor::<1>::from_floats([1.0, 2.0], &Device::flex()).reshape([1, 1, 2, 1]);
         assert_eq!(values(set.forward(maps, Pass::Evaluate, None)), [7.0, -1.0]);
         assert_eq!(values(set.features().unwrap()), [1.0, 1.0]);
@@ -360,10 +363,12 @@ fn behaving() -> EncoderConfig {
     config
 }
 
-/// As [`behaving`], with masks.
+/// As [`behaving`], with masks and feature weights divided by their norms.
 fn behaving_masks() -> EncoderConfig {
     let mut config = behaving();
     config.readout = curved().readout;
+    (masks(&mut config).mask, masks(&mut config).features) = (Constraint::Norm, Constraint::AbsNorm);
+    config.penalty.laplace_padding = 1;
     config.penalty.readout_l1 = 0.01;
     config
 }
@@ -498,7 +503,7 @@ fn a_point_is_a_mask_of_four_pixels() {
     let points = drawn(ReadoutConfig::Gaussian(points));
     let features = values(points.features().unwrap());
     let mut masks = curved().readout.factorised().unwrap().clone();
-    (masks.bias, masks.features, masks.mask) = (false, FeatureConstraint::None, MaskConstraint::None);
+    (masks.bias, masks.features, masks.mask) = (false, Constraint::None, Constraint::None);
     let masks = with(drawn(ReadoutConfig::Factorised(masks)), "features", &features);
     let masks = with(masks, "mask", &values(points.location([6, 7]).unwrap()));
     let draw = |n, stream| normal(&mut generator(7, stream), n, 0.0, 0.3);

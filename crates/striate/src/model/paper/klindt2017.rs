@@ -10,7 +10,7 @@ use crate::model::core::stacked::{BatchNormConfig, KernelConstraint, Nonlinearit
 use crate::model::encoder::Paper;
 use crate::model::output::Output;
 use crate::model::penalty::{OverKernels, PenaltyConfig};
-use crate::model::readout::factorised::{FeatureConstraint, MaskConstraint, MaskInit};
+use crate::model::readout::factorised::{Constraint, MaskInit};
 use crate::model::readout::{FactorisedConfig, FullyConnectedConfig, ReadoutConfig};
 
 /// Expected s.d. of a simulated neuron's response averaged over 30 noisy repeats,
@@ -51,7 +51,7 @@ impl EncoderConfig {
         config.core.final_nonlinearity = Nonlinearity::Relu;
         config.core.batch_norm =
             Some(BatchNormConfig { decay: 0.998, epsilon: 1e-3, offset: true, gain: false });
-        config.masks().features = FeatureConstraint::Abs;
+        config.masks().features = Constraint::Abs;
         config.masks().mask_init =
             MaskInit::StaPeak { noise_sd: 1e-3, height: 1.0, smooth: 0, with_validation: false };
         config.masks().feature_init_mean = 1.0 / types as f64;
@@ -95,8 +95,8 @@ impl EncoderConfig {
                 pool: 1,
             },
             readout: ReadoutConfig::Factorised(FactorisedConfig {
-                mask: MaskConstraint::Abs,
-                features: FeatureConstraint::Abs,
+                mask: Constraint::Abs,
+                features: Constraint::Abs,
                 mask_init: MaskInit::Noise { sd: 0.01 },
                 feature_init_mean: 0.0,
                 feature_init_sd: 0.01,
@@ -182,7 +182,7 @@ impl EncoderConfig {
         config.core.channels.clear();
         config.core.padding.clear();
         config.core.batch_norm = None;
-        config.masks().mask = MaskConstraint::None;
+        config.masks().mask = Constraint::None;
         config.output = Output::Exponential;
         config.penalty = PenaltyConfig { mask_smoothness: 0.02, mask_l1: 0.04, ..PenaltyConfig::default() };
         config
@@ -236,8 +236,8 @@ impl EncoderConfig {
                 pool: 1,
             },
             readout: ReadoutConfig::Factorised(FactorisedConfig {
-                mask: MaskConstraint::None,
-                features: FeatureConstraint::None,
+                mask: Constraint::None,
+                features: Constraint::None,
                 mask_init: MaskInit::StaPeak {
                     noise_sd: 1e-3,
                     height: NOISE_CANCEL,

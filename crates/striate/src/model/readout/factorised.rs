@@ -18,9 +18,9 @@ use crate::random::{normal, truncated_normal};
 #[serde(deny_unknown_fields)]
 pub struct FactorisedConfig {
     /// Constraint on the masks.
-    pub mask: MaskConstraint,
+    pub mask: Constraint,
     /// Constraint on the feature weights.
-    pub features: FeatureConstraint,
+    pub features: Constraint,
     /// How masks start.
     pub mask_init: MaskInit,
     /// Mean of the starting feature weights.
@@ -41,8 +41,8 @@ pub struct FactorisedConfig {
 impl Default for FactorisedConfig {
     fn default() -> Self {
         Self {
-            mask: MaskConstraint::Abs,
-            features: FeatureConstraint::None,
+            mask: Constraint::Abs,
+            features: Constraint::None,
             mask_init: MaskInit::STA_GAUSSIAN,
             feature_init_mean: 0.0,
             feature_init_sd: 0.03,
@@ -53,28 +53,36 @@ impl Default for FactorisedConfig {
     }
 }
 
-/// Constraint on masks, by reparametrisation.
+/// Constraint on the masks or the feature weights of each neuron, by reparametrisation of its column `w`.
+///
+/// # Source
+/// Klindt et al. 2017 (spec §2.2) for feature weights; FullFactorized2d of the Sensorium toolkit (spec §7.2), whose
+/// masks are `norm`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum MaskConstraint {
-    /// None (figures 3–5).
-    None,
-    /// Absolute value (Table 1).
-    Abs,
-}
-
-/// Constraint on feature weights, by reparametrisation (spec: §2.2 of Klindt et al. 2017).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FeatureConstraint {
+pub enum Constraint {
     /// None.
     None,
-    /// `|W|`.
+    /// `|w|`.
     Abs,
-    /// `W / (1e-5 + ‖W_n‖₂)`.
+    /// `w / (ε + ‖w‖₂)`.
     Norm,
-    /// `|W| / (1e-5 + ‖W_n‖₂)`.
+    /// `|w| / (ε + ‖w‖₂)`.
     AbsNorm,
+}
+
+impl Constraint {
+    /// `[row, neuron]` after the constraint on each neuron's column, with `epsilon` for ε.
+    fn apply(self, raw: Tensor<2>, epsilon: f64) -> Tensor<2> {
+        // The root has no slope at 0; the constant is far below any weight in use.
+        let norm = || raw.clone().square().sum_dim(0).add_scalar(1e-20).sqrt().add_scalar(epsilon);
+        match self {
+            Self::None => raw,
+            Self::Abs => raw.abs(),
+            Self::Norm => raw.clone() / norm(),
+            Self::AbsNorm => raw.clone().abs() / norm(),
+        }
+    }
 }
 
 /// How masks start.
@@ -255,24 +263,12 @@ impl Part for Factorised {
 
 impl Factorised {
     fn constrained_mask(&self) -> Tensor<2> {
-        match self.config.mask {
-            MaskConstraint::None => self.mask.val(),
-            MaskConstraint::Abs => self.mask.val().abs(),
-        }
+        self.config.mask.apply(self.mask.val(), 1e-6)
     }
 
     fn constrained_features(&self) -> Tensor<2> {
         let raw = self.features.val();
-        if raw.dims()[0] == 1 {
-            return Shared::spread(&self.shared, raw);
-        }
-        let norm = || raw.clone().square().sum_dim(0).sqrt().add_scalar(1e-5);
-        let constrained = match self.config.features {
-            FeatureConstraint::None => raw,
-            FeatureConstraint::Abs => raw.abs(),
-            FeatureConstraint::Norm => raw.clone() / norm(),
-            FeatureConstraint::AbsNorm => raw.clone().abs() / norm(),
-        };
-        Shared::spread(&self.shared, constrained)
+        let constraint = if raw.dims()[0] == 1 { Constraint::None } else { self.config.features };
+        Shared::spread(&self.shared, constraint.apply(raw, 1e-5))
     }
 }
