@@ -214,7 +214,7 @@ mod tests {
             let one = |(index, value): (usize, &f64)| Fitted {
                 name: format!("{index:03}"),
                 values: Vec::new(),
-                best: Some(Best { step: 1, epoch: 1.0, value: *value, metric: metric.into() }),
+                best: Some(Best { step: 1, epoch: 1.0, value: *value, metric: metric.into(), alpha: None }),
                 failure: None,
             };
             values.iter().enumerate().map(one).collect::<Vec<_>>()

@@ -44,6 +44,9 @@ pub struct Args {
     /// Height in pixels to which higher images are made smaller before the model sees them; 0: not.
     #[arg(long, default_value_t = 0, value_name = "PIXELS")]
     image_height: usize,
+    /// Import a checkpoint although it holds arrays of unknown meaning: the twin may predict something else.
+    #[arg(long)]
+    partial: bool,
     /// The run folder to make.
     #[arg(long, value_name = "RUN")]
     out: PathBuf,
@@ -58,15 +61,26 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
         (Some(recording), Some(path)) => Data::Recording { session: batch::session_of(recording, "")?, path },
         _ => numbers(args)?,
     };
-    let options = Options { session: args.session.clone(), data, image_height: args.image_height };
+    let options = Options {
+        session: args.session.clone(),
+        data,
+        image_height: args.image_height,
+        partial: args.partial,
+    };
     let imported = read(args, &options)?;
     let command: Vec<String> = std::env::args().collect();
     imported.write(&args.checkpoint, &args.out, &command.join(" "))?;
     if !common.quiet {
         eprintln!("{} arrays of {} neurons", imported.weights.len(), imported.card.neurons.len());
         let [_, height, width] = imported.card.seen_shape();
+        let scaling = match args.data {
+            Some(_) => "scaling as stored with the recording".to_owned(),
+            None => format!("pixels of mean {} and s.d. {}", args.image_mean, args.image_sd),
+        };
+        let core = if args.kind.ends_with("linear") { "no nonlinearities" } else { "ELU" };
         eprintln!(
-            "taken for granted: no padding before the first layer, positions through tanh, images of {height}x{width}"
+            "taken for granted: {core} between layers, no padding before the first, positions through tanh, ELU + 1 at the \
+             end, images of {height}x{width}, {scaling}"
         );
         if height > SHOWN {
             eprintln!("hint: the starter kit shows its models a quarter of 144x256: --image-height {SHOWN}");

@@ -106,7 +106,7 @@ impl<'a> Trials<'a> {
             )
             .file(&self.session.path)
             .key("cell_motor_coordinates")
-            .hint("leave `model.readout.predictor` out"));
+            .hint("set `model.readout.predictor=none`: positions are then parameters"));
         };
         let chosen: Vec<[f64; 2]> = self.neurons.iter().map(|&n| [all[n][0], all[n][1]]).collect();
         let mean = [0, 1].map(|i| chosen.iter().map(|p| p[i]).sum::<f64>() / chosen.len().max(1) as f64);

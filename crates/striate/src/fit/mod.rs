@@ -31,7 +31,8 @@ use crate::disk;
 use crate::error::{Error, Result, unknown};
 use crate::model::Encoder;
 use crate::model::core::stacked::Pass;
-use crate::model::encoder::Made;
+use crate::model::encoder::{EncoderConfig, Made};
+use crate::model::output::Output;
 use crate::model::penalty::PenaltyConfig;
 use crate::model::readout::FactorisedConfig;
 use crate::model::weights::{export, freeze, import, to_host};
@@ -44,6 +45,7 @@ use crate::score::{mean_ignoring_nan, single_trial_correlation};
 use crate::twin::{Card, WEIGHTS};
 use checkpoint::{LoopState, Saved};
 use config::TrainConfig;
+use loss::Loss;
 use optimiser::Optimiser;
 use schedule::{Monitor, Next};
 
@@ -124,18 +126,15 @@ struct Fit<'a> {
 /// [`Kind::Data`](crate::error::Kind::Data) when the recording lacks what a fit needs,
 /// [`Kind::Config`](crate::error::Kind::Config) for options that do not fit the recording.
 pub fn check(config: &FitConfig, session: &Session) -> Result<()> {
+    check_start(&config.fit)?;
+    check_recording(config, session)
+}
+
+/// As [`check`], without what only the beginning of a fit needs.
+fn check_recording(config: &FitConfig, session: &Session) -> Result<()> {
     Split::new(session, &config.data)?;
-    let uses = config.model.uses();
-    let behaviour = if config.model.behaviour_planes { "model.behaviour_planes" } else { "model.modulator" };
-    for (stream, used, key) in
-        [(Stream::Behavior, uses.behaviour, behaviour), (Stream::PupilCenter, uses.pupil, "model.shifter")]
-    {
-        if used && session.shape(stream).is_none() {
-            return Err(Error::config(format!("needs the stream `{stream}`, which the recording lacks"))
-                .key(key)
-                .hint("leave it out, or take a recording with that stream"));
-        }
-    }
+    check_streams(&config.model, session)?;
+    check_loss(config)?;
     if config.model.readout.shares_features() && config.data.types.is_empty() {
         return Err(Error::config("needs a table of types, since `model.readout.shared_features` is on")
             .key("data.types")
@@ -146,27 +145,69 @@ pub fn check(config: &FitConfig, session: &Session) -> Result<()> {
             .key("data.types")
             .hint("set `model.readout.shared_features` to true, or leave the table out"));
     }
-    check_given_weights(&config.fit)?;
+    check_frozen(&config.fit)?;
     let seen = smaller(session.image_shape(), config.data.image_height);
     if config.linear.is_some() {
         linear::check_image(seen)?;
     }
-    config.model.check(seen)
+    let behaviour = session.shape(Stream::Behavior).map_or(0, |shape| shape.iter().product());
+    config.model.check(seen, behaviour)
 }
 
-/// What can be said of given and frozen weights before there is a model.
-fn check_given_weights(fit: &TrainConfig) -> Result<()> {
-    const PARTS: [&str; 4] = ["core", "readout", "shifter", "modulator"];
-    let part = |name: &String| name.split('.').next().unwrap_or_default().to_owned();
-    if let Some(slip) = fit.frozen.iter().map(part).find(|part| !PARTS.contains(&part.as_str())) {
-        return Err(unknown("part of a model", &slip, &PARTS).key("fit.frozen"));
-    }
-    if !fit.start_from.is_empty() && !Path::new(&fit.start_from).exists() {
-        return Err(Error::data("no such run or file of weights")
-            .file(&fit.start_from)
-            .key("fit.start_from"));
+/// That the recording has what the model takes in beside images.
+fn check_streams(model: &EncoderConfig, session: &Session) -> Result<()> {
+    let uses = model.uses();
+    let (key, off) = match model.behaviour_planes {
+        true => ("model.behaviour_planes", "set it to false"),
+        false => ("model.modulator", "set it to none"),
+    };
+    let needed = [
+        (Stream::Behavior, uses.behaviour, key, off),
+        (Stream::PupilCenter, uses.pupil, "model.shifter", "set it to none"),
+    ];
+    for (stream, used, key, off) in needed {
+        let wrong = match session.shape(stream) {
+            _ if !used => continue,
+            None => format!("needs the stream `{stream}`, which the recording lacks"),
+            Some(shape) if stream == Stream::PupilCenter && shape != [2] => {
+                format!("needs a stream `{stream}` of two numbers, the recording has {shape:?}")
+            }
+            Some(_) => continue,
+        };
+        return Err(Error::config(wrong)
+            .key(key)
+            .hint(format!("{off}, or take a recording with that stream")));
     }
     Ok(())
+}
+
+/// A Poisson loss takes the logarithm of the rate.
+fn check_loss(config: &FitConfig) -> Result<()> {
+    if config.linear.is_none() && config.fit.loss == Loss::Poisson && config.model.output == Output::Identity
+    {
+        return Err(Error::config("predicts rates below 0, which have no Poisson loss")
+            .key("model.output")
+            .hint("take another output, elu_plus_one for example, or `fit.loss=mse`"));
+    }
+    Ok(())
+}
+
+/// What can be said of frozen weights before there is a model.
+fn check_frozen(fit: &TrainConfig) -> Result<()> {
+    const PARTS: [&str; 4] = ["core", "readout", "shifter", "modulator"];
+    let part = |name: &String| name.split('.').next().unwrap_or_default().to_owned();
+    match fit.frozen.iter().map(part).find(|part| !PARTS.contains(&part.as_str())) {
+        Some(slip) => Err(unknown("part of a model", &slip, &PARTS).key("fit.frozen")),
+        None => Ok(()),
+    }
+}
+
+/// That the weights to start from are there.
+fn check_start(fit: &TrainConfig) -> Result<()> {
+    if fit.start_from.is_empty() || Path::new(&fit.start_from).exists() {
+        return Ok(());
+    }
+    Err(Error::data("no such run or file of weights").file(&fit.start_from).key("fit.start_from"))
 }
 
 /// Fits `config` to `session` in the run folder `run`, resuming it when it holds a checkpoint.
@@ -189,6 +230,7 @@ pub fn fit(
     if let Some(outcome) = finished(config, run, session)? {
         return Ok(outcome);
     }
+    let _alone = run.lock()?;
     let clock = Instant::now();
     let mut fit = Fit::prepare(config, session, run, device)?;
     let before = fit.state.seconds;
@@ -212,7 +254,8 @@ fn finished(config: &FitConfig, run: &RunFolder, session: &Session) -> Result<Op
             .file(run.path())
             .hint("begin a new run with its weights: `fit.start_from`"));
     };
-    if wants_more(config, &saved.state) {
+    // One that was given more steps and then killed before its end still calls itself finished.
+    if !saved.state.finished || wants_more(config, &saved.state) {
         return Ok(None);
     }
     same_recording(run, session)?;
@@ -231,11 +274,12 @@ impl<'a> Fit<'a> {
         run: &'a RunFolder,
         device: &Device,
     ) -> Result<Self> {
-        check(config, session)?;
+        check_recording(config, session)?;
         let split = Split::new(session, &config.data)?;
         let saved = Saved::read(run, Checkpoint::Last)?;
-        if saved.is_some() {
-            same_recording(run, session)?;
+        match &saved {
+            Some(_) => same_recording(run, session)?,
+            None => check_start(&config.fit)?,
         }
         let known = saved.as_ref().map(|_| Card::load(run)).transpose()?;
         let groups = match &known {
@@ -253,6 +297,9 @@ impl<'a> Fit<'a> {
             )?,
         };
         let trials = Trials::new(session, split.neurons.clone(), normalisation, config.data.cache_mib);
+        if config.linear.is_none() {
+            check_responses(config.fit.loss, &trials, &split.train)?;
+        }
         let card = card(config, session, &split, groups, trials.normalisation());
         let training = device.clone().autodiff();
         let mean = &card.normalisation.mean_response;
@@ -403,7 +450,7 @@ impl<'a> Fit<'a> {
             (self.mask_step(divisor, masks), Adam { rate: self.rate(), ..Adam::default() });
         let adam = |name: &str| if name == "readout.mask" { of_masks } else { of_others };
         let model = self.optimiser.step(&adam, self.model.clone(), &gradients);
-        self.model = model.keep_moments(&moments);
+        self.model = model.settle(&moments);
         self.state.step += 1;
         self.state.batch += 1;
         self.state.summed_steps += 1;
@@ -516,6 +563,8 @@ impl<'a> Fit<'a> {
                 .hint("it cannot go on as if it had not: choose another folder with --out"));
         }
         disk::write_bytes(&self.run.config(), self.config.to_toml().as_bytes())?;
+        let manifest = Manifest { status: Status::Running, ..self.run.read_manifest()? };
+        manifest.save(&self.run.manifest())?;
         self.state.finished = false;
         let next = self.config.schedule.next(&mut self.state.progress, self.state.step);
         self.turn(next, &mut |_| {})
@@ -525,7 +574,8 @@ impl<'a> Fit<'a> {
     fn measure(&self) -> Result<Row> {
         let recorded = self.trials.responses(&self.split.validation)?;
         let (predicted, loss) = self.validate()?;
-        let correlation = single_trial_correlation(&predicted, &recorded, self.trials.neurons());
+        let mut correlation = single_trial_correlation(&predicted, &recorded, self.trials.neurons());
+        count_silent(&mut correlation, &recorded);
         let steps = self.state.summed_steps.max(1) as f64;
         let rate = |start| self.config.schedule.learning_rate(start, self.state.progress.rounds);
         Ok(Row {
@@ -594,12 +644,19 @@ impl<'a> Fit<'a> {
         Ok(())
     }
 
+    /// Alpha of the best step of a linear model in closed form, of which each solves for one.
+    fn chosen_alpha(&self) -> Option<f64> {
+        let at = self.state.progress.best_step.checked_sub(1)? as usize;
+        self.config.linear.as_ref()?.alphas().get(at).copied().filter(|alpha| *alpha > 0.0)
+    }
+
     fn conclude(self) -> Result<Outcome> {
         let progress = &self.state.progress;
         let best = progress.best.map(|value| Best {
             step: progress.best_step,
             epoch: progress.best_step as f64 / self.batches_per_epoch() as f64,
             value: if self.config.schedule.monitor == Monitor::Correlation { -value } else { value },
+            alpha: self.chosen_alpha(),
             metric: match self.config.schedule.monitor {
                 Monitor::Loss => "val_loss".into(),
                 Monitor::Correlation => "val_correlation".into(),
@@ -613,6 +670,31 @@ impl<'a> Fit<'a> {
         manifest.best = best.clone();
         manifest.save(&self.run.manifest())?;
         Ok(Outcome { best, steps: self.state.step, finished: self.state.finished })
+    }
+}
+
+/// Rates have a Poisson loss where responses are at least 0; the first trials tell z-scores from counts.
+fn check_responses(loss: Loss, trials: &Trials<'_>, train: &[usize]) -> Result<()> {
+    let first = trials.responses(&train[..train.len().min(256)])?;
+    let least = first.into_iter().fold(f32::INFINITY, f32::min);
+    if loss != Loss::Poisson || least >= 0.0 {
+        return Ok(());
+    }
+    Err(Error::config(format!("has no meaning for responses below 0, and there are some of {least:.3}"))
+        .key("fit.loss")
+        .hint("set `fit.loss=mse`, and `model.output=identity` if predictions should go there too"))
+}
+
+/// Correlations of 0 for neurons that vary over `recorded` trials, `[trial, neuron]`, while their prediction does not:
+/// leaving them out would reward a model for giving neurons up.
+fn count_silent(correlation: &mut [f64], recorded: &[f32]) {
+    let neurons = correlation.len();
+    for (n, value) in correlation.iter_mut().enumerate().filter(|(_, value)| value.is_nan()) {
+        let mut trials = recorded.iter().skip(n).step_by(neurons);
+        let first = trials.next();
+        if trials.any(|response| Some(response) != first) {
+            *value = 0.0;
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use crate::array::{self, Arrays};
 use crate::batch::{Trials, fingerprint};
 use crate::error::{Error, Result};
 use crate::model::readout::factorised::MaskInit;
-use crate::model::readout::{ReadoutConfig, Start};
-use crate::model::weights::{adopt, to_host};
+use crate::model::readout::{Readout, ReadoutConfig, Start};
+use crate::model::weights::{adopt, import, to_host};
 use crate::model::{Encoder, EncoderConfig};
 use crate::recording::Session;
 use crate::run::{Checkpoint, RunFolder};
@@ -68,7 +68,8 @@ pub fn adopted(
     }
     let path = Path::new(from);
     let weights = match path.is_dir() {
-        true => weights_of_run(&RunFolder::open(path)?, unit_ids, session)?,
+        true => weights_of_run(&RunFolder::open(path)?, &model, unit_ids, session)
+            .map_err(|e| e.key("fit.start_from"))?,
         false => array::load(path)?,
     };
     let (model, names) = adopt(model, &weights);
@@ -80,15 +81,30 @@ pub fn adopted(
     }
 }
 
-/// Weights of a run, without those of neurons that are not the same.
-fn weights_of_run(run: &RunFolder, unit_ids: &[i64], session: &Session) -> Result<Arrays> {
-    let mut weights = load_weights(&run.checkpoint(Checkpoint::Best))?;
+/// Weights of a run for `model`, without those of neurons that are not the same.
+fn weights_of_run(run: &RunFolder, model: &Encoder, unit_ids: &[i64], session: &Session) -> Result<Arrays> {
+    run.require_single()?;
+    let (mut weights, card) = (load_weights(&run.checkpoint(Checkpoint::Best))?, Card::load(run)?);
     // Responses are read for the fingerprint: only where identifiers alone cannot tell.
-    let same = Card::load(run)?.unit_ids == unit_ids
-        && run.read_manifest()?.recording.fingerprint == fingerprint(session);
+    let same =
+        card.unit_ids == unit_ids && run.read_manifest()?.recording.fingerprint == fingerprint(session);
     weights.retain(|name, _| same || !(name.starts_with("readout.") || name.starts_with("modulator.")));
+    // Under a predictor the array of this name holds where neurons lie in cortex, not where they look.
+    match (card.model.readout.needs_cortex(), model.config().readout.needs_cortex()) {
+        (true, false) if same => {
+            let theirs = import(card.blank(&Device::flex())?, &weights)?;
+            if let Readout::Gaussian(readout) = theirs.readout() {
+                weights.insert(MEAN.into(), to_host(readout.mean().clamp(-1.0, 1.0)));
+            }
+        }
+        (false, true) => drop(weights.remove(MEAN)),
+        _ => {}
+    }
     Ok(weights)
 }
+
+/// Name of the array of mean positions.
+const MEAN: &str = "readout.mean";
 
 /// Where each neuron's spike-triggered average peaks, in mask coordinates (row, column).
 fn sta_peaks(

@@ -28,6 +28,8 @@ pub struct Options<'a> {
     pub data: Data<'a>,
     /// Height to which higher images are made smaller before the model sees them; 0 leaves them as they are.
     pub image_height: usize,
+    /// Whether a checkpoint is taken that holds arrays of unknown meaning beside what the twin needs.
+    pub partial: bool,
 }
 
 /// Where images' shape and all scaling come from.
@@ -217,6 +219,9 @@ impl Imported {
         RunFolder::create_whole(out, |folder| {
             let run = RunFolder::create(folder, &self.config.to_toml(), &manifest)?;
             self.card.save(&run)?;
+            let unused: Vec<String> =
+                self.unused.iter().map(|(name, reason)| format!("not used: {name} ({reason})\n")).collect();
+            crate::disk::write_bytes(&run.log(), unused.concat().as_bytes())?;
             let folder = run.checkpoint(Checkpoint::Best);
             crate::disk::replace_folder(&folder, |folder| save_weights(folder, &self.weights))
         })

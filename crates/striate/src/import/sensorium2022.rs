@@ -42,6 +42,15 @@ impl Dict {
         Ok(Array { shape: shape.to_vec(), values: array.values })
     }
 
+    /// Takes out the bias of a convolution; none is zeros.
+    fn bias(&mut self, convolution: &str, channels: usize) -> Result<Vec<f32>> {
+        let name = format!("{convolution}.bias");
+        match self.arrays.contains_key(&name) {
+            true => Ok(self.take(&name, &[channels])?.values),
+            false => Ok(vec![0.0; channels]),
+        }
+    }
+
     fn shape(&self, name: &str) -> Option<&[usize]> {
         self.arrays.get(name).map(|array| array.shape.as_slice())
     }
@@ -98,20 +107,33 @@ fn read(arrays: &Arrays, options: &Options<'_>, linear: bool) -> Result<Imported
         neurons: (0..neurons).collect(),
         unit_ids: options.data.unit_ids(neurons),
     };
-    let unused = dict.arrays.into_keys().map(|name| (name.clone(), reason(&name))).collect();
+    let unused: Vec<_> =
+        dict.arrays.into_keys().map(|name| (name.clone(), reason(&name, &session))).collect();
+    let unknown: Vec<&str> =
+        unused.iter().filter(|(_, reason)| *reason == UNKNOWN).map(|(name, _)| name.as_str()).collect();
+    if !unknown.is_empty() && !options.partial {
+        return Err(Error::data(format!("has arrays that are not known here: {}", unknown.join(", ")))
+            .hint("its predictions may differ without them: `--partial` imports the rest"));
+    }
     Ok(Imported { config, card, weights, recording: options.data.info(neurons), unused })
 }
 
-/// Why an array of the checkpoint has no place in the twin.
-fn reason(name: &str) -> &'static str {
+/// Without such an array the twin may be another model.
+const UNKNOWN: &str = "UNKNOWN: the predictions may differ from the original's";
+
+/// Why an array of the checkpoint has no place in the twin of `session`.
+fn reason(name: &str, session: &str) -> &'static str {
+    let mut parts = name.split('.');
+    let of_other = ["readout", "shifter"].contains(&parts.next().unwrap_or_default())
+        && parts.next().is_some_and(|other| other != session);
     if name.contains("_regularizer.") {
         "a constant of a penalty"
     } else if name.ends_with("num_batches_tracked") {
         "a counter that prediction does not use"
-    } else if name.starts_with("readout.") || name.starts_with("shifter.") {
+    } else if of_other {
         "of another session"
     } else {
-        "UNKNOWN: the predictions may differ from the original's"
+        UNKNOWN
     }
 }
 
@@ -139,9 +161,10 @@ fn core(dict: &mut Dict, model: &mut EncoderConfig, weights: &mut Arrays) -> Res
         };
         let spatial = format!("{from}.ds_conv.spatial_conv.weight");
         let separable = dict.shape(&spatial).map(<[usize]>::to_vec);
-        let (side, channels) = match &separable {
+        let (side, channels, bias) = match &separable {
             Some(shape) => {
                 let [channels, _, side, _] = axes(shape, &spatial)?;
+                let bias = bias_of_separable(dict, &format!("{from}.ds_conv"), channels)?;
                 let square = [channels, channels, 1, 1];
                 let name = |part: &str| format!("{from}.ds_conv.{part}.weight");
                 weights.insert(format!("{to}.weight"), dict.take(&name("in_depth_conv"), &square)?);
@@ -149,14 +172,14 @@ fn core(dict: &mut Dict, model: &mut EncoderConfig, weights: &mut Arrays) -> Res
                 weights.insert(format!("{to}.separable.depthwise"), kernels);
                 let mixed = dict.take(&name("out_depth_conv"), &square)?;
                 weights.insert(format!("{to}.separable.pointwise"), mixed);
-                (side, channels)
+                (side, channels, bias)
             }
             None => {
                 let name = format!("{from}.conv.weight");
                 let shape = dict.shape(&name).unwrap_or(&[]).to_vec();
                 let [channels, _, side, _] = axes(&shape, &name)?;
                 weights.insert(format!("{to}.weight"), dict.take(&name, &shape)?);
-                (side, channels)
+                (side, channels, dict.bias(&format!("{from}.conv"), channels)?)
             }
         };
         core.separable |= separable.is_some();
@@ -169,7 +192,12 @@ fn core(dict: &mut Dict, model: &mut EncoderConfig, weights: &mut Arrays) -> Res
             ("running_mean", "running_mean"),
             ("running_var", "running_variance"),
         ] {
-            weights.insert(format!("{to}.{ours}"), dict.take(&format!("{from}.norm.{theirs}"), &[channels])?);
+            let mut array = dict.take(&format!("{from}.norm.{theirs}"), &[channels])?;
+            if ours == "running_mean" {
+                // What is subtracted after a bias is that less the bias without it.
+                array.values.iter_mut().zip(&bias).for_each(|(mean, bias)| *mean -= bias);
+            }
+            weights.insert(format!("{to}.{ours}"), array);
         }
     }
     if layers == 0 {
@@ -177,6 +205,26 @@ fn core(dict: &mut Dict, model: &mut EncoderConfig, weights: &mut Arrays) -> Res
             .hint("expected the state dict of a Sensorium 2022 baseline"));
     }
     Ok(())
+}
+
+/// The bias `[channel]` that those of a separable layer's three convolutions amount to at its end: `W₃ b₂ + b₃`.
+///
+/// # Errors
+/// [`Kind::Data`](crate::error::Kind::Data) where the first has one: the padding that follows it is of zeros.
+fn bias_of_separable(dict: &mut Dict, from: &str, channels: usize) -> Result<Vec<f32>> {
+    let before = format!("{from}.in_depth_conv");
+    if dict.bias(&before, channels)?.iter().any(|bias| *bias != 0.0) {
+        return Err(Error::data("is a bias before a padded convolution, for which a twin has no place")
+            .key(format!("{before}.bias")));
+    }
+    let inner = dict.bias(&format!("{from}.spatial_conv"), channels)?;
+    let mut bias = dict.bias(&format!("{from}.out_depth_conv"), channels)?;
+    let mixed = dict.arrays.get(&format!("{from}.out_depth_conv.weight"));
+    let rows = mixed.map_or(&[][..], |mixed| &mixed.values).chunks_exact(channels);
+    for (bias, row) in bias.iter_mut().zip(rows) {
+        *bias += row.iter().zip(&inner).map(|(weight, inner)| weight * inner).sum::<f32>();
+    }
+    Ok(bias)
 }
 
 /// The session's readout; the number of its neurons.

@@ -89,16 +89,17 @@ impl EncoderConfig {
         [channels + if self.behaviour_planes { behaviour } else { 0 }, height, width]
     }
 
-    /// Checks the options against images `[channel, height, width]`.
+    /// Checks the options against images `[channel, height, width]` and `behaviour` variables.
     ///
     /// # Errors
     /// [`Kind::Config`](crate::error::Kind::Config) naming the key.
-    pub fn check(&self, shape: [usize; 3]) -> Result<()> {
+    pub fn check(&self, image: [usize; 3], behaviour: usize) -> Result<()> {
+        let shape = self.core_shape(image, behaviour);
         self.core.check(shape)?;
         self.readout.check(self.core.out_shape(shape))?;
         self.shifter.as_ref().map_or(Ok(()), ShifterConfig::check)?;
         self.modulator.as_ref().map_or(Ok(()), ModulatorConfig::check)?;
-        self.penalty.check(&self.readout)
+        self.penalty.check(self)
     }
 
     /// A freshly drawn model.
@@ -106,7 +107,7 @@ impl EncoderConfig {
     /// # Errors
     /// [`Kind::Config`](crate::error::Kind::Config) when the layers do not fit the image.
     pub fn init(&self, made: &Made<'_>, seed: u64, device: &Device) -> Result<Encoder> {
-        self.check(made.image)?;
+        self.check(made.image, made.behaviour)?;
         let seen = self.core_shape(made.image, made.behaviour);
         let core = self.core.init(seen, &mut generator(seed, 1), device);
         let features = self.core.out_shape(seen);
@@ -120,7 +121,7 @@ impl EncoderConfig {
 }
 
 impl Encoder {
-    /// Predicted responses `[batch, neuron]`, and in training the moments for [`Encoder::keep_moments`].
+    /// Predicted responses `[batch, neuron]`, and in training the moments for [`Encoder::settle`].
     ///
     /// # Panics
     /// When the inputs lack what [`EncoderConfig::uses`] says.
@@ -162,10 +163,12 @@ impl Encoder {
         (shared, penalty.readout(&self.readout))
     }
 
-    /// Moves the running statistics of the core.
+    /// What follows a training step with these moments: the running statistics of the core move, and positions stay on
+    /// the map.
     #[must_use]
-    pub fn keep_moments(mut self, moments: &[Moments]) -> Self {
+    pub fn settle(mut self, moments: &[Moments]) -> Self {
         self.core = self.core.keep_moments(moments);
+        self.readout = self.readout.keep_on_map();
         self
     }
 

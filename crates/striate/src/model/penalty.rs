@@ -5,8 +5,9 @@ use burn::tensor::module;
 use burn::tensor::ops::ConvOptions;
 use serde::{Deserialize, Serialize};
 
+use super::encoder::EncoderConfig;
 use super::readout::{Readout, ReadoutConfig};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, in_range};
 
 /// Strengths of all penalties; a strength of zero leaves the penalty out.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -198,11 +199,67 @@ impl PenaltyConfig {
         term(self.activity / batch, || predicted.clone().abs().sum())
     }
 
-    /// Whether `readout` has what is penalised.
+    /// Whether strengths are numbers from 0 on, and `model` has what is penalised.
     ///
     /// # Errors
-    /// [`Kind::Config`](crate::error::Kind::Config) naming the strength that must be 0.
-    pub fn check(&self, readout: &ReadoutConfig) -> Result<()> {
+    /// [`Kind::Config`](crate::error::Kind::Config) naming the key.
+    pub fn check(&self, model: &EncoderConfig) -> Result<()> {
+        self.check_numbers()?;
+        self.check_readout(&model.readout)?;
+        self.check_core(model.core.kernels.len())?;
+        if self.modulator_l1 != 0.0 && model.modulator.is_none() {
+            return Err(Error::config("is for models with a modulator")
+                .key("model.penalty.modulator_l1")
+                .hint("set it to 0, or add one: `model.modulator.layers=2`"));
+        }
+        Ok(())
+    }
+
+    fn check_numbers(&self) -> Result<()> {
+        let one = |key: &str, value| in_range(&format!("model.penalty.{key}"), value, 0.0..=1e12);
+        let all = |key: &str, shares: &[f64]| shares.iter().try_for_each(|share| one(key, *share));
+        one("smoothness", self.smoothness)?;
+        all("smoothness_layers", &self.smoothness_layers)?;
+        one("group", self.group)?;
+        all("group_layers", &self.group_layers)?;
+        one("laplace", self.laplace)?;
+        in_range("model.penalty.laplace_padding", self.laplace_padding as f64, 0.0..=16.0)?;
+        one("kernel_l2", self.kernel_l2)?;
+        one("mask_l1", self.mask_l1)?;
+        one("feature_l1", self.feature_l1)?;
+        one("readout_l1", self.readout_l1)?;
+        one("mask_smoothness", self.mask_smoothness)?;
+        one("readout_l2", self.readout_l2)?;
+        one("activity", self.activity)?;
+        one("mask_variance", self.mask_variance)?;
+        one("modulator_l1", self.modulator_l1)
+    }
+
+    /// A penalty on kernels that reaches no layer would do nothing, without a word.
+    fn check_core(&self, layers: usize) -> Result<()> {
+        let shared = |shares: &[f64]| shares.iter().take(layers).any(|share| *share != 0.0);
+        let of_all = layers > 0;
+        let rules = [
+            ("smoothness", self.smoothness, shared(&self.smoothness_layers), "[1, 0.5, 0.5]"),
+            ("group", self.group, shared(&self.group_layers), "[0, 1, 1]"),
+            ("laplace", self.laplace, of_all, ""),
+            ("kernel_l2", self.kernel_l2, of_all, ""),
+        ];
+        match rules.into_iter().find(|(_, strength, reaches, _)| *strength != 0.0 && !reaches) {
+            None => Ok(()),
+            Some((key, _, _, shares)) => {
+                let error = Error::config("reaches no layer of the core").key(format!("model.penalty.{key}"));
+                Err(match layers {
+                    0 => error.hint("set it to 0"),
+                    _ => {
+                        error.hint(format!("give each layer its share: model.penalty.{key}_layers={shares}"))
+                    }
+                })
+            }
+        }
+    }
+
+    fn check_readout(&self, readout: &ReadoutConfig) -> Result<()> {
         let masks = matches!(readout, ReadoutConfig::Factorised(_));
         let connected = matches!(readout, ReadoutConfig::FullyConnected(_));
         let bumps = matches!(readout, ReadoutConfig::Deterministic(_));

@@ -65,8 +65,13 @@ impl Fixture {
         manifest.status = Status::Finished;
         manifest.wall_seconds = 754.0;
         manifest.peak_memory_mib = Some(1312.0);
-        manifest.best =
-            Some(Best { step: 2380, epoch: 34.0, value: curve(2380).1, metric: "val_correlation".into() });
+        manifest.best = Some(Best {
+            step: 2380,
+            epoch: 34.0,
+            value: curve(2380).1,
+            metric: "val_correlation".into(),
+            alpha: None,
+        });
         manifest
     }
 

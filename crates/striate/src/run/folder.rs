@@ -191,6 +191,23 @@ impl RunFolder {
             .hint("take the run of a member; `striate ensemble` makes a new ensemble of runs"))
     }
 
+    /// Keeps other processes from fitting into this run until the file is dropped. Where the file system has no locks,
+    /// it keeps out nobody.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config) when another process fits into it,
+    /// [`Kind::Io`](crate::error::Kind::Io) when the file cannot be written.
+    pub fn lock(&self) -> Result<fs::File> {
+        let path = self.path.join("lock");
+        let file = fs::File::create(&path).map_err(|e| Error::io("cannot write", &path, e))?;
+        match file.try_lock() {
+            Err(fs::TryLockError::WouldBlock) => Err(Error::config("is being fitted by another process")
+                .file(&self.path)
+                .hint("wait for it, or choose another folder with --out")),
+            _ => Ok(file),
+        }
+    }
+
     fn score_file(&self, tier: &str, extension: &str) -> PathBuf {
         self.path.join("scores").join(format!("{}.{extension}", file_name(tier)))
     }
@@ -218,8 +235,8 @@ fn refuse_occupied(path: &Path) -> Result<()> {
             .hint("resume it, or choose another folder with `--out`"));
     }
     // What a start leaves that was cut off or refused, written whole or not.
-    const LEFT: [&str; 6] =
-        ["config.toml", "manifest.json", "twin.json", "log.txt", "metrics.csv", "tensorboard"];
+    const LEFT: [&str; 7] =
+        ["config.toml", "manifest.json", "twin.json", "log.txt", "metrics.csv", "tensorboard", "lock"];
     let is_left = |name: &str| LEFT.contains(&name.strip_suffix(".tmp").unwrap_or(name));
     let stranger = match fs::read_dir(path) {
         Ok(entries) => {

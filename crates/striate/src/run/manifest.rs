@@ -101,6 +101,9 @@ pub struct Best {
     pub value: f64,
     /// Id of the metric that decides.
     pub metric: String,
+    /// Strength of the penalty of a linear model in closed form that was chosen by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alpha: Option<f64>,
 }
 
 impl Manifest {
@@ -229,7 +232,8 @@ mod tests {
         let path = dir.path().join("manifest.json");
         let parameters = BTreeMap::from([("core".to_owned(), 10), ("readout".to_owned(), 32)]);
         let mut manifest = Manifest::start(7, "striate fit").with_parameters(parameters);
-        manifest.best = Some(Best { step: 3, epoch: 1.5, value: 0.25, metric: "val_correlation".into() });
+        manifest.best =
+            Some(Best { step: 3, epoch: 1.5, value: 0.25, metric: "val_correlation".into(), alpha: None });
         manifest.save(&path).unwrap();
         assert_eq!(Manifest::read(&path).unwrap(), manifest);
         assert_eq!(manifest.total_parameters, 42);

@@ -10,13 +10,14 @@ use striate::array::{self, Array};
 use striate::error::Kind;
 use striate::fit::optimiser::Optimiser;
 use striate::fit::{Event, FitConfig, Outcome, fit};
+use striate::model::readout::Readout;
 use striate::ops::Adam;
 use striate::recording::{Session, Stream, Tier};
 use striate::run::metrics::{self, Row};
 use striate::run::{Checkpoint, Manifest, RunFolder};
 use striate::scoring;
 use striate::simulate::KlindtLinear;
-use striate::twin::Ensemble;
+use striate::twin::{Ensemble, Twin};
 use tempfile::TempDir;
 
 use super::simulated;
@@ -233,6 +234,66 @@ fn stopped() -> (TempDir, RunFolder, FitConfig, Session) {
     let run = start(dir.path(), &config);
     fit_until(&config, &session, &run, 12);
     (dir, run, config, session)
+}
+
+/// Given more steps and killed before their end, a run is not finished, whatever it called itself before.
+#[test]
+fn a_fit_that_was_given_more_steps_can_be_broken_too() {
+    let (dir, session) = (tempfile::tempdir().unwrap(), tiny());
+    let (short, long) = (config(&["schedule.max_steps=10"]), config(&["schedule.max_steps=30"]));
+    let whole = start(&dir.path().join("whole"), &long);
+    fit_until(&long, &session, &whole, u64::MAX);
+    let run = start(&dir.path().join("run"), &short);
+    assert!(fit_until(&short, &session, &run, u64::MAX).0.finished);
+    let finished = fs::read(run.manifest()).unwrap();
+    assert!(!fit_until(&long, &session, &run, 17).0.finished);
+    // Killed, it had no time to say so.
+    fs::write(run.manifest(), finished).unwrap();
+    let (outcome, _) = fit_until(&long, &session, &run, u64::MAX);
+    assert_eq!((outcome.finished, outcome.steps), (true, 30));
+    assert!(bits(&whole) == bits(&run));
+}
+
+#[test]
+fn two_processes_do_not_fit_into_one_run() {
+    let (_dir, run, config, session) = stopped();
+    let held = run.lock().unwrap();
+    let stop = AtomicBool::new(false);
+    let error = fit(&config, &session, &run, &Device::flex(), &stop, &mut |_| {}).unwrap_err();
+    assert!(error.message().contains("another process"), "{error}");
+    drop(held);
+    assert!(fit_until(&config, &session, &run, u64::MAX).0.finished);
+}
+
+/// Under a predictor the same array holds where neurons lie in cortex.
+#[test]
+fn positions_that_were_predicted_are_taken_over_as_parameters() {
+    let (dir, mut session) = (tempfile::tempdir().unwrap(), tiny());
+    let neurons = 0..session.neurons.len();
+    session.neurons.position_um = Some(neurons.map(|n| [n as f64, (n * n) as f64, 0.0]).collect());
+    let fitted = |name: &str, changes: &[&str]| {
+        let base = ["model.core.kernels=[5]", "model.core.channels=[3]", "model.core.padding=[\"valid\"]"];
+        let all = base.iter().chain(&["schedule.max_steps=4"]).chain(changes).map(|c| (*c).to_owned());
+        let config = FitConfig::preset("sensorium2022").unwrap().with(&all.collect::<Vec<_>>()).unwrap();
+        let mut manifest = Manifest::start(1, "test");
+        manifest.recording.fingerprint = striate::batch::fingerprint(&session);
+        let run = RunFolder::create(&dir.path().join(name), &config.to_toml(), &manifest).unwrap();
+        fit_until(&config, &session, &run, u64::MAX);
+        run
+    };
+    let from = |run: &RunFolder| format!("fit.start_from={}", run.path().display());
+    let predicting = fitted("predicting", &["fit.loss=mse"]);
+    let changes = ["fit.loss=mse", "model.readout.predictor=none", "fit.learning_rate=1e-9"];
+    let free = fitted("free", &[&changes[..], &[from(&predicting).as_str()]].concat());
+    let mean = |run: &RunFolder| {
+        array::load(&saved(run, Checkpoint::Best, "weights.safetensors")).unwrap()["readout.mean"].clone()
+    };
+    let twin = Twin::load(&predicting, &Device::flex()).unwrap();
+    let Readout::Gaussian(readout) = twin.model.readout() else { panic!("it reads points") };
+    let predicted: Vec<f32> = readout.mean().into_data().try_into_vec().unwrap();
+    assert!(mean(&free).values.iter().zip(&predicted).all(|(a, b)| (a - b).abs() < 1e-5));
+    let back = fitted("back", &["fit.loss=mse", &from(&free)]);
+    assert_eq!(mean(&back), mean(&predicting), "where they lie in cortex");
 }
 
 #[test]

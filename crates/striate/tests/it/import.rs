@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use burn::prelude::*;
 use serde::Deserialize;
+use striate::array::{Array, Arrays};
 use striate::fit::fit;
 use striate::import::{Data, Imported, Options, importer, read_state_dict};
 use striate::recording::{Session, Statistics, Stream};
@@ -39,7 +40,7 @@ fn golden() -> Golden {
 
 fn options(golden: &Golden) -> Options<'static> {
     let data = Data::Numbers { shape: golden.shape, mean: golden.image_mean, sd: golden.image_sd };
-    Options { session: golden.session.clone(), data, image_height: 0 }
+    Options { session: golden.session.clone(), data, image_height: 0, partial: false }
 }
 
 fn imported(golden: &Golden) -> Imported {
@@ -127,12 +128,54 @@ fn what_is_not_used_is_listed_with_its_reason() {
     assert_eq!(of("readout.other.bias"), Some("of another session"));
     assert!(of("core.features.layer0.norm.num_batches_tracked").is_some());
     let mut arrays = read_state_dict(&folder().join("tiny.pth")).unwrap();
-    let extra = arrays["readout.one.bias"].clone();
-    arrays.insert("modulator.one.gain".into(), extra);
-    let found = (importer("sensorium2022").unwrap().read)(&arrays, &options(&golden())).unwrap();
-    let strange: Vec<_> = found.unused.iter().filter(|(_, reason)| reason.starts_with("UNKNOWN")).collect();
-    assert_eq!(strange.len(), 1);
-    assert_eq!(strange[0].0, "modulator.one.gain");
+    let (read, extra) = (importer("sensorium2022").unwrap().read, arrays["readout.one.bias"].clone());
+    for strange in ["modulator.one.gain", "readout.one.scales"] {
+        arrays.insert(strange.into(), extra.clone());
+        let error = read(&arrays, &options(&golden())).unwrap_err();
+        assert!(error.message().contains(strange), "{error}");
+        let partial = Options { partial: true, ..options(&golden()) };
+        let unused = read(&arrays, &partial).unwrap().unused;
+        assert!(unused.iter().any(|(name, reason)| name == strange && reason.starts_with("UNKNOWN")));
+        arrays.remove(strange);
+    }
+}
+
+/// Later revisions of the toolkit give convolutions biases; what follows subtracts a mean.
+#[test]
+fn biases_of_convolutions_go_into_the_running_means() {
+    let golden = golden();
+    let read = importer("sensorium2022").unwrap().read;
+    let arrays = read_state_dict(&folder().join("tiny.pth")).unwrap();
+    let of =
+        |arrays: &Arrays, name: &str| read(arrays, &options(&golden)).unwrap().weights[name].values.clone();
+    let channels = arrays["core.features.layer1.norm.bias"].values.len();
+    let row = |scale: f32| (0..channels).map(|c| scale * (1.0 + c as f32)).collect::<Vec<_>>();
+    let with = |names: &[(&str, f32)]| {
+        let mut arrays = arrays.clone();
+        for (name, scale) in names {
+            let array = Array { shape: vec![channels], values: row(*scale) };
+            arrays.insert(format!("core.features.{name}.bias"), array);
+        }
+        arrays
+    };
+    let biased = with(&[
+        ("layer0.conv", 0.5),
+        ("layer1.ds_conv.spatial_conv", 2.0),
+        ("layer1.ds_conv.out_depth_conv", -1.0),
+    ]);
+    let mixing = &arrays["core.features.layer1.ds_conv.out_depth_conv.weight"].values;
+    for layer in [0, 1] {
+        let name = format!("core.layers.{layer}.running_mean");
+        let (plain, moved) = (of(&arrays, &name), of(&biased, &name));
+        for c in 0..channels {
+            let inner: f32 = (0..channels).map(|k| mixing[c * channels + k] * row(2.0)[k]).sum();
+            let bias = if layer == 0 { row(0.5)[c] } else { inner + row(-1.0)[c] };
+            assert!((plain[c] - bias - moved[c]).abs() < 1e-5, "{layer} {c}");
+        }
+    }
+    let error = read(&with(&[("layer1.ds_conv.in_depth_conv", 1.0)]), &options(&golden)).unwrap_err();
+    assert!(error.place().key.as_deref().unwrap().ends_with("in_depth_conv.bias"));
+    assert!(read(&with(&[("layer1.ds_conv.in_depth_conv", 0.0)]), &options(&golden)).is_ok());
 }
 
 #[test]
@@ -170,7 +213,7 @@ fn the_published_linear_model_predicts_its_published_outputs() {
     }
     let data_of = Data::Numbers { shape: [1, 144, 256], mean: 113.524_7, sd: 64.558_15 };
     // The notebook shows it the whole image.
-    let options = Options { session: "26872-17-20".into(), data: data_of, image_height: 0 };
+    let options = Options { session: "26872-17-20".into(), data: data_of, image_height: 0, partial: false };
     let arrays = read_state_dict(&data.join("sensorium_ln_model.pth")).unwrap();
     let imported = (importer("sensorium2022-linear").unwrap().read)(&arrays, &options).unwrap();
     let dir = tempfile::tempdir().unwrap();

@@ -596,7 +596,7 @@ fn recordings_without_a_validation_tier_are_split_as_numpy_does() {
 fn options_that_cannot_be_used_are_refused_by_name() {
     let refused = |change: &str, key: &str| {
         let config = FitConfig::preset("whatwhere").unwrap().with(&[change.into()]).unwrap();
-        let error = config.model.check([1, 36, 64]).unwrap_err();
+        let error = config.model.check([1, 36, 64], 0).unwrap_err();
         assert_eq!(error.place().key.as_deref(), Some(key), "{change}: {error}");
     };
     refused("model.core.init_sd=nan", "model.core.init_sd");
@@ -610,6 +610,38 @@ fn options_that_cannot_be_used_are_refused_by_name() {
     refused("model.readout.feature_init_sd=inf", "model.readout.feature_init_sd");
     refused("model.readout.mask_init.smooth_px=0", "model.readout.mask_init.smooth_px");
     refused("model.readout.mask_init.smooth_px=1e9", "model.readout.mask_init.smooth_px");
+    refused("model.penalty.kernel_l2=-1", "model.penalty.kernel_l2");
+    refused("model.penalty.group_layers=[nan]", "model.penalty.group_layers");
+    refused("model.penalty.modulator_l1=1", "model.penalty.modulator_l1");
+    refused("model.penalty.laplace_padding=1000000", "model.penalty.laplace_padding");
+    let unshared = ["model.penalty.smoothness=1".into(), "model.penalty.smoothness_layers=[]".into()];
+    let config = FitConfig::preset("whatwhere").unwrap().with(&unshared).unwrap();
+    let error = config.model.check([1, 36, 64], 0).unwrap_err();
+    assert_eq!(error.place().key.as_deref(), Some("model.penalty.smoothness"), "it reaches no layer");
+    let seen = ["model.core.lgn.units=9".into(), "model.behaviour_planes=true".into()];
+    let config = FitConfig::preset("whatwhere").unwrap().with(&seen).unwrap();
+    let error = config.model.check([1, 36, 64], 3).unwrap_err();
+    assert_eq!(error.place().key.as_deref(), Some("model.core.lgn"), "its units see one channel");
+}
+
+/// A position has no slope beyond the map: a step that leads there is taken back to the border.
+#[test]
+fn positions_stay_on_the_map() {
+    let device = training();
+    for mut config in
+        [behaving(), EncoderConfig { readout: other_readouts()[1].readout.clone(), ..behaving() }]
+    {
+        if let ReadoutConfig::Gaussian(readout) = &mut config.readout {
+            readout.predictor = None;
+        }
+        let outside = [1.5, -0.5, -2.0, 1.0, 0.25, 7.0];
+        let model = with(small(&config, &device), "readout.mean", &outside).settle(&[]);
+        assert_eq!(export(&model)["readout.mean"].values, [1.0, -0.5, -1.0, 1.0, 0.25, 1.0]);
+        let gradients = objective(&model, &device).backward();
+        let all = gradients_of(&model, &gradients);
+        let (_, slopes) = all.iter().find(|(name, _)| name == "readout.mean").unwrap();
+        assert!(slopes.iter().any(|slope| *slope != 0.0), "the border is no trap");
+    }
 }
 
 /// `Σ_p Σ_c T_pcn φ_pc + b_n`, and the norm over features as the place of a neuron.
@@ -664,7 +696,7 @@ fn centre_surround_units_are_differences_of_gaussians() {
 #[test]
 fn penalties_that_a_readout_cannot_have_are_refused() {
     let refused = |config: EncoderConfig, key: &str| {
-        let error = config.check([1, 31, 31]).unwrap_err();
+        let error = config.check([1, 31, 31], 0).unwrap_err();
         assert_eq!(error.place().key.as_deref(), Some(key));
     };
     let mut connected = EncoderConfig::antolik_fully_connected();

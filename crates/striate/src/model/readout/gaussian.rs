@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::shared::Shared;
-use super::{Options, Part, Start, add_bias, biases, positions, windows};
+use super::{Options, Part, Start, add_bias, biases, on_map, positions, windows};
 use crate::error::{Result, in_range};
 use crate::model::core::stacked::Pass;
 use crate::model::perceptron::{Perceptron, Squash};
@@ -215,13 +215,20 @@ impl Gaussian {
         Shared::spread(&self.shared, self.features.val())
     }
 
-    /// Mean positions `[neuron, 2]` within the map.
-    fn mean(&self) -> Tensor<2> {
+    /// Mean positions `[neuron, 2]`: within the map, unless they are predicted.
+    pub fn mean(&self) -> Tensor<2> {
         match &self.predictor {
             Some(predictor) => predictor.forward(self.mean.val()),
-            None => self.mean.val(),
+            None => self.mean.val().clamp(-1.0, 1.0),
         }
-        .clamp(-1.0, 1.0)
+    }
+
+    /// Mean positions that a step moved off the map, put back on its border.
+    pub fn keep_on_map(mut self) -> Self {
+        if self.predictor.is_none() {
+            self.mean = on_map(self.mean);
+        }
+        self
     }
 
     /// Positions `[batch, neuron, 2]` of one training step.

@@ -22,7 +22,7 @@ pub use point_pooled::{PointPooled, PointPooledConfig};
 
 use crate::error::Result;
 use crate::model::core::stacked::Pass;
-use crate::model::weights::{fixed, to_host, trainable};
+use crate::model::weights::{fixed, replace, to_host, trainable};
 use crate::random::uniform;
 
 /// What a readout must know about one neuron to start.
@@ -176,6 +176,16 @@ impl Readout {
         self.part().forward(features, pass, shift)
     }
 
+    /// Positions that a training step moved off the map, put back on its border (the toolkit's clamp in place, spec §7.2).
+    #[must_use]
+    pub fn keep_on_map(self) -> Self {
+        match self {
+            Self::Gaussian(readout) => Self::Gaussian(readout.keep_on_map()),
+            Self::PointPooled(readout) => Self::PointPooled(readout.keep_on_map()),
+            other => other,
+        }
+    }
+
     /// Feature weights after their constraint, `[channel, neuron]`: the barcodes; none where a neuron weighs the
     /// features differently from pixel to pixel.
     pub fn features(&self) -> Option<Tensor<2>> {
@@ -230,6 +240,14 @@ fn sta_positions(start: &[Start], [height, width]: [usize; 2]) -> Vec<f32> {
     start.iter().flat_map(|start| [place(start.peak.1, width), place(start.peak.0, height)]).collect()
 }
 
+/// Positions within the map, −1 to 1: beyond its border a position has no slope and would stay there.
+fn on_map(positions: Param<Tensor<2>>) -> Param<Tensor<2>> {
+    replace(positions, |old| {
+        let inside = old.clone().inner().clamp(-1.0, 1.0);
+        Tensor::from_data(inside.into_data(), &old.device())
+    })
+}
+
 /// The bilinear window around each point `[neuron, 2]` of a map of `height` × `width` pixels, `[pixel, neuron]`: the
 /// mask that a factorised readout would need to read the same.
 pub fn windows(points: Tensor<2>, [height, width]: [usize; 2]) -> Tensor<2> {
@@ -243,7 +261,8 @@ pub fn windows(points: Tensor<2>, [height, width]: [usize; 2]) -> Tensor<2> {
         for (down, right) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
             let (row, column) = (y.floor() as usize + down, x.floor() as usize + right);
             if row < height && column < width {
-                let share = (1.0 - (y - row as f32).abs()) * (1.0 - (x - column as f32).abs());
+                let near = |distance: f32| (1.0 - distance.abs()).max(0.0);
+                let share = near(y - row as f32) * near(x - column as f32);
                 mask[(row * width + column) * neurons + n] = share;
             }
         }

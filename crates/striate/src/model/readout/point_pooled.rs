@@ -5,7 +5,7 @@ use burn::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Options, Part, Start, add_bias, biases, positions, windows};
+use super::{Options, Part, Start, add_bias, biases, on_map, positions, windows};
 use crate::error::{Error, Result, in_range};
 use crate::model::core::stacked::{Pass, pool};
 use crate::model::weights::trainable;
@@ -129,5 +129,11 @@ impl PointPooled {
     /// Positions `[neuron, 2]` within the map.
     fn mean(&self) -> Tensor<2> {
         self.mean.val().clamp(-1.0, 1.0)
+    }
+
+    /// Positions that a step moved off the map, put back on its border.
+    pub fn keep_on_map(mut self) -> Self {
+        self.mean = on_map(self.mean);
+        self
     }
 }

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use crate::error::{Error, Result};
 use crate::fit::FitConfig;
 use crate::model::EncoderConfig;
-use crate::recording::{self, Session, Tier};
+use crate::recording::{self, Session, Stream, Tier, TrialSource};
 use crate::reproduce::work::average;
 use crate::reproduce::{Item, Reproduction, Row, Work};
 use crate::simulate::{KlindtLinear, Simulation};
@@ -251,7 +251,23 @@ fn miniature() -> Result<Session> {
         test_repeats: 3,
         ..KlindtLinear::demo()
     };
-    Ok(Simulation::new(small)?.session()?.0)
+    let (mut session, _) = Simulation::new(small)?.session()?;
+    session.source = Box::new(Rectified(session.source));
+    Ok(session)
+}
+
+/// A simulation whose responses below 0 are 0, as the recorded rates are never below.
+#[derive(Debug)]
+struct Rectified(Box<dyn TrialSource>);
+
+impl TrialSource for Rectified {
+    fn read(&self, stream: Stream, trial: usize, shape: &[usize]) -> Result<Vec<f32>> {
+        let mut values = self.0.read(stream, trial, shape)?;
+        if stream == Stream::Responses {
+            values.iter_mut().for_each(|value| *value = value.max(0.0));
+        }
+        Ok(values)
+    }
 }
 
 fn miniaturise(config: &mut FitConfig) {
