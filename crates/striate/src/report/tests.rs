@@ -53,6 +53,7 @@ fn a_complete_run_has_every_figure_and_needs_nothing_from_outside() {
         "unit 10",
         "best 0.2",
         "4 types",
+        "Types more stable than shuffled barcodes (limit 0.42)",
         "count as one here: 1 = 0.",
     ] {
         assert!(html.contains(words), "`{words}` is missing");

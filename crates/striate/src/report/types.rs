@@ -25,7 +25,9 @@ fn figures(found: &Explanation, run: &RunResult) -> Vec<Tag> {
         types => format!("{types} types"),
     });
     let evidence = tag("p").class("caption").text(evidence(found, run));
-    vec![heading, evidence, tag("div").class("two").with(plane(found)).with(gains(run))]
+    let verdict = run.verdict().map(|words| tag("strong").text(format!("Types {words}.")));
+    let plots = tag("div").class("two").with(plane(found)).with(gains(run));
+    vec![heading, tag("p").all(verdict), evidence, plots]
 }
 
 /// The numbers that tell whether to believe the types, beside their null.

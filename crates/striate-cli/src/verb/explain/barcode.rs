@@ -142,7 +142,8 @@ fn block(run: &RunResult) -> String {
     if run.ari_truth.is_some() {
         line("ARI with the true types", ari(run.ari_truth), spread(run.null.ari_truth));
     }
-    text + &curve(run)
+    let verdict = run.verdict().map(|words| format!("{words}\n")).unwrap_or_default();
+    text + &verdict + &curve(run)
 }
 
 /// Gain over the shuffled barcodes of each number of types.
@@ -154,11 +155,24 @@ fn curve(run: &RunResult) -> String {
     let numbers = (1..=gap.len()).map(|k| if k == run.types { format!("[{k}]") } else { k.to_string() });
     let at_the_end = run.count.found == gap.len() && gap.len() > 1;
     format!(
-        "\n{}{}{}\n",
+        "\n{}{}{}\n{}\n",
         row("types", numbers.collect()),
         row("gain - null", gap.iter().map(|gap| format!("{gap:.3}")).collect()),
+        rule(run),
         if at_the_end { "as many as were tried: raise `most`, or doubt that there are types\n" } else { "" }
     )
+}
+
+/// How the number of types was chosen.
+fn rule(run: &RunResult) -> String {
+    let (types, count) = (run.types, &run.count);
+    if types != count.found {
+        return format!("[{types}] was given; the gains speak for {}", count.found);
+    }
+    match count.gap().iter().all(|gap| *gap <= count.null_gap) {
+        true => format!("[{types}]: more types gain no more than in shuffled barcodes"),
+        false => format!("[{types}]: the smallest number within one standard error of the largest gain - null"),
+    }
 }
 
 fn together(across: &Across, found: &Explanation) -> String {
