@@ -26,8 +26,9 @@ fn figures(found: &Explanation, run: &RunResult) -> Vec<Tag> {
     });
     let evidence = tag("p").class("caption").text(evidence(found, run));
     let verdict = run.verdict().map(|words| tag("strong").text(format!("Types {words}.")));
+    let verdict = verdict.map(|words| tag("p").with(words));
     let plots = tag("div").class("two").with(plane(found)).with(gains(run));
-    vec![heading, tag("p").all(verdict), evidence, plots]
+    [heading].into_iter().chain(verdict).chain([evidence, plots]).collect()
 }
 
 /// The numbers that tell whether to believe the types, beside their null.

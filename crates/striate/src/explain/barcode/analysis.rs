@@ -251,9 +251,6 @@ mod tests {
         assert_eq!(result(5, 0.2, None).is_stable(), Some(true));
         assert_eq!(result(1, 0.2, None).verdict(), None);
         let verdict = result(5, 0.31, Some((0.33, 0.05))).verdict().unwrap();
-        assert_eq!(
-            verdict,
-            "no more stable than shuffled barcodes (limit 0.38): do not read these as types"
-        );
+        assert_eq!(verdict, "no more stable than shuffled barcodes (limit 0.38): do not read these as types");
     }
 }
