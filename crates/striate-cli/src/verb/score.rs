@@ -11,7 +11,7 @@ use striate::scoring::{self, Task};
 use striate::simulate::Truth;
 use striate::twin::Ensemble;
 
-use super::Asked;
+use super::{Asked, opened};
 use crate::Common;
 use crate::outcome::{DONE, Outcome, say};
 
@@ -39,7 +39,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, common: &Common) -> Outcome {
-    let run = RunFolder::open(&args.run)?;
+    let run = opened(&args.run)?;
     let report = score_run(&run, args.data.as_deref(), &args.tier, &nulls(&args.null)?, common)?;
     if args.json {
         say(format_args!("{}\n", serde_json::to_string_pretty(&report)?))?;

@@ -64,6 +64,28 @@ fn a_run_before_its_first_check_says_so() {
     bench.run(&["score", "run"]).fails(3, &["weights.safetensors", "hint: "]);
 }
 
+/// Its scores would change with the next steps.
+#[test]
+fn a_fit_that_is_not_finished_is_named() {
+    let bench = Bench::with_run();
+    let manifest = bench.path("run/manifest.json");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(&manifest, text.replace("\"finished\"", "\"interrupted\"")).unwrap();
+    let asked: [&[&str]; 4] = [
+        &["score", "run", "--null", "none"],
+        &["predict", "run", "--data", "recording", "--out", "out.npy"],
+        &["explain", "run", "barcode", "seeds=2", "most=2", "copies=1"],
+        &["ensemble", "run", "other", "--out", "mean"],
+    ];
+    bench.fit(&["seed=2", "--out", "other"]).succeeds();
+    for args in asked {
+        let done = bench.run(args).succeeds();
+        let warnings = done.err.matches("run: the fit is not finished (interrupted at step 40)").count();
+        assert_eq!(warnings, 1, "{args:?}: {}", done.err);
+    }
+    assert!(!bench.run(&["score", "other"]).succeeds().err.contains("not finished"));
+}
+
 #[test]
 fn a_fitted_and_scored_run_is_shown() {
     let bench = Bench::with_run();

@@ -15,7 +15,7 @@ use striate::scoring;
 use striate::simulate::Truth;
 use striate::twin::{Card, Twin};
 
-use super::super::Asked;
+use super::super::{Asked, opened};
 use super::Kind;
 use crate::Common;
 
@@ -66,7 +66,7 @@ fn folders(run: &RunFolder, options: &Options) -> Result<Vec<RunFolder>> {
     let mut seen = BTreeSet::from([fs::canonicalize(run.path()).ok()]);
     let recording = run.read_manifest()?.recording.fingerprint;
     for path in &options.with {
-        let other = RunFolder::open(Path::new(path)).map_err(|e| e.key("with"))?;
+        let other = opened(Path::new(path)).map_err(|e| e.key("with"))?;
         let refused = |message: String| Err(Error::config(message).file(path).key("with"));
         if !seen.insert(fs::canonicalize(path).ok()) {
             return refused("is named twice, and a run always agrees with itself".into());
@@ -171,7 +171,9 @@ fn rule(run: &RunResult) -> String {
     }
     match count.gap().iter().all(|gap| *gap <= count.null_gap) {
         true => format!("[{types}]: more types gain no more than in shuffled barcodes"),
-        false => format!("[{types}]: the smallest number within one standard error of the largest gain - null"),
+        false => {
+            format!("[{types}]: the smallest number within one standard error of the largest gain - null")
+        }
     }
 }
 
