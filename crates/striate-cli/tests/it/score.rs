@@ -47,6 +47,17 @@ fn tiers_and_nulls_are_chosen() {
     bench.run(&["score", "run", "--data", "none"]).fails(3, &["none"]);
 }
 
+/// Neurons without a value are left out, or counted as 0 and told.
+#[test]
+fn the_rule_for_neurons_without_a_value_is_chosen() {
+    let bench = Bench::with_run();
+    let of = |args: &[&str]| json(&bench, args)["metrics"]["single_trial_correlation"].clone();
+    let zero = of(&["--preset", "sensorium2022"]);
+    assert_eq!((&zero["n"], &zero["excluded"]), (&8.into(), &0.into()));
+    assert_eq!(of(&["--preset", "leave-out"]), of(&[]));
+    bench.run(&["score", "run", "--preset", "sensorium"]).fails(2, &["no preset", "sensorium2022"]);
+}
+
 /// There is no other neuron to shuffle with: that control is left out, the score is not.
 #[test]
 fn a_single_neuron_is_scored() {
