@@ -148,6 +148,6 @@ mod tests {
         let scored = score(&evaluation, &Settings::default());
         assert_eq!(scored.omitted["mse"], "there are no predictions");
         let ids: Vec<&str> = scored.per_neuron.iter().map(|(id, _)| *id).collect();
-        assert_eq!(ids, ["oracle_jackknife", "oracle_conservative", "explainable_variance"]);
+        assert_eq!(ids, ["oracle_jackknife", "oracle_conservative", "explainable_variance", "snr"]);
     }
 }
