@@ -17,9 +17,11 @@ pub fn write_atomic(path: &Path, fill: impl FnOnce(&mut dyn Write) -> std::io::R
     let outcome = fill_and_sync(&temporary, fill).and_then(|()| fs::rename(&temporary, path));
     if let Err(source) = outcome {
         let _ = fs::remove_file(&temporary);
-        return Err(
-            Error::io("cannot write", path, source).hint("is the disk full, or the folder read-only?")
-        );
+        let hint = match path.is_dir() {
+            true => "that is a folder: name a file in it",
+            false => "is the disk full, or the folder read-only?",
+        };
+        return Err(Error::io("cannot write", path, source).hint(hint));
     }
     sync_folder(path);
     Ok(())
@@ -140,6 +142,13 @@ mod tests {
         assert_eq!(error.place().file.as_deref(), Some(path.as_path()));
         assert_eq!(fs::read(&path).unwrap(), b"first");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_is_not_taken_for_a_full_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = write_bytes(dir.path(), b"text").unwrap_err();
+        assert_eq!(error.advice(), Some("that is a folder: name a file in it"));
     }
 
     #[test]

@@ -13,8 +13,8 @@ use crate::recording::npy;
 /// (0–255, or 0–65535 for 16 bits).
 ///
 /// # Errors
-/// [`Kind::Data`](crate::error::Kind::Data) when a file is damaged or its images are not of `shape`
-/// `[channel, height, width]`.
+/// [`Kind::Data`](crate::error::Kind::Data) when a file is damaged, or its images are not of `shape`
+/// `[channel, height, width]` or not finite.
 pub fn read(paths: &[PathBuf], shape: [usize; 3]) -> Result<Vec<f32>> {
     if let [path] = paths
         && !is_png(path)
@@ -42,7 +42,15 @@ fn read_stack(path: &Path, shape: [usize; 3]) -> Result<Vec<f32>> {
             format!("has shape {:?}, expected [images, {channels}, {height}, {width}]", array.shape);
         return Err(Error::data(message).file(path));
     }
-    array.to_f32().map_err(|e| e.file(path))
+    let values = array.to_f32().map_err(|e| e.file(path))?;
+    match values.iter().position(|value| !value.is_finite()) {
+        Some(at) => {
+            let image = at / shape.iter().product::<usize>();
+            let message = format!("image {image} has the value {} (images count from 0)", values[at]);
+            Err(Error::data(message).file(path).hint("leave the image out, or repair it"))
+        }
+        None => Ok(values),
+    }
 }
 
 fn read_png(path: &Path, shape: [usize; 3]) -> Result<Vec<f32>> {
@@ -107,6 +115,11 @@ mod tests {
         let path = dir.path().join("stack.npy");
         fs::write(&path, npy::write_f32(&[2, 1, 1, 2], &[1., 2., 3., 4.])).unwrap();
         assert_eq!(read(std::slice::from_ref(&path), [1, 1, 2]).unwrap(), [1., 2., 3., 4.]);
-        assert!(read(&[path], [1, 2, 1]).unwrap_err().message().contains("expected [images, 1, 2, 1]"));
+        let error = read(std::slice::from_ref(&path), [1, 2, 1]).unwrap_err();
+        assert!(error.message().contains("expected [images, 1, 2, 1]"));
+        fs::write(&path, npy::write_f32(&[2, 1, 1, 2], &[1., 2., 3., f32::NAN])).unwrap();
+        let error = read(std::slice::from_ref(&path), [1, 1, 2]).unwrap_err();
+        assert!(error.message().starts_with("image 1 has the value NaN"), "{error}");
+        assert_eq!(error.place().file.as_deref(), Some(path.as_path()));
     }
 }

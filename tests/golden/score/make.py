@@ -41,6 +41,16 @@ def schoppe(y, repeated):
     return (table.sum(1).var(ddof=1) - table.var(axis=0, ddof=1).sum()) / (count * (count - 1))
 
 
+def snr(y, repeated):
+    if any(y[i] < -3 / 8 for g in repeated for i in g):
+        return math.nan
+    table = [[2 * math.sqrt(y[i] + 3 / 8) for i in g] for g in repeated]
+    centre = np.mean([np.mean(row) for row in table])
+    signal = np.mean([(np.mean(row) - centre) ** 2 for row in table])
+    noise = np.mean([np.sum((np.array(row) - np.mean(row)) ** 2) / (len(row) - 1) for row in table])
+    return signal / noise if any(min(row) < max(row) for row in table) else math.nan
+
+
 def neuron(y, p, t, stimulus):
     every = groups(stimulus)
     repeated = [g for g in every if len(g) > 1]
@@ -66,6 +76,7 @@ def neuron(y, p, t, stimulus):
         "oracle_conservative": signal / math.sqrt(signal * (signal + noise0)) if signal > 0 else math.nan,
         "fev": 1 - np.mean((p - t) ** 2) / t.var() if t.var() > 0 else math.nan,
         "explainable_variance": explainable,
+        "snr": snr(y, repeated),
         "feve": 1 - (error - noise) / (total - noise) if explainable >= 0.15 else math.nan,
         "cc_norm": np.cov(average_y, average_p)[0, 1] / math.sqrt(average_p.var(ddof=1) * power)
         if defined

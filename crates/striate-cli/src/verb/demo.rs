@@ -7,7 +7,7 @@ use std::time::Instant;
 use striate::error::Error;
 use striate::fit::FitConfig;
 use striate::run::RunFolder;
-use striate::score::Null;
+use striate::score::{Null, Settings};
 use striate::simulate::{self, KlindtLinear, Simulation};
 use striate::{disk, report};
 
@@ -49,7 +49,7 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     fit::train(&config, &path, common, &AtomicBool::new(false))?;
 
     let run = RunFolder::open(&path)?;
-    let scores = score::score_run(&run, None, "test", &Null::ALL, common)?;
+    let scores = score::score_run(&run, None, "test", &Null::ALL, Settings::default(), common)?;
     disk::write_bytes(&run.report(), report::render(std::slice::from_ref(&run))?.as_bytes())?;
     let fev = scores.metrics.get("fev").and_then(|summary| summary.mean).unwrap_or(f64::NAN);
     let seconds = clock.elapsed().as_secs_f64();

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use striate::error;
-use striate::run::{Member, RunFolder};
+use striate::run::Member;
 use striate::twin;
 
+use super::opened;
 use crate::Common;
 use crate::outcome::{DONE, Outcome, say};
 
@@ -27,7 +28,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, common: &Common) -> Outcome {
-    let runs = args.runs.iter().map(|path| RunFolder::open(path)).collect::<error::Result<Vec<_>>>()?;
+    let runs = args.runs.iter().map(|path| opened(path)).collect::<error::Result<Vec<_>>>()?;
     let command: Vec<String> = std::env::args().collect();
     let made = twin::combine(&runs, &args.out, &command.join(" "))?;
     if !common.quiet {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use striate::error::{Result, unknown};
 use striate::run::RunFolder;
 
-use super::split;
+use super::{opened, split};
 use crate::Common;
 use crate::outcome::{DONE, Outcome, say};
 
@@ -63,9 +63,6 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
         || unknown("kind of explanation", &args.kind, &KINDS.iter().map(|k| k.name).collect::<Vec<_>>());
     let kind = KINDS.iter().find(|kind| kind.name == args.kind).ok_or_else(known)?;
     let changes = args.changes.iter().map(|change| split(change)).collect::<Result<Vec<_>>>()?;
-    say(format_args!(
-        "{}",
-        (kind.explain)(&RunFolder::open(&args.run)?, &changes, args.data.as_deref(), common)?
-    ))?;
+    say(format_args!("{}", (kind.explain)(&opened(&args.run)?, &changes, args.data.as_deref(), common)?))?;
     Ok(DONE)
 }

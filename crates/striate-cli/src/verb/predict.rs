@@ -1,13 +1,13 @@
 //! `striate predict`: what a twin says about any images.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use striate::error::Error;
-use striate::recording::{self, npy};
-use striate::run::RunFolder;
+use striate::error::{Error, Result};
+use striate::recording::{self, Tier, npy};
 use striate::twin::{Ensemble, State};
 use striate::{batch, disk, ops, scoring, stimulus};
 
+use super::opened;
 use crate::Common;
 use crate::outcome::{DONE, Outcome, say};
 
@@ -16,7 +16,11 @@ use crate::outcome::{DONE, Outcome, say};
 #[command(after_help = "Examples:
   striate predict runs/first --data stack.npy --out responses.npy
   striate predict runs/first --data a.png b.png --out responses.npy
-  striate predict runs/first --data mouse.zip --out responses.npy")]
+  striate predict runs/first --data mouse.zip --tier test --out responses.npy
+
+Rows are in the order of the images given. Those of a recording are its trials, in its own order (of a
+Sensorium recording 0.npy, 1.npy, …): all of them, or with --tier those of one tier. Columns are the
+neurons of the run, in the order of `unit_ids` in its twin.json.")]
 pub struct Args {
     /// The run folder.
     #[arg(value_name = "RUN")]
@@ -24,15 +28,22 @@ pub struct Args {
     /// A recording, a stack `.npy` of shape [image, channel, height, width], or PNGs, in raw pixel values.
     #[arg(long, required = true, num_args = 1.., value_name = "DATA")]
     data: Vec<PathBuf>,
+    /// The tier of a recording to predict; all trials when not given.
+    #[arg(long, value_name = "TIER")]
+    tier: Option<String>,
     /// Where to write responses, `.npy` of shape [image, neuron], in the recording's units.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
 
 pub fn run(args: &Args, common: &Common) -> Outcome {
+    check_out(&args.out)?;
     let device = ops::device(&common.device)?;
-    let twin = Ensemble::load(&RunFolder::open(&args.run)?, &device)?;
+    let twin = Ensemble::load(&opened(&args.run)?, &device)?;
     let responses = if args.data.iter().all(|path| stimulus::is_images(path)) {
+        if args.tier.is_some() {
+            return Err(Error::config("is not used: only recordings have tiers").key("--tier").into());
+        }
         let images = stimulus::read(&args.data, twin.image_shape())?;
         // Files hold no behaviour or pupil: the images are seen in the mean state.
         twin.respond(&images, &State::default(), &device)?
@@ -40,13 +51,30 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
         let [data] = args.data.as_slice() else {
             return Err(Error::config("several files must all be PNGs").key("--data").into());
         };
-        let recording = recording::open(data)?;
+        let recording = recording::open(data).map_err(|e| e.hint(TAKEN))?;
         let session = batch::session_of(&recording, "")?;
-        let trials: Vec<usize> = (0..session.trials.len()).collect();
+        let trials = match &args.tier {
+            Some(tier) => session.require_tier(&Tier::from(tier.as_str()))?,
+            None => (0..session.trials.len()).collect(),
+        };
         scoring::predict(&twin, session, &trials, &device)?
     };
     let neurons = twin.neurons().len();
     disk::write_bytes(&args.out, &npy::write_f32(&[responses.len() / neurons, neurons], &responses))?;
     say(format_args!("{}\n", args.out.display()))?;
     Ok(DONE)
+}
+
+const TAKEN: &str = "--data takes a stack .npy, PNGs, or a recording: a folder or a .zip";
+
+/// Refuses a name that says something else than what is written, before anything is computed.
+fn check_out(path: &Path) -> Result<()> {
+    let refused = |message: &str| Error::config(message).file(path).key("--out");
+    if path.is_dir() {
+        return Err(refused("is a folder").hint("name a file in it, e.g. responses.npy"));
+    }
+    match path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npy")) {
+        true => Ok(()),
+        false => Err(refused("does not end in .npy, the format of the responses")),
+    }
 }

@@ -44,7 +44,7 @@ fn after_help() -> String {
     format!(
         "Items, and what can be set:\n{items}\nExamples:\n  striate reproduce klindt2017/fig4\n  \
          striate reproduce klindt2017/fig3 populations=100 samples=256,1024 penalties=0.0464,0.1\n\n\
-         Exit code 1: a number is not as asked."
+         Exit code 1: a number that is judged is not as asked."
     )
 }
 
@@ -93,7 +93,11 @@ fn table(found: &Reproduction) -> String {
     let width = found.rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
     let number = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.3}"));
     let line = |row: &Row| {
-        let verdict = if row.ok { "" } else { "  out" };
+        let verdict = match row.ok {
+            Some(true) => "",
+            Some(false) => "  out",
+            None => "  not judged",
+        };
         let (published, tolerance) = (number(row.published), number(row.tolerance));
         format!("{:<width$}{published:>11}{:>9.3}{tolerance:>11}{verdict}\n", row.name, row.ours)
     };

@@ -6,12 +6,12 @@ use striate::error::Result;
 use striate::ops;
 use striate::recording::Tier;
 use striate::run::RunFolder;
-use striate::score::{Null, ScoreReport, Settings, Summary};
+use striate::score::{Null, Preset, ScoreReport, Settings, Summary};
 use striate::scoring::{self, Task};
 use striate::simulate::Truth;
 use striate::twin::Ensemble;
 
-use super::Asked;
+use super::{Asked, opened};
 use crate::Common;
 use crate::outcome::{DONE, Outcome, say};
 
@@ -19,7 +19,8 @@ use crate::outcome::{DONE, Outcome, say};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   striate score runs/first
-  striate score runs/first --tier validation --null shuffle-trials --json")]
+  striate score runs/first --tier validation --null shuffle-trials --json
+  striate score runs/first --preset sensorium2022")]
 pub struct Args {
     /// The run folder.
     #[arg(value_name = "RUN")]
@@ -33,14 +34,19 @@ pub struct Args {
     /// Controls to compute: `shuffle-trials`, `shuffle-neurons`, `none`; both by default.
     #[arg(long, value_name = "KIND")]
     null: Vec<String>,
+    /// What neurons without a value count: `leave-out`, or `sensorium2022`, which counts their correlations as 0.
+    #[arg(long, default_value = Preset::default().id(), value_name = "NAME")]
+    preset: String,
     /// Print the whole result as JSON.
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(args: &Args, common: &Common) -> Outcome {
-    let run = RunFolder::open(&args.run)?;
-    let report = score_run(&run, args.data.as_deref(), &args.tier, &nulls(&args.null)?, common)?;
+    let settings = Settings { preset: args.preset.parse()?, ..Settings::default() };
+    let nulls = nulls(&args.null)?;
+    let run = opened(&args.run)?;
+    let report = score_run(&run, args.data.as_deref(), &args.tier, &nulls, settings, common)?;
     if args.json {
         say(format_args!("{}\n", serde_json::to_string_pretty(&report)?))?;
     } else {
@@ -55,6 +61,7 @@ pub fn score_run(
     data: Option<&Path>,
     tier: &str,
     nulls: &[Null],
+    settings: Settings,
     common: &Common,
 ) -> Result<ScoreReport> {
     let device = ops::device(&common.device)?;
@@ -67,7 +74,7 @@ pub fn score_run(
         tier: Tier::from(tier),
         nulls,
         truth: truth.as_ref().map(|truth| truth.responses.as_slice()),
-        settings: Settings::default(),
+        settings,
     };
     let scores = scoring::score(&twin, session, &task, &device)?;
     scores.write(run)?;

@@ -16,6 +16,7 @@ fn barcodes_become_types_beside_their_null() {
     for words in ["run · 8 neurons · 2 channels", "stability", "ARI with the true types", "gain - null"] {
         assert!(done.out.contains(words), "`{words}` is not in: {}", done.out);
     }
+    assert_eq!(done.out.matches("\n[").count(), 1, "how many types, and why: {}", done.out);
     assert!(done.out.ends_with("run/explain/barcode\n"), "{}", done.out);
     assert_eq!(
         bench.files("run/explain"),
@@ -40,7 +41,9 @@ fn several_runs_are_compared() {
     let bench = Bench::with_run();
     bench.fit(&["seed=2", "--out", "second"]).succeeds();
     let both = bench.run(&[&QUICK[..], &["types=2", "with=second"]].concat()).succeeds();
-    assert!(both.out.contains("2 runs together · 2 types of"), "{}", both.out);
+    for words in ["2 runs together · 2 types of", "more stable than shuffled barcodes (limit "] {
+        assert!(both.out.contains(words), "`{words}` is not in: {}", both.out);
+    }
     let found: Value = serde_json::from_slice(&bench.read("run/explain/barcode/barcode.json")).unwrap();
     assert_eq!((&found["across"]["ari"][0][0], &found["runs"][1]["run"]), (&1.0.into(), &"second".into()));
     assert!(!bench.path("second/explain").exists());

@@ -1,6 +1,6 @@
 //! `striate predict`.
 
-use striate::recording::{self, Stream, npy};
+use striate::recording::{self, Stream, Tier, npy};
 
 use crate::bench::Bench;
 
@@ -26,6 +26,32 @@ fn a_recording_and_its_images_give_the_same_responses() {
     assert_eq!(bench.read("of_stack.npy"), bench.read("of_recording.npy"));
     let values = predicted.to_f32().unwrap();
     assert!(values.iter().all(|v| v.is_finite()) && values.iter().any(|v| *v != 0.0));
+
+    let tier = ["predict", "run", "--data", "recording", "--tier", "validation", "--out", "of_tier.npy"];
+    bench.run(&tier).succeeds();
+    let rows = session.trials_of(&Tier::Validation);
+    let expected: Vec<f32> = rows.iter().flat_map(|trial| &values[8 * trial..][..8]).copied().collect();
+    assert_eq!(array(&bench, "of_tier.npy").to_f32().unwrap(), expected, "in the order of the recording");
+}
+
+#[test]
+fn what_cannot_be_predicted_or_written_is_refused() {
+    let bench = Bench::with_run();
+    let mut images = vec![0.0; 3 * 144];
+    images[2 * 144 + 5] = f32::NAN;
+    std::fs::write(bench.path("stack.npy"), npy::write_f32(&[3, 1, 12, 12], &images)).unwrap();
+    std::fs::write(bench.path("photo.jpg"), "not read").unwrap();
+    let refused = |code: i32, args: &[&str], words: &[&str]| {
+        bench.run(&[&["predict", "run"], args].concat()).fails(code, words);
+        assert!(!bench.path("out.npy").exists() && !bench.path("out.csv").exists());
+    };
+    let out = ["--out", "out.npy"];
+    refused(3, &[&["--data", "stack.npy"], &out[..]].concat(), &["stack.npy", "image 2 ", "NaN"]);
+    refused(3, &[&["--data", "photo.jpg"], &out[..]].concat(), &["photo.jpg", "hint: ", ".npy", ".zip"]);
+    refused(2, &[&["--data", "stack.npy", "--tier", "test"], &out[..]].concat(), &["--tier"]);
+    refused(3, &[&["--data", "recording", "--tier", "tset"], &out[..]].concat(), &["tset", "test (40)"]);
+    refused(2, &["--data", "recording", "--out", "out.csv"], &["out.csv", "--out", ".npy"]);
+    refused(2, &["--data", "recording", "--out", "run"], &["run", "is a folder", "hint: "]);
 }
 
 #[test]

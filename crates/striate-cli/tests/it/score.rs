@@ -47,6 +47,17 @@ fn tiers_and_nulls_are_chosen() {
     bench.run(&["score", "run", "--data", "none"]).fails(3, &["none"]);
 }
 
+/// Neurons without a value are left out, or counted as 0 and told.
+#[test]
+fn the_rule_for_neurons_without_a_value_is_chosen() {
+    let bench = Bench::with_run();
+    let of = |args: &[&str]| json(&bench, args)["metrics"]["single_trial_correlation"].clone();
+    let zero = of(&["--preset", "sensorium2022"]);
+    assert_eq!((&zero["n"], &zero["excluded"]), (&8.into(), &0.into()));
+    assert_eq!(of(&["--preset", "leave-out"]), of(&[]));
+    bench.run(&["score", "run", "--preset", "sensorium"]).fails(2, &["no preset", "sensorium2022"]);
+}
+
 /// There is no other neuron to shuffle with: that control is left out, the score is not.
 #[test]
 fn a_single_neuron_is_scored() {
@@ -62,6 +73,28 @@ fn a_run_before_its_first_check_says_so() {
     let bench = Bench::with_run();
     std::fs::remove_dir_all(bench.path("run/checkpoints")).unwrap();
     bench.run(&["score", "run"]).fails(3, &["weights.safetensors", "hint: "]);
+}
+
+/// Its scores would change with the next steps.
+#[test]
+fn a_fit_that_is_not_finished_is_named() {
+    let bench = Bench::with_run();
+    let manifest = bench.path("run/manifest.json");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(&manifest, text.replace("\"finished\"", "\"interrupted\"")).unwrap();
+    let asked: [&[&str]; 4] = [
+        &["score", "run", "--null", "none"],
+        &["predict", "run", "--data", "recording", "--out", "out.npy"],
+        &["explain", "run", "barcode", "seeds=2", "most=2", "copies=1"],
+        &["ensemble", "run", "other", "--out", "mean"],
+    ];
+    bench.fit(&["seed=2", "--out", "other"]).succeeds();
+    for args in asked {
+        let done = bench.run(args).succeeds();
+        let warnings = done.err.matches("run: the fit is not finished (interrupted at step 40)").count();
+        assert_eq!(warnings, 1, "{args:?}: {}", done.err);
+    }
+    assert!(!bench.run(&["score", "other"]).succeeds().err.contains("not finished"));
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub fn section(runs: &[Results]) -> Vec<Tag> {
 fn warnings(runs: &[Results]) -> Vec<&'static str> {
     let recordings: BTreeSet<_> = runs.iter().map(|run| &run.manifest.recording.fingerprint).collect();
     let tiers: BTreeSet<_> = runs.iter().filter_map(|run| run.main_tier()).map(|tier| &tier.name).collect();
-    let neurons: BTreeSet<_> = runs.iter().map(|run| run.manifest.recording.neurons).collect();
+    let neurons: BTreeSet<_> = runs.iter().map(Results::neurons).collect();
     let all = [
         (
             recordings.len() > 1,

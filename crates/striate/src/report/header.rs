@@ -1,6 +1,6 @@
 //! The card on top: what was fitted on what, and how well it went, in one sentence.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::markup::{Tag, decimal, tag, thousands};
 use super::results::{Results, Score, Scores};
@@ -36,7 +36,10 @@ fn fact((name, value): (&str, String)) -> Tag {
 fn facts(run: &Results) -> Vec<(&'static str, String)> {
     let manifest = &run.manifest;
     let recording = &manifest.recording;
-    let trials = in_order(&recording.trials).map(|(tier, n)| format!("{} {tier}", thousands(*n as f64)));
+    let trials = in_order(&recording.trials).map(|(tier, n)| {
+        let used = if tier == "train" { run.training_trials() } else { BTreeSet::from([*n]) };
+        format!("{} {tier}", of_all(&used, *n))
+    });
     let parts = manifest.parameters.iter().map(|(part, n)| format!("{part} {}", thousands(*n as f64)));
     let best = manifest.best.as_ref().map(|best| {
         let value = decimal(Some(best.value), 3);
@@ -44,7 +47,7 @@ fn facts(run: &Results) -> Vec<(&'static str, String)> {
     });
     let facts = vec![
         ("Recording", join([recording.session.clone(), recording.format.clone()])),
-        ("Neurons", known(recording.neurons)),
+        ("Neurons", of_all(&BTreeSet::from([run.neurons()]), recording.neurons)),
         ("Trials", join(trials)),
         ("Model", run.model().unwrap_or_default()),
         ("Parameters", join(std::iter::once(known(manifest.total_parameters)).chain(parts))),
@@ -81,6 +84,15 @@ fn member(member: &Member) -> String {
 /// A count; 0 stands for one that was never filled in.
 fn known(count: usize) -> String {
     if count == 0 { String::new() } else { thousands(count as f64) }
+}
+
+/// What was fitted of all there is: `300 of 4,472`; only one number where they are the same.
+fn of_all(fitted: &BTreeSet<usize>, all: usize) -> String {
+    if fitted.iter().all(|count| *count == all) {
+        return known(all);
+    }
+    let counts: Vec<String> = fitted.iter().map(|count| thousands(*count as f64)).collect();
+    format!("{} of {}", counts.join(" or "), thousands(all as f64))
 }
 
 /// Tiers in the order in which they are used.
@@ -194,6 +206,16 @@ fn against_null(scores: &Scores, id: &str, score: &Score) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn says_what_was_fitted_of_what_there_is() {
+        let counts = |fitted: &[usize], all| of_all(&fitted.iter().copied().collect(), all);
+        assert_eq!(counts(&[5335], 5335), "5,335");
+        assert_eq!(counts(&[100], 5335), "100 of 5,335");
+        assert_eq!(counts(&[300, 4472], 4472), "300 or 4,472 of 4,472");
+        assert_eq!(counts(&[], 4472), "4,472");
+        assert_eq!(counts(&[0], 0), "");
+    }
 
     #[test]
     fn durations_and_memory_read_well() {

@@ -14,7 +14,7 @@ const fn fraction(id: &'static str, name: &'static str) -> Shown {
     Shown { id, name, is_fraction: true }
 }
 
-const fn loss(id: &'static str, name: &'static str) -> Shown {
+const fn unbounded(id: &'static str, name: &'static str) -> Shown {
     Shown { id, name, is_fraction: false }
 }
 
@@ -28,8 +28,9 @@ const KNOWN: &[Shown] = &[
     fraction("oracle_jackknife", "Oracle, jackknife"),
     fraction("oracle_conservative", "Oracle, conservative"),
     fraction("explainable_variance", "Explainable variance"),
-    loss("poisson_loss", "Poisson loss"),
-    loss("mse", "Mean squared error"),
+    unbounded("snr", "Signal-to-noise ratio"),
+    unbounded("poisson_loss", "Poisson loss"),
+    unbounded("mse", "Mean squared error"),
 ];
 
 /// How the metric `id` is shown, when it is a known one.

@@ -44,8 +44,8 @@ pub struct Row {
     pub ours: f64,
     /// How far ours may be from the published number; none where something else is asked.
     pub tolerance: Option<f64>,
-    /// Whether ours is as asked.
-    pub ok: bool,
+    /// Whether ours is as asked; none where nothing is asked.
+    pub ok: Option<bool>,
 }
 
 /// The page.
@@ -88,6 +88,14 @@ fn drawing(of: &Reproduction<'_>) -> Tag {
     figure([legend, plot.finish(of.title)], caption)
 }
 
+fn verdict(ok: Option<bool>) -> &'static str {
+    match ok {
+        Some(true) => "as expected",
+        Some(false) => "out",
+        None => "not judged",
+    }
+}
+
 fn table(rows: &[Row]) -> Tag {
     let heads =
         ["", "Published", "Ours", "Tolerance", ""].map(|name| tag("th").set("scope", "col").text(name));
@@ -96,7 +104,7 @@ fn table(rows: &[Row]) -> Tag {
         tag("tr")
             .with(tag("th").set("scope", "row").text(&row.name))
             .all([number(row.published), number(Some(row.ours)), number(row.tolerance)])
-            .with(tag("td").text(if row.ok { "as expected" } else { "out" }))
+            .with(tag("td").text(verdict(row.ok)))
     };
     let head = tag("thead").with(tag("tr").all(heads));
     let body = tag("tbody").all(rows.iter().map(row));

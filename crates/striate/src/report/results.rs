@@ -1,6 +1,6 @@
 //! What a run folder holds, read from its plain files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -29,6 +29,8 @@ pub struct Results {
     pub manifest: Manifest,
     /// Text of `config.toml`.
     pub config: Found<String>,
+    /// Configuration of the fit, or of those of all members.
+    fits: Vec<toml::Table>,
     /// One row per validation check.
     pub curve: Found<Vec<metrics::Row>>,
     /// Scored tiers, the most telling first.
@@ -146,11 +148,16 @@ impl Results {
     pub fn read(folder: &RunFolder) -> Result<Self> {
         let manifest = folder.read_manifest()?;
         let is_single = manifest.members.is_empty();
+        let member = |index| folder.member(index).join("config.toml");
+        let members = (0..manifest.members.len()).map(member);
+        let configs = if is_single { vec![folder.config()] } else { members.collect() };
+        let fits = configs.iter().filter_map(|path| text(path).ok()?.parse().ok()).collect();
         let parts = || Parts::read(&folder.explain("parts").join("parts.safetensors"));
         Ok(Self {
             name: folder.name(),
             manifest,
             config: text(&folder.config()),
+            fits,
             curve: if is_single { curve(&folder.metrics()) } else { Err(NOT_FITTED.into()) },
             tiers: tiers(folder),
             parts: if is_single { parts() } else { Err(NO_PARTS.into()) },
@@ -173,6 +180,25 @@ impl Results {
         self.main_tier()?.per_neuron.as_ref().ok()
     }
 
+    /// How many neurons were fitted; members of an ensemble have the same.
+    pub fn neurons(&self) -> usize {
+        let asked = self.fits.first().and_then(|fit| number(fit, "neurons")).unwrap_or(0.0);
+        if asked > 0.0 { asked as usize } else { self.manifest.recording.neurons }
+    }
+
+    /// How many trials of the training tier parameters were fitted on; several numbers where members differ.
+    pub fn training_trials(&self) -> BTreeSet<usize> {
+        let trials = &self.manifest.recording.trials;
+        let tier = trials.get("train").copied().unwrap_or(0);
+        let used = |fit: &toml::Table| match number(fit, "train_trials") {
+            Some(asked) if asked > 0.0 => asked as usize,
+            _ if trials.contains_key("validation") => tier,
+            // Without a tier of their own, validation trials are taken from the training tier.
+            _ => ((1.0 - number(fit, "validation_fraction").unwrap_or(0.0)) * tier as f64).round() as usize,
+        };
+        self.fits.iter().map(used).collect()
+    }
+
     /// `model.name` of the configuration, or the nearest thing to it.
     pub fn model(&self) -> Option<String> {
         let config: toml::Table = self.config.as_ref().ok()?.parse().ok()?;
@@ -183,6 +209,12 @@ impl Results {
             .flatten()
             .find_map(|value| value.as_str().map(str::to_owned))
     }
+}
+
+/// A number of the `[data]` part of a configuration.
+fn number(fit: &toml::Table, key: &str) -> Option<f64> {
+    let value = fit.get("data")?.get(key)?;
+    value.as_float().or_else(|| value.as_integer().map(|number| number as f64))
 }
 
 impl Scores {

@@ -53,12 +53,25 @@ fn a_complete_run_has_every_figure_and_needs_nothing_from_outside() {
         "unit 10",
         "best 0.2",
         "4 types",
+        "Types more stable than shuffled barcodes (limit 0.42)",
         "count as one here: 1 = 0.",
     ] {
         assert!(html.contains(words), "`{words}` is missing");
     }
     for outside in ["<script", "http://", "https://", "@import"] {
         assert!(!html.contains(outside), "{outside}");
+    }
+}
+
+#[test]
+fn a_fit_of_some_neurons_and_trials_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = Fixture::small().write(&dir.path().join("mouse"));
+    let config = fs::read_to_string(run.config()).unwrap();
+    fs::write(run.config(), format!("{config}\n[data]\nneurons = 10\ntrain_trials = 300\n")).unwrap();
+    let html = page(&run);
+    for words in ["<dd>10 of 30</dd>", "<dd>300 of 4,472 train · 522 validation · 999 test</dd>"] {
+        assert!(html.contains(words), "`{words}` is missing");
     }
 }
 

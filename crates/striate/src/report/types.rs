@@ -25,7 +25,10 @@ fn figures(found: &Explanation, run: &RunResult) -> Vec<Tag> {
         types => format!("{types} types"),
     });
     let evidence = tag("p").class("caption").text(evidence(found, run));
-    vec![heading, evidence, tag("div").class("two").with(plane(found)).with(gains(run))]
+    let verdict = run.verdict().map(|words| tag("strong").text(format!("Types {words}.")));
+    let verdict = verdict.map(|words| tag("p").with(words));
+    let plots = tag("div").class("two").with(plane(found)).with(gains(run));
+    [heading].into_iter().chain(verdict).chain([evidence, plots]).collect()
 }
 
 /// The numbers that tell whether to believe the types, beside their null.

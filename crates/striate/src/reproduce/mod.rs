@@ -59,20 +59,25 @@ pub struct Reproduction {
 impl Row {
     /// A number that should be within `tolerance` of the published one.
     pub fn near(name: impl Into<String>, published: f64, ours: f64, tolerance: f64) -> Self {
-        let ok = (ours - published).abs() <= tolerance;
+        let ok = Some((ours - published).abs() <= tolerance);
         Self { name: name.into(), published: Some(published), ours, tolerance: Some(tolerance), ok }
     }
 
     /// A number that should be above `floor`; the published one stands beside it where there is one.
     pub fn above(name: impl Into<String>, published: Option<f64>, ours: f64, floor: f64) -> Self {
-        Self { name: name.into(), published, ours, tolerance: None, ok: ours > floor }
+        Self { name: name.into(), published, ours, tolerance: None, ok: Some(ours > floor) }
+    }
+
+    /// A number that is shown and not judged; the published one stands beside it where there is one.
+    pub fn shown(name: impl Into<String>, published: Option<f64>, ours: f64) -> Self {
+        Self { name: name.into(), published, ours, tolerance: None, ok: None }
     }
 }
 
 impl Reproduction {
-    /// Whether every number is as asked.
+    /// Whether every number that is judged is as asked.
     pub fn ok(&self) -> bool {
-        self.rows.iter().all(|row| row.ok)
+        self.rows.iter().all(|row| row.ok != Some(false))
     }
 }
 
@@ -96,7 +101,8 @@ impl Item {
             return Err(Error::config("is not used: this item simulates its recordings").key("--data"));
         }
         let mut work = Work::new(task, self.keys, tell)?;
-        let found = Reproduction { id: self.id.into(), ..(self.run)(&mut work)? };
+        let mut found = Reproduction { id: self.id.into(), ..(self.run)(&mut work)? };
+        found.notes.extend(work.left_out());
         write(&found, self, task.out)?;
         Ok(found)
     }
@@ -121,9 +127,19 @@ mod tests {
 
     #[test]
     fn rows_know_whether_they_are_as_asked() {
-        assert!(Row::near("x", 0.5, 0.54, 0.05).ok && !Row::near("x", 0.5, 0.56, 0.05).ok);
-        assert!(!Row::near("x", 0.5, f64::NAN, 0.05).ok);
-        assert!(Row::above("x", None, 0.1, 0.0).ok && !Row::above("x", Some(1.0), 0.0, 0.0).ok);
+        let near = |ours| Row::near("x", 0.5, ours, 0.05).ok;
+        assert_eq!([0.54, 0.56, f64::NAN].map(near), [Some(true), Some(false), Some(false)]);
+        assert_eq!(Row::above("x", None, 0.1, 0.0).ok, Some(true));
+        assert_eq!(Row::above("x", Some(1.0), 0.0, 0.0).ok, Some(false));
+        assert_eq!(Row::shown("x", Some(1.0), 0.0).ok, None);
+    }
+
+    #[test]
+    fn only_what_is_judged_decides() {
+        let ok = |rows: Vec<Row>| Reproduction { rows, ..Reproduction::default() }.ok();
+        let (shown, out) = (Row::shown("x", None, -9.0), Row::above("y", None, 0.0, 1.0));
+        assert!(ok(vec![shown.clone()]) && !ok(vec![shown.clone(), out]));
+        assert_eq!(serde_json::to_value(&shown).unwrap()["ok"], serde_json::Value::Null);
     }
 
     #[test]

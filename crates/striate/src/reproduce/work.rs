@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::prelude::Device;
 
-use crate::error::{Error, Result, unknown};
+use crate::error::{Error, Kind, Result, unknown};
 use crate::fit::{Event, FitConfig, fit, run_folder};
 use crate::recording::{Session, Stream, Tier};
 use crate::run::RunFolder;
@@ -46,6 +46,8 @@ pub struct Work<'a> {
     task: &'a Task<'a>,
     settings: BTreeMap<String, Vec<f64>>,
     tell: &'a mut dyn FnMut(&News<'_>),
+    /// Names of fits that diverged.
+    diverged: Vec<String>,
 }
 
 /// A simulated session with its answers.
@@ -147,7 +149,7 @@ impl<'a> Work<'a> {
             }
             settings.insert(key.to_owned(), numbers(key, value)?);
         }
-        Ok(Self { task, settings, tell })
+        Ok(Self { task, settings, tell, diverged: Vec::new() })
     }
 
     /// Whether a miniature is asked for.
@@ -224,6 +226,28 @@ impl<'a> Work<'a> {
         Ok(Run { twin: Twin::load(&folder, self.task.device)?.into(), best })
     }
 
+    /// [`Work::fit`] of one point of a grid; `None` when its training loss is no longer a number, so that the others can
+    /// still be chosen from.
+    ///
+    /// # Errors
+    /// As [`Work::fit`], for anything else.
+    pub fn fit_point(&mut self, name: &str, config: &FitConfig, session: &Session) -> Result<Option<Run>> {
+        match self.fit(name, config, session) {
+            Err(error) if diverged(&error) => {
+                self.diverged.push(name.to_owned());
+                Ok(None)
+            }
+            run => run.map(Some),
+        }
+    }
+
+    /// A note on the points that were left out.
+    pub(super) fn left_out(&self) -> Option<String> {
+        let names = self.diverged.join(", ");
+        (!names.is_empty())
+            .then(|| format!("Left out, because their training loss was no longer a number: {names}."))
+    }
+
     /// A metric of each neuron of `run` on one tier of `session`, against `truth` `[trial, neuron]` where it is known.
     ///
     /// # Errors
@@ -252,6 +276,10 @@ impl<'a> Work<'a> {
     }
 }
 
+fn diverged(error: &Error) -> bool {
+    error.kind() == Kind::Data && error.message().starts_with("the training loss is no longer a number")
+}
+
 fn numbers(key: &str, value: &str) -> Result<Vec<f64>> {
     let inner = value.trim().trim_start_matches('[').trim_end_matches(']');
     let number = |text: &str| text.trim().parse::<f64>().ok().filter(|value| value.is_finite());
@@ -274,4 +302,31 @@ fn variance(values: &[f64]) -> f64 {
 /// Standard deviation, 0 for one value.
 pub fn spread(values: &[f64]) -> f64 {
     variance(values).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulate::KlindtLinear;
+
+    #[test]
+    fn a_point_that_diverges_is_left_out_and_other_errors_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (device, stop) = (Device::flex(), AtomicBool::new(false));
+        let task =
+            Task { out: dir.path(), quick: true, settings: &[], data: None, device: &device, stop: &stop };
+        let mut tell = |_: &News<'_>| {};
+        let mut work = Work::new(&task, &[], &mut tell).unwrap();
+        let small =
+            KlindtLinear { neurons: 4, side: 16, kernel: 9, samples: 64, test: 8, ..KlindtLinear::demo() };
+        let world = World::new(small).unwrap();
+        let wild =
+            ["model.core.kernels=[5]", "schedule.max_steps=20", "fit.learning_rate=1e30"].map(String::from);
+        let config = FitConfig::preset("demo").unwrap().with(&wild).unwrap();
+        assert!(work.fit_point("wild", &config, &world.session).unwrap().is_none());
+        let note = work.left_out().unwrap();
+        assert!(note.contains("no longer a number: wild."), "{note}");
+        let refused = config.with(&["model.core.kernels=[99]".into()]).unwrap();
+        assert!(work.fit_point("refused", &refused, &world.session).is_err());
+    }
 }

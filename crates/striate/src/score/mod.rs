@@ -22,6 +22,9 @@ mod summary;
 mod table;
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use crate::error::{Error, Result, unknown};
 
 pub use evaluation::{Evaluation, number_stimuli};
 pub use metric::{
@@ -68,6 +71,28 @@ pub struct Scored {
     pub per_neuron: Vec<(&'static str, Vec<f64>)>,
 }
 
+impl Preset {
+    /// All of them, the default first.
+    pub const ALL: [Self; 2] = [Self::LeaveOut, Self::Sensorium2022];
+
+    /// Its name on the command line.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::LeaveOut => "leave-out",
+            Self::Sensorium2022 => "sensorium2022",
+        }
+    }
+}
+
+impl FromStr for Preset {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let known = || unknown("preset of scores", name, &Self::ALL.map(Self::id));
+        Self::ALL.into_iter().find(|preset| preset.id() == name).ok_or_else(known)
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self { preset: Preset::LeaveOut, feve_threshold: 0.15, resamples: 1000, seed: 0 }
@@ -108,11 +133,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn presets_are_found_by_name() {
+        for preset in Preset::ALL {
+            assert_eq!(preset.id().parse::<Preset>().unwrap(), preset);
+        }
+        let advice = |name: &str| name.parse::<Preset>().unwrap_err().advice().unwrap().to_owned();
+        assert_eq!(advice("sensorium2023"), "did you mean `sensorium2022`?");
+        assert_eq!(advice("zero"), "there are: leave-out, sensorium2022");
+    }
+
+    #[test]
     fn says_why_a_metric_is_missing() {
         let evaluation = Evaluation::new(1, &[1., 2., 3., 5.], &[0, 0, 1, 1]).unwrap();
         let scored = score(&evaluation, &Settings::default());
         assert_eq!(scored.omitted["mse"], "there are no predictions");
         let ids: Vec<&str> = scored.per_neuron.iter().map(|(id, _)| *id).collect();
-        assert_eq!(ids, ["oracle_jackknife", "oracle_conservative", "explainable_variance"]);
+        assert_eq!(ids, ["oracle_jackknife", "oracle_conservative", "explainable_variance", "snr"]);
     }
 }

@@ -15,7 +15,7 @@ use striate::scoring;
 use striate::simulate::Truth;
 use striate::twin::{Card, Twin};
 
-use super::super::Asked;
+use super::super::{Asked, opened};
 use super::Kind;
 use crate::Common;
 
@@ -66,7 +66,7 @@ fn folders(run: &RunFolder, options: &Options) -> Result<Vec<RunFolder>> {
     let mut seen = BTreeSet::from([fs::canonicalize(run.path()).ok()]);
     let recording = run.read_manifest()?.recording.fingerprint;
     for path in &options.with {
-        let other = RunFolder::open(Path::new(path)).map_err(|e| e.key("with"))?;
+        let other = opened(Path::new(path)).map_err(|e| e.key("with"))?;
         let refused = |message: String| Err(Error::config(message).file(path).key("with"));
         if !seen.insert(fs::canonicalize(path).ok()) {
             return refused("is named twice, and a run always agrees with itself".into());
@@ -142,7 +142,8 @@ fn block(run: &RunResult) -> String {
     if run.ari_truth.is_some() {
         line("ARI with the true types", ari(run.ari_truth), spread(run.null.ari_truth));
     }
-    text + &curve(run)
+    let verdict = run.verdict().map(|words| format!("{words}\n")).unwrap_or_default();
+    text + &verdict + &curve(run)
 }
 
 /// Gain over the shuffled barcodes of each number of types.
@@ -154,11 +155,26 @@ fn curve(run: &RunResult) -> String {
     let numbers = (1..=gap.len()).map(|k| if k == run.types { format!("[{k}]") } else { k.to_string() });
     let at_the_end = run.count.found == gap.len() && gap.len() > 1;
     format!(
-        "\n{}{}{}\n",
+        "\n{}{}{}\n{}\n",
         row("types", numbers.collect()),
         row("gain - null", gap.iter().map(|gap| format!("{gap:.3}")).collect()),
+        rule(run),
         if at_the_end { "as many as were tried: raise `most`, or doubt that there are types\n" } else { "" }
     )
+}
+
+/// How the number of types was chosen.
+fn rule(run: &RunResult) -> String {
+    let (types, count) = (run.types, &run.count);
+    if types != count.found {
+        return format!("[{types}] was given; the gains speak for {}", count.found);
+    }
+    match count.gap().iter().all(|gap| *gap <= count.null_gap) {
+        true => format!("[{types}]: more types gain no more than in shuffled barcodes"),
+        false => {
+            format!("[{types}]: the smallest number within one standard error of the largest gain - null")
+        }
+    }
 }
 
 fn together(across: &Across, found: &Explanation) -> String {

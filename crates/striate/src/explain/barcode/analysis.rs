@@ -47,6 +47,28 @@ impl RunResult {
         let all: Vec<String> = several.map(one).collect();
         (!all.is_empty()).then(|| all.join(", "))
     }
+
+    /// Whether the types are more stable than those of barcodes without types; `None` for a single type.
+    ///
+    /// They are when their stability reaches a limit: the mean of shuffled barcodes and one standard deviation over
+    /// draws, or half the way from that mean to 1 where that is nearer, since near 1 there is little room for more.
+    pub fn is_stable(&self) -> Option<bool> {
+        let found = self.stability.map_or(0.0, |stability| stability.mean);
+        (self.types > 1).then(|| found >= self.least_stability())
+    }
+
+    fn least_stability(&self) -> f64 {
+        self.null.stability.map_or(0.0, |null| null.mean + null.sd.min((1.0 - null.mean) / 2.0))
+    }
+
+    /// [`RunResult::is_stable`] in words.
+    pub fn verdict(&self) -> Option<String> {
+        let limit = format!("shuffled barcodes (limit {:.2})", self.least_stability());
+        self.is_stable().map(|stable| match stable {
+            true => format!("more stable than {limit}"),
+            false => format!("no more stable than {limit}: do not read these as types"),
+        })
+    }
 }
 
 /// As many types in shuffled barcodes; means and spreads over draws.
@@ -183,5 +205,52 @@ impl Search<'_> {
             ari_found: with(found).filter(|_| self.types > 1),
             ari_truth: truth.and_then(with),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn result(types: usize, stability: f64, null: Option<(f64, f64)>) -> RunResult {
+        let count = Count {
+            found: types,
+            bic: Vec::new(),
+            gain: Vec::new(),
+            null_gain: Vec::new(),
+            gap_error: Vec::new(),
+            null_gap: 0.0,
+        };
+        let null = NullResult {
+            stability: null.map(|(mean, sd)| Spread { mean, sd }),
+            ari_found: None,
+            ari_truth: None,
+        };
+        RunResult {
+            run: "run".into(),
+            neurons: 9,
+            silent: 0,
+            channels: 2,
+            copies: Vec::new(),
+            types,
+            sizes: Vec::new(),
+            count,
+            stability: Some(Spread { mean: stability, sd: 0.1 }),
+            ari_truth: None,
+            null,
+        }
+    }
+
+    #[test]
+    fn types_must_be_more_stable_than_those_of_shuffled_barcodes() {
+        let stable = |stability, null| result(5, stability, Some(null)).is_stable().unwrap();
+        assert!(!stable(0.31, (0.33, 0.05)) && !stable(0.36, (0.33, 0.05)));
+        assert!(stable(0.39, (0.33, 0.05)));
+        assert!(stable(1.0, (0.65, 0.2)) && stable(1.0, (0.92, 0.15)), "there is no room for a whole s.d.");
+        assert!(!stable(0.93, (0.92, 0.15)));
+        assert_eq!(result(5, 0.2, None).is_stable(), Some(true));
+        assert_eq!(result(1, 0.2, None).verdict(), None);
+        let verdict = result(5, 0.31, Some((0.33, 0.05))).verdict().unwrap();
+        assert_eq!(verdict, "no more stable than shuffled barcodes (limit 0.38): do not read these as types");
     }
 }

@@ -229,6 +229,7 @@ mod tests {
             let result = &found.runs[0];
             assert_eq!((result.types, result.silent, result.sizes.len()), (4, 1, 4), "{result:?}");
             assert!(result.ari_truth.unwrap() > 0.95 && result.stability.unwrap().mean > 0.9, "{result:?}");
+            assert_eq!(result.is_stable(), Some(true), "{result:?}");
             assert!(result.null.ari_truth.unwrap().mean.abs() < 0.1, "{result:?}");
             assert!(result.null.ari_found.unwrap().mean.abs() < 0.1, "{result:?}");
             assert_eq!((found.neurons.types[7], found.neurons.agreement[7]), (None, None));

@@ -88,10 +88,10 @@ impl Model {
 
 impl Grid {
     /// FEV of the neurons of `world` at the strengths that are best by validation. Ours takes a neuron's mean response
-    /// where that is better, the baselines do not (spec §3.1).
+    /// where that is better, the baselines do not (spec §3.1). NaN when every fit diverged.
     ///
     /// # Errors
-    /// As [`Work::fit`].
+    /// As [`Work::fit_point`].
     pub fn fev(&self, work: &mut Work<'_>, world: &World, name: &str, seed: u64) -> Result<f64> {
         let types = world.types.iter().max().map_or(1, |last| last + 1);
         let mut fits: Vec<Worth> = Vec::new();
@@ -99,9 +99,13 @@ impl Grid {
             let mut config = self.model.config(types, *strengths)?;
             (config.seed, config.schedule.max_steps) = (seed, self.max_steps);
             let [first, second] = strengths;
-            let run = work.fit(&format!("{name}-{first}-{second}"), &config, &world.session)?;
+            let folder = format!("{name}-{first}-{second}");
+            let Some(run) = work.fit_point(&folder, &config, &world.session)? else { continue };
             let error = work.metric("mse", &run, &world.session, None, Tier::Validation)?;
             fits.push((error, work.fev(&run, world)?));
+        }
+        if fits.is_empty() {
+            return Ok(f64::NAN);
         }
         match (self.model, self.rules) {
             (Model::Factorised, Rules::Figure5d) => {

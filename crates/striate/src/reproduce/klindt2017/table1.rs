@@ -57,7 +57,7 @@ fn run(work: &mut Work<'_>) -> Result<Reproduction> {
             let label = format!("{name}, {}", session.id);
             found.rows.push(match region {
                 Some(region) => Row::near(label, values[region], ours, TOLERANCE),
-                None => Row::above(label, None, ours, -1.0),
+                None => Row::shown(label, None, ours),
             });
             sum += ours * session.neurons.len() as f64;
             neurons += session.neurons.len();
@@ -99,7 +99,8 @@ fn complete(work: &Work<'_>) -> Result<(Vec<Session>, Vec<String>)> {
 fn correlation(work: &mut Work<'_>, name: &str, region: Option<usize>, session: &Session) -> Result<f64> {
     let mut best: Option<(f64, f64)> = None;
     for (point, config) in configurations(work, name, region, session)? {
-        let run = work.fit(&format!("{}-{}{point}", session.id, name.replace(' ', "-")), &config, session)?;
+        let folder = format!("{}-{}{point}", session.id, name.replace(' ', "-"));
+        let Some(run) = work.fit_point(&folder, &config, session)? else { continue };
         let values = work.metric("correlation_to_average", &run, session, None, Tier::Test)?;
         let zeros: Vec<f64> = values.iter().map(|&r| if r.is_finite() { r } else { 0.0 }).collect();
         if best.is_none_or(|(loss, _)| run.best < loss) {

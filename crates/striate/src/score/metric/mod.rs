@@ -11,6 +11,7 @@ mod oracle_conservative;
 mod oracle_jackknife;
 mod poisson_loss;
 mod single_trial_correlation;
+mod snr;
 
 pub use cc_norm::cc_norm;
 pub use correlation_to_average::correlation_to_average;
@@ -23,12 +24,13 @@ pub use oracle_conservative::oracle_conservative;
 pub use oracle_jackknife::oracle_jackknife;
 pub use poisson_loss::poisson_loss;
 pub use single_trial_correlation::{mean_ignoring_nan, single_trial_correlation};
+pub use snr::snr;
 
 use super::{Evaluation, Settings};
 use crate::error::{Error, Result, nearest};
 
 /// All metrics, in the order in which they are reported.
-pub static METRICS: [Metric; 11] = [
+pub static METRICS: [Metric; 12] = [
     single_trial_correlation::METRIC,
     correlation_to_average::METRIC,
     oracle_jackknife::METRIC,
@@ -36,6 +38,7 @@ pub static METRICS: [Metric; 11] = [
     fraction_oracle::METRIC,
     fev::METRIC,
     explainable_variance::METRIC,
+    snr::METRIC,
     feve::METRIC,
     cc_norm::METRIC,
     poisson_loss::METRIC,
