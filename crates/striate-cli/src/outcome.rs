@@ -50,6 +50,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 fn code_of(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<Error>().map(Error::kind) {
         Some(Kind::Data | Kind::Io) => DATA,
+        Some(Kind::Diverged) => NO,
         Some(Kind::Device) => DEVICE,
         Some(Kind::Interrupted) => INTERRUPTED,
         Some(Kind::Config) | None => USAGE,

@@ -18,6 +18,8 @@ pub enum Kind {
     Device,
     /// Reading or writing failed: disk full, permission denied (exit code 3).
     Io,
+    /// A fit whose loss is no longer a number (exit code 1).
+    Diverged,
     /// The user asked to stop; work so far is saved.
     Interrupted,
 }
@@ -75,6 +77,11 @@ impl Error {
     /// A compute device problem.
     pub fn device(message: impl Into<String>) -> Self {
         Self::new(Kind::Device, message)
+    }
+
+    /// A fit that came to nothing.
+    pub fn diverged(message: impl Into<String>) -> Self {
+        Self::new(Kind::Diverged, message)
     }
 
     /// The user stopped the work.

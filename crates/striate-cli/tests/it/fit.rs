@@ -90,6 +90,16 @@ fn larger_images_are_made_smaller() {
 }
 
 #[test]
+fn losses_without_meaning_are_refused() {
+    let bench = Bench::with_recording();
+    bench.fit(&["fit.loss=poisson", "--out", "run"]).fails(2, &["model.output", "below 0"]);
+    let rates = ["fit.loss=poisson", "model.output=softplus", "--out", "run"];
+    bench.fit(&rates).fails(2, &["fit.loss", "responses below 0"]);
+    bench.fit(&["model.readout.kind=attention", "fit.batch=1000000000", "--out", "run"]).fails(2, &["GiB"]);
+    bench.fit(&["--out", "run"]).succeeds();
+}
+
+#[test]
 fn a_refused_fit_does_not_stand_in_the_way_of_the_next() {
     let bench = Bench::with_recording();
     bench.fit(&["fit.frozen=[\"core.layers.9\"]", "--out", "run"]).fails(2, &["fit.frozen"]);

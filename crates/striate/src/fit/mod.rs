@@ -34,7 +34,7 @@ use crate::model::core::stacked::Pass;
 use crate::model::encoder::{EncoderConfig, Made};
 use crate::model::output::Output;
 use crate::model::penalty::PenaltyConfig;
-use crate::model::readout::FactorisedConfig;
+use crate::model::readout::{FactorisedConfig, ReadoutConfig};
 use crate::model::weights::{export, freeze, import, to_host};
 use crate::ops::{Adam, Masks};
 use crate::random::{generator, permutation};
@@ -132,7 +132,7 @@ pub fn check(config: &FitConfig, session: &Session) -> Result<()> {
 
 /// As [`check`], without what only the beginning of a fit needs.
 fn check_recording(config: &FitConfig, session: &Session) -> Result<()> {
-    Split::new(session, &config.data)?;
+    let split = Split::new(session, &config.data)?;
     check_streams(&config.model, session)?;
     check_loss(config)?;
     if config.model.readout.shares_features() && config.data.types.is_empty() {
@@ -151,7 +151,22 @@ fn check_recording(config: &FitConfig, session: &Session) -> Result<()> {
         linear::check_image(seen)?;
     }
     let behaviour = session.shape(Stream::Behavior).map_or(0, |shape| shape.iter().product());
-    config.model.check(seen, behaviour)
+    config.model.check(seen, behaviour)?;
+    check_memory(config, config.model.core.out_shape(seen), split.neurons.len())
+}
+
+/// Masks that depend on the image are there for every neuron and image of a batch at once.
+fn check_memory(config: &FitConfig, [_, height, width]: [usize; 3], neurons: usize) -> Result<()> {
+    /// 2 GiB in each of several arrays.
+    const MOST: usize = 1 << 29;
+    let numbers = config.fit.batch.saturating_mul(height * width).saturating_mul(neurons);
+    if !matches!(config.model.readout, ReadoutConfig::Attention(_)) || numbers <= MOST {
+        return Ok(());
+    }
+    let gib = numbers as f64 / f64::from(1 << 28);
+    Err(Error::config(format!("needs {gib:.1} GiB for each of several arrays of image x pixel x neuron"))
+        .key("model.readout.kind")
+        .hint("lower `fit.batch` or `data.neurons`, or take another readout"))
 }
 
 /// That the recording has what the model takes in beside images.
@@ -429,7 +444,7 @@ impl<'a> Fit<'a> {
         let penalty = self.penalty(divisor, activity);
         let loss = scalar(&data);
         if !loss.is_finite() {
-            return Err(Error::data(format!(
+            return Err(Error::diverged(format!(
                 "the training loss is no longer a number, at step {}",
                 self.state.step
             ))

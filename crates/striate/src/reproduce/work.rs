@@ -226,14 +226,13 @@ impl<'a> Work<'a> {
         Ok(Run { twin: Twin::load(&folder, self.task.device)?.into(), best })
     }
 
-    /// [`Work::fit`] of one point of a grid; `None` when its training loss is no longer a number, so that the others can
-    /// still be chosen from.
+    /// [`Work::fit`] of one point of a grid; `None` when it diverges, so that the others can still be chosen from.
     ///
     /// # Errors
     /// As [`Work::fit`], for anything else.
     pub fn fit_point(&mut self, name: &str, config: &FitConfig, session: &Session) -> Result<Option<Run>> {
         match self.fit(name, config, session) {
-            Err(error) if diverged(&error) => {
+            Err(error) if error.kind() == Kind::Diverged => {
                 self.diverged.push(name.to_owned());
                 Ok(None)
             }
@@ -274,10 +273,6 @@ impl<'a> Work<'a> {
     pub fn fev(&self, run: &Run, world: &World) -> Result<Vec<f64>> {
         self.metric("fev", run, &world.session, Some(&world.truth), Tier::Test)
     }
-}
-
-fn diverged(error: &Error) -> bool {
-    error.kind() == Kind::Data && error.message().starts_with("the training loss is no longer a number")
 }
 
 fn numbers(key: &str, value: &str) -> Result<Vec<f64>> {

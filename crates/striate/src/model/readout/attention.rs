@@ -1,5 +1,7 @@
 //! The attention readout: a factorised readout whose masks depend on the image.
 
+use std::ops::Range;
+
 use burn::module::Param;
 use burn::prelude::*;
 use burn::tensor::activation::softmax;
@@ -79,19 +81,36 @@ impl AttentionConfig {
     }
 }
 
+/// Numbers in an array of image × pixel × neuron, of which several are needed at a time.
+const AT_ONCE: usize = 1 << 25;
+
+impl Attention {
+    /// Drive `[batch, neuron]` of some neurons, without their bias, from features `[batch, pixel, channel]`.
+    fn drive(&self, features: Tensor<3>, neurons: Range<usize>) -> Tensor<2> {
+        let [batch, pixels, channels] = features.dims();
+        let features = features.reshape([batch * pixels, channels]);
+        let query = self.query.val().slice([neurons.clone(), 0..channels]);
+        let bias = self.query_bias.val().slice([neurons.clone()]);
+        let weights = self.features.val().slice([0..channels, neurons.clone()]).transpose();
+        let none = bias.zeros_like();
+        let per_pixel = |x: Tensor<2>| x.reshape([batch, pixels, neurons.len()]);
+        let attention = per_pixel(ops::linear(features.clone(), query, bias));
+        // The sums over channels and pixels change places: nothing of size channel × neuron is made per image.
+        let seen = per_pixel(ops::linear(features, weights, none));
+        (softmax(attention, 1) * seen).sum_dim(1).reshape([batch, neurons.len()])
+    }
+}
+
 impl Part for Attention {
     fn forward(&self, features: Tensor<4>, _: Pass, shift: Option<Tensor<2>>) -> Tensor<2> {
         let features = shift.into_iter().fold(features, ops::translate);
         let [batch, height, width, channels] = features.dims();
         let neurons = self.features.val().dims()[1];
-        let pixels = features.reshape([batch * height * width, channels]);
-        let none = self.query_bias.val().zeros_like();
-        let per_pixel = |x: Tensor<2>| x.reshape([batch, height * width, neurons]);
-        let attention = per_pixel(ops::linear(pixels.clone(), self.query.val(), self.query_bias.val()));
-        // The sums over channels and pixels change places: nothing of size channel × neuron is made per image.
-        let seen = per_pixel(ops::linear(pixels, self.features.val().transpose(), none));
-        let drive = (softmax(attention, 1) * seen).sum_dim(1).reshape([batch, neurons]);
-        add_bias(drive, self.config.bias, &self.bias)
+        let pixels = features.reshape([batch, height * width, channels]);
+        let block = (AT_ONCE / (batch * height * width)).clamp(1, neurons);
+        let firsts = (0..neurons).step_by(block);
+        let drives = firsts.map(|first| self.drive(pixels.clone(), first..(first + block).min(neurons)));
+        add_bias(Tensor::cat(drives.collect(), 1), self.config.bias, &self.bias)
     }
 
     fn features(&self) -> Option<Tensor<2>> {
@@ -100,5 +119,25 @@ impl Part for Attention {
 
     fn location(&self, _: [usize; 2]) -> Option<Tensor<2>> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::generator;
+
+    #[test]
+    fn blocks_of_neurons_answer_as_all_at_once() {
+        let device = Device::flex();
+        let (mut rng, start) = (generator(1, 0), vec![Start::default(); 5]);
+        let config = AttentionConfig { feature_init_sd: 1.0, bias: false };
+        let readout = config.init([3, 4, 2], &start, &mut rng, &device);
+        let maps =
+            Tensor::from_data(TensorData::new(normal(&mut rng, 2 * 8 * 3, 0.0, 1.0), [2, 8, 3]), &device);
+        let parts = [0..2, 2..3, 3..5].map(|neurons| readout.drive(maps.clone(), neurons));
+        let whole = readout.forward(maps.reshape([2, 4, 2, 3]), Pass::Evaluate, None);
+        let same = burn::tensor::Tolerance::absolute(1e-6);
+        Tensor::cat(parts.to_vec(), 1).into_data().assert_approx_eq::<f32>(&whole.into_data(), same);
     }
 }
