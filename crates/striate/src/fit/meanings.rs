@@ -164,6 +164,11 @@ const MEANINGS: &[(&str, &str)] = &[
 const HEADER: &str =
     "# A complete description of a fit. Start it with: striate fit FILE --data DATA --out RUN\n";
 
+/// Every key, by its path.
+pub fn keys() -> impl Iterator<Item = &'static str> {
+    MEANINGS.iter().map(|(path, _)| *path)
+}
+
 /// The configuration as TOML with the meaning of each key above it.
 pub fn commented(config: &FitConfig) -> String {
     let mut table = String::new();
