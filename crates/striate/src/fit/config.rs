@@ -536,6 +536,14 @@ mod tests {
     }
 
     #[test]
+    fn sparse_masks_stand_in_the_presets_that_the_readme_names() {
+        let sparse =
+            |name: &str| FitConfig::preset(name).unwrap().with(&["fit.mask_dense_every=10".into()]).is_ok();
+        let names: Vec<&str> = PRESETS.iter().map(|(name, _)| *name).filter(|name| sparse(name)).collect();
+        assert_eq!(names, ["klindt2017-fig3", "klindt2017-fig4", "klindt2017-fig5", "lnp", "demo"]);
+    }
+
+    #[test]
     fn impossible_values_name_their_key() {
         let error = FitConfig::preset("whatwhere").unwrap().with(&["fit.batch=0".into()]).unwrap_err();
         assert_eq!(error.place().key.as_deref(), Some("fit.batch"));
