@@ -218,23 +218,7 @@ fn set(table: &mut toml::Table, text: &str) -> Result<()> {
         |mut parsed| parsed.remove("v").expect("just parsed"),
     );
     let (folders, leaf) = path.rsplit_once('.').unwrap_or(("", path));
-    let (mut here, mut walked) = (table, String::new());
-    for key in folders.split('.').filter(|key| !key.is_empty()) {
-        let folder = walked;
-        walked = join(&folder, key);
-        if let Some(part) = parts::optional(&walked).filter(|_| !here.contains_key(key)) {
-            here.insert(key.to_owned(), toml::Value::Table(part));
-        }
-        let known: Vec<String> = here.keys().cloned().collect();
-        here = match here.get_mut(key) {
-            Some(toml::Value::Table(inner)) => inner,
-            Some(_) => {
-                let error = Error::config("is a value, and has no keys of its own").key(walked.as_str());
-                return Err(error.hint(format!("set it: `{walked}={literal}`")));
-            }
-            None => return Err(unknown_key(&folder, key, known.iter().map(String::as_str))),
-        };
-    }
+    let here = find(table, folders, literal)?;
     let complete =
         || parts::optional(folders).or_else(|| parts::of_kind(folders, here.get("kind")?.as_str()?));
     if let Some(part) = complete().filter(|part| !part.contains_key(leaf) && parts::optional(path).is_none())
@@ -263,6 +247,28 @@ fn set(table: &mut toml::Table, text: &str) -> Result<()> {
     };
     here.insert(leaf.to_owned(), value);
     Ok(())
+}
+
+/// The table `folders` below `here`, for `literal` to be set in; one that was left out comes with its defaults.
+fn find<'t>(mut here: &'t mut toml::Table, folders: &str, literal: &str) -> Result<&'t mut toml::Table> {
+    let mut walked = String::new();
+    for key in folders.split('.').filter(|key| !key.is_empty()) {
+        let folder = walked;
+        walked = join(&folder, key);
+        if let Some(part) = parts::optional(&walked).filter(|_| !here.contains_key(key)) {
+            here.insert(key.to_owned(), toml::Value::Table(part));
+        }
+        let known: Vec<String> = here.keys().cloned().collect();
+        here = match here.get_mut(key) {
+            Some(toml::Value::Table(inner)) => inner,
+            Some(_) => {
+                let error = Error::config("is a value, and has no keys of its own").key(walked.as_str());
+                return Err(error.hint(format!("set it: `{walked}={literal}`")));
+            }
+            None => return Err(unknown_key(&folder, key, known.iter().map(String::as_str))),
+        };
+    }
+    Ok(here)
 }
 
 /// Refuses a value in place of a table, and text or a truth in place of a number.
@@ -299,10 +305,10 @@ fn readout_kind(table: &toml::Table) -> Option<&toml::Value> {
 /// That the table `folder` with the keys `known` has no `key`. The hint is a key of the same name in another table, one of
 /// a similar name or with its initials, or all.
 fn unknown_key<'a>(folder: &str, key: &str, known: impl Iterator<Item = &'a str>) -> Error {
-    let here = |path: &&str| path.rsplit_once('.').is_some_and(|(parent, _)| parent == folder);
     let last = |path: &'static str| path.rsplit('.').next().unwrap_or(path);
-    let known: BTreeSet<&str> =
-        known.chain(parts::OPTIONAL.into_iter().filter(here).map(|path| last(path))).collect();
+    let left_out = parts::OPTIONAL.iter().filter_map(|path| path.rsplit_once('.'));
+    let left_out = left_out.filter(|(parent, name)| *parent == folder && *name != key).map(|(_, name)| name);
+    let known: BTreeSet<&str> = known.chain(left_out).collect();
     let others = parts::kinds(folder).into_iter().filter(|part| part.contains_key(key));
     let others: Vec<String> =
         others.map(|part| format!("`{folder}.kind={}`", part["kind"].as_str().unwrap_or_default())).collect();
