@@ -1,17 +1,19 @@
 //! What the user asks for: one strict TOML file and `a.b=c` overrides.
 
-use std::collections::BTreeSet;
+mod overrides;
+mod refusal;
+
 use std::path::Path;
 
+use overrides::set;
+use refusal::{explain, syntax};
 use serde::{Deserialize, Serialize};
 
 use super::linear::{self, LinearConfig};
 use super::loss::{Loss, OverNeurons, OverTrials};
-use super::meanings;
-use super::parts;
 use super::schedule::ScheduleConfig;
 use crate::batch::DataConfig;
-use crate::error::{Error, Result, nearest};
+use crate::error::{Error, Result};
 use crate::model::EncoderConfig;
 use crate::model::modulator::ModulatorConfig;
 use crate::model::readout::factorised::Constraint;
@@ -207,178 +209,15 @@ impl FitConfig {
     }
 }
 
-/// Sets `a.b=c` in a table; a value that is no TOML literal is taken as text. Another `kind` brings the defaults of that
-/// kind, a key of a table that is not there the defaults of that table, and `none` takes a table away that can be left out.
-fn set(table: &mut toml::Table, text: &str) -> Result<()> {
-    let Some((path, literal)) = text.split_once('=') else {
-        return Err(Error::config(format!("`{text}` is not of the form key=value")));
-    };
-    let value = format!("v = {literal}").parse::<toml::Table>().map_or_else(
-        |_| toml::Value::String(literal.to_owned()),
-        |mut parsed| parsed.remove("v").expect("just parsed"),
-    );
-    let (folders, leaf) = path.rsplit_once('.').unwrap_or(("", path));
-    let here = find(table, folders, literal)?;
-    let complete =
-        || parts::optional(folders).or_else(|| parts::of_kind(folders, here.get("kind")?.as_str()?));
-    if let Some(part) = complete().filter(|part| !part.contains_key(leaf) && parts::optional(path).is_none())
-    {
-        return Err(unknown_key(folders, leaf, part.keys().map(String::as_str)));
-    }
-    match value.as_str() {
-        Some("none") if parts::optional(path).is_some() => {
-            here.remove(leaf);
-            return Ok(());
-        }
-        Some(kind) if leaf == "kind" && here.get(leaf) != Some(&value) => {
-            if let Some(part) = parts::of_kind(folders, kind) {
-                *here = part;
-                return Ok(());
-            }
-        }
-        _ => {}
-    }
-    refuse_other_sort(path, here.get(leaf), &value, literal)?;
-    // Integers are welcome where the default is a fraction, and anything where it is text (a session `20457`).
-    let value = match (here.get(leaf), value) {
-        (Some(toml::Value::Float(_)), toml::Value::Integer(whole)) => toml::Value::Float(whole as f64),
-        (Some(toml::Value::String(_)), value) if !value.is_str() => toml::Value::String(literal.to_owned()),
-        (_, value) => value,
-    };
-    here.insert(leaf.to_owned(), value);
-    Ok(())
-}
-
-/// The table `folders` below `here`, for `literal` to be set in; one that was left out comes with its defaults.
-fn find<'t>(mut here: &'t mut toml::Table, folders: &str, literal: &str) -> Result<&'t mut toml::Table> {
-    let mut walked = String::new();
-    for key in folders.split('.').filter(|key| !key.is_empty()) {
-        let folder = walked;
-        walked = join(&folder, key);
-        if let Some(part) = parts::optional(&walked).filter(|_| !here.contains_key(key)) {
-            here.insert(key.to_owned(), toml::Value::Table(part));
-        }
-        let known: Vec<String> = here.keys().cloned().collect();
-        here = match here.get_mut(key) {
-            Some(toml::Value::Table(inner)) => inner,
-            Some(_) => {
-                let error = Error::config("is a value, and has no keys of its own").key(walked.as_str());
-                return Err(error.hint(format!("set it: `{walked}={literal}`")));
-            }
-            None => return Err(unknown_key(&folder, key, known.iter().map(String::as_str))),
-        };
-    }
-    Ok(here)
-}
-
-/// Refuses a value in place of a table, and text or a truth in place of a number.
-fn refuse_other_sort(
-    path: &str,
-    present: Option<&toml::Value>,
-    value: &toml::Value,
-    literal: &str,
-) -> Result<()> {
-    use toml::Value::{Boolean, Float, Integer, String, Table};
-    let left_out = parts::optional(path).map(Table);
-    let wanted = match (present.or(left_out.as_ref()), value) {
-        (Some(Table(part)), String(_) | Integer(_) | Float(_) | Boolean(_)) => {
-            let keys: Vec<_> = part.keys().map(|key| format!("`{path}.{key}`")).collect();
-            let error = Error::config(format!("cannot be `{literal}`: it is a table of keys")).key(path);
-            return Err(error.hint(format!("set one of them: {}", keys.join(", "))));
-        }
-        (Some(Float(_) | Integer(_)), String(_) | Boolean(_)) => "a number",
-        (Some(Boolean(_)), String(_) | Integer(_) | Float(_)) => "`true` or `false`",
-        _ => return Ok(()),
-    };
-    Err(Error::config(format!("is `{literal}`, must be {wanted}")).key(path))
-}
-
-/// The key `key` in the table `folder`, which is empty for the whole file.
-fn join(folder: &str, key: &str) -> String {
-    if folder.is_empty() { key.to_owned() } else { format!("{folder}.{key}") }
-}
-
 fn readout_kind(table: &toml::Table) -> Option<&toml::Value> {
     table.get("model")?.get("readout")?.get("kind")
-}
-
-/// That the table `folder` with the keys `known` has no `key`. The hint is a key of the same name in another table, one of
-/// a similar name or with its initials, or all.
-fn unknown_key<'a>(folder: &str, key: &str, known: impl Iterator<Item = &'a str>) -> Error {
-    let last = |path: &'static str| path.rsplit('.').next().unwrap_or(path);
-    let left_out = parts::OPTIONAL.iter().filter_map(|path| path.rsplit_once('.'));
-    let left_out = left_out.filter(|(parent, name)| *parent == folder && *name != key).map(|(_, name)| name);
-    let known: BTreeSet<&str> = known.chain(left_out).collect();
-    let others = parts::kinds(folder).into_iter().filter(|part| part.contains_key(key));
-    let others: Vec<String> =
-        others.map(|part| format!("`{folder}.kind={}`", part["kind"].as_str().unwrap_or_default())).collect();
-    let mut all = meanings::keys().chain(parts::OPTIONAL);
-    let elsewhere = all.find(|path| last(path) == key && *path != join(folder, key));
-    let initials = |known: &&&str| known.split('_').filter_map(|word| word.chars().next()).eq(key.chars());
-    let near = nearest(key, known.iter().copied()).or_else(|| known.iter().find(initials).copied());
-    let error = Error::config("there is no such key").key(join(folder, key));
-    if !others.is_empty() {
-        return error.hint(format!("it belongs to {}", others.join(", ")));
-    }
-    match elsewhere.map(str::to_owned).or_else(|| Some(join(folder, near?))) {
-        Some(near) => error.hint(format!("did you mean `{near}`?")),
-        None => {
-            let known: Vec<&str> = known.into_iter().collect();
-            error.hint(format!("known keys: {}", known.join(", ")))
-        }
-    }
-}
-
-/// A text that is no TOML, by its line.
-fn syntax(text: &str, error: &toml::de::Error) -> Error {
-    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-    Error::config(format!("line {}: {}", before.matches('\n').count() + 1, error.message().trim()))
-}
-
-/// Serde's words in ours, with the key.
-fn explain(error: &toml::de::Error) -> Error {
-    let (shown, message) = (error.to_string(), error.message().trim());
-    let path =
-        shown.lines().find_map(|line| line.strip_prefix("in `")?.strip_suffix('`')).unwrap_or_default();
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let place = |error: Error| if path.is_empty() { error } else { error.key(path) };
-    let invalid = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
-    match (quoted.next(), invalid.and_then(|words| words.split_once(", expected "))) {
-        (_, Some((found, wanted))) => {
-            place(Error::config(format!("is {found}, must be {}", in_words(wanted))))
-        }
-        (Some(name), _) if message.starts_with("unknown field ") => unknown_key(path, name, quoted),
-        (Some(name), _) if message.starts_with("unknown variant ") => {
-            let known: Vec<&str> = quoted.collect();
-            let hint = match nearest(name, known.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("there are: {}", known.join(", ")),
-            };
-            place(Error::config(format!("cannot be `{name}`")).hint(hint))
-        }
-        (Some(name), _) if message.starts_with("missing field ") => Error::config("is missing")
-            .key(join(path, name))
-            .hint("`striate config PRESET` prints a complete file"),
-        _ => place(Error::config(message)),
-    }
-}
-
-/// A type by the name serde has for it.
-fn in_words(wanted: &str) -> &str {
-    match wanted {
-        "f64" => "a number",
-        "u32" | "u64" | "usize" => "a whole number from 0 up",
-        "a boolean" => "`true` or `false`",
-        "a sequence" => "a list",
-        _ if wanted.starts_with("struct ") || wanted.contains("enum ") => "a table of keys",
-        _ => wanted,
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::PRESETS;
     use super::super::meanings::commented;
+    use super::super::parts;
     use super::*;
     use crate::model::penalty::PenaltyConfig;
     use crate::model::readout::factorised::MaskInit;

@@ -87,19 +87,6 @@ impl Model {
 }
 
 impl Grid {
-    /// The fit of each point, for `types` types.
-    ///
-    /// # Errors
-    /// As [`FitConfig::preset`].
-    pub fn fits(&self, types: usize) -> Result<Vec<FitConfig>> {
-        let fit = |strengths: &[f64; 2]| {
-            let mut config = self.model.config(types, *strengths)?;
-            config.schedule.max_steps = self.max_steps;
-            Ok(config)
-        };
-        self.strengths.iter().map(fit).collect()
-    }
-
     /// FEV of the neurons of `world` at the strengths that are best by validation. Ours takes a neuron's mean response
     /// where that is better, the baselines do not (spec §3.1).
     ///
@@ -108,8 +95,10 @@ impl Grid {
     pub fn fev(&self, work: &mut Work<'_>, world: &World, name: &str, seed: u64) -> Result<f64> {
         let types = world.types.iter().max().map_or(1, |last| last + 1);
         let mut fits: Vec<Worth> = Vec::new();
-        for ([first, second], config) in self.strengths.iter().zip(self.fits(types)?) {
-            let config = FitConfig { seed, ..config };
+        for strengths in &self.strengths {
+            let mut config = self.model.config(types, *strengths)?;
+            (config.seed, config.schedule.max_steps) = (seed, self.max_steps);
+            let [first, second] = strengths;
             let run = work.fit(&format!("{name}-{first}-{second}"), &config, &world.session)?;
             let error = work.metric("mse", &run, &world.session, None, Tier::Validation)?;
             fits.push((error, work.fev(&run, world)?));
