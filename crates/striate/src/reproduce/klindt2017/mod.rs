@@ -11,6 +11,7 @@ pub mod table1;
 mod tests {
     use std::path::Path;
 
+    use super::population::Grid;
     use super::population::Model::{Factorised, FixedMask, FullyConnected};
     use super::{fig3, fig5d, fig5e, table1};
     use crate::fit::FitConfig;
@@ -28,6 +29,15 @@ mod tests {
         };
         let swept = points.into_iter().map(|point| point.config).collect();
         assert!(sorted(swept) == sorted(reproduced), "{sweep}");
+    }
+
+    fn of_grid(grid: &Grid) -> Vec<FitConfig> {
+        let fit = |strengths: &[f64; 2]| {
+            let mut config = grid.model.config(4, *strengths).unwrap();
+            config.schedule.max_steps = grid.max_steps;
+            config
+        };
+        grid.strengths.iter().map(fit).collect()
     }
 
     fn of_table1(rows: &[&str]) -> Vec<FitConfig> {
@@ -51,10 +61,10 @@ mod tests {
                 .unwrap()
         };
         same("fig3", fig3::grid().into_iter().map(with_l1).collect());
-        let fig5d = |model, steps| fig5d::grid((model, 1000), 4096, true, steps).fits(4).unwrap();
+        let fig5d = |model, steps| of_grid(&fig5d::grid((model, 1000), 4096, true, steps));
         same("fig5d", fig5d(Factorised, 10_000));
         same("fig5d-fully-connected", fig5d(FullyConnected, 15_000));
-        let fig5e = |model, steps| fig5e::grid(model, 4, true, steps).fits(4).unwrap();
+        let fig5e = |model, steps| of_grid(&fig5e::grid(model, 4, true, steps));
         same("fig5e", fig5e(Factorised, 100_000));
         same("fig5e-fixed-mask", fig5e(FixedMask, 150_000));
         same("fig5e-fully-connected", fig5e(FullyConnected, 150_000));
