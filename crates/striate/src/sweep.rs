@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::fit::{FitConfig, Outcome};
-use crate::run::Best;
+use crate::run::{Best, RunFolder};
 
 /// `SWEEP.toml`: a configuration and the values that its keys take in turn.
 ///
@@ -54,6 +54,9 @@ pub struct Fitted {
     pub failure: Option<String>,
 }
 
+/// Name of the file that a finished sweep has of [`table`].
+pub const TABLE: &str = "sweep.csv";
+
 /// Fits beyond which a sweep is a slip of the pen.
 const MOST_POINTS: usize = 100_000;
 
@@ -80,7 +83,7 @@ impl Sweep {
     /// # Errors
     /// [`Kind::Config`](crate::error::Kind::Config) for an unknown base, key or value, and for an empty grid.
     pub fn points(&self, overrides: &[String]) -> Result<Vec<Point>> {
-        let base = self.base()?.with(&self.set.iter().map(assignment).collect::<Vec<_>>())?;
+        let (base, set) = (self.base()?, self.set.iter().map(assignment).collect::<Vec<_>>());
         let mut all = Vec::new();
         for grid in &self.grid {
             all.extend(combinations(grid)?);
@@ -89,19 +92,14 @@ impl Sweep {
             return Err(Error::config("has no values to try").key("grid"));
         }
         let point = |(index, values): (usize, Vec<String>)| {
-            let config = base.with(&[values.as_slice(), overrides].concat())?;
+            let config = base.with(&[set.as_slice(), values.as_slice(), overrides].concat())?;
             Ok(Point { name: format!("{index:03}"), values, config })
         };
         all.into_iter().enumerate().map(point).collect()
     }
 
     fn base(&self) -> Result<FitConfig> {
-        let path = Path::new(&self.base);
-        if !path.is_file() {
-            return FitConfig::preset(&self.base).map_err(|e| e.key("base"));
-        }
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io("cannot read", path, e))?;
-        FitConfig::parse(&text, &[]).map_err(|e| e.file(path))
+        FitConfig::named(&self.base, &[]).map_err(|e| e.key("base"))
     }
 }
 
@@ -125,6 +123,31 @@ fn combinations(grid: &toml::Table) -> Result<Vec<Vec<String>>> {
         all = all.iter().flat_map(longer).collect::<Vec<_>>();
     }
     Ok(all)
+}
+
+/// Refuses a folder of something else: a run, or files that are no sweep's.
+///
+/// # Errors
+/// [`Kind::Config`](crate::error::Kind::Config) naming what it holds, [`Kind::Io`](crate::error::Kind::Io) when it cannot be
+/// read.
+pub fn check_folder(out: &Path) -> Result<()> {
+    if !out.exists() {
+        return Ok(());
+    }
+    let entries =
+        std::fs::read_dir(out).map_err(|e| Error::io("cannot use as the folder of a sweep", out, e))?;
+    let names: Vec<String> =
+        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let is_of_sweep =
+        |name: &String| name == TABLE || (name.len() > 2 && name.bytes().all(|byte| byte.is_ascii_digit()));
+    let problem = match names.first() {
+        _ if RunFolder::exists(out) => "holds a run".to_owned(),
+        Some(name) if !names.iter().any(is_of_sweep) => format!("is not empty (it holds `{name}`)"),
+        _ => return Ok(()),
+    };
+    Err(Error::config(problem)
+        .file(out)
+        .hint("a sweep needs a folder of its own: choose another one with `--out`"))
 }
 
 /// Fits `points` into run folders below `out` by `fit`, until one is interrupted. One that fails is noted, and the next
@@ -206,6 +229,31 @@ mod tests {
         let error = refused("base = \"klindt2017-fig33\"\n[[grid]]\n\"seed\" = [3]\n");
         assert!(error.advice().is_some_and(|hint| hint.contains("klindt2017-fig3")));
         assert!(Sweep::parse("base = \"demo\"\ngird = []\n").is_err());
+    }
+
+    /// What is set for all fits may need what only their grid gives.
+    #[test]
+    fn a_point_is_checked_as_a_whole() {
+        let text =
+            TEXT.replace("\"seed\" = 5", "\"model.penalty.mask_l1\" = 0\n\"fit.mask_dense_every\" = 5");
+        let error = Sweep::parse(&text).unwrap().points(&[]).unwrap_err();
+        assert_eq!(error.place().key.as_deref(), Some("fit.mask_dense_every"), "the second grid has no L1");
+        let first = text.split("[[grid]]\n\"model.core").next().unwrap();
+        assert_eq!(Sweep::parse(first).unwrap().points(&[]).unwrap().len(), 4);
+    }
+
+    #[test]
+    fn only_folders_of_sweeps_are_filled() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("grid");
+        check_folder(&out).unwrap();
+        std::fs::create_dir_all(out.join("003")).unwrap();
+        std::fs::write(out.join("notes.txt"), "").unwrap();
+        check_folder(&out).unwrap();
+        let error = check_folder(dir.path()).unwrap_err();
+        assert_eq!((error.kind(), error.message()), (Kind::Config, "is not empty (it holds `grid`)"));
+        std::fs::write(out.join("manifest.json"), "{}").unwrap();
+        assert_eq!(check_folder(&out).unwrap_err().message(), "holds a run");
     }
 
     #[test]

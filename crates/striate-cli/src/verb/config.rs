@@ -5,26 +5,25 @@ use striate::fit::{self, FitConfig, PRESETS};
 use crate::Common;
 use crate::outcome::{DONE, Outcome, say};
 
-/// Print a preset as a commented file to edit, or list the presets.
+/// Print a preset or a configuration as a complete, commented file to edit, or list the presets.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   striate config                           list the presets
   striate config whatwhere > my.toml
+  striate config my.toml seed=3 > other.toml
   striate config sensorium2022 model.readout.kind=attention")]
 pub struct Args {
-    /// Name of the preset; without one they are listed.
-    #[arg(value_name = "PRESET")]
-    preset: Option<String>,
+    /// Name of a preset or a configuration file; without one the presets are listed.
+    #[arg(value_name = "CONFIG|PRESET")]
+    what: Option<String>,
     /// Overrides, e.g. `model.readout.kind=attention`: another kind of a part brings its own options.
     #[arg(value_name = "KEY=VALUE")]
     overrides: Vec<String>,
 }
 
 pub fn run(args: &Args, _common: &Common) -> Outcome {
-    match &args.preset {
-        Some(name) => {
-            say(format_args!("{}", fit::commented(&FitConfig::preset(name)?.with(&args.overrides)?)))?
-        }
+    match &args.what {
+        Some(name) => say(format_args!("{}", fit::commented(&FitConfig::named(name, &args.overrides)?)))?,
         None => {
             let width = PRESETS.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
             for (name, purpose) in PRESETS {

@@ -19,9 +19,11 @@ use crate::progress::Progress;
 #[command(after_help = "Examples:
   striate fit whatwhere --data mouse.zip data.neurons=1000 --out runs/first
   striate fit my.toml --data mouse.zip fit.learning_rate=0.001 --out runs/second
-  striate fit --out runs/first                 go on with an interrupted run")]
+  striate fit --out runs/first                 go on with an interrupted run
+  striate fit --out runs/first schedule.max_steps=20000    more steps for one that ended")]
 pub struct Args {
     /// A configuration file or the name of a preset (see `striate config`), then overrides `key=value`.
+    /// Without a name, those of the existing run.
     #[arg(value_name = "CONFIG|PRESET [key=value …]")]
     what: Vec<String>,
     /// The recording; short for `data.path=DATA`.
@@ -80,20 +82,23 @@ pub fn train(
     fit::fit(config, session, &run, &device, stop, &mut |event| progress.show(event))
 }
 
-/// The configuration of an existing run, or the one asked for.
+/// The configuration asked for: that of a file, a preset or, where none is named, the existing run.
 fn resolve(args: &Args) -> striate::error::Result<FitConfig> {
-    // The same command goes on with its run, too: whether it asks for the same is decided with the folder.
-    if RunFolder::exists(&args.out) && args.what.is_empty() {
-        return resumed(args);
-    }
-    let Some((what, overrides)) = args.what.split_first() else {
-        return Err(Error::config("name a configuration file or a preset").hint("see `striate config`"));
+    let (named, overrides) = match args.what.split_first() {
+        Some((what, overrides)) if !is_override(what) => (Some(what), overrides),
+        _ => (None, args.what.as_slice()),
     };
-    let mut config = if Path::new(what).is_file() {
-        let text = std::fs::read_to_string(what).map_err(|e| Error::io("cannot read", what, e))?;
-        FitConfig::parse(&text, overrides).map_err(|e| e.file(what))?
-    } else {
-        FitConfig::preset(what)?.with(overrides)?
+    let mut config = match named {
+        Some(what) => FitConfig::named(what, overrides)?,
+        // Whether they ask for the same fit is decided with the folder.
+        None if RunFolder::exists(&args.out) => {
+            let run = RunFolder::open(&args.out)?;
+            run.require_single()?;
+            FitConfig::read(&run.config(), overrides)?
+        }
+        None => {
+            return Err(Error::config("name a configuration file or a preset").hint("see `striate config`"));
+        }
     };
     if let Some(data) = &args.data {
         config.data.path.clone_from(data);
@@ -104,15 +109,6 @@ fn resolve(args: &Args) -> striate::error::Result<FitConfig> {
     Ok(config)
 }
 
-fn resumed(args: &Args) -> striate::error::Result<FitConfig> {
-    let run = RunFolder::open(&args.out)?;
-    run.require_single()?;
-    if args.data.is_some() {
-        return Err(Error::config("the run exists, and its configuration cannot be changed")
-            .file(&args.out)
-            .hint("give only --out to go on with it, or another folder for a new run"));
-    }
-    let path = run.config();
-    let text = std::fs::read_to_string(&path).map_err(|e| Error::io("cannot read", &path, e))?;
-    FitConfig::parse(&text, &[]).map_err(|e| e.file(&path))
+fn is_override(what: &str) -> bool {
+    what.contains('=') && !Path::new(what).is_file()
 }

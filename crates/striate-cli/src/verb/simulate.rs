@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use striate::simulate::{PRESETS, Parameters, Simulation, write};
 
 use super::split;
@@ -26,16 +27,35 @@ pub struct Args {
 fn after_help() -> String {
     let line = |name: &str, meaning: &str| format!("  {name:<14} {meaning}\n");
     let names: String = PRESETS.iter().map(|preset| line(preset.name, preset.meaning)).collect();
-    let keys = |name: &str| -> String {
-        let parameters = Parameters::named(name).map(|parameters| parameters.keys()).unwrap_or_default();
-        parameters.iter().map(|(key, meaning)| line(key, meaning)).collect()
+    let keys = |names: &[&str]| -> String {
+        let all: Vec<Parameters> = names.iter().filter_map(|name| Parameters::named(name).ok()).collect();
+        let meanings = all.first().map(Parameters::keys).unwrap_or_default();
+        let all: Vec<Value> = all.iter().filter_map(|of| serde_json::to_value(of).ok()).collect();
+        let described =
+            |(key, meaning): &(&str, &str)| line(key, &format!("{meaning}{}", defaults(&all, key)));
+        meanings.iter().map(described).collect()
     };
     format!(
-        "Names:\n{names}\nParameters of linear neurons:\n{}\nParameters of nonlinear neurons:\n{}\n\
+        "Names:\n{names}\nParameters of linear neurons [for klindt-linear | -fig3 | -fig4]:\n{}\n\
+         Parameters of nonlinear neurons [for klindt-fig5d | -fig5e]:\n{}\n\
          Example:\n  striate simulate klindt-linear --out demo neurons=100 types=0.6,1.0 seed=7",
-        keys("klindt-linear"),
-        keys("klindt-fig5d")
+        keys(&["klindt-linear", "klindt-fig3", "klindt-fig4"]),
+        keys(&["klindt-fig5d", "klindt-fig5e"])
     )
+}
+
+/// The value of `key` in each preset, once where all have the same; none where all follow from other keys.
+fn defaults(presets: &[Value], key: &str) -> String {
+    let text = |preset: &Value| match &preset["parameters"][key] {
+        Value::Null => "default".to_owned(),
+        Value::Array(list) => list.iter().map(Value::to_string).collect::<Vec<_>>().join(","),
+        value => value.to_string(),
+    };
+    let mut values: Vec<String> = presets.iter().map(text).collect();
+    if values.iter().all(|value| *value == values[0]) {
+        values.truncate(1);
+    }
+    if values == ["default"] { String::new() } else { format!(" [{}]", values.join(" | ")) }
 }
 
 pub fn run(args: &Args, _common: &Common) -> Outcome {

@@ -45,6 +45,7 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     let data = args.data.iter().map(|path| format!("data.path={path}"));
     let overrides: Vec<String> = args.overrides.iter().cloned().chain(data).collect();
     let mut points = Sweep::read(&args.sweep)?.points(&overrides)?;
+    let count = points.len();
     if let Some(only) = args.only {
         points = vec![point(points, only)?];
     }
@@ -52,10 +53,12 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
         let error = Error::config("no recording is named").key("data.path").hint("add --data DATA");
         return Err(error.file(&point.name).into());
     }
-    let (count, stop) = (points.len(), fit::stop_on_ctrl_c()?);
+    sweep::check_folder(&args.out)?;
+    let (mut number, stop) = (args.only.unwrap_or(0), fit::stop_on_ctrl_c()?);
     let fitted = sweep::run(&points, &args.out, &mut |point, out| {
+        number += 1;
         if !common.quiet {
-            eprintln!("{} of {count}: {}", point.name, point.values.join(" "));
+            eprintln!("{} ({number} of {count}): {}", point.name, point.values.join(" "));
         }
         fit::train(&point.config, &out, common, &stop).inspect_err(|error| {
             eprintln!("error: {}: {error}", point.name);
@@ -65,14 +68,15 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     let table = sweep::table(&fitted);
     say(format_args!("{table}"))?;
     // Of the tasks of a job array, each knows its own point; the whole sweep run once more collects them.
-    if args.only.is_none() {
-        disk::write_bytes(&args.out.join("sweep.csv"), table.as_bytes())?;
+    let whole = fitted.len() == count;
+    if whole {
+        disk::write_bytes(&args.out.join(sweep::TABLE), table.as_bytes())?;
     }
     if stop.load(Ordering::Relaxed) {
         eprintln!("stopped; the same command goes on");
         return Ok(INTERRUPTED);
     }
-    if let Some(Fitted { name, values, .. }) = sweep::best(&fitted) {
+    if let Some(Fitted { name, values, .. }) = sweep::best(&fitted).filter(|_| whole) {
         eprintln!("best: {} ({})", args.out.join(name).display(), values.join(" "));
     }
     Ok(if fitted.iter().any(|one| one.failure.is_some()) { NO } else { DONE })

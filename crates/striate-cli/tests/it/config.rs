@@ -29,6 +29,27 @@ fn the_options_of_another_kind_of_part_can_be_printed() {
 }
 
 #[test]
+fn what_cannot_be_fitted_is_not_printed() {
+    let bench = Bench::new();
+    let gaussian = ["config", "whatwhere", "model.readout.kind=gaussian"];
+    assert!(bench.run(&gaussian).succeeds().out.contains("readout_l1 = 0.0"));
+    let asked = [&gaussian[..], &["model.penalty.readout_l1=0.1"]].concat();
+    bench.run(&asked).fails(2, &["model.penalty.readout_l1", "masks"]);
+    bench.run(&["config", "whatwhere", "model.core.dropout=2"]).fails(2, &["model.core.dropout"]);
+}
+
+#[test]
+fn a_file_can_be_changed_and_printed() {
+    let bench = Bench::new();
+    let first = bench.run(&["config", "demo", "seed=3"]).succeeds().out;
+    std::fs::write(bench.path("my.toml"), &first).unwrap();
+    assert_eq!(bench.run(&["config", "my.toml"]).succeeds().out, first);
+    let changed = bench.run(&["config", "my.toml", "seed=4"]).succeeds().out;
+    assert_eq!(changed, first.replace("seed = 3", "seed = 4"));
+    bench.run(&["config", "my.toml", "sede=4"]).fails(2, &["my.toml", "did you mean `seed`?"]);
+}
+
+#[test]
 fn an_unknown_preset_exits_with_2_and_the_nearest_name() {
     let bench = Bench::new();
     bench.run(&["config", "whatwere"]).fails(2, &["did you mean `whatwhere`?"]);
@@ -44,7 +65,7 @@ fn wrong_options_exit_with_2_and_leave_nothing() {
         bench.fit(&[change, "--out", "run"]).fails(2, words);
         assert!(!bench.path("run").exists(), "{change} leaves {:?}", bench.files("run"));
     };
-    refused("model.core.chanels=[3]", &["chanels", "did you mean `channels`?"]);
+    refused("model.core.chanels=[3]", &["chanels", "did you mean `model.core.channels`?"]);
     refused("modle.core.channels=[3]", &["did you mean `model`?"]);
     refused("fit.loss=poison", &["did you mean `poisson`?"]);
     refused("fit.batch=0", &["fit.batch"]);
@@ -67,7 +88,7 @@ fn an_unknown_key_in_a_file_names_the_file() {
     let demo = bench.run(&["config", "demo"]).succeeds().out;
     std::fs::write(bench.path("my.toml"), demo.replace("patience =", "patiense =")).unwrap();
     let fit = ["fit", "my.toml", "--data", "recording", "--out", "run"];
-    bench.run(&fit).fails(2, &["my.toml", "did you mean `patience`?"]);
+    bench.run(&fit).fails(2, &["my.toml", "did you mean `schedule.patience`?"]);
 }
 
 #[test]

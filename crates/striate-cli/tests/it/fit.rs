@@ -54,11 +54,29 @@ fn a_run_keeps_its_configuration() {
     let bench = Bench::with_run();
     let before = bench.result("run");
     bench.fit(&["--out", "run"]).succeeds();
-    bench.fit(&["seed=9", "--out", "run"]).fails(2, &["other settings", "hint: "]);
+    bench.fit(&["seed=9", "--out", "run"]).fails(2, &["other settings: seed is 1 there, 9 here", "hint: "]);
     bench.run(&["fit", "whatwhere", "--data", "recording", "--out", "run"]).fails(2, &["other settings"]);
-    let data = ["fit", "--data", "recording", "--out", "run"];
-    bench.run(&data).fails(2, &["cannot be changed", "hint: "]);
+    bench.run(&["fit", "--data", "recording", "--out", "run"]).succeeds();
+    bench.run(&["fit", "seed=9", "--out", "run"]).fails(2, &["seed is 1 there, 9 here"]);
+    bench.run(&["fit", "seed=9", "--out", "other"]).fails(2, &["name a configuration file or a preset"]);
     assert_eq!(bench.result("run"), before);
+}
+
+/// A run knows its recording by its content, wherever it lies.
+#[test]
+fn a_recording_may_move() {
+    let bench = Bench::with_run();
+    let before = bench.result("run");
+    fs::rename(bench.path("recording"), bench.path("moved")).unwrap();
+    bench.run(&RESUME).fails(3, &["recording"]);
+    bench.run(&["fit", "--data", "moved", "--out", "run"]).succeeds();
+    bench.run(&RESUME).succeeds();
+    bench.run(&["score", "run", "--null", "none"]).succeeds();
+    assert_eq!(bench.result("run"), before);
+    let simulate = ["simulate", "klindt-linear", "--out", "other", "neurons=4", "samples=20", "test=2"];
+    bench.run(&simulate).succeeds();
+    let told = ["other settings", "data.path is \"moved\" there, \"other\" here"];
+    bench.run(&["fit", "--data", "other", "--out", "run"]).fails(2, &told);
 }
 
 /// A fit that had too few steps goes on to what it would have been with more.
@@ -71,7 +89,10 @@ fn more_steps_go_on_where_fewer_ended() {
     assert_eq!(bench.result("run"), bench.result("long"));
     let config = String::from_utf8(bench.read("run/config.toml")).unwrap();
     assert!(config.contains("max_steps = 60"), "{config}");
-    bench.fit(&["--out", "run"]).fails(2, &["other settings"]);
+    bench.fit(&["--out", "run"]).fails(2, &["schedule.max_steps is 60 there, 40 here"]);
+    bench.run(&["fit", "--out", "run", "schedule.max_steps=80"]).succeeds();
+    bench.fit(&["schedule.max_steps=80", "--out", "longer"]).succeeds();
+    assert_eq!(bench.result("run"), bench.result("longer"));
     bench.fit(&["schedule.max_steps=42", "--out", "odd"]).succeeds();
     bench.fit(&["schedule.max_steps=60", "--out", "odd"]).fails(2, &["step 42, between two checks"]);
 }

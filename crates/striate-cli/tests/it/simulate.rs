@@ -54,6 +54,19 @@ fn nonlinear_neurons_have_no_receptive_fields() {
 }
 
 #[test]
+fn the_help_says_what_each_name_sets() {
+    let help = text(&simulate(Path::new("."), &["--help"]).stdout);
+    for line in [
+        "number of neurons, split evenly over the types [60 | 100 | 1000]",
+        "e.g. 0.6,1.0 [0.6,1.0 | 1.0 | 0.6,1.0]",
+        "number of types, at most 16 [4]",
+        "at most 1024 [default | 512]",
+    ] {
+        assert!(help.contains(line), "{line} is not in {help}");
+    }
+}
+
+#[test]
 fn the_same_parameters_give_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sim/data/responses/7.npy");

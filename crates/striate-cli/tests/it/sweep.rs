@@ -47,9 +47,21 @@ fn a_task_of_a_job_array_fits_its_own_point() {
     let only = |point: &str| {
         bench.run(&["sweep", "sweep.toml", "--data", "recording", "--out", "grid", "--only", point])
     };
-    only("1").succeeds();
+    let done = only("1").succeeds();
+    assert!(done.err.contains("001 (2 of 2): ") && !done.err.contains("best: "), "{}", done.err);
     assert!(bench.path("grid/001/manifest.json").is_file() && !bench.path("grid/000").exists());
     only("2").fails(2, &["no point 2", "has 2"]);
+}
+
+#[test]
+fn folders_of_something_else_stay_as_they_are() {
+    let bench = Bench::with_run();
+    fs::write(bench.path("sweep.toml"), SWEEP).unwrap();
+    for (out, told) in [("run", "holds a run"), ("recording", "is not empty")] {
+        let before = bench.files(out);
+        bench.run(&["sweep", "sweep.toml", "--data", "recording", "--out", out]).fails(2, &[told, "--out"]);
+        assert_eq!(bench.files(out), before);
+    }
 }
 
 #[test]
@@ -57,7 +69,7 @@ fn slips_in_a_sweep_file_are_named() {
     let bench = Bench::with_recording();
     fs::write(bench.path("sweep.toml"), SWEEP.replace("learning_rate", "learning_rat")).unwrap();
     let sweep = ["sweep", "sweep.toml", "--data", "recording", "--out", "grid"];
-    bench.run(&sweep).fails(2, &["learning_rat", "did you mean `learning_rate`?"]);
+    bench.run(&sweep).fails(2, &["learning_rat", "did you mean `fit.learning_rate`?"]);
     bench.run(&["sweep", "none.toml", "--out", "grid"]).fails(3, &["none.toml"]);
 }
 

@@ -1,15 +1,23 @@
 //! What the user asks for: one strict TOML file and `a.b=c` overrides.
 
+mod overrides;
+mod refusal;
+
+use std::path::Path;
+
+use overrides::set;
+use refusal::{explain, syntax};
 use serde::{Deserialize, Serialize};
 
 use super::linear::{self, LinearConfig};
 use super::loss::{Loss, OverNeurons, OverTrials};
-use super::parts;
 use super::schedule::ScheduleConfig;
 use crate::batch::DataConfig;
-use crate::error::{Error, Result, nearest};
+use crate::error::{Error, Result, in_range};
 use crate::model::EncoderConfig;
+use crate::model::modulator::ModulatorConfig;
 use crate::model::readout::factorised::Constraint;
+use crate::model::shifter::ShifterConfig;
 
 /// A complete description of a fit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,24 +79,50 @@ pub struct TrainConfig {
 }
 
 impl FitConfig {
-    /// The configuration in `text` after the overrides `key.key=value`.
+    /// The configuration file or, where there is none, the preset called `name`, after the overrides `key.key=value`.
+    ///
+    /// # Errors
+    /// As [`FitConfig::preset`] and [`FitConfig::read`].
+    pub fn named(name: &str, overrides: &[String]) -> Result<Self> {
+        match Path::new(name).is_file() {
+            true => Self::read(Path::new(name), overrides),
+            false => Self::preset(name)?.with(overrides),
+        }
+    }
+
+    /// The configuration in the file `path` after the overrides `key.key=value`.
+    ///
+    /// # Errors
+    /// As [`FitConfig::parse`], with the file; [`Kind::Io`](crate::error::Kind::Io) when it cannot be read.
+    pub fn read(path: &Path, overrides: &[String]) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::io("cannot read", path, e))?;
+        Self::parse(&text, overrides).map_err(|e| e.file(path))
+    }
+
+    /// The configuration in `text` after the overrides `key.key=value`. Where they exchange the readout, what only the
+    /// one before had a use for is left out, unless they ask for it.
     ///
     /// # Errors
     /// [`Kind::Config`](crate::error::Kind::Config) naming the key; an unknown one with the nearest known name.
     pub fn parse(text: &str, overrides: &[String]) -> Result<Self> {
         let mut table: toml::Table = text.parse().map_err(|e| syntax(text, &e))?;
+        let before = readout_kind(&table).cloned();
         // A kind replaces its whole table, so it comes before what else is set in it.
         let (kinds, others): (Vec<&String>, Vec<&String>) = overrides
             .iter()
             .partition(|text| text.split('=').next().is_some_and(|key| key.ends_with(".kind")));
         kinds.into_iter().chain(others).try_for_each(|text| set(&mut table, text))?;
+        let exchanged = readout_kind(&table) != before.as_ref();
         let closed_form = linear::is_closed_form(&mut table)?;
         let table = toml::Value::Table(table);
         let config = match closed_form {
             true => linear::Written::deserialize(table).map(Self::from),
             false => Self::deserialize(table),
         };
-        let config = config.map_err(|e| explain(&e))?;
+        let mut config = config.map_err(|e| explain(&e))?;
+        if exchanged {
+            config.leave_out(|key| overrides.iter().any(|text| text.split('=').next() == Some(key)));
+        }
         config.check()?;
         Ok(config)
     }
@@ -110,11 +144,30 @@ impl FitConfig {
         text.expect("a configuration is plain data")
     }
 
+    /// Leaves out what the readout has no use for, but for the keys that were `asked` for.
+    fn leave_out(&mut self, asked: impl Fn(&str) -> bool) {
+        let (penalty, readout) = (&mut self.model.penalty, &self.model.readout);
+        for (key, strength, _) in penalty.misplaced(readout) {
+            if !asked(&format!("model.penalty.{key}")) {
+                *strength = 0.0;
+            }
+        }
+        if readout.factorised().is_none() && !asked("fit.mask_dense_every") {
+            self.fit.mask_dense_every = 0;
+        }
+        if !asked("fit.frozen") {
+            self.fit.frozen.retain(|name| !name.starts_with("readout."));
+        }
+    }
+
+    /// Whether it can be fitted to some recording.
     fn check(&self) -> Result<()> {
         if let Some(linear) = &self.linear {
             linear.check()?;
             linear.check_model(&self.model)?;
         }
+        in_range("fit.clip", self.fit.clip, 0.0..=1e12)?;
+        in_range("fit.mask_rate", self.fit.mask_rate, 0.0..=1e6)?;
         let positive = [
             ("fit.batch", self.fit.batch as f64),
             ("fit.learning_rate", self.fit.learning_rate),
@@ -124,8 +177,18 @@ impl FitConfig {
         ];
         match positive.into_iter().find(|(_, value)| !(*value > 0.0 && value.is_finite())) {
             Some((key, value)) => Err(Error::config(format!("is {value}, must be above 0")).key(key)),
-            None => self.check_sparse_masks(),
+            None => self.check_sparse_masks().and_then(|()| self.check_parts()),
         }
+    }
+
+    /// What [`EncoderConfig::check`] says of images larger than any.
+    fn check_parts(&self) -> Result<()> {
+        let model = &self.model;
+        model.core.check([1, 4096, 4096])?;
+        model.readout.check([1, 1024, 1024])?;
+        model.shifter.as_ref().map_or(Ok(()), ShifterConfig::check)?;
+        model.modulator.as_ref().map_or(Ok(()), ModulatorConfig::check)?;
+        model.penalty.check(model)
     }
 
     /// Sparse masks need their penalty, whole, and masks that can leave zero.
@@ -148,94 +211,18 @@ impl FitConfig {
     }
 }
 
-/// Sets `a.b=c` in a table; a value that is no TOML literal is taken as text. Another `kind` brings the defaults of that
-/// kind, a key of a table that is not there the defaults of that table, and `none` takes a table away that can be left out.
-fn set(table: &mut toml::Table, text: &str) -> Result<()> {
-    let Some((path, literal)) = text.split_once('=') else {
-        return Err(Error::config(format!("`{text}` is not of the form key=value")));
-    };
-    let value = format!("v = {literal}").parse::<toml::Table>().map_or_else(
-        |_| toml::Value::String(literal.to_owned()),
-        |mut parsed| parsed.remove("v").expect("just parsed"),
-    );
-    let (folders, leaf) = path.rsplit_once('.').unwrap_or(("", path));
-    let (mut here, mut walked) = (table, String::new());
-    for key in folders.split('.').filter(|key| !key.is_empty()) {
-        walked = if walked.is_empty() { key.to_owned() } else { format!("{walked}.{key}") };
-        if let Some(part) = parts::optional(&walked).filter(|_| !here.contains_key(key)) {
-            here.insert(key.to_owned(), toml::Value::Table(part));
-        }
-        let known: Vec<String> = here.keys().cloned().collect();
-        here = match here.get_mut(key) {
-            Some(toml::Value::Table(inner)) => inner,
-            _ => return Err(unknown_key(path, key, known.iter().map(String::as_str))),
-        };
-    }
-    match value.as_str() {
-        Some("none") if parts::optional(path).is_some() => {
-            here.remove(leaf);
-            return Ok(());
-        }
-        Some(kind) if leaf == "kind" && here.get(leaf) != Some(&value) => {
-            if let Some(part) = parts::of_kind(folders, kind) {
-                *here = part;
-                return Ok(());
-            }
-        }
-        _ => {}
-    }
-    // Integers are welcome where the default is a fraction, and anything where it is text (a session `20457`).
-    let value = match (here.get(leaf), value) {
-        (Some(toml::Value::Float(_)), toml::Value::Integer(whole)) => toml::Value::Float(whole as f64),
-        (Some(toml::Value::String(_)), value) if !value.is_str() => toml::Value::String(literal.to_owned()),
-        (_, value) => value,
-    };
-    here.insert(leaf.to_owned(), value);
-    Ok(())
-}
-
-fn unknown_key<'a>(path: &str, key: &str, known: impl Iterator<Item = &'a str>) -> Error {
-    let known: Vec<&str> = known.collect();
-    let error = Error::config(format!("unknown configuration key `{key}`")).key(path);
-    match nearest(key, known.iter().copied()) {
-        Some(near) => error.hint(format!("did you mean `{near}`?")),
-        None => error.hint(format!("known keys: {}", known.join(", "))),
-    }
-}
-
-/// A text that is no TOML, by its line.
-fn syntax(text: &str, error: &toml::de::Error) -> Error {
-    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-    Error::config(format!("line {}: {}", before.matches('\n').count() + 1, error.message().trim()))
-}
-
-/// Serde's words for a value of the wrong kind or an unknown name, with its key and the nearest known name.
-fn explain(error: &toml::de::Error) -> Error {
-    let (shown, message) = (error.to_string(), error.message().trim());
-    let path = shown.lines().find_map(|line| line.strip_prefix("in `")?.strip_suffix('`'));
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let refused = Error::config(message.to_owned());
-    if !message.starts_with("unknown ") {
-        return match path {
-            Some(path) => refused.key(path),
-            None => refused,
-        };
-    }
-    let name = quoted.next().unwrap_or_default().to_owned();
-    let known: Vec<&str> = quoted.collect();
-    match nearest(&name, known.iter().copied()) {
-        Some(near) => refused.key(name).hint(format!("did you mean `{near}`?")),
-        None => refused.key(name),
-    }
+fn readout_kind(table: &toml::Table) -> Option<&toml::Value> {
+    table.get("model")?.get("readout")?.get("kind")
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::PRESETS;
     use super::super::meanings::commented;
+    use super::super::parts;
     use super::*;
+    use crate::model::penalty::PenaltyConfig;
     use crate::model::readout::factorised::MaskInit;
-    use crate::model::shifter::ShifterConfig;
 
     #[test]
     fn every_preset_survives_its_own_text() {
@@ -255,7 +242,7 @@ mod tests {
         });
         let masks = parts::kinds("model.readout.mask_init").into_iter().map(|kind| {
             let kind = format!("model.readout.mask_init.kind={}", kind["kind"].as_str().unwrap());
-            with(&["model.readout.kind=factorised".into(), kind, "model.core.lgn.units=3".into()])
+            with(&["model.readout.kind=factorised".into(), kind])
         });
         let presets = PRESETS.iter().map(|(name, _)| FitConfig::preset(name).unwrap());
         for config in presets.chain(readouts).chain(masks) {
@@ -309,18 +296,98 @@ mod tests {
     fn unknown_keys_are_refused_with_the_nearest_name() {
         let config = FitConfig::preset("whatwhere").unwrap();
         for (text, near) in [
-            ("model.core.chanels=3", "channels"),
+            ("model.core.chanels=3", "model.core.channels"),
             ("modle.core.channels=3", "model"),
             ("fit.loss=poison", "poisson"),
-            ("fit.learning_rat=1", "learning_rate"),
+            ("fit.learning_rat=1", "fit.learning_rate"),
+            ("fit.lr=1", "fit.learning_rate"),
+            ("fit.patience=3", "schedule.patience"),
+            ("model.shiftr.layers=1", "model.shifter"),
+            ("model.predictor=none", "model.readout.predictor"),
         ] {
             let error = config.with(&[text.to_owned()]).unwrap_err();
-            assert!(
-                error.advice().is_some_and(|hint| hint.contains(near)),
-                "{text}: {error} {:?}",
-                error.advice()
-            );
+            let expected = format!("did you mean `{near}`?");
+            assert_eq!(error.advice(), Some(expected.as_str()), "{text}: {error}");
         }
+        let error = config.with(&["model.readout.pool_steps=2".into()]).unwrap_err();
+        assert_eq!(error.advice(), Some("it belongs to `model.readout.kind=point_pooled`"));
+        let error = config.with(&["model.readout.mask_init.hieght=2".into()]).unwrap_err();
+        assert_eq!(error.advice(), Some("did you mean `model.readout.mask_init.height`?"));
+        let error = config.with(&["fit.quick=true".into()]).unwrap_err();
+        assert_eq!(error.to_string(), "`fit.quick`: there is no such key");
+        assert!(error.advice().is_some_and(|hint| hint.starts_with("known keys: batch, clip, ")));
+    }
+
+    #[test]
+    fn values_of_another_sort_are_refused_in_plain_words() {
+        let config = FitConfig::preset("whatwhere").unwrap();
+        for (text, message) in [
+            ("model.readout=none", "`model.readout`: cannot be `none`: it is a table of keys"),
+            ("model.shifter=3", "`model.shifter`: cannot be `3`: it is a table of keys"),
+            ("fit.loss.name=mse", "`fit.loss`: is a value, and has no keys of its own"),
+            (
+                "model.readout.feature_init_sd=wide",
+                "`model.readout.feature_init_sd`: is `wide`, must be a number",
+            ),
+            ("fit.drop_last=1", "`fit.drop_last`: is `1`, must be `true` or `false`"),
+            ("fit.batch=1.5", "`fit.batch`: is floating point `1.5`, must be a whole number from 0 up"),
+            ("model.core.channels=8", "`model.core.channels`: is integer `8`, must be a list"),
+            ("fit.solver=adamw", "`fit.solver`: no solver is called `adamw`"),
+        ] {
+            assert_eq!(config.with(&[text.to_owned()]).unwrap_err().to_string(), message);
+        }
+        let text = config.to_toml().replace("batch = 64\n", "");
+        assert_eq!(FitConfig::parse(&text, &[]).unwrap_err().to_string(), "`fit.batch`: is missing");
+    }
+
+    /// Every readout can stand in every preset that is not solved in closed form, which needs its own.
+    #[test]
+    fn every_preset_takes_every_readout() {
+        for (name, _) in PRESETS {
+            let preset = FitConfig::preset(name).unwrap();
+            for kind in parts::kinds("model.readout") {
+                let changes = [format!("model.readout.kind={}", kind["kind"].as_str().unwrap())];
+                match preset.with(&changes) {
+                    Ok(config) => {
+                        config.model.penalty.check(&config.model).unwrap();
+                        assert_eq!(
+                            FitConfig::parse(&config.to_toml(), &[]).unwrap(),
+                            config,
+                            "{name} {changes:?}"
+                        );
+                    }
+                    Err(error) => assert!(preset.linear.is_some(), "{name} {changes:?}: {error}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn another_readout_leaves_out_what_only_the_first_had_a_use_for() {
+        let change = |preset: &str, changes: &[&str]| {
+            let changes: Vec<String> = changes.iter().map(|change| (*change).to_owned()).collect();
+            FitConfig::preset(preset).unwrap().with(&changes)
+        };
+        let kind = "model.readout.kind=gaussian";
+        let config = change("whatwhere", &[kind]).unwrap();
+        let penalty = FitConfig::preset("whatwhere").unwrap().model.penalty;
+        assert_eq!(config.model.penalty, PenaltyConfig { readout_l1: 0.0, ..penalty });
+        let error = change("whatwhere", &[kind, "model.penalty.readout_l1=0.1"]).unwrap_err();
+        assert_eq!(error.place().key.as_deref(), Some("model.penalty.readout_l1"));
+        let error = change("whatwhere", &["model.penalty.readout_l2=0.1"]).unwrap_err();
+        assert_eq!(error.place().key.as_deref(), Some("model.penalty.readout_l2"));
+        let sparse = change("klindt2017-fig4", &["fit.mask_dense_every=10"]).unwrap();
+        assert_eq!(sparse.with(&[kind.into()]).unwrap().fit.mask_dense_every, 0);
+        assert!(change("klindt2017-fig4", &[kind, "fit.mask_dense_every=10"]).is_err());
+        assert!(change("klindt2017-fig5-fixed-mask", &[kind]).unwrap().fit.frozen.is_empty());
+    }
+
+    #[test]
+    fn sparse_masks_stand_in_the_presets_that_the_readme_names() {
+        let sparse =
+            |name: &str| FitConfig::preset(name).unwrap().with(&["fit.mask_dense_every=10".into()]).is_ok();
+        let names: Vec<&str> = PRESETS.iter().map(|(name, _)| *name).filter(|name| sparse(name)).collect();
+        assert_eq!(names, ["klindt2017-fig3", "klindt2017-fig4", "klindt2017-fig5", "lnp", "demo"]);
     }
 
     #[test]

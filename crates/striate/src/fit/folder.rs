@@ -1,10 +1,11 @@
 //! The run folder of a fit.
 
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::FitConfig;
 use crate::batch::fingerprint;
+use crate::disk;
 use crate::error::{Error, Result};
 use crate::ops;
 use crate::recording::Session;
@@ -13,8 +14,8 @@ use crate::run::{Manifest, RecordingInfo, RunFolder};
 /// Opens the run at `out`, or makes it for a fit of `config` to `session` on `device` that `command` asked for.
 ///
 /// # Errors
-/// [`Kind::Config`](crate::error::Kind::Config) when the run there has another configuration, but for more steps, or is an
-/// ensemble; as [`RunFolder::open`] and [`RunFolder::create`]; as [`super::check`] before anything is written.
+/// [`Kind::Config`](crate::error::Kind::Config) when the run there has another configuration, but for more steps and the place
+/// of its recording, or is an ensemble; as [`RunFolder::open`] and [`RunFolder::create`]; as [`super::check`] before anything is written.
 pub fn run_folder(
     config: &FitConfig,
     session: &Session,
@@ -25,7 +26,7 @@ pub fn run_folder(
     if RunFolder::has_begun(out) {
         let run = RunFolder::open(out)?;
         run.require_single()?;
-        return same_configuration(config, &run).map(|()| run);
+        return take_up(config, session, &run).map(|()| run);
     }
     super::check(config, session)?;
     let mut manifest = Manifest::start(config.seed, command);
@@ -55,15 +56,77 @@ fn is_longer(known: &FitConfig, config: &FitConfig) -> bool {
     before > 0 && (after == 0 || after > before) && same == *config
 }
 
-/// A run of another configuration would answer another question.
-fn same_configuration(config: &FitConfig, run: &RunFolder) -> Result<()> {
-    let path = run.config();
-    let text = fs::read_to_string(&path).map_err(|e| Error::io("cannot read", &path, e))?;
-    let known = FitConfig::parse(&text, &[]).map_err(|e| e.file(&path))?;
-    match known == *config || is_longer(&known, config) {
-        true => Ok(()),
-        false => Err(Error::config("holds a fit with other settings")
+/// Goes on with `run` if `config` asks for the fit it holds, perhaps with more steps; its recording may have moved, which is
+/// then noted. A run of another configuration would answer another question.
+fn take_up(config: &FitConfig, session: &Session, run: &RunFolder) -> Result<()> {
+    let mut known = FitConfig::read(&run.config(), &[])?;
+    let mut manifest = run.read_manifest()?;
+    let moved = known.data.path != config.data.path && manifest.recording.fingerprint == fingerprint(session);
+    if moved {
+        known.data.path.clone_from(&config.data.path);
+    }
+    if known != *config && !is_longer(&known, config) {
+        let message = format!("holds a fit with other settings: {}", differences(&known, config));
+        return Err(Error::config(message)
             .file(run.path())
-            .hint("choose another folder with --out, or delete this one")),
+            .hint("choose another folder with --out, or delete this one"));
+    }
+    if moved {
+        manifest.recording.path.clone_from(&config.data.path);
+        manifest.save(&run.manifest())?;
+        disk::write_bytes(&run.config(), known.to_toml().as_bytes())?;
+    }
+    Ok(())
+}
+
+/// The first keys that differ, with the values of both.
+fn differences(there: &FitConfig, here: &FitConfig) -> String {
+    const SHOWN: usize = 3;
+    let [there, here] = [there, here].map(values);
+    let keys: BTreeSet<&String> = there.keys().chain(here.keys()).collect();
+    let value = |of: &BTreeMap<String, String>, key| of.get(key).map_or("not set".into(), Clone::clone);
+    let differ = keys.into_iter().filter(|key| there.get(*key) != here.get(*key));
+    let mut told: Vec<String> = differ
+        .map(|key| format!("{key} is {} there, {} here", value(&there, key), value(&here, key)))
+        .collect();
+    let more = told.len().saturating_sub(SHOWN);
+    told.truncate(SHOWN);
+    told.join("; ") + &if more > 0 { format!("; and {more} more") } else { String::new() }
+}
+
+/// Every value of a configuration by its key.
+fn values(config: &FitConfig) -> BTreeMap<String, String> {
+    fn collect(path: &str, value: &toml::Value, into: &mut BTreeMap<String, String>) {
+        match value {
+            toml::Value::Table(table) => table.iter().for_each(|(key, value)| {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                collect(&path, value, into);
+            }),
+            value => {
+                into.insert(path.to_owned(), value.to_string());
+            }
+        }
+    }
+    let mut all = BTreeMap::new();
+    let table = config.to_toml().parse().expect("a configuration is TOML");
+    collect("", &toml::Value::Table(table), &mut all);
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_differ_are_named_with_both_values() {
+        let there = FitConfig::preset("whatwhere").unwrap();
+        let changes = ["fit.learning_rate=0.01", "model.shifter.layers=2", "seed=9"].map(String::from);
+        let here = there.with(&changes).unwrap();
+        assert_eq!(
+            differences(&there, &here),
+            "fit.learning_rate is 0.005 there, 0.01 here; model.shifter.hidden is not set there, 5 here; \
+             model.shifter.layers is not set there, 2 here; and 1 more"
+        );
+        assert_eq!(differences(&here, &there.with(&changes[..2]).unwrap()), "seed is 9 there, 1 here");
     }
 }

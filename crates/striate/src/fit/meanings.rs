@@ -9,7 +9,7 @@ const MEANINGS: &[(&str, &str)] = &[
     ("data.path", "the recording: a folder or an archive"),
     ("data.session", "which session, where the recording holds several"),
     ("data.neurons", "number of neurons, drawn at random; 0 takes all"),
-    ("data.neuron_seed", "seed of that draw"),
+    ("data.neuron_seed", "seed of the draw of `data.neurons`"),
     (
         "data.types",
         "a CSV with unit_id and type (explain barcode writes one), for readouts with shared features",
@@ -26,7 +26,7 @@ const MEANINGS: &[(&str, &str)] = &[
     ("data.images", "scaling of images: none, scalar, per_pixel (z-scores)"),
     ("data.responses", "scaling of responses: none, std (divided by the s.d.)"),
     ("data.cache_mib", "memory for trials already read, in MiB"),
-    ("model.paper", "the page of the model"),
+    ("model.paper", "the paper of the model: antolik2016, klindt2017, sensorium2022"),
     ("model.behaviour_planes", "whether the core sees behaviour as constant planes beside the image"),
     ("model.output", "final nonlinearity: identity, relu, softplus, exponential, elu_plus_one"),
     ("model.core.lgn.units", "centre-surround units that look at the whole image, before the first layer"),
@@ -34,39 +34,45 @@ const MEANINGS: &[(&str, &str)] = &[
     ("model.core.kernels", "kernel side of each layer, in pixels"),
     ("model.core.channels", "output channels of each layer"),
     ("model.core.padding", "border of each layer: valid, same"),
-    ("model.core.nonlinearity", "of every layer but the last: identity, relu, softplus, elu"),
-    ("model.core.final_nonlinearity", "of the last layer"),
-    ("model.core.kernel_constraint", "none, unit_norm"),
+    ("model.core.nonlinearity", "nonlinearity of every layer but the last: identity, relu, softplus, elu"),
+    ("model.core.final_nonlinearity", "nonlinearity of the last layer"),
+    ("model.core.kernel_constraint", "constraint on kernels: none, unit_norm"),
     ("model.core.separable", "whether layers after the first are 1x1, one kernel per channel, 1x1"),
     ("model.core.init_sd", "s.d. of the starting kernels; 0: by the number of connections (Glorot)"),
-    ("model.core.init_truncated", "whether they are truncated at 2 s.d."),
+    ("model.core.init_truncated", "whether starting kernels are truncated at 2 s.d."),
     ("model.core.dropout", "rate of dropout on the input of each layer"),
     ("model.core.pool", "side of the average pooling before the masks, in pixels; 1 means none"),
-    ("model.core.batch_norm.decay", "share of the running statistics kept at each step"),
-    ("model.core.batch_norm.epsilon", "added to the variance"),
-    ("model.core.batch_norm.offset", "whether an offset is learned"),
-    ("model.core.batch_norm.gain", "whether a gain is learned"),
+    ("model.core.batch_norm.decay", "share of batch norm's running statistics kept at each step"),
+    ("model.core.batch_norm.epsilon", "added to the variance that batch norm divides by"),
+    ("model.core.batch_norm.offset", "whether batch norm learns an offset"),
+    ("model.core.batch_norm.gain", "whether batch norm learns a gain"),
     (
         "model.readout.kind",
         "factorised (a mask x feature weights), fully_connected (a weight for each feature at each pixel), gaussian (a point), deterministic (a round bump), point_pooled (a point at \
          several scales), attention (a mask that depends on the image)",
     ),
     ("model.readout.init_sd", "s.d. of the starting weights"),
-    ("model.readout.init_truncated", "whether they are truncated at 2 s.d."),
+    ("model.readout.init_truncated", "whether starting weights are truncated at 2 s.d."),
     ("model.readout.dropout", "rate of dropout on the features"),
     ("model.readout.pool_steps", "times the map is pooled and read again"),
-    ("model.readout.pool_side", "side of that pooling, in pixels of the map before it"),
+    ("model.readout.pool_side", "side of the pooling between readings, in pixels"),
     ("model.readout.spread", "noise of positions in training: full, uncorrelated, isotropic, none"),
-    ("model.readout.init_sigma", "its size at the start; -1 to 1 is the whole map"),
+    (
+        "model.readout.init_sigma",
+        "starting size of the noise of positions, or of the bump; -1 to 1 is the whole map",
+    ),
     ("model.readout.init_mu_range", "mean positions start uniform within plus or minus this"),
-    ("model.readout.start_at_sta", "whether they start at the peak of the spike-triggered average instead"),
-    ("model.readout.predictor.layers", "hidden layers from cortical to mean positions"),
-    ("model.readout.predictor.hidden", "units of each"),
-    ("model.readout.predictor.tanh", "whether the result goes through tanh"),
+    (
+        "model.readout.start_at_sta",
+        "whether positions start at the peak of the spike-triggered average instead",
+    ),
+    ("model.readout.predictor.layers", "hidden layers of the network from cortical to mean positions"),
+    ("model.readout.predictor.hidden", "units of each hidden layer of the predictor"),
+    ("model.readout.predictor.tanh", "whether predicted positions go through tanh"),
     ("model.shifter.layers", "layers from pupil centre to a shift of all positions, tanh after each"),
-    ("model.shifter.hidden", "units of every layer but the last"),
+    ("model.shifter.hidden", "units of every layer of the shifter but the last"),
     ("model.modulator.layers", "layers from behaviour to the gain of each neuron"),
-    ("model.modulator.hidden", "units of every layer but the last"),
+    ("model.modulator.hidden", "units of every layer of the modulator but the last"),
     ("model.modulator.rectified", "whether gains stay at 1 or above, as in the Sensorium toolkit"),
     (
         "model.readout.mask",
@@ -78,23 +84,29 @@ const MEANINGS: &[(&str, &str)] = &[
     ),
     ("model.readout.features", "constraint on feature weights: none, abs, norm, abs_norm"),
     ("model.readout.feature_init_mean", "mean of the starting feature weights"),
-    ("model.readout.feature_init_sd", "their s.d."),
-    ("model.readout.feature_init_truncated", "whether they are truncated at 2 s.d."),
+    ("model.readout.feature_init_sd", "s.d. of the starting feature weights"),
+    ("model.readout.feature_init_truncated", "whether starting feature weights are truncated at 2 s.d."),
     ("model.readout.bias", "whether each neuron has a bias, started at its mean rate"),
     (
         "model.readout.mask_init.kind",
         "how masks start: noise {sd}, sta_peak {noise_sd, height, smooth}, sta_gaussian {sd_px, height, smooth_px}",
     ),
-    ("model.readout.mask_init.sd", "s.d. of the noise"),
-    ("model.readout.mask_init.noise_sd", "s.d. of the noise"),
-    ("model.readout.mask_init.height", "height of the starting peak"),
-    ("model.readout.mask_init.smooth", "side of the smoothing kernel, in pixels; 0 means none"),
+    ("model.readout.mask_init.sd", "s.d. of the noise that masks start as"),
+    ("model.readout.mask_init.noise_sd", "s.d. of the noise around the starting peak"),
+    ("model.readout.mask_init.height", "height of the starting peak or bump"),
+    (
+        "model.readout.mask_init.smooth",
+        "side of the kernel that smooths the spike-triggered average, in pixels; 0 means none",
+    ),
     (
         "model.readout.mask_init.with_validation",
         "whether the spike-triggered average takes in the validation trials",
     ),
     ("model.readout.mask_init.sd_px", "s.d. of the starting bump, in pixels of the mask"),
-    ("model.readout.mask_init.smooth_px", "s.d. of the smoothing, in pixels of the image"),
+    (
+        "model.readout.mask_init.smooth_px",
+        "s.d. of the smoothing of the spike-triggered average, in pixels of the image",
+    ),
     (
         "model.penalty.over_kernels",
         "how penalties combine the kernels of a layer: mean, sum (as in the paper)",
@@ -103,13 +115,13 @@ const MEANINGS: &[(&str, &str)] = &[
     ("model.penalty.readout_l2", "strength of the squared weights of a fully connected readout, per neuron"),
     ("model.penalty.activity", "strength of the mean absolute prediction, per neuron"),
     ("model.penalty.smoothness", "strength of the Laplacian penalty on kernels"),
-    ("model.penalty.smoothness_layers", "its share for each layer"),
+    ("model.penalty.smoothness_layers", "share of `smoothness` for each layer; missing layers get 0"),
     ("model.penalty.group", "strength of group sparsity of kernels"),
-    ("model.penalty.group_layers", "its share for each layer"),
+    ("model.penalty.group_layers", "share of `group` for each layer; missing layers get 0"),
     ("model.penalty.laplace", "strength of the Laplacian penalty on the first kernels, one ratio for all"),
     (
         "model.penalty.laplace_padding",
-        "zeros around the kernels for it: 0 leaves out their borders, 1 counts them",
+        "zeros around the kernels for `laplace`: 0 leaves out their borders, 1 counts them",
     ),
     (
         "model.penalty.mask_variance",
@@ -128,13 +140,13 @@ const MEANINGS: &[(&str, &str)] = &[
     ("fit.alpha", "strength of the penalty; of several, the one with the best validation score is kept"),
     ("fit.intercept", "whether each neuron has an intercept"),
     ("fit.with_validation", "whether the weights are fitted to the validation trials too"),
-    ("fit.loss", "poisson, mse"),
+    ("fit.loss", "loss: poisson, mse"),
     ("fit.over_neurons", "how loss and readout penalty combine neurons: mean, sum"),
     (
         "fit.over_trials",
         "loss of a batch: mean, session (sqrt(trials of the session / batch) x sum; Sensorium)",
     ),
-    ("fit.learning_rate", "of Adam at the start"),
+    ("fit.learning_rate", "learning rate of Adam at the start"),
     ("fit.mask_rate", "learning rate of the masks as a share of `learning_rate`"),
     (
         "fit.mask_dense_every",
@@ -148,7 +160,7 @@ const MEANINGS: &[(&str, &str)] = &[
         "fit.start_from",
         "a run, or a file of weights: those of the same name and shape are where the fit starts",
     ),
-    ("fit.frozen", "weights that stay as they start, by name or part: readout.mask, core"),
+    ("fit.frozen", "weights that are not fitted, by name or part: readout.mask, core"),
     ("schedule.check_every", "steps between checks on the validation trials; 0 checks once per epoch"),
     ("schedule.monitor", "the number that decides: loss, correlation"),
     ("schedule.patience", "checks in a row without improvement that end a round"),
@@ -163,6 +175,11 @@ const MEANINGS: &[(&str, &str)] = &[
 
 const HEADER: &str =
     "# A complete description of a fit. Start it with: striate fit FILE --data DATA --out RUN\n";
+
+/// Every key, by its path.
+pub fn keys() -> impl Iterator<Item = &'static str> {
+    MEANINGS.iter().map(|(path, _)| *path)
+}
 
 /// The configuration as TOML with the meaning of each key above it.
 pub fn commented(config: &FitConfig) -> String {
@@ -180,4 +197,20 @@ pub fn commented(config: &FitConfig) -> String {
         out += &format!("{line}\n");
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A comment is read alone, often without the key above it.
+    #[test]
+    fn meanings_stand_by_themselves() {
+        for (path, meaning) in MEANINGS {
+            let first = meaning.split(' ').next().unwrap();
+            let points_back = ["of", "its", "their", "that"].contains(&first)
+                || meaning.split([' ', ';', ':']).any(|word| ["they", "it"].contains(&word));
+            assert!(!points_back, "{path}: {meaning}");
+        }
+    }
 }

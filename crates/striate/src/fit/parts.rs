@@ -11,7 +11,16 @@ use crate::model::readout::factorised::MaskInit;
 use crate::model::readout::gaussian::PredictorConfig;
 use crate::model::shifter::ShifterConfig;
 
-/// The table at `path` that can be left out.
+/// Tables that can be left out.
+pub const OPTIONAL: [&str; 5] = [
+    "model.shifter",
+    "model.modulator",
+    "model.readout.predictor",
+    "model.core.batch_norm",
+    "model.core.lgn",
+];
+
+/// The table at `path`, one of [`OPTIONAL`].
 pub fn optional(path: &str) -> Option<Table> {
     match path {
         "model.shifter" => Some(table(&ShifterConfig::default())),

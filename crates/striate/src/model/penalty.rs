@@ -199,6 +199,26 @@ impl PenaltyConfig {
         term(self.activity / batch, || predicted.clone().abs().sum())
     }
 
+    /// Strengths of what `readout` does not have, by key, each with what it is for.
+    pub fn misplaced(
+        &mut self,
+        readout: &ReadoutConfig,
+    ) -> impl Iterator<Item = (&'static str, &mut f64, &'static str)> {
+        let masks = matches!(readout, ReadoutConfig::Factorised(_));
+        let connected = matches!(readout, ReadoutConfig::FullyConnected(_));
+        let bumps = matches!(readout, ReadoutConfig::Deterministic(_));
+        let rules = [
+            ("mask_l1", &mut self.mask_l1, masks, "masks"),
+            ("mask_smoothness", &mut self.mask_smoothness, masks, "masks"),
+            ("readout_l1", &mut self.readout_l1, masks, "masks"),
+            ("feature_l1", &mut self.feature_l1, !connected, "feature weights"),
+            ("readout_l2", &mut self.readout_l2, connected, "a weight for each feature at each pixel"),
+            ("mask_variance", &mut self.mask_variance, bumps, "bumps"),
+        ];
+        let wrong = rules.into_iter().filter(|(_, strength, has, _)| **strength != 0.0 && !has);
+        wrong.map(|(key, strength, _, what)| (key, strength, what))
+    }
+
     /// Whether strengths are numbers from 0 on, and `model` has what is penalised.
     ///
     /// # Errors
@@ -260,20 +280,9 @@ impl PenaltyConfig {
     }
 
     fn check_readout(&self, readout: &ReadoutConfig) -> Result<()> {
-        let masks = matches!(readout, ReadoutConfig::Factorised(_));
-        let connected = matches!(readout, ReadoutConfig::FullyConnected(_));
-        let bumps = matches!(readout, ReadoutConfig::Deterministic(_));
-        let rules = [
-            ("mask_l1", self.mask_l1, masks, "masks"),
-            ("mask_smoothness", self.mask_smoothness, masks, "masks"),
-            ("readout_l1", self.readout_l1, masks, "masks"),
-            ("feature_l1", self.feature_l1, !connected, "feature weights"),
-            ("readout_l2", self.readout_l2, connected, "a weight for each feature at each pixel"),
-            ("mask_variance", self.mask_variance, bumps, "bumps"),
-        ];
-        match rules.into_iter().find(|(_, strength, has, _)| *strength != 0.0 && !has) {
+        match self.clone().misplaced(readout).next() {
             None => Ok(()),
-            Some((key, _, _, what)) => Err(Error::config(format!("is for readouts with {what}"))
+            Some((key, _, what)) => Err(Error::config(format!("is for readouts with {what}"))
                 .key(format!("model.penalty.{key}"))
                 .hint("set it to 0")),
         }

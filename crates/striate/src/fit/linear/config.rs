@@ -40,6 +40,9 @@ pub enum Solver {
 /// Keys of `[fit]` for a solver in closed form.
 const KEYS: [&str; 4] = ["solver", "alpha", "intercept", "with_validation"];
 
+/// Names of [`Solver`].
+const SOLVERS: [&str; 3] = ["ols", "ridge", "lasso"];
+
 /// A fit in closed form as it is written down.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -125,22 +128,36 @@ pub(in crate::fit) fn is_closed_form(table: &mut toml::Table) -> Result<bool> {
     if fit.get("solver").and_then(toml::Value::as_str) == Some("adam") {
         fit.remove("solver");
     }
-    let solver = fit.get("solver").map(|name| name.as_str().unwrap_or("solver").to_owned());
-    match solver {
-        Some(solver) => fit.keys().try_for_each(|key| refuse_of_adam(key, &solver)).map(|()| true),
-        None => fit.keys().try_for_each(|key| refuse_in_adam(key)).map(|()| false),
+    let Some(solver) = fit.get("solver") else {
+        return fit.keys().try_for_each(|key| refuse_in_adam(key)).map(|()| false);
+    };
+    let solver = solver.as_str().map_or_else(|| solver.to_string(), str::to_owned);
+    if !SOLVERS.contains(&solver.as_str()) {
+        let error = Error::config(format!("no solver is called `{solver}`")).key("fit.solver");
+        return Err(error.hint(format!("there are: adam, {}", SOLVERS.join(", "))));
     }
+    fit.keys().try_for_each(|key| refuse_of_adam(key, &solver))?;
+    let schedule = table.get("schedule").and_then(toml::Value::as_table);
+    match schedule.and_then(|schedule| schedule.keys().find(|key| *key != "monitor")) {
+        None => Ok(true),
+        Some(key) => Err(not_of_closed_form(&solver)
+            .key(format!("schedule.{key}"))
+            .hint("of a schedule only `schedule.monitor` is left, which decides on alpha")),
+    }
+}
+
+fn not_of_closed_form(solver: &str) -> Error {
+    Error::config(format!("is no option of `{solver}`, which is solved in closed form"))
 }
 
 fn refuse_of_adam(key: &str, solver: &str) -> Result<()> {
     if KEYS.contains(&key) {
         return Ok(());
     }
-    let error = Error::config(format!("is no option of `{solver}`, which is solved in closed form"));
-    let error = error.key(format!("fit.{key}"));
+    let error = not_of_closed_form(solver).key(format!("fit.{key}"));
     Err(match nearest(key, KEYS) {
-        Some(near) => error.hint(format!("did you mean `{near}`?")),
-        None => error.hint(format!("its options: {}", KEYS.join(", "))),
+        Some(near) => error.hint(format!("did you mean `fit.{near}`?")),
+        None => error.hint(format!("its options: {}; the preset `{solver}` has them", KEYS.join(", "))),
     })
 }
 
@@ -258,18 +275,19 @@ mod tests {
         for (preset, change, key) in [
             ("ridge", "fit.learning_rate=0.1", "fit.learning_rate"),
             ("ridge", "fit.alhpa=1", "fit.alhpa"),
-            ("ridge", "schedule.patience=3", "patience"),
+            ("ridge", "schedule.patience=3", "schedule.patience"),
             ("ridge", "fit.alpha=0", "fit.alpha"),
             ("ridge", "fit.alpha=nan", "fit.alpha"),
             ("ridge", "fit.alpha=[]", "fit.alpha"),
             ("ridge", "fit.alpha=much", "fit.alpha"),
             ("ridge", "fit.with_validation=true", "fit.with_validation"),
-            ("ridge", "fit.solver=rigde", "rigde"),
+            ("ridge", "fit.solver=rigde", "fit.solver"),
             ("ridge", "fit.solver=adam", "fit.alpha"),
             ("ridge", "model.output=softplus", "model.output"),
             ("ridge", "model.core.final_nonlinearity=relu", "model.core"),
             ("ridge", "model.readout.mask=abs", "model.readout"),
             ("lasso", "model.penalty.mask_l1=0.1", "model.penalty"),
+            ("ols", "schedule.max_steps=30", "schedule.max_steps"),
             ("ols", "fit.alpha=1", "fit.alpha"),
             ("whatwhere", "fit.alpha=1", "fit.alpha"),
             ("whatwhere", "fit.solver=ridge", "fit.batch"),

@@ -62,7 +62,7 @@ fn published(name: &str, samples: usize) -> Option<f64> {
 }
 
 /// Penalties of the paper's grid: ten from 0.001 to 1, the same factor apart.
-fn grid() -> Vec<f64> {
+pub(super) fn grid() -> Vec<f64> {
     (0..10).map(|i| 10f64.powf(-3.0 + f64::from(i) / 3.0)).collect()
 }
 

@@ -56,7 +56,7 @@ fn added(neurons: usize, samples: usize) -> Vec<[f64; 2]> {
 }
 
 /// The paper's strengths (spec §2.5, §3.1), or one of them: the middle, or what was best there for as many images.
-fn grid((model, neurons): (Model, usize), samples: usize, full: bool, max_steps: u64) -> Grid {
+pub(super) fn grid((model, neurons): (Model, usize), samples: usize, full: bool, max_steps: u64) -> Grid {
     let strengths = match (model, full) {
         (Model::Factorised, true) => {
             let main = if neurons >= POPULATION { [0.003, 0.01, 0.1] } else { [0.03, 0.1, 0.3] };

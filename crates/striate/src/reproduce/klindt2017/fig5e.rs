@@ -36,7 +36,7 @@ fn published(model: Model, types: usize) -> Option<f64> {
     PUBLISHED.iter().find(|(known, _)| *known == model).map(|(_, values)| values[at])
 }
 
-fn grid(model: Model, types: usize, full: bool, max_steps: u64) -> Grid {
+pub(super) fn grid(model: Model, types: usize, full: bool, max_steps: u64) -> Grid {
     let strengths = match (model, full) {
         (Model::Factorised, true) => vec![[0.0003, 0.03], [0.0003, 0.1], [0.003, 0.03], [0.003, 0.1]],
         // Those that won in the paper.

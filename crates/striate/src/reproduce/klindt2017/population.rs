@@ -67,7 +67,11 @@ impl Model {
         }
     }
 
-    fn config(self, types: usize, [first, second]: [f64; 2]) -> Result<FitConfig> {
+    /// The fit at two strengths, for `types` types.
+    ///
+    /// # Errors
+    /// As [`FitConfig::preset`].
+    pub fn config(self, types: usize, [first, second]: [f64; 2]) -> Result<FitConfig> {
         let (preset, model) = match self {
             Self::Factorised => ("klindt2017-fig5", EncoderConfig::figure5(types)),
             Self::FixedMask => ("klindt2017-fig5-fixed-mask", EncoderConfig::figure5_fixed_mask(types)),

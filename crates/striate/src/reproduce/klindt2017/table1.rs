@@ -139,7 +139,7 @@ fn configurations(
 }
 
 /// The networks of one row: the published winner, or all.
-fn networks(
+pub(super) fn networks(
     name: &str,
     region: Option<usize>,
     neurons: usize,
@@ -199,7 +199,7 @@ const FULLY_CONNECTED: [[usize; 3]; 11] = [
 ];
 
 /// The paper's grids (spec §2.6); one point for the HSM. `smoothness` tells networks 5 to 9, whose example is smoother.
-fn grid(name: &str, smoothness: f64) -> Vec<Vec<String>> {
+pub(super) fn grid(name: &str, smoothness: f64) -> Vec<Vec<String>> {
     let penalty = |key: &str, value: &f64| format!("model.penalty.{key}={value}");
     let product = |first: (&str, &[f64]), second: (&str, &[f64])| -> Vec<Vec<String>> {
         let pair = |a: &f64| {
