@@ -41,7 +41,8 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
         return Ok(INTERRUPTED);
     }
     if let Some(best) = &fitted.best {
-        eprintln!("best {} {:.4} at step {}", best.metric, best.value, best.step);
+        let alpha = best.alpha.map_or(String::new(), |alpha| format!(", alpha {alpha}"));
+        eprintln!("best {} {:.4} at step {}{alpha}", best.metric, best.value, best.step);
     }
     say(format_args!("{}\n", args.out.display()))?;
     Ok(DONE)

@@ -73,6 +73,7 @@ fn take_up(config: &FitConfig, session: &Session, run: &RunFolder) -> Result<()>
     }
     if moved {
         manifest.recording.path.clone_from(&config.data.path);
+        manifest.recording.session.clone_from(&session.id);
         manifest.save(&run.manifest())?;
         disk::write_bytes(&run.config(), known.to_toml().as_bytes())?;
     }

@@ -264,10 +264,11 @@ fn barcode(channels: usize, kind: usize, random: &mut ChaCha8Rng) -> Vec<f32> {
 }
 
 const CONFIG: &str = r#"# resolved by striate
+name = "klindt2017"
 seed = 1
 
 [model]
-name = "klindt2017"
+paper = "klindt2017"
 
 [model.core]
 layers = [

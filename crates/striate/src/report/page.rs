@@ -76,9 +76,12 @@ fn configuration(run: &Results) -> Vec<Tag> {
 }
 
 fn citation(run: &Results) -> Vec<Tag> {
-    let model = run.model().unwrap_or_default().to_lowercase();
-    let paper = PAPERS.iter().find(|(names, _)| names.iter().any(|name| model.contains(name)));
-    let source = paper.map(|(_, paper)| tag("p").text("The model: ").with(tag("cite").text(paper)));
+    let paper = run.paper().and_then(|id| PAPERS.iter().find(|(known, _)| *known == id));
+    let readout = run.readout().filter(|kind| kind == "gaussian").map(|_| GAUSSIAN);
+    let sources = [("The model", paper.map(|(_, paper)| *paper)), ("The readout", readout)];
+    let cite = |(what, paper): (&str, Option<&str>)| {
+        paper.map(|paper| tag("p").text(format!("{what}: ")).with(tag("cite").text(paper)))
+    };
     let recording = "The recording: cite the source it came with, and respect its licence.";
     let software = format!(
         "The software: striate {}, run format {}, seed {}. The manifest beside this page holds what is needed to \
@@ -87,36 +90,29 @@ fn citation(run: &Results) -> Vec<Tag> {
         run.manifest.format,
         header::seeds(&run.manifest)
     );
-    source.into_iter().chain([tag("p").text(recording), tag("p").text(software)]).collect()
+    let others = [tag("p").text(recording), tag("p").text(software)];
+    sources.into_iter().filter_map(cite).chain(others).collect()
 }
 
-/// Part of a model's name, and the paper it is from.
-const PAPERS: &[(&[&str], &str)] = &[
+/// The paper of the Gaussian readout.
+const GAUSSIAN: &str = "Lurz, K.-K. et al. Generalization in data-driven models of primary visual cortex. International \
+                        Conference on Learning Representations (2021).";
+
+/// The papers that [`model::paper`](crate::model::paper) has pages of.
+const PAPERS: &[(&str, &str)] = &[
     (
-        &["klindt", "what_where", "what-where"],
+        "klindt2017",
         "Klindt, D. A., Ecker, A. S., Euler, T. & Bethge, M. Neural system identification for large populations \
          separating “what” and “where”. Advances in Neural Information Processing Systems 30 (2017).",
     ),
     (
-        &["antolik2016"],
+        "antolik2016",
         "Antolík, J., Hofer, S. B., Bednar, J. A. & Mrsic-Flogel, T. D. Model constrained by visual hierarchy improves \
          prediction of neural responses to natural scenes. PLoS Computational Biology 12, e1004927 (2016).",
     ),
     (
-        &["sensorium2022"],
+        "sensorium2022",
         "Willeke, K. F. et al. The Sensorium competition on predicting large-scale mouse primary visual cortex activity. \
-         arXiv:2206.08666 (2022); readout: Lurz, K.-K. et al. Generalization in data-driven models of primary visual \
-         cortex. International Conference on Learning Representations (2021).",
-    ),
-    (
-        &["xu2023", "xu_2023"],
-        "Xu, A., Hou, Y., Niell, C. M. & Beyeler, M. Multimodal deep learning model unveils behavioral dynamics of \
-         V1 activity in freely moving mice. Advances in Neural Information Processing Systems 36, 15341–15357 (2023).",
-    ),
-    (
-        &["mivae"],
-        "Zhu, Y., Lei, B., Song, C., Ouyang, W., Yu, S. & Huang, T. Multi-modal latent variables for \
-         cross-individual primary visual cortex modeling and analysis. AAAI Conference on Artificial Intelligence \
-         (2025), arXiv:2412.14536.",
+         arXiv:2206.08666 (2022).",
     ),
 ];

@@ -199,15 +199,33 @@ impl Results {
         self.fits.iter().map(used).collect()
     }
 
-    /// `model.name` of the configuration, or the nearest thing to it.
+    /// Name of the configuration and the readout it was fitted with.
     pub fn model(&self) -> Option<String> {
+        let name = self.setting(&["name"])?;
+        match self.readout() {
+            Some(kind) if self.setting(&["fit", "solver"]).is_none() => {
+                Some(format!("{name}, {kind} readout"))
+            }
+            _ => Some(name),
+        }
+    }
+
+    /// The paper whose page describes the model.
+    pub fn paper(&self) -> Option<String> {
+        self.setting(&["model", "paper"])
+    }
+
+    /// Kind of the readout.
+    pub fn readout(&self) -> Option<String> {
+        Some(self.setting(&["model", "readout", "kind"])?.replace('_', " "))
+    }
+
+    /// A text of the configuration, by its keys from the outermost on.
+    fn setting(&self, keys: &[&str]) -> Option<String> {
         let config: toml::Table = self.config.as_ref().ok()?.parse().ok()?;
-        let model = config.get("model");
-        let inside = |key| model.and_then(toml::Value::as_table).and_then(|m| m.get(key));
-        [inside("name"), inside("paper"), inside("kind"), inside("preset"), model, config.get("preset")]
-            .into_iter()
-            .flatten()
-            .find_map(|value| value.as_str().map(str::to_owned))
+        let (last, tables) = keys.split_last()?;
+        let inner = tables.iter().try_fold(&config, |table, key| table.get(*key)?.as_table())?;
+        Some(inner.get(*last)?.as_str()?.to_owned())
     }
 }
 

@@ -46,7 +46,8 @@ fn a_complete_run_has_every_figure_and_needs_nothing_from_outside() {
     assert!(!html.contains("class=\"note\""), "a figure is missing");
     for words in [
         "Explains 41 %",
-        "klindt2017",
+        "klindt2017, factorised readout",
+        "The model: ",
         "slope 0.5",
         "Barcodes",
         "kind 3",
