@@ -30,7 +30,14 @@ impl Progress {
     /// Shows one event.
     pub fn show(&mut self, event: &Event) {
         match event {
-            Event::Started { images: [_, height, width], parameters, steps_per_epoch, step, adopted } => {
+            Event::Started {
+                images: [_, height, width],
+                parameters,
+                steps_per_epoch,
+                step,
+                adopted,
+                drawn,
+            } => {
                 self.steps_per_epoch = *steps_per_epoch;
                 let from = if *step > 0 { format!(", going on from step {step}") } else { String::new() };
                 self.line(&format!(
@@ -38,6 +45,12 @@ impl Progress {
                 ));
                 if !adopted.is_empty() {
                     self.line(&format!("starts from given weights: {}", adopted.join(", ")));
+                }
+                if !drawn.is_empty() {
+                    self.line(&format!(
+                        "drawn, since none of that name and shape are given: {}",
+                        drawn.join(", ")
+                    ));
                 }
             }
             Event::Step { step } => self.step(*step),

@@ -300,6 +300,11 @@ fn a_fit_starts_from_the_weights_of_another() {
     let done = bench.fit(&[&from[..], &["--out", "other"]].concat()).succeeds();
     let told = done.err.lines().find(|line| line.contains("starts from given weights")).unwrap();
     assert!(told.contains("core.layers.0.weight") && !told.contains("readout"), "{told}");
+    assert!(
+        done.err.contains("drawn, since none of that name and shape are given: readout.bias"),
+        "{}",
+        done.err
+    );
     assert_eq!(weights("other"), weights("run"));
     let done = bench.fit(&["fit.start_from=run", "schedule.max_steps=10", "--out", "same"]).succeeds();
     assert!(done.err.contains("readout.mask"), "{}", done.err);

@@ -26,6 +26,7 @@ pub use folder::{recording_info, run_folder};
 pub use meanings::commented;
 pub use presets::PRESETS;
 
+use crate::array::Arrays;
 use crate::batch::{Normalisation, Split, Trials, fingerprint, smaller};
 use crate::disk;
 use crate::error::{Error, Result, unknown};
@@ -64,6 +65,8 @@ pub enum Event {
         step: u64,
         /// Names of the weights that `fit.start_from` gave.
         adopted: Vec<String>,
+        /// Names of those that it did not, where it gave any.
+        drawn: Vec<String>,
     },
     /// One step was made.
     Step {
@@ -367,7 +370,14 @@ impl<'a> Fit<'a> {
             steps_per_epoch: self.batches_per_epoch(),
             step: self.state.step,
             adopted: self.adopted.clone(),
+            drawn: self.drawn(),
         }
+    }
+
+    /// Names of the weights that were drawn while others were given.
+    fn drawn(&self) -> Vec<String> {
+        let all = if self.adopted.is_empty() { Arrays::new() } else { export(&self.model) };
+        all.into_keys().filter(|name| !self.adopted.contains(name)).collect()
     }
 
     fn batches_per_epoch(&self) -> u64 {
