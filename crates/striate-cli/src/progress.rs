@@ -36,7 +36,7 @@ impl Progress {
                 steps_per_epoch,
                 step,
                 adopted,
-                drawn,
+                anew,
             } => {
                 self.steps_per_epoch = *steps_per_epoch;
                 let from = if *step > 0 { format!(", going on from step {step}") } else { String::new() };
@@ -46,11 +46,8 @@ impl Progress {
                 if !adopted.is_empty() {
                     self.line(&format!("starts from given weights: {}", adopted.join(", ")));
                 }
-                if !drawn.is_empty() {
-                    self.line(&format!(
-                        "drawn, since none of that name and shape are given: {}",
-                        drawn.join(", ")
-                    ));
+                if !anew.is_empty() {
+                    self.line(&format!("start anew: {}", anew.join(", ")));
                 }
             }
             Event::Step { step } => self.step(*step),

@@ -125,24 +125,15 @@ fn combinations(grid: &toml::Table) -> Result<Vec<Vec<String>>> {
     Ok(all)
 }
 
-/// Refuses a folder of something else: a run, or files that are no sweep's.
+/// Refuses a folder of something else: a run or a recording. Other files, such as the logs of a cluster, do not matter.
 ///
 /// # Errors
-/// [`Kind::Config`](crate::error::Kind::Config) naming what it holds, [`Kind::Io`](crate::error::Kind::Io) when it cannot be
-/// read.
+/// [`Kind::Config`](crate::error::Kind::Config) naming what it holds.
 pub fn check_folder(out: &Path) -> Result<()> {
-    if !out.exists() {
-        return Ok(());
-    }
-    let entries =
-        std::fs::read_dir(out).map_err(|e| Error::io("cannot use as the folder of a sweep", out, e))?;
-    let names: Vec<String> =
-        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    let is_of_sweep =
-        |name: &String| name == TABLE || (name.len() > 2 && name.bytes().all(|byte| byte.is_ascii_digit()));
-    let problem = match names.first() {
-        _ if RunFolder::exists(out) => "holds a run".to_owned(),
-        Some(name) if !names.iter().any(is_of_sweep) => format!("is not empty (it holds `{name}`)"),
+    let problem = match out {
+        _ if RunFolder::exists(out) => "holds a run",
+        _ if out.join("data").is_dir() && out.join("meta").is_dir() => "holds a recording",
+        _ if out.is_file() => "is a file",
         _ => return Ok(()),
     };
     Err(Error::config(problem)
@@ -243,15 +234,17 @@ mod tests {
     }
 
     #[test]
-    fn only_folders_of_sweeps_are_filled() {
+    fn runs_and_recordings_are_not_filled() {
         let dir = tempfile::tempdir().unwrap();
         let out = dir.path().join("grid");
         check_folder(&out).unwrap();
-        std::fs::create_dir_all(out.join("003")).unwrap();
-        std::fs::write(out.join("notes.txt"), "").unwrap();
+        std::fs::create_dir_all(&out).unwrap();
+        std::fs::write(out.join("17_0.out"), "").unwrap();
         check_folder(&out).unwrap();
+        std::fs::create_dir_all(dir.path().join("meta")).unwrap();
+        std::fs::create_dir_all(dir.path().join("data")).unwrap();
         let error = check_folder(dir.path()).unwrap_err();
-        assert_eq!((error.kind(), error.message()), (Kind::Config, "is not empty (it holds `grid`)"));
+        assert_eq!((error.kind(), error.message()), (Kind::Config, "holds a recording"));
         std::fs::write(out.join("manifest.json"), "{}").unwrap();
         assert_eq!(check_folder(&out).unwrap_err().message(), "holds a run");
     }

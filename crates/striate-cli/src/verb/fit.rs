@@ -20,7 +20,7 @@ use crate::progress::Progress;
   striate fit whatwhere --data mouse.zip data.neurons=1000 --out runs/first
   striate fit my.toml --data mouse.zip fit.learning_rate=0.001 --out runs/second
   striate fit --out runs/first                 go on with an interrupted run
-  striate fit --out runs/first schedule.max_steps=20000    more steps for one that ended")]
+  striate fit --out runs/first schedule.max_steps=20000    more steps for one that ended by its max_steps")]
 pub struct Args {
     /// A configuration file or the name of a preset (see `striate config`), then overrides `key=value`.
     /// Without a name, those of the existing run.

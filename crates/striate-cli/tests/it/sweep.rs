@@ -57,7 +57,7 @@ fn a_task_of_a_job_array_fits_its_own_point() {
 fn folders_of_something_else_stay_as_they_are() {
     let bench = Bench::with_run();
     fs::write(bench.path("sweep.toml"), SWEEP).unwrap();
-    for (out, told) in [("run", "holds a run"), ("recording", "is not empty")] {
+    for (out, told) in [("run", "holds a run"), ("recording", "holds a recording")] {
         let before = bench.files(out);
         bench.run(&["sweep", "sweep.toml", "--data", "recording", "--out", out]).fails(2, &[told, "--out"]);
         assert_eq!(bench.files(out), before);

@@ -99,8 +99,8 @@ impl FitConfig {
         Self::parse(&text, overrides).map_err(|e| e.file(path))
     }
 
-    /// The configuration in `text` after the overrides `key.key=value`. Where they exchange the readout, what only the
-    /// one before had a use for is left out, unless they ask for it.
+    /// The configuration in `text` after the overrides `key.key=value`. Where they exchange the readout or take the
+    /// modulator away, what only the one before had a use for is left out, unless they ask for it.
     ///
     /// # Errors
     /// [`Kind::Config`](crate::error::Kind::Config) naming the key; an unknown one with the nearest known name.
@@ -112,7 +112,8 @@ impl FitConfig {
             .iter()
             .partition(|text| text.split('=').next().is_some_and(|key| key.ends_with(".kind")));
         kinds.into_iter().chain(others).try_for_each(|text| set(&mut table, text))?;
-        let exchanged = readout_kind(&table) != before.as_ref();
+        let exchanged = readout_kind(&table) != before.as_ref()
+            || overrides.iter().any(|text| text.replace(' ', "") == "model.modulator=none");
         let closed_form = linear::is_closed_form(&mut table)?;
         let table = toml::Value::Table(table);
         let config = match closed_form {
@@ -121,7 +122,12 @@ impl FitConfig {
         };
         let mut config = config.map_err(|e| explain(&e))?;
         if exchanged {
-            config.leave_out(|key| overrides.iter().any(|text| text.split('=').next() == Some(key)));
+            config.leave_out(|key| {
+                let mut set = overrides.iter().filter_map(|text| text.split('=').next());
+                set.any(|set| {
+                    key.strip_prefix(set).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+                })
+            });
         }
         config.check()?;
         Ok(config)
@@ -144,7 +150,7 @@ impl FitConfig {
         text.expect("a configuration is plain data")
     }
 
-    /// Leaves out what the readout has no use for, but for the keys that were `asked` for.
+    /// Leaves out what readout and modulator have no use for, but for the keys that were `asked` for.
     fn leave_out(&mut self, asked: impl Fn(&str) -> bool) {
         let (penalty, readout) = (&mut self.model.penalty, &self.model.readout);
         for (key, strength, _) in penalty.misplaced(readout) {
@@ -155,8 +161,11 @@ impl FitConfig {
         if readout.factorised().is_none() && !asked("fit.mask_dense_every") {
             self.fit.mask_dense_every = 0;
         }
-        if !asked("fit.frozen") {
-            self.fit.frozen.retain(|name| !name.starts_with("readout."));
+        if readout.factorised().is_none() && !asked("fit.frozen") {
+            self.fit.frozen.retain(|name| name != "readout.mask");
+        }
+        if self.model.modulator.is_none() && !asked("model.penalty.modulator_l1") {
+            self.model.penalty.modulator_l1 = 0.0;
         }
     }
 

@@ -23,6 +23,7 @@ pub fn run_folder(
     device: &str,
     command: &str,
 ) -> Result<RunFolder> {
+    RunFolder::require_idle(out)?;
     if RunFolder::has_begun(out) {
         let run = RunFolder::open(out)?;
         run.require_single()?;

@@ -40,6 +40,7 @@ use crate::model::weights::{export, freeze, import, to_host};
 use crate::ops::{Adam, Masks};
 use crate::random::{generator, permutation};
 use crate::recording::{Session, Stream};
+use crate::run::manifest::available_memory_mib;
 use crate::run::metrics::Row;
 use crate::run::{Best, Checkpoint, EventLog, Manifest, MetricsLog, RunFolder, Status};
 use crate::score::{mean_ignoring_nan, single_trial_correlation};
@@ -65,8 +66,8 @@ pub enum Event {
         step: u64,
         /// Names of the weights that `fit.start_from` gave.
         adopted: Vec<String>,
-        /// Names of those that it did not, where it gave any.
-        drawn: Vec<String>,
+        /// Names of those that start anew, where it gave any.
+        anew: Vec<String>,
     },
     /// One step was made.
     Step {
@@ -155,21 +156,26 @@ fn check_recording(config: &FitConfig, session: &Session) -> Result<()> {
     }
     let behaviour = session.shape(Stream::Behavior).map_or(0, |shape| shape.iter().product());
     config.model.check(seen, behaviour)?;
-    check_memory(config, config.model.core.out_shape(seen), split.neurons.len())
+    check_memory(config, config.model.core.out_shape(seen), &split)
 }
 
 /// Masks that depend on the image are there for every neuron and image of a batch at once.
-fn check_memory(config: &FitConfig, [_, height, width]: [usize; 3], neurons: usize) -> Result<()> {
-    /// 2 GiB in each of several arrays.
-    const MOST: usize = 1 << 29;
-    let numbers = config.fit.batch.saturating_mul(height * width).saturating_mul(neurons);
-    if !matches!(config.model.readout, ReadoutConfig::Attention(_)) || numbers <= MOST {
-        return Ok(());
-    }
-    let gib = numbers as f64 / f64::from(1 << 28);
-    Err(Error::config(format!("needs {gib:.1} GiB for each of several arrays of image x pixel x neuron"))
+fn check_memory(config: &FitConfig, [_, height, width]: [usize; 3], split: &Split) -> Result<()> {
+    /// Arrays of image × pixel × neuron that a training step keeps.
+    const ARRAYS: f64 = 6.0;
+    let ReadoutConfig::Attention(_) = config.model.readout else { return Ok(()) };
+    let numbers = config.fit.batch.min(split.train.len()) * height * width * split.neurons.len();
+    let needed = ARRAYS * numbers as f64 * 4.0 / f64::from(1 << 20);
+    match available_memory_mib().filter(|available| needed > *available) {
+        None => Ok(()),
+        Some(available) => Err(Error::config(format!(
+            "an attention for each neuron and image needs about {:.1} GiB, and {:.1} GiB are free",
+            needed / 1024.0,
+            available / 1024.0
+        ))
         .key("model.readout.kind")
-        .hint("lower `fit.batch` or `data.neurons`, or take another readout"))
+        .hint("lower `fit.batch` or `data.neurons`, or take another readout")),
+    }
 }
 
 /// That the recording has what the model takes in beside images.
@@ -315,7 +321,7 @@ impl<'a> Fit<'a> {
             )?,
         };
         let trials = Trials::new(session, split.neurons.clone(), normalisation, config.data.cache_mib);
-        if config.linear.is_none() {
+        if saved.is_none() && config.linear.is_none() {
             check_responses(config.fit.loss, &trials, &split.train)?;
         }
         let card = card(config, session, &split, groups, trials.normalisation());
@@ -370,12 +376,12 @@ impl<'a> Fit<'a> {
             steps_per_epoch: self.batches_per_epoch(),
             step: self.state.step,
             adopted: self.adopted.clone(),
-            drawn: self.drawn(),
+            anew: self.anew(),
         }
     }
 
-    /// Names of the weights that were drawn while others were given.
-    fn drawn(&self) -> Vec<String> {
+    /// Names of the weights that start anew while others were given.
+    fn anew(&self) -> Vec<String> {
         let all = if self.adopted.is_empty() { Arrays::new() } else { export(&self.model) };
         all.into_keys().filter(|name| !self.adopted.contains(name)).collect()
     }
@@ -600,7 +606,7 @@ impl<'a> Fit<'a> {
         let recorded = self.trials.responses(&self.split.validation)?;
         let (predicted, loss) = self.validate()?;
         let mut correlation = single_trial_correlation(&predicted, &recorded, self.trials.neurons());
-        count_silent(&mut correlation, &recorded);
+        count_silent(&mut correlation, &predicted, &recorded);
         let steps = self.state.summed_steps.max(1) as f64;
         let rate = |start| self.config.schedule.learning_rate(start, self.state.progress.rounds);
         Ok(Row {
@@ -698,11 +704,13 @@ impl<'a> Fit<'a> {
     }
 }
 
-/// Rates have a Poisson loss where responses are at least 0; the first trials tell z-scores from counts.
+/// Rates have a Poisson loss where responses are at least 0; the first trials tell z-scores from rates, of which some may
+/// be a little below.
 fn check_responses(loss: Loss, trials: &Trials<'_>, train: &[usize]) -> Result<()> {
+    const LITTLE: f32 = 0.01;
     let first = trials.responses(&train[..train.len().min(256)])?;
-    let least = first.into_iter().fold(f32::INFINITY, f32::min);
-    if loss != Loss::Poisson || least >= 0.0 {
+    let (least, most) = first.iter().fold((0f32, 0f32), |(least, most), &y| (least.min(y), most.max(y)));
+    if loss != Loss::Poisson || -least <= LITTLE * most {
         return Ok(());
     }
     Err(Error::config(format!("has no meaning for responses below 0, and there are some of {least:.3}"))
@@ -710,14 +718,17 @@ fn check_responses(loss: Loss, trials: &Trials<'_>, train: &[usize]) -> Result<(
         .hint("set `fit.loss=mse`, and `model.output=identity` if predictions should go there too"))
 }
 
-/// Correlations of 0 for neurons that vary over `recorded` trials, `[trial, neuron]`, while their prediction does not:
-/// leaving them out would reward a model for giving neurons up.
-fn count_silent(correlation: &mut [f64], recorded: &[f32]) {
+/// Correlations of 0 for neurons that vary over `recorded` trials while what is `predicted` for them does not, both
+/// `[trial, neuron]`: leaving them out would reward a model for giving neurons up.
+fn count_silent(correlation: &mut [f64], predicted: &[f32], recorded: &[f32]) {
     let neurons = correlation.len();
+    let constant = |values: &[f32], n: usize| {
+        let mut column = values.iter().skip(n).step_by(neurons);
+        let first = column.next();
+        column.all(|value| Some(value) == first)
+    };
     for (n, value) in correlation.iter_mut().enumerate().filter(|(_, value)| value.is_nan()) {
-        let mut trials = recorded.iter().skip(n).step_by(neurons);
-        let first = trials.next();
-        if trials.any(|response| Some(response) != first) {
+        if constant(predicted, n) && !constant(recorded, n) {
             *value = 0.0;
         }
     }
@@ -772,4 +783,21 @@ fn same_recording(run: &RunFolder, session: &Session) -> Result<()> {
     Err(Error::data("is not the recording this run began with: neurons, trials or responses differ")
         .file(&session.path)
         .hint("restore the recording, or fit into a fresh folder"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_neuron_that_a_model_gave_up_counts_as_0() {
+        // Neurons: silent prediction, silent recording, both, a prediction that is no number, one that is defined.
+        let predicted = [1.0, 1.0, 3.0, f32::NAN, 1.0, 1.0, 2.0, 3.0, f32::NAN, 2.0];
+        let recorded = [1.0, 5.0, 5.0, 1.0, 1.0, 2.0, 5.0, 5.0, 2.0, 3.0];
+        let mut correlation = [f64::NAN, f64::NAN, f64::NAN, f64::NAN, 1.0];
+        count_silent(&mut correlation, &predicted, &recorded);
+        assert_eq!(correlation[0], 0.0);
+        assert!(correlation[1..4].iter().all(|value| value.is_nan()));
+        assert_eq!(correlation[4], 1.0);
+    }
 }

@@ -89,7 +89,8 @@ impl EncoderConfig {
         [channels + if self.behaviour_planes { behaviour } else { 0 }, height, width]
     }
 
-    /// Checks the options against images `[channel, height, width]` and `behaviour` variables.
+    /// Checks the options of all parts against images `[channel, height, width]` and `behaviour` variables; penalties, which
+    /// a fitted model has no use for, check themselves.
     ///
     /// # Errors
     /// [`Kind::Config`](crate::error::Kind::Config) naming the key.
@@ -98,8 +99,7 @@ impl EncoderConfig {
         self.core.check(shape)?;
         self.readout.check(self.core.out_shape(shape))?;
         self.shifter.as_ref().map_or(Ok(()), ShifterConfig::check)?;
-        self.modulator.as_ref().map_or(Ok(()), ModulatorConfig::check)?;
-        self.penalty.check(self)
+        self.modulator.as_ref().map_or(Ok(()), ModulatorConfig::check)
     }
 
     /// A freshly drawn model.

@@ -226,7 +226,7 @@ impl PenaltyConfig {
     pub fn check(&self, model: &EncoderConfig) -> Result<()> {
         self.check_numbers()?;
         self.check_readout(&model.readout)?;
-        self.check_core(model.core.kernels.len())?;
+        self.check_shares()?;
         if self.modulator_l1 != 0.0 && model.modulator.is_none() {
             return Err(Error::config("is for models with a modulator")
                 .key("model.penalty.modulator_l1")
@@ -255,27 +255,18 @@ impl PenaltyConfig {
         one("modulator_l1", self.modulator_l1)
     }
 
-    /// A penalty on kernels that reaches no layer would do nothing, without a word.
-    fn check_core(&self, layers: usize) -> Result<()> {
-        let shared = |shares: &[f64]| shares.iter().take(layers).any(|share| *share != 0.0);
-        let of_all = layers > 0;
+    /// A penalty that no layer has a share of would do nothing, without a word.
+    fn check_shares(&self) -> Result<()> {
         let rules = [
-            ("smoothness", self.smoothness, shared(&self.smoothness_layers), "[1, 0.5, 0.5]"),
-            ("group", self.group, shared(&self.group_layers), "[0, 1, 1]"),
-            ("laplace", self.laplace, of_all, ""),
-            ("kernel_l2", self.kernel_l2, of_all, ""),
+            ("smoothness", self.smoothness, &self.smoothness_layers),
+            ("group", self.group, &self.group_layers),
         ];
-        match rules.into_iter().find(|(_, strength, reaches, _)| *strength != 0.0 && !reaches) {
+        let none = |shares: &[f64]| shares.iter().all(|share| *share == 0.0);
+        match rules.into_iter().find(|(_, strength, shares)| *strength != 0.0 && none(shares)) {
             None => Ok(()),
-            Some((key, _, _, shares)) => {
-                let error = Error::config("reaches no layer of the core").key(format!("model.penalty.{key}"));
-                Err(match layers {
-                    0 => error.hint("set it to 0"),
-                    _ => {
-                        error.hint(format!("give each layer its share: model.penalty.{key}_layers={shares}"))
-                    }
-                })
-            }
+            Some((key, ..)) => Err(Error::config("reaches no layer of the core")
+                .key(format!("model.penalty.{key}"))
+                .hint(format!("give each layer its share: model.penalty.{key}_layers=[1, 0.5, 0.5]"))),
         }
     }
 

@@ -7,6 +7,9 @@ use super::manifest::Manifest;
 use crate::disk;
 use crate::error::{Error, Result};
 
+/// Held by the process that fits into a run.
+const LOCK: &str = "lock";
+
 /// A folder known to hold a run that this version can read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunFolder {
@@ -191,6 +194,15 @@ impl RunFolder {
             .hint("take the run of a member; `striate ensemble` makes a new ensemble of runs"))
     }
 
+    /// That no other process fits into the run at `path`, if there is one.
+    ///
+    /// # Errors
+    /// As [`RunFolder::lock`].
+    pub fn require_idle(path: &Path) -> Result<()> {
+        let run = Self { path: path.to_path_buf() };
+        if path.join(LOCK).is_file() { run.lock().map(drop) } else { Ok(()) }
+    }
+
     /// Keeps other processes from fitting into this run until the file is dropped. Where the file system has no locks,
     /// it keeps out nobody.
     ///
@@ -198,7 +210,7 @@ impl RunFolder {
     /// [`Kind::Config`](crate::error::Kind::Config) when another process fits into it,
     /// [`Kind::Io`](crate::error::Kind::Io) when the file cannot be written.
     pub fn lock(&self) -> Result<fs::File> {
-        let path = self.path.join("lock");
+        let path = self.path.join(LOCK);
         let file = fs::File::create(&path).map_err(|e| Error::io("cannot write", &path, e))?;
         match file.try_lock() {
             Err(fs::TryLockError::WouldBlock) => Err(Error::config("is being fitted by another process")
@@ -236,7 +248,7 @@ fn refuse_occupied(path: &Path) -> Result<()> {
     }
     // What a start leaves that was cut off or refused, written whole or not.
     const LEFT: [&str; 7] =
-        ["config.toml", "manifest.json", "twin.json", "log.txt", "metrics.csv", "tensorboard", "lock"];
+        ["config.toml", "manifest.json", "twin.json", "log.txt", "metrics.csv", "tensorboard", LOCK];
     let is_left = |name: &str| LEFT.contains(&name.strip_suffix(".tmp").unwrap_or(name));
     let stranger = match fs::read_dir(path) {
         Ok(entries) => {

@@ -183,9 +183,19 @@ fn damaged(path: &Path, why: &dyn std::fmt::Display) -> Error {
 /// Largest resident memory of this process so far in MiB; `None` where the system does not tell.
 pub fn peak_memory_mib() -> Option<f64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib / 1024.0)
+    kib_of(&status, "VmHWM:").map(|kib| kib / 1024.0)
+}
+
+/// Memory that this machine has left, in MiB; `None` where the system does not tell.
+pub fn available_memory_mib() -> Option<f64> {
+    let all = fs::read_to_string("/proc/meminfo").ok()?;
+    kib_of(&all, "MemAvailable:").map(|kib| kib / 1024.0)
+}
+
+/// The number of KiB in the line of a `/proc` table that begins with `name`.
+fn kib_of(table: &str, name: &str) -> Option<f64> {
+    let line = table.lines().find_map(|line| line.strip_prefix(name))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
 /// `time` as `2026-11-21T06:00:00Z`.

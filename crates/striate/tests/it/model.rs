@@ -695,7 +695,7 @@ fn centre_surround_units_are_differences_of_gaussians() {
 #[test]
 fn penalties_that_a_readout_cannot_have_are_refused() {
     let refused = |config: EncoderConfig, key: &str| {
-        let error = config.check([1, 31, 31], 0).unwrap_err();
+        let error = config.penalty.check(&config).unwrap_err();
         assert_eq!(error.place().key.as_deref(), Some(key));
     };
     let mut connected = EncoderConfig::antolik_fully_connected();

@@ -48,27 +48,30 @@ impl RunResult {
         (!all.is_empty()).then(|| all.join(", "))
     }
 
-    /// Whether the types are more stable than those of barcodes without types; `None` for a single type.
+    /// Whether the types are more stable than those of barcodes without types; `None` for a single type, and where
+    /// either stability is unknown.
     ///
-    /// They are when their stability reaches a limit: the mean of shuffled barcodes and one standard deviation over
-    /// draws, or half the way from that mean to 1 where that is nearer, since near 1 there is little room for more.
+    /// They are when their stability is above the mean of shuffled barcodes and reaches a limit: that mean and one
+    /// standard deviation over draws, or half the way from the mean to 1 where that is nearer, since near 1 there is
+    /// little room for more.
     pub fn is_stable(&self) -> Option<bool> {
-        let found = self.stability.map_or(0.0, |stability| stability.mean);
-        (self.types > 1).then(|| found >= self.least_stability())
-    }
-
-    fn least_stability(&self) -> f64 {
-        self.null.stability.map_or(0.0, |null| null.mean + null.sd.min((1.0 - null.mean) / 2.0))
+        let (found, null) = (self.stability?.mean, self.null.stability?);
+        (self.types > 1).then(|| found > null.mean && found >= limit(null))
     }
 
     /// [`RunResult::is_stable`] in words.
     pub fn verdict(&self) -> Option<String> {
-        let limit = format!("shuffled barcodes (limit {:.2})", self.least_stability());
+        let shuffled = format!("shuffled barcodes (limit {:.2})", limit(self.null.stability?));
         self.is_stable().map(|stable| match stable {
-            true => format!("more stable than {limit}"),
-            false => format!("no more stable than {limit}: do not read these as types"),
+            true => format!("more stable than {shuffled}"),
+            false => format!("no more stable than {shuffled}: do not read these as types"),
         })
     }
+}
+
+/// The stability that types must reach beside that of shuffled barcodes.
+fn limit(null: Spread) -> f64 {
+    null.mean + null.sd.min((1.0 - null.mean) / 2.0)
 }
 
 /// As many types in shuffled barcodes; means and spreads over draws.
@@ -248,7 +251,8 @@ mod tests {
         assert!(stable(0.39, (0.33, 0.05)));
         assert!(stable(1.0, (0.65, 0.2)) && stable(1.0, (0.92, 0.15)), "there is no room for a whole s.d.");
         assert!(!stable(0.93, (0.92, 0.15)));
-        assert_eq!(result(5, 0.2, None).is_stable(), Some(true));
+        assert!(!stable(1.0, (1.0, 0.0)) && !stable(0.5, (0.5, 0.0)), "as stable is not more stable");
+        assert_eq!(result(5, 0.2, None).is_stable(), None);
         assert_eq!(result(1, 0.2, None).verdict(), None);
         let verdict = result(5, 0.31, Some((0.33, 0.05))).verdict().unwrap();
         assert_eq!(verdict, "no more stable than shuffled barcodes (limit 0.38): do not read these as types");

@@ -7,7 +7,7 @@ use crate::fit::parts;
 /// Sets `a.b=c` in a table; a value that is no TOML literal is taken as text. Another `kind` brings the defaults of that
 /// kind, a key of a table that is not there the defaults of that table, and `none` takes a table away that can be left out.
 pub(super) fn set(table: &mut toml::Table, text: &str) -> Result<()> {
-    let Some((path, literal)) = text.split_once('=') else {
+    let Some((path, literal)) = text.split_once('=').filter(|(path, _)| !path.is_empty()) else {
         return Err(Error::config(format!("`{text}` is not of the form key=value")));
     };
     let value = format!("v = {literal}").parse::<toml::Table>().map_or_else(

@@ -28,7 +28,7 @@ pub(super) fn unknown_key<'a>(folder: &str, key: &str, known: impl Iterator<Item
     if !others.is_empty() {
         return error.hint(format!("it belongs to {}", others.join(", ")));
     }
-    match elsewhere.map(str::to_owned).or_else(|| Some(join(folder, near?))) {
+    match near.map(|near| join(folder, near)).or_else(|| elsewhere.map(str::to_owned)) {
         Some(near) => error.hint(format!("did you mean `{near}`?")),
         None => {
             let known: Vec<&str> = known.into_iter().collect();

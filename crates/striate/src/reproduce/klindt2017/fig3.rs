@@ -175,7 +175,10 @@ fn convolutional(work: &mut Work<'_>, neurons: usize, samples: usize, known: boo
         fevs.push(row);
     }
     let chosen = median(&mut choices);
-    Ok(fevs.iter().map(|row| row[chosen]).collect())
+    // A repetition that diverged there is left out, unless all did.
+    let chosen: Vec<f64> = fevs.iter().map(|row| row[chosen]).collect();
+    let left: Vec<f64> = chosen.iter().copied().filter(|fev| !fev.is_nan()).collect();
+    Ok(if left.is_empty() { chosen } else { left })
 }
 
 /// The median, of two in the middle their mean, without what is behind the point (spec §3.1).
