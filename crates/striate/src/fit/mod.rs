@@ -3,6 +3,7 @@
 //! [`fit`] emits [`Event`]s and never prints. Everything random is a function of the seed and the step, so a
 //! fit that is killed and resumed makes the same steps as one that is not.
 
+mod check;
 pub mod checkpoint;
 pub mod config;
 pub mod folder;
@@ -14,6 +15,8 @@ pub mod optimiser;
 mod presets;
 pub mod schedule;
 pub mod start;
+mod step;
+mod validation;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,35 +24,28 @@ use std::time::Instant;
 
 use burn::prelude::*;
 
+pub use check::check;
 pub use config::FitConfig;
 pub use folder::{recording_info, run_folder};
 pub use meanings::commented;
 pub use presets::PRESETS;
 
 use crate::array::Arrays;
-use crate::batch::{Normalisation, Split, Trials, fingerprint, smaller};
+use crate::batch::{Normalisation, Split, Trials};
 use crate::disk;
-use crate::error::{Error, Result, unknown};
+use crate::error::{Error, Result};
 use crate::model::Encoder;
-use crate::model::core::stacked::Pass;
-use crate::model::encoder::{EncoderConfig, Made};
-use crate::model::output::Output;
-use crate::model::penalty::PenaltyConfig;
-use crate::model::readout::{FactorisedConfig, ReadoutConfig};
-use crate::model::weights::{export, freeze, import, to_host};
-use crate::ops::{Adam, Masks};
-use crate::random::{generator, permutation};
-use crate::recording::{Session, Stream};
-use crate::run::manifest::available_memory_mib;
+use crate::model::encoder::Made;
+use crate::model::readout::FactorisedConfig;
+use crate::model::weights::{export, freeze, import};
+use crate::recording::Session;
 use crate::run::metrics::Row;
 use crate::run::{Best, Checkpoint, EventLog, Manifest, MetricsLog, RunFolder, Status};
-use crate::score::{mean_ignoring_nan, single_trial_correlation};
 use crate::twin::{Card, WEIGHTS};
+use check::{check_recording, check_responses, check_start, same_recording};
 use checkpoint::{LoopState, Saved};
-use config::TrainConfig;
-use loss::Loss;
 use optimiser::Optimiser;
-use schedule::{Monitor, Next};
+use schedule::Monitor;
 
 /// What happens during a fit, for whoever shows it.
 #[derive(Debug, Clone, PartialEq)]
@@ -122,116 +118,6 @@ struct Fit<'a> {
     state: LoopState,
     metrics: MetricsLog,
     events: EventLog,
-}
-
-/// Whether `config` can be fitted to `session`, before anything is measured or written.
-///
-/// # Errors
-/// [`Kind::Data`](crate::error::Kind::Data) when the recording lacks what a fit needs,
-/// [`Kind::Config`](crate::error::Kind::Config) for options that do not fit the recording.
-pub fn check(config: &FitConfig, session: &Session) -> Result<()> {
-    check_start(&config.fit)?;
-    check_recording(config, session)
-}
-
-/// As [`check`], without what only the beginning of a fit needs.
-fn check_recording(config: &FitConfig, session: &Session) -> Result<()> {
-    let split = Split::new(session, &config.data)?;
-    check_streams(&config.model, session)?;
-    check_loss(config)?;
-    if config.model.readout.shares_features() && config.data.types.is_empty() {
-        return Err(Error::config("needs a table of types, since `model.readout.shared_features` is on")
-            .key("data.types")
-            .hint("`striate explain RUN barcode` writes one: RUN/explain/barcode/types.csv"));
-    }
-    if !config.model.readout.shares_features() && !config.data.types.is_empty() {
-        return Err(Error::config("is not used: the readout of this model shares no features")
-            .key("data.types")
-            .hint("set `model.readout.shared_features` to true, or leave the table out"));
-    }
-    check_frozen(&config.fit)?;
-    let seen = smaller(session.image_shape(), config.data.image_height);
-    if config.linear.is_some() {
-        linear::check_image(seen)?;
-    }
-    let behaviour = session.shape(Stream::Behavior).map_or(0, |shape| shape.iter().product());
-    config.model.check(seen, behaviour)?;
-    check_memory(config, config.model.core.out_shape(seen), &split)
-}
-
-/// Masks that depend on the image are there for every neuron and image of a batch at once.
-fn check_memory(config: &FitConfig, [_, height, width]: [usize; 3], split: &Split) -> Result<()> {
-    /// Arrays of image × pixel × neuron that a training step keeps.
-    const ARRAYS: f64 = 6.0;
-    let ReadoutConfig::Attention(_) = config.model.readout else { return Ok(()) };
-    let numbers = config.fit.batch.min(split.train.len()) * height * width * split.neurons.len();
-    let needed = ARRAYS * numbers as f64 * 4.0 / f64::from(1 << 20);
-    match available_memory_mib().filter(|available| needed > *available) {
-        None => Ok(()),
-        Some(available) => Err(Error::config(format!(
-            "an attention for each neuron and image needs about {:.1} GiB, and {:.1} GiB are free",
-            needed / 1024.0,
-            available / 1024.0
-        ))
-        .key("model.readout.kind")
-        .hint("lower `fit.batch` or `data.neurons`, or take another readout")),
-    }
-}
-
-/// That the recording has what the model takes in beside images.
-fn check_streams(model: &EncoderConfig, session: &Session) -> Result<()> {
-    let uses = model.uses();
-    let (key, off) = match model.behaviour_planes {
-        true => ("model.behaviour_planes", "set it to false"),
-        false => ("model.modulator", "set it to none"),
-    };
-    let needed = [
-        (Stream::Behavior, uses.behaviour, key, off),
-        (Stream::PupilCenter, uses.pupil, "model.shifter", "set it to none"),
-    ];
-    for (stream, used, key, off) in needed {
-        let wrong = match session.shape(stream) {
-            _ if !used => continue,
-            None => format!("needs the stream `{stream}`, which the recording lacks"),
-            Some(shape) if stream == Stream::PupilCenter && shape != [2] => {
-                format!("needs a stream `{stream}` of two numbers, the recording has {shape:?}")
-            }
-            Some(_) => continue,
-        };
-        return Err(Error::config(wrong)
-            .key(key)
-            .hint(format!("{off}, or take a recording with that stream")));
-    }
-    Ok(())
-}
-
-/// A Poisson loss takes the logarithm of the rate.
-fn check_loss(config: &FitConfig) -> Result<()> {
-    if config.linear.is_none() && config.fit.loss == Loss::Poisson && config.model.output == Output::Identity
-    {
-        return Err(Error::config("predicts rates below 0, which have no Poisson loss")
-            .key("model.output")
-            .hint("take another output, elu_plus_one for example, or `fit.loss=mse`"));
-    }
-    Ok(())
-}
-
-/// What can be said of frozen weights before there is a model.
-fn check_frozen(fit: &TrainConfig) -> Result<()> {
-    const PARTS: [&str; 4] = ["core", "readout", "shifter", "modulator"];
-    let part = |name: &String| name.split('.').next().unwrap_or_default().to_owned();
-    match fit.frozen.iter().map(part).find(|part| !PARTS.contains(&part.as_str())) {
-        Some(slip) => Err(unknown("part of a model", &slip, &PARTS).key("fit.frozen")),
-        None => Ok(()),
-    }
-}
-
-/// That the weights to start from are there.
-fn check_start(fit: &TrainConfig) -> Result<()> {
-    if fit.start_from.is_empty() || Path::new(&fit.start_from).exists() {
-        return Ok(());
-    }
-    Err(Error::data("no such run or file of weights").file(&fit.start_from).key("fit.start_from"))
 }
 
 /// Fits `config` to `session` in the run folder `run`, resuming it when it holds a checkpoint.
@@ -438,152 +324,6 @@ impl<'a> Fit<'a> {
         Ok(())
     }
 
-    /// Training trials in the order of this epoch: a function of seed and epoch alone.
-    fn order(&self) -> Vec<usize> {
-        let train = &self.split.train;
-        if self.state.epoch == 0 && !self.config.fit.shuffle_first {
-            return train.clone();
-        }
-        let mut rng = generator(self.config.seed, 1 << 32 | self.state.epoch);
-        permutation(&mut rng, train.len()).into_iter().map(|i| train[i]).collect()
-    }
-
-    fn step(&mut self, trials: &[usize]) -> Result<()> {
-        let batch = self.trials.batch(trials, &self.training)?;
-        let config = &self.config.fit;
-        let masks = self.masks();
-        let pass = Pass::Train { seed: self.config.seed ^ (self.state.step << 20), masks };
-        let (predicted, moments) = self.model.forward(batch.inputs, pass);
-        let divisor = config.over_neurons.divisor(self.trials.neurons());
-        let activity = self.config.model.penalty.predictions(&predicted);
-        let data = config.loss.summed(predicted, batch.responses).div_scalar(divisor);
-        let penalty = self.penalty(divisor, activity);
-        let loss = scalar(&data);
-        if !loss.is_finite() {
-            return Err(Error::diverged(format!(
-                "the training loss is no longer a number, at step {}",
-                self.state.step
-            ))
-            .file(self.run.path())
-            .hint("lower `fit.learning_rate`, or set `fit.clip` to 1"));
-        }
-        self.state.loss_sum += loss;
-        let data = data.mul_scalar(config.over_trials.factor(trials.len(), self.trials.in_session()));
-        let objective = match penalty {
-            Some(penalty) => {
-                self.state.penalty_sum += scalar(&penalty);
-                data + penalty
-            }
-            None => data,
-        };
-        let gradients = objective.backward();
-        let (of_masks, of_others) =
-            (self.mask_step(divisor, masks), Adam { rate: self.rate(), ..Adam::default() });
-        let adam = |name: &str| if name == "readout.mask" { of_masks } else { of_others };
-        let model = self.optimiser.step(&adam, self.model.clone(), &gradients);
-        self.model = model.settle(&moments);
-        self.state.step += 1;
-        self.state.batch += 1;
-        self.state.summed_steps += 1;
-        Ok(())
-    }
-
-    /// Mask weights that take part in the next step.
-    fn masks(&self) -> Masks {
-        match self.config.fit.mask_dense_every {
-            0 => Masks::Dense,
-            every if self.state.step.is_multiple_of(every) => Masks::Dense,
-            _ => Masks::Sparse,
-        }
-    }
-
-    /// Learning rate of the next step.
-    fn rate(&self) -> f32 {
-        let start = self.config.fit.learning_rate;
-        self.config.schedule.learning_rate(start, self.state.progress.rounds) as f32
-    }
-
-    /// The next step of the masks.
-    fn mask_step(&self, divisor: f64, masks: Masks) -> Adam {
-        Adam {
-            rate: self.rate() * self.config.fit.mask_rate as f32,
-            l1: (self.proximal().mask_l1 / divisor) as f32,
-            keep_zeros: masks == Masks::Sparse,
-            ..Adam::default()
-        }
-    }
-
-    /// Penalties on the core as they are, on the readout and on activity combined over neurons like the loss.
-    fn penalty(&mut self, divisor: f64, activity: Option<Tensor<1>>) -> Option<Tensor<1>> {
-        let of = |penalty: &PenaltyConfig| {
-            let (core, readout) = self.model.penalties(penalty);
-            let readout = readout.map(|sum| sum.div_scalar(divisor));
-            [core, readout].into_iter().flatten().reduce(|a, b| a + b)
-        };
-        let proximal = of(&self.proximal()).map_or(0.0, |penalty| scalar(&penalty));
-        let by_gradient = of(&self.by_gradient());
-        self.state.penalty_sum += proximal;
-        let activity = activity.map(|sum| sum.div_scalar(divisor));
-        [by_gradient, activity].into_iter().flatten().reduce(|a, b| a + b)
-    }
-
-    /// Penalties that the optimiser applies as a proximal step.
-    fn proximal(&self) -> PenaltyConfig {
-        let sparse = self.config.fit.mask_dense_every > 0;
-        let mask_l1 = if sparse { self.config.model.penalty.mask_l1 } else { 0.0 };
-        PenaltyConfig { mask_l1, ..PenaltyConfig::default() }
-    }
-
-    /// Penalties that are part of the objective.
-    fn by_gradient(&self) -> PenaltyConfig {
-        let penalty = self.config.model.penalty.clone();
-        PenaltyConfig { mask_l1: penalty.mask_l1 - self.proximal().mask_l1, ..penalty }
-    }
-
-    fn check_is_due(&self) -> bool {
-        let schedule = &self.config.schedule;
-        let due = match schedule.check_every {
-            0 => self.state.batch == self.batches_per_epoch(),
-            every => self.state.step.is_multiple_of(every),
-        };
-        due || self.state.step == schedule.max_steps
-    }
-
-    fn check(&mut self, observe: &mut dyn FnMut(&Event)) -> Result<()> {
-        let row = self.measure()?;
-        let value = match self.config.schedule.monitor {
-            Monitor::Loss => row.val_loss,
-            Monitor::Correlation => row.val_correlation,
-        };
-        let value = value.unwrap_or(f64::NAN);
-        let verdict = self.config.schedule.check(&mut self.state.progress, self.state.step, value);
-        (self.state.loss_sum, self.state.penalty_sum, self.state.summed_steps) = (0.0, 0.0, 0);
-        self.log(&row)?;
-        if verdict.improved {
-            self.saved().write(self.run, Checkpoint::Best)?;
-        }
-        observe(&Event::Check { row, improved: verdict.improved });
-        self.turn(verdict.next, observe)?;
-        self.saved().write(self.run, Checkpoint::Last)
-    }
-
-    /// Does what the schedule decided.
-    fn turn(&mut self, next: Next, observe: &mut dyn FnMut(&Event)) -> Result<()> {
-        match next {
-            Next::Continue => {}
-            Next::NextRound { rewind } => {
-                if rewind {
-                    self.rewind()?;
-                }
-                let rate = self.config.fit.learning_rate;
-                let learning_rate = self.config.schedule.learning_rate(rate, self.state.progress.rounds);
-                observe(&Event::NewRound { learning_rate });
-            }
-            Next::Stop => self.state.finished = true,
-        }
-        Ok(())
-    }
-
     /// Takes up a fit that ended by its number of steps, as if it had had more from the start.
     fn go_on(&mut self) -> Result<()> {
         if !self.check_is_due() {
@@ -599,56 +339,6 @@ impl<'a> Fit<'a> {
         self.state.finished = false;
         let next = self.config.schedule.next(&mut self.state.progress, self.state.step);
         self.turn(next, &mut |_| {})
-    }
-
-    /// Loss and correlation on the validation trials, and the means since the last check.
-    fn measure(&self) -> Result<Row> {
-        let recorded = self.trials.responses(&self.split.validation)?;
-        let (predicted, loss) = self.validate()?;
-        let mut correlation = single_trial_correlation(&predicted, &recorded, self.trials.neurons());
-        count_silent(&mut correlation, &predicted, &recorded);
-        let steps = self.state.summed_steps.max(1) as f64;
-        let rate = |start| self.config.schedule.learning_rate(start, self.state.progress.rounds);
-        Ok(Row {
-            step: self.state.step,
-            epoch: self.state.step as f64 / self.batches_per_epoch() as f64,
-            learning_rate: self.config.linear.is_none().then(|| rate(self.config.fit.learning_rate)),
-            train_loss: Some(self.state.loss_sum / steps),
-            penalty: Some(self.state.penalty_sum / steps),
-            val_loss: Some(loss),
-            val_correlation: Some(mean_ignoring_nan(&correlation)),
-            seconds: Some(self.state.seconds),
-        })
-    }
-
-    fn validate(&self) -> Result<(Vec<f32>, f64)> {
-        use burn::module::Module;
-        let model = self.model.valid();
-        let validation = &self.split.validation;
-        let divisor = self.config.fit.over_neurons.divisor(self.trials.neurons());
-        let (mut predictions, mut loss) = (Vec::new(), 0.0);
-        for chunk in validation.chunks(128) {
-            let batch = self.trials.batch(chunk, &self.device)?;
-            let predicted = model.respond(batch.inputs);
-            let sum = self.config.fit.loss.summed(predicted.clone(), batch.responses);
-            loss += f64::from(sum.into_scalar::<f32>()) * chunk.len() as f64;
-            predictions.extend(to_host(predicted).values);
-        }
-        Ok((predictions, loss / validation.len() as f64 / divisor))
-    }
-
-    fn log(&mut self, row: &Row) -> Result<()> {
-        self.metrics.append(row)?;
-        let scalars = [
-            ("train/loss", row.train_loss),
-            ("train/penalty", row.penalty),
-            ("train/learning_rate", row.learning_rate),
-            ("validation/loss", row.val_loss),
-            ("validation/correlation", row.val_correlation),
-        ];
-        let known: Vec<(&str, f64)> =
-            scalars.iter().filter_map(|(name, value)| Some((*name, (*value)?))).collect();
-        self.events.scalars(row.step, &known)
     }
 
     fn saved(&self) -> Saved {
@@ -704,40 +394,6 @@ impl<'a> Fit<'a> {
     }
 }
 
-/// Rates have a Poisson loss where responses are at least 0; the first trials tell z-scores from rates, of which some may
-/// be a little below.
-fn check_responses(loss: Loss, trials: &Trials<'_>, train: &[usize]) -> Result<()> {
-    const LITTLE: f32 = 0.01;
-    let first = trials.responses(&train[..train.len().min(256)])?;
-    let (least, most) = first.iter().fold((0f32, 0f32), |(least, most), &y| (least.min(y), most.max(y)));
-    if loss != Loss::Poisson || -least <= LITTLE * most {
-        return Ok(());
-    }
-    Err(Error::config(format!("has no meaning for responses below 0, and there are some of {least:.3}"))
-        .key("fit.loss")
-        .hint("set `fit.loss=mse`, and `model.output=identity` if predictions should go there too"))
-}
-
-/// Correlations of 0 for neurons that vary over `recorded` trials while what is `predicted` for them does not, both
-/// `[trial, neuron]`: leaving them out would reward a model for giving neurons up.
-fn count_silent(correlation: &mut [f64], predicted: &[f32], recorded: &[f32]) {
-    let neurons = correlation.len();
-    let constant = |values: &[f32], n: usize| {
-        let mut column = values.iter().skip(n).step_by(neurons);
-        let first = column.next();
-        column.all(|value| Some(value) == first)
-    };
-    for (n, value) in correlation.iter_mut().enumerate().filter(|(_, value)| value.is_nan()) {
-        if constant(predicted, n) && !constant(recorded, n) {
-            *value = 0.0;
-        }
-    }
-}
-
-fn scalar(x: &Tensor<1>) -> f64 {
-    f64::from(x.clone().detach().into_scalar::<f32>())
-}
-
 /// Trials of the spike-triggered average.
 fn sta_trials(config: &FitConfig, split: &Split) -> Vec<usize> {
     let validation = if config.model.readout.factorised().is_some_and(FactorisedConfig::sta_with_validation) {
@@ -771,33 +427,5 @@ fn card(
         unit_ids: split.neurons.iter().map(|&n| session.neurons.ids[n]).collect(),
         groups,
         normalisation: normalisation.clone(),
-    }
-}
-
-/// A fit goes on only with the recording it began with.
-fn same_recording(run: &RunFolder, session: &Session) -> Result<()> {
-    let known = run.read_manifest()?.recording.fingerprint;
-    if known.is_empty() || known == fingerprint(session) {
-        return Ok(());
-    }
-    Err(Error::data("is not the recording this run began with: neurons, trials or responses differ")
-        .file(&session.path)
-        .hint("restore the recording, or fit into a fresh folder"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_neuron_that_a_model_gave_up_counts_as_0() {
-        // Neurons: silent prediction, silent recording, both, a prediction that is no number, one that is defined.
-        let predicted = [1.0, 1.0, 3.0, f32::NAN, 1.0, 1.0, 2.0, 3.0, f32::NAN, 2.0];
-        let recorded = [1.0, 5.0, 5.0, 1.0, 1.0, 2.0, 5.0, 5.0, 2.0, 3.0];
-        let mut correlation = [f64::NAN, f64::NAN, f64::NAN, f64::NAN, 1.0];
-        count_silent(&mut correlation, &predicted, &recorded);
-        assert_eq!(correlation[0], 0.0);
-        assert!(correlation[1..4].iter().all(|value| value.is_nan()));
-        assert_eq!(correlation[4], 1.0);
     }
 }

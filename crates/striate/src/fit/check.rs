@@ -1,0 +1,150 @@
+//! What is refused before a fit measures or writes anything.
+
+use std::path::Path;
+
+use super::config::TrainConfig;
+use super::loss::Loss;
+use super::{FitConfig, linear};
+use crate::batch::{Split, Trials, fingerprint, smaller};
+use crate::error::{Error, Result, unknown};
+use crate::model::encoder::EncoderConfig;
+use crate::model::output::Output;
+use crate::model::readout::ReadoutConfig;
+use crate::recording::{Session, Stream};
+use crate::run::RunFolder;
+use crate::run::manifest::available_memory_mib;
+
+/// Whether `config` can be fitted to `session`, before anything is measured or written.
+///
+/// # Errors
+/// [`Kind::Data`](crate::error::Kind::Data) when the recording lacks what a fit needs,
+/// [`Kind::Config`](crate::error::Kind::Config) for options that do not fit the recording.
+pub fn check(config: &FitConfig, session: &Session) -> Result<()> {
+    check_start(&config.fit)?;
+    check_recording(config, session)
+}
+
+/// As [`check`], without what only the beginning of a fit needs.
+pub(super) fn check_recording(config: &FitConfig, session: &Session) -> Result<()> {
+    let split = Split::new(session, &config.data)?;
+    check_streams(&config.model, session)?;
+    check_loss(config)?;
+    if config.model.readout.shares_features() && config.data.types.is_empty() {
+        return Err(Error::config("needs a table of types, since `model.readout.shared_features` is on")
+            .key("data.types")
+            .hint("`striate explain RUN barcode` writes one: RUN/explain/barcode/types.csv"));
+    }
+    if !config.model.readout.shares_features() && !config.data.types.is_empty() {
+        return Err(Error::config("is not used: the readout of this model shares no features")
+            .key("data.types")
+            .hint("set `model.readout.shared_features` to true, or leave the table out"));
+    }
+    check_frozen(&config.fit)?;
+    let seen = smaller(session.image_shape(), config.data.image_height);
+    if config.linear.is_some() {
+        linear::check_image(seen)?;
+    }
+    let behaviour = session.shape(Stream::Behavior).map_or(0, |shape| shape.iter().product());
+    config.model.check(seen, behaviour)?;
+    check_memory(config, config.model.core.out_shape(seen), &split)
+}
+
+/// Masks that depend on the image are there for every neuron and image of a batch at once.
+fn check_memory(config: &FitConfig, [_, height, width]: [usize; 3], split: &Split) -> Result<()> {
+    /// Arrays of image × pixel × neuron that a training step keeps.
+    const ARRAYS: f64 = 6.0;
+    let ReadoutConfig::Attention(_) = config.model.readout else { return Ok(()) };
+    let numbers = config.fit.batch.min(split.train.len()) * height * width * split.neurons.len();
+    let needed = ARRAYS * numbers as f64 * 4.0 / f64::from(1 << 20);
+    match available_memory_mib().filter(|available| needed > *available) {
+        None => Ok(()),
+        Some(available) => Err(Error::config(format!(
+            "an attention for each neuron and image needs about {:.1} GiB, and {:.1} GiB are free",
+            needed / 1024.0,
+            available / 1024.0
+        ))
+        .key("model.readout.kind")
+        .hint("lower `fit.batch` or `data.neurons`, or take another readout")),
+    }
+}
+
+/// That the recording has what the model takes in beside images.
+fn check_streams(model: &EncoderConfig, session: &Session) -> Result<()> {
+    let uses = model.uses();
+    let (key, off) = match model.behaviour_planes {
+        true => ("model.behaviour_planes", "set it to false"),
+        false => ("model.modulator", "set it to none"),
+    };
+    let needed = [
+        (Stream::Behavior, uses.behaviour, key, off),
+        (Stream::PupilCenter, uses.pupil, "model.shifter", "set it to none"),
+    ];
+    for (stream, used, key, off) in needed {
+        let wrong = match session.shape(stream) {
+            _ if !used => continue,
+            None => format!("needs the stream `{stream}`, which the recording lacks"),
+            Some(shape) if stream == Stream::PupilCenter && shape != [2] => {
+                format!("needs a stream `{stream}` of two numbers, the recording has {shape:?}")
+            }
+            Some(_) => continue,
+        };
+        return Err(Error::config(wrong)
+            .key(key)
+            .hint(format!("{off}, or take a recording with that stream")));
+    }
+    Ok(())
+}
+
+/// A Poisson loss takes the logarithm of the rate.
+fn check_loss(config: &FitConfig) -> Result<()> {
+    if config.linear.is_none() && config.fit.loss == Loss::Poisson && config.model.output == Output::Identity
+    {
+        return Err(Error::config("predicts rates below 0, which have no Poisson loss")
+            .key("model.output")
+            .hint("take another output, elu_plus_one for example, or `fit.loss=mse`"));
+    }
+    Ok(())
+}
+
+/// What can be said of frozen weights before there is a model.
+fn check_frozen(fit: &TrainConfig) -> Result<()> {
+    const PARTS: [&str; 4] = ["core", "readout", "shifter", "modulator"];
+    let part = |name: &String| name.split('.').next().unwrap_or_default().to_owned();
+    match fit.frozen.iter().map(part).find(|part| !PARTS.contains(&part.as_str())) {
+        Some(slip) => Err(unknown("part of a model", &slip, &PARTS).key("fit.frozen")),
+        None => Ok(()),
+    }
+}
+
+/// That the weights to start from are there.
+pub(super) fn check_start(fit: &TrainConfig) -> Result<()> {
+    if fit.start_from.is_empty() || Path::new(&fit.start_from).exists() {
+        return Ok(());
+    }
+    Err(Error::data("no such run or file of weights").file(&fit.start_from).key("fit.start_from"))
+}
+
+/// Rates have a Poisson loss where responses are at least 0; the first trials tell z-scores from rates, of which some may
+/// be a little below.
+pub(super) fn check_responses(loss: Loss, trials: &Trials<'_>, train: &[usize]) -> Result<()> {
+    const LITTLE: f32 = 0.01;
+    let first = trials.responses(&train[..train.len().min(256)])?;
+    let (least, most) = first.iter().fold((0f32, 0f32), |(least, most), &y| (least.min(y), most.max(y)));
+    if loss != Loss::Poisson || -least <= LITTLE * most {
+        return Ok(());
+    }
+    Err(Error::config(format!("has no meaning for responses below 0, and there are some of {least:.3}"))
+        .key("fit.loss")
+        .hint("set `fit.loss=mse`, and `model.output=identity` if predictions should go there too"))
+}
+
+/// A fit goes on only with the recording it began with.
+pub(super) fn same_recording(run: &RunFolder, session: &Session) -> Result<()> {
+    let known = run.read_manifest()?.recording.fingerprint;
+    if known.is_empty() || known == fingerprint(session) {
+        return Ok(());
+    }
+    Err(Error::data("is not the recording this run began with: neurons, trials or responses differ")
+        .file(&session.path)
+        .hint("restore the recording, or fit into a fresh folder"))
+}
