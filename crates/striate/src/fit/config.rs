@@ -1,16 +1,19 @@
 //! What the user asks for: one strict TOML file and `a.b=c` overrides.
 
+mod closed_form;
 mod overrides;
 mod refusal;
+mod train;
 
 use std::path::Path;
 
+use closed_form::{Choice, Written, is_closed_form};
 use overrides::set;
 use refusal::{explain, syntax};
 use serde::{Deserialize, Serialize};
+pub use train::TrainConfig;
 
-use super::linear::{self, LinearConfig};
-use super::loss::{Loss, OverNeurons, OverTrials};
+use super::linear::LinearConfig;
 use super::schedule::ScheduleConfig;
 use crate::batch::DataConfig;
 use crate::error::{Error, Result, in_range};
@@ -39,43 +42,6 @@ pub struct FitConfig {
     /// `schedule` is its monitor.
     #[serde(skip)]
     pub linear: Option<LinearConfig>,
-}
-
-/// Loss, optimiser and order of the batches.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TrainConfig {
-    /// Loss.
-    pub loss: Loss,
-    /// How loss and readout penalty combine neurons.
-    pub over_neurons: OverNeurons,
-    /// How the loss combines the trials of a batch, relative to the penalties.
-    #[serde(default)]
-    pub over_trials: OverTrials,
-    /// Learning rate of Adam at the start.
-    pub learning_rate: f64,
-    /// Learning rate of the masks as a share of `learning_rate`: Adam moves every pixel of a mask by about the
-    /// rate, however small its gradient, so masks that start localised need a low one to stay so.
-    pub mask_rate: f64,
-    /// Steps from one that lets every mask weight move to the next; between them weights at exactly zero rest,
-    /// and the work of the readout is proportional to the others. `model.penalty.mask_l1` is then a proximal
-    /// step, which is what makes weights exactly zero; 0 makes every step dense and the penalty a gradient.
-    #[serde(default)]
-    pub mask_dense_every: u64,
-    /// Trials per step.
-    pub batch: usize,
-    /// Largest Euclidean norm of the gradient; 0 means no limit.
-    pub clip: f64,
-    /// Whether the last, smaller batch of an epoch is left out.
-    pub drop_last: bool,
-    /// Whether the first epoch is shuffled too.
-    pub shuffle_first: bool,
-    /// A run, or a file of weights: those of the same name and shape are where this fit starts.
-    #[serde(default)]
-    pub start_from: String,
-    /// Weights that stay as they start, by name or by part: `readout.mask`, `core`.
-    #[serde(default)]
-    pub frozen: Vec<String>,
 }
 
 impl FitConfig {
@@ -114,10 +80,10 @@ impl FitConfig {
         kinds.into_iter().chain(others).try_for_each(|text| set(&mut table, text))?;
         let exchanged = readout_kind(&table) != before.as_ref()
             || overrides.iter().any(|text| text.replace(' ', "") == "model.modulator=none");
-        let closed_form = linear::is_closed_form(&mut table)?;
+        let closed_form = is_closed_form(&mut table)?;
         let table = toml::Value::Table(table);
         let config = match closed_form {
-            true => linear::Written::deserialize(table).map(Self::from),
+            true => Written::deserialize(table).map(Self::from),
             false => Self::deserialize(table),
         };
         let mut config = config.map_err(|e| explain(&e))?;
@@ -143,11 +109,18 @@ impl FitConfig {
 
     /// The complete configuration as TOML.
     pub fn to_toml(&self) -> String {
-        let text = match linear::Written::of(self) {
+        let text = match self.written() {
             Some(written) => toml::to_string_pretty(&written),
             None => toml::to_string_pretty(self),
         };
         text.expect("a configuration is plain data")
+    }
+
+    /// As it is written down, if it is a fit in closed form.
+    fn written(&self) -> Option<Written> {
+        let Self { name, seed, data, model, schedule, linear, .. } = self.clone();
+        let schedule = Choice { monitor: schedule.monitor };
+        Some(Written { name, seed, data, model, fit: linear?, schedule })
     }
 
     /// Leaves out what readout and modulator have no use for, but for the keys that were `asked` for.
@@ -197,7 +170,7 @@ impl FitConfig {
         model.readout.check([1, 1024, 1024])?;
         model.shifter.as_ref().map_or(Ok(()), ShifterConfig::check)?;
         model.modulator.as_ref().map_or(Ok(()), ModulatorConfig::check)?;
-        model.penalty.check(model)
+        model.penalty.check(&model.readout, model.modulator.is_some())
     }
 
     /// Sparse masks need their penalty, whole, and masks that can leave zero.
@@ -216,6 +189,21 @@ impl FitConfig {
                 refuse("needs `fit.clip` to be 0: the penalty would not be clipped alike")
             }
             _ => Ok(()),
+        }
+    }
+}
+
+impl From<Written> for FitConfig {
+    fn from(written: Written) -> Self {
+        let Written { name, seed, data, model, fit, schedule } = written;
+        Self {
+            name,
+            seed,
+            data,
+            model,
+            fit: TrainConfig::one_pass(),
+            schedule: ScheduleConfig::no_end(schedule.monitor),
+            linear: Some(fit),
         }
     }
 }
@@ -358,7 +346,7 @@ mod tests {
                 let changes = [format!("model.readout.kind={}", kind["kind"].as_str().unwrap())];
                 match preset.with(&changes) {
                     Ok(config) => {
-                        config.model.penalty.check(&config.model).unwrap();
+                        config.check_parts().unwrap();
                         assert_eq!(
                             FitConfig::parse(&config.to_toml(), &[]).unwrap(),
                             config,

@@ -1,7 +1,7 @@
 //! Configurations that have a name: those of the papers, and ours for natural images.
 
 use super::config::{FitConfig, TrainConfig};
-use super::linear::{self, LinearConfig, Solver};
+use super::linear::{LinearConfig, Solver};
 use super::loss::{Loss, OverNeurons, OverTrials};
 use super::schedule::{Monitor, ScheduleConfig};
 use crate::batch::{DataConfig, ImageScaling, ResponseScaling};
@@ -234,8 +234,8 @@ impl FitConfig {
             seed: 1,
             data: DataConfig { images: ImageScaling::Scalar, ..data() },
             model: EncoderConfig::pixels(),
-            fit: linear::one_pass(),
-            schedule: linear::no_end(Monitor::Loss),
+            fit: TrainConfig::one_pass(),
+            schedule: ScheduleConfig::no_end(Monitor::Loss),
             linear: Some(LinearConfig {
                 solver,
                 alpha: alpha.to_vec(),

@@ -79,6 +79,22 @@ pub enum Next {
 }
 
 impl ScheduleConfig {
+    /// One that looks at every step and never stops by itself.
+    pub fn no_end(monitor: Monitor) -> Self {
+        Self {
+            check_every: 1,
+            monitor,
+            patience: u32::MAX,
+            rounds: 1,
+            factor: 1.0,
+            rewind: false,
+            burn_in: 0,
+            min_delta: 0.0,
+            round_steps: 0,
+            max_steps: 0,
+        }
+    }
+
     /// Whether a fit that ended by itself at `step` would end there under this schedule, too.
     pub fn ends_at(&self, progress: &Progress, step: u64) -> bool {
         progress.rounds >= self.rounds || (self.max_steps > 0 && step >= self.max_steps)

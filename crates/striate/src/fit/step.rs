@@ -4,7 +4,7 @@ use burn::prelude::*;
 
 use super::Fit;
 use crate::error::{Error, Result};
-use crate::model::core::stacked::Pass;
+use crate::model::Pass;
 use crate::model::penalty::PenaltyConfig;
 use crate::ops::{Adam, Masks};
 use crate::random::{generator, permutation};

@@ -5,10 +5,10 @@
 use burn::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::core::stacked::Pass;
 use super::core::{Stacked, StackedConfig};
 use super::modulator::{Modulator, ModulatorConfig};
 use super::output::Output;
+use super::pass::Pass;
 use super::penalty::PenaltyConfig;
 use super::readout::{Readout, ReadoutConfig, Start};
 use super::shifter::{Shifter, ShifterConfig};

@@ -7,6 +7,7 @@ pub mod encoder;
 pub mod modulator;
 pub mod output;
 pub mod paper;
+pub mod pass;
 pub mod penalty;
 pub mod perceptron;
 pub mod readout;
@@ -14,3 +15,4 @@ pub mod shifter;
 pub mod weights;
 
 pub use encoder::{Encoder, EncoderConfig};
+pub use pass::Pass;

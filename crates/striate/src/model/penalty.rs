@@ -5,7 +5,6 @@ use burn::tensor::module;
 use burn::tensor::ops::ConvOptions;
 use serde::{Deserialize, Serialize};
 
-use super::encoder::EncoderConfig;
 use super::readout::{Readout, ReadoutConfig};
 use crate::error::{Error, Result, in_range};
 
@@ -219,15 +218,16 @@ impl PenaltyConfig {
         wrong.map(|(key, strength, _, what)| (key, strength, what))
     }
 
-    /// Whether strengths are numbers from 0 on, and `model` has what is penalised.
+    /// Whether strengths are numbers from 0 on, and a model of this `readout`, with or without a modulator, has what is
+    /// penalised.
     ///
     /// # Errors
     /// [`Kind::Config`](crate::error::Kind::Config) naming the key.
-    pub fn check(&self, model: &EncoderConfig) -> Result<()> {
+    pub fn check(&self, readout: &ReadoutConfig, has_modulator: bool) -> Result<()> {
         self.check_numbers()?;
-        self.check_readout(&model.readout)?;
+        self.check_readout(readout)?;
         self.check_shares()?;
-        if self.modulator_l1 != 0.0 && model.modulator.is_none() {
+        if self.modulator_l1 != 0.0 && !has_modulator {
             return Err(Error::config("is for models with a modulator")
                 .key("model.penalty.modulator_l1")
                 .hint("set it to 0, or add one: `model.modulator.layers=2`"));

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::maps::diverging_legend;
 use super::markup::{Tag, figure, key, note, tag, thousands};
-use super::palette::{KINDS, Palette, image, to_unit};
+use super::palette::{KINDS, Palette, image, kind_colour, swatch, to_unit};
 use super::results::{Parts, Results};
 use super::types;
 use crate::array::Array;
@@ -120,7 +120,7 @@ fn kind_strip(kinds: &[usize], order: &[usize]) -> Tag {
     let sorted: Vec<usize> = order.iter().map(|&i| kinds[i]).collect();
     let mut start = 0;
     let runs = sorted.chunk_by(|a, b| a == b).map(|run| {
-        let bar = tag("rect").set("fill", colour(run[0]));
+        let bar = tag("rect").set("fill", kind_colour(run[0]));
         let bar = bar.at([("x", start as f64), ("y", 0.0), ("width", run.len() as f64), ("height", 1.0)]);
         start += run.len();
         bar
@@ -137,19 +137,9 @@ fn kind_legend(kinds: &[usize]) -> Tag {
     let mut present = kinds.to_vec();
     present.sort_unstable();
     present.dedup();
-    let keys = present.into_iter().take(KINDS.len()).map(|kind| swatch(kind, &format!("kind {kind}")));
+    let keys =
+        present.into_iter().take(KINDS.len()).map(|kind| swatch(kind_colour(kind), &format!("kind {kind}")));
     tag("p").class("legend").with(key("", "true kind:")).all(keys)
-}
-
-/// An entry of a legend in the colour of `kind`.
-pub fn swatch(kind: usize, name: &str) -> Tag {
-    let swatch = tag("i").class("swatch").set("style", format!("background:{}", colour(kind)));
-    tag("span").class("key").with(swatch).text(name)
-}
-
-/// Colour of a kind of neuron; they repeat after the last.
-pub fn colour(kind: usize) -> &'static str {
-    KINDS[kind % KINDS.len()]
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::curves::column;
 use super::header::{duration, verdict};
 use super::markup::{Tag, decimal, figure, note, tag, thousands};
 use super::metric;
-use super::palette::KINDS;
+use super::palette::{kind_colour, swatch};
 use super::plot::{Axis, Plot};
 use super::results::{Results, Score, Scores};
 use super::table::interval_mark;
@@ -53,7 +53,7 @@ fn table(runs: &[Results]) -> Tag {
 }
 
 fn row(index: usize, run: &Results, ids: &[&str]) -> Tag {
-    let swatch = tag("i").class("swatch").set("style", format!("background:{}", colour(index)));
+    let swatch = tag("i").class("swatch").set("style", format!("background:{}", kind_colour(index)));
     let link = tag("a").set("href", format!("#run-{index}")).text(&run.name);
     let name = tag("th").set("scope", "row").with(swatch).with(link).with(tag("small").prose(verdict(run)));
     let scores = ids.iter().map(|id| score_cell(id, run.main_scores()));
@@ -88,19 +88,12 @@ fn curves(runs: &[Results]) -> Option<Tag> {
     let y = Axis::around("correlation, validation", points().map(|p| p.1).chain([0.0]));
     let mut plot = Plot::new(1080.0, 300.0, x, y);
     for (i, line) in lines.iter().enumerate() {
-        plot.styled_line("line", &format!("stroke:{}", colour(i)), line);
+        plot.styled_line("line", &format!("stroke:{}", kind_colour(i)), line);
     }
-    let names = runs.iter().enumerate().map(|(i, run)| {
-        let swatch = tag("i").class("swatch").set("style", format!("background:{}", colour(i)));
-        tag("span").class("key").with(swatch).text(&run.name)
-    });
+    let names = runs.iter().enumerate().map(|(i, run)| swatch(kind_colour(i), &run.name));
     let legend = tag("p").class("legend").all(names);
     Some(figure(
         [legend, plot.finish("Validation correlation of each run over optimiser steps")],
         "Single-trial correlation on the validation tier while fitting.",
     ))
-}
-
-fn colour(index: usize) -> &'static str {
-    KINDS[index % KINDS.len()]
 }

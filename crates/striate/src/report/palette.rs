@@ -24,6 +24,17 @@ const VIRIDIS: [[u8; 3]; 10] = [
 pub const KINDS: [&str; 8] =
     ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#8c8c8c"];
 
+/// Colour of a kind of neuron; they repeat after the last.
+pub fn kind_colour(kind: usize) -> &'static str {
+    KINDS[kind % KINDS.len()]
+}
+
+/// An entry of a legend.
+pub fn swatch(colour: &str, name: &str) -> Tag {
+    let swatch = tag("i").class("swatch").set("style", format!("background:{colour}"));
+    tag("span").class("key").with(swatch).text(name)
+}
+
 impl Palette {
     /// −1 blue, +1 red; 0 is transparent, so that it has the colour of the page, light or dark.
     pub fn diverging() -> Self {

@@ -2,7 +2,7 @@
 
 use super::markup::{Tag, decimal, figure, tag};
 use super::page::document;
-use super::palette::KINDS;
+use super::palette::{KINDS, swatch};
 use super::plot::{Axis, Plot};
 
 /// What a page about a reproduction shows.
@@ -74,10 +74,7 @@ fn drawing(of: &Reproduction<'_>) -> Tag {
             plot.label(end, (-6.0, -8.0), "end", "value", &curve.name);
         }
     }
-    let keys = of.curves.iter().zip(KINDS.iter().cycle()).map(|(curve, colour)| {
-        let swatch = tag("i").class("swatch").set("style", format!("background:{colour}"));
-        tag("span").class("key").with(swatch).text(&curve.name)
-    });
+    let keys = of.curves.iter().zip(KINDS.iter().cycle()).map(|(curve, colour)| swatch(colour, &curve.name));
     let legend = tag("p").class("legend").all(keys);
     let lines = of.curves.iter().any(|curve| !curve.ours.is_empty());
     let caption = if lines {

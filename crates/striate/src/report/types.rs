@@ -1,8 +1,7 @@
 //! Which types of neuron the barcodes fall into, and how far to believe it.
 
-use super::barcode::{colour, swatch};
 use super::markup::{Tag, decimal, figure, key, note, tag, thousands};
-use super::palette::KINDS;
+use super::palette::{KINDS, kind_colour, swatch};
 use super::plot::{Axis, Plot};
 use super::results::Results;
 use crate::explain::barcode::{Explanation, RunResult, Spread};
@@ -83,10 +82,11 @@ fn plane(found: &Explanation) -> Tag {
     for kind in 0..sizes.len() {
         let own: Vec<(f64, f64)> =
             points.iter().filter(|point| point.0 == kind).map(|point| point.1).collect();
-        plot.styled_dots("dots", &format!("stroke:{}", colour(kind)), &own);
+        plot.styled_dots("dots", &format!("stroke:{}", kind_colour(kind)), &own);
     }
     let keys = sizes.iter().enumerate().take(KINDS.len());
-    let keys = keys.map(|(kind, size)| swatch(kind, &format!("type {kind} ({})", thousands(*size as f64))));
+    let keys = keys
+        .map(|(kind, size)| swatch(kind_colour(kind), &format!("type {kind} ({})", thousands(*size as f64))));
     let legend = tag("p").class("legend").all(keys);
     let caption = format!(
         "One dot per neuron (n = {}): its barcode, scaled to length 1, on the plane in which barcodes vary most. Types \

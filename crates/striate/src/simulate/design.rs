@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::parameters::{bounded, require};
+use super::keys::{bounded, require};
 use crate::error::Result;
 use crate::recording::Tier;
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::design::Design;
 use super::dog::{DogNeuron, DogType};
-use super::parameters::{bounded, read_list, require, unknown_key};
+use super::keys::{bounded, read_list, require, unknown_key};
 use super::world::{GroundTruth, Neuron, World, normal};
 use crate::error::{Result, read};
 

@@ -12,6 +12,7 @@
 //! # Ok::<(), striate::error::Error>(())
 //! ```
 
+mod keys;
 mod parameters;
 mod design;
 mod world;

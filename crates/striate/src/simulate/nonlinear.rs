@@ -4,9 +4,9 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::design::Design;
+use super::keys::{require, unknown_key};
 use super::leaves::{CHANNELS, paint};
 use super::network::{Network, POSITIONS, SEED, SIDE, TYPES};
-use super::parameters::{require, unknown_key};
 use super::world::{GroundTruth, Neuron, World};
 use crate::error::{Result, read};
 use crate::random::{generator, permutation};

@@ -2,8 +2,9 @@
 
 use burn::prelude::*;
 use striate::array::Arrays;
+use striate::model::Pass;
 use striate::model::core::norm::BatchNormConfig;
-use striate::model::core::stacked::{Nonlinearity, Padding, Pass};
+use striate::model::core::stacked::{Nonlinearity, Padding};
 use striate::model::core::{Factorised3d, Factorised3dConfig};
 use striate::model::penalty::{ClipPenaltyConfig, laplace, laplace_in_time};
 use striate::model::weights::{count, export, import};

@@ -12,7 +12,7 @@ use striate::fit::loss::Loss;
 use striate::fit::start::starts;
 use striate::model::core::LgnConfig;
 use striate::model::core::stacked::{
-    BatchNormConfig, KernelConstraint, Nonlinearity, Padding, Pass, Stacked, StackedConfig,
+    BatchNormConfig, KernelConstraint, Nonlinearity, Padding, Stacked, StackedConfig,
 };
 use striate::model::encoder::Made;
 use striate::model::modulator::ModulatorConfig;
@@ -24,7 +24,7 @@ use striate::model::readout::{
     ReadoutConfig, Start,
 };
 use striate::model::weights::{count, export, import};
-use striate::model::{Encoder, EncoderConfig};
+use striate::model::{Encoder, EncoderConfig, Pass};
 use striate::ops::Masks;
 use striate::random::{generator, normal};
 use striate::recording::Tier;
@@ -695,7 +695,7 @@ fn centre_surround_units_are_differences_of_gaussians() {
 #[test]
 fn penalties_that_a_readout_cannot_have_are_refused() {
     let refused = |config: EncoderConfig, key: &str| {
-        let error = config.penalty.check(&config).unwrap_err();
+        let error = config.penalty.check(&config.readout, config.modulator.is_some()).unwrap_err();
         assert_eq!(error.place().key.as_deref(), Some(key));
     };
     let mut connected = EncoderConfig::antolik_fully_connected();

@@ -4,7 +4,6 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::barcodes::{Barcodes, normalise};
-use super::cluster::check;
 use super::consensus::{Labels, Spread, Vote, consensus, similarity, stability};
 use super::copies::Copies;
 use super::count::Count;
@@ -111,7 +110,7 @@ impl Analysis {
         let copies = copies(run, options.copies);
         let barcodes = normalise(&copies.merged(run.features), copies.groups.len(), options.norm)?;
         if let Some(types) = options.types {
-            check(&barcodes, types)?;
+            barcodes.check(types)?;
         }
         let draws = 0..options.seeds;
         let nulls: Vec<Barcodes> =

@@ -166,6 +166,16 @@ impl Barcodes {
         ArrayView2::from_shape((self.len(), self.channels), &self.values).expect("a weight per channel")
     }
 
+    /// Refuses no cluster, or more than there are different barcodes.
+    pub(super) fn check(&self, clusters: usize) -> Result<()> {
+        let distinct = self.distinct();
+        if (1..=distinct).contains(&clusters) {
+            return Ok(());
+        }
+        Err(Error::config(format!("cannot make {clusters} types of {distinct} different barcodes"))
+            .key("types"))
+    }
+
     /// Number of different barcodes.
     pub(super) fn distinct(&self) -> usize {
         let mut rows: Vec<&[f64]> = self.values.chunks_exact(self.channels).collect();

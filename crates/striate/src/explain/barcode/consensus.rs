@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ari::adjusted_rand_index;
 use super::assignment::assign;
-use super::cluster::by_size;
+use super::labels::by_size;
 
 /// Labels of one clustering, `[neuron]`; `None` for a neuron that it does not know.
 pub type Labels = Vec<Option<usize>>;

@@ -5,7 +5,8 @@ use std::f64::consts::TAU;
 use ndarray::{Array1, Array2, ArrayViewMut1, Axis};
 
 use super::barcodes::Barcodes;
-use super::cluster::{RESTARTS, by_size, check, largest, lloyd, one_hot};
+use super::k_means::{RESTARTS, lloyd};
+use super::labels::{by_size, largest, one_hot};
 use crate::error::Result;
 use crate::random::generator;
 
@@ -41,7 +42,7 @@ impl Mixture {
 /// # Errors
 /// [`Kind::Config`](crate::error::Kind::Config) for no cluster, or more than there are different barcodes.
 pub fn mixture(barcodes: &Barcodes, clusters: usize, seed: u64) -> Result<Mixture> {
-    check(barcodes, clusters)?;
+    barcodes.check(clusters)?;
     let data = Deviations::of(barcodes);
     // Identical barcodes have no variance to take a share of.
     let floor = (REGULARISATION * barcodes.variance()).max(1e-12);

@@ -16,8 +16,10 @@ mod copies;
 mod barcodes;
 mod ari;
 mod assignment;
-mod cluster;
+mod labels;
+mod k_means;
 mod mixture;
+mod cluster;
 mod count;
 mod consensus;
 mod embed;
@@ -29,11 +31,12 @@ mod planted;
 pub use analysis::{NullResult, RunResult};
 pub use ari::adjusted_rand_index;
 pub use barcodes::{Barcodes, Norm, normalise};
-pub use cluster::{Method, k_means};
+pub use cluster::Method;
 pub use consensus::{Consensus, Labels, Spread, Vote, consensus, similarity, stability};
 pub use count::{CRITERION, Count};
 pub use embed::{Embedding, principal_components};
 pub use explanation::{Across, Explanation, Neurons, explain};
+pub use k_means::k_means;
 pub use mixture::{Mixture, mixture};
 
 /// The barcodes of one run.

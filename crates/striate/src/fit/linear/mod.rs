@@ -11,7 +11,6 @@ mod lasso;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use config::{LinearConfig, Solver};
-pub(super) use config::{Written, is_closed_form, no_end, one_pass};
 pub use lasso::{Lasso, TOLERANCE};
 pub use problem::{Problem, Solution, Sums};
 pub use spectral::Spectral;

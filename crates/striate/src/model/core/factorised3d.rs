@@ -17,10 +17,11 @@ use serde::{Deserialize, Serialize};
 
 use super::norm::{BatchNormConfig, Norm};
 use super::stacked::{
-    Nonlinearity, Padding, Pass, check_dropout, check_lengths, check_maps, check_weights, convolve, dropout,
+    Nonlinearity, Padding, check_dropout, check_lengths, check_maps, check_weights, convolve, dropout,
     glorot_sd, shrunk,
 };
 use crate::error::{Error, Result};
+use crate::model::Pass;
 use crate::model::weights::trainable;
 use crate::ops::{self, Activation, Moments};
 use crate::random::normal;

@@ -4,8 +4,8 @@ use burn::module::Param;
 use burn::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::stacked::Pass;
 use crate::error::{Result, in_range};
+use crate::model::Pass;
 use crate::model::weights::{fixed, replace, trainable};
 use crate::ops::{self, Activation, Moments, Normalise};
 

@@ -9,8 +9,9 @@ use super::lgn::{Lgn, LgnConfig};
 pub use super::norm::BatchNormConfig;
 use super::norm::Norm;
 use crate::error::{Error, Result, in_range};
+use crate::model::pass::Pass;
 use crate::model::weights::trainable;
-use crate::ops::{self, Activation, Conv2dOptions, Masks, Moments};
+use crate::ops::{self, Activation, Conv2dOptions, Moments};
 use crate::random::{normal, truncated_normal};
 
 /// Layers of the core; without any, the features are what it sees.
@@ -124,30 +125,6 @@ struct Separable {
     depthwise: Param<Tensor<3>>,
     /// `[out, out, 1, 1]`.
     pointwise: Param<Tensor<4>>,
-}
-
-/// Whether a forward pass normalises with the statistics of its batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pass {
-    /// Statistics of the batch; dropout drawn from the seed.
-    Train {
-        /// Seed of this step's dropout.
-        seed: u64,
-        /// Mask weights of the readout that take part.
-        masks: Masks,
-    },
-    /// Running statistics, no dropout; mask weights at zero are left out.
-    Evaluate,
-}
-
-impl Pass {
-    /// Mask weights of the readout that take part.
-    pub fn masks(self) -> Masks {
-        match self {
-            Self::Train { masks, .. } => masks,
-            Self::Evaluate => Masks::Sparse,
-        }
-    }
 }
 
 impl StackedConfig {

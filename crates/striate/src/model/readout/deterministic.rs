@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Options, Part, Start, add_bias, biases, positions};
 use crate::error::{Result, in_range};
-use crate::model::core::stacked::Pass;
+use crate::model::Pass;
 use crate::model::weights::trainable;
 use crate::ops::{self, Masks};
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::shared::Shared;
 use super::{Options, Part, Start, add_bias, biases};
 use crate::error::{Result, in_range};
-use crate::model::core::stacked::Pass;
+use crate::model::Pass;
 use crate::model::weights::{fixed, trainable};
 use crate::ops;
 use crate::random::{normal, truncated_normal};

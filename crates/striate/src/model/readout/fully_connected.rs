@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Options, Part, Start, biases};
 use crate::error::{Error, Result, in_range};
-use crate::model::core::stacked::Pass;
+use crate::model::Pass;
 use crate::model::weights::trainable;
 use crate::ops;
 use crate::random::{dropout_mask, normal, truncated_normal};

@@ -21,7 +21,7 @@ pub use gaussian::{Gaussian, GaussianConfig};
 pub use point_pooled::{PointPooled, PointPooledConfig};
 
 use crate::error::Result;
-use crate::model::core::stacked::Pass;
+use crate::model::Pass;
 use crate::model::weights::{fixed, replace, to_host, trainable};
 use crate::random::uniform;
 

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Options, Part, Start, add_bias, biases, on_map, positions, windows};
 use crate::error::{Error, Result, in_range};
-use crate::model::core::stacked::{Pass, pool};
+use crate::model::Pass;
+use crate::model::core::stacked::pool;
 use crate::model::weights::trainable;
 use crate::ops;
 
