@@ -39,8 +39,8 @@ pub struct Grid {
 pub fn shortened(work: &Work<'_>) -> Result<Option<String>> {
     let most = work.count("max_steps", usize::MAX)?;
     let note = format!(
-        "Fits ended after at most {most} steps. Running statistics of the baselines, of which each step keeps 0.999, take \
-         thousands to settle."
+        "Fits ended after at most {most} steps. The baselines, whose running statistics keep 0.999 at each step, need 5,000 \
+         to 10,000: before that they are too low, and their order is not to be trusted."
     );
     Ok((most < usize::MAX).then_some(note))
 }
