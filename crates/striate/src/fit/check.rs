@@ -55,8 +55,12 @@ fn check_memory(config: &FitConfig, [_, height, width]: [usize; 3], split: &Spli
     const ARRAYS: f64 = 6.0;
     let ReadoutConfig::Attention(_) = config.model.readout else { return Ok(()) };
     let numbers = config.fit.batch.min(split.train.len()) * height * width * split.neurons.len();
-    let needed = ARRAYS * numbers as f64 * 4.0 / f64::from(1 << 20);
-    match available_memory_mib().filter(|available| needed > *available) {
+    require_memory(ARRAYS * numbers as f64 * 4.0 / f64::from(1 << 20), available_memory_mib())
+}
+
+/// Both in MiB; what is available is not always known.
+fn require_memory(needed: f64, available: Option<f64>) -> Result<()> {
+    match available.filter(|available| needed > *available) {
         None => Ok(()),
         Some(available) => Err(Error::config(format!(
             "an attention for each neuron and image needs about {:.1} GiB, and {:.1} GiB are free",
@@ -147,4 +151,16 @@ pub(super) fn same_recording(run: &RunFolder, session: &Session) -> Result<()> {
     Err(Error::data("is not the recording this run began with: neurons, trials or responses differ")
         .file(&session.path)
         .hint("restore the recording, or fit into a fresh folder"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_memory_than_there_is_is_refused_with_both_numbers() {
+        let error = require_memory(3072.0, Some(2048.0)).unwrap_err();
+        assert!(error.message().ends_with("needs about 3.0 GiB, and 2.0 GiB are free"), "{error}");
+        assert!(require_memory(2048.0, Some(2048.0)).is_ok() && require_memory(1e9, None).is_ok());
+    }
 }

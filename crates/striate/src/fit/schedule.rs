@@ -80,7 +80,7 @@ pub enum Next {
 
 impl ScheduleConfig {
     /// One that looks at every step and never stops by itself.
-    pub fn no_end(monitor: Monitor) -> Self {
+    pub(super) fn no_end(monitor: Monitor) -> Self {
         Self {
             check_every: 1,
             monitor,

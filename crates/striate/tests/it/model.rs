@@ -1,4 +1,7 @@
-//! The what/where model against hand computations, finite differences and simulated ground truth.
+//! Whole encoding models: sizes, gradients of the objective, what is refused; `core` and `readout` hold those of the parts.
+
+mod core;
+mod readout;
 
 use std::collections::BTreeMap;
 
@@ -6,28 +9,21 @@ use burn::module::Module;
 use burn::prelude::*;
 use burn::tensor::Gradients;
 use striate::array::{Array, Arrays};
-use striate::batch::{DataConfig, Inputs, Normalisation, Split, Trials, Uses};
+use striate::batch::{DataConfig, Inputs, Split};
 use striate::fit::FitConfig;
 use striate::fit::loss::Loss;
-use striate::fit::start::starts;
-use striate::model::core::LgnConfig;
-use striate::model::core::stacked::{
-    BatchNormConfig, KernelConstraint, Nonlinearity, Padding, Stacked, StackedConfig,
-};
+use striate::model::core::stacked::{Nonlinearity, Padding};
 use striate::model::encoder::Made;
 use striate::model::modulator::ModulatorConfig;
 use striate::model::output::Output;
 use striate::model::readout::factorised::{Constraint, FactorisedConfig, MaskInit};
-use striate::model::readout::gaussian::Spread;
 use striate::model::readout::{
-    AttentionConfig, DeterministicConfig, FullyConnectedConfig, GaussianConfig, PointPooledConfig, Readout,
-    ReadoutConfig, Start,
+    AttentionConfig, DeterministicConfig, FullyConnectedConfig, PointPooledConfig, ReadoutConfig, Start,
 };
 use striate::model::weights::{count, export, import};
 use striate::model::{Encoder, EncoderConfig, Pass};
 use striate::ops::Masks;
 use striate::random::{generator, normal};
-use striate::recording::Tier;
 use striate::simulate::KlindtLinear;
 
 use super::simulated;
@@ -97,30 +93,6 @@ fn the_networks_of_table_1_have_the_published_numbers_of_parameters() {
     assert!(EncoderConfig::antolik(10).is_none());
 }
 
-/// One linear layer without batch normalisation.
-fn layer(kernel: usize, padding: Padding) -> StackedConfig {
-    StackedConfig {
-        lgn: None,
-        kernels: vec![kernel],
-        channels: vec![1],
-        padding: vec![padding],
-        nonlinearity: Nonlinearity::Identity,
-        final_nonlinearity: Nonlinearity::Identity,
-        batch_norm: None,
-        bias: false,
-        kernel_constraint: KernelConstraint::None,
-        separable: false,
-        init_sd: 0.1,
-        init_truncated: false,
-        dropout: 0.0,
-        pool: 1,
-    }
-}
-
-fn core(config: &StackedConfig, inputs: usize) -> Stacked {
-    config.init([inputs, 1, 1], &mut generator(1, 0), &Device::flex())
-}
-
 /// `module` with one of its arrays set.
 pub(super) fn with<M: Module>(module: M, name: &str, values: &[f32]) -> M {
     let mut weights = export(&module);
@@ -129,210 +101,8 @@ pub(super) fn with<M: Module>(module: M, name: &str, values: &[f32]) -> M {
     import(module, &weights).unwrap()
 }
 
-fn image(values: &[f32], [height, width]: [usize; 2]) -> Tensor<4> {
-    Tensor::from_data(TensorData::new(values.to_vec(), [1, 1, height, width]), &Device::flex())
-}
-
 pub(super) fn values<const D: usize>(x: Tensor<D>) -> Vec<f32> {
     x.into_data().try_into_vec().unwrap()
-}
-
-/// TensorFlow's `SAME`, by definition: `(k − 1) / 2` zeros before, `k / 2` after, rounded down.
-fn same(image: &[f32], side: usize, kernel: &[f32], k: usize) -> Vec<f32> {
-    let pixel = |y: usize, x: usize| {
-        let before = (k - 1) / 2;
-        let inside = y >= before && x >= before && y - before < side && x - before < side;
-        if inside { image[(y - before) * side + x - before] } else { 0.0 }
-    };
-    let at = |i: usize, tap: usize| kernel[tap] * pixel(i / side + tap / k, i % side + tap % k);
-    (0..side * side).map(|i| (0..k * k).map(|tap| at(i, tap)).sum()).collect()
-}
-
-#[test]
-fn same_padding_is_tensorflows_for_odd_and_even_kernels() {
-    let picture: Vec<f32> = (0..81).map(|i| ((i * 29) % 17) as f32).collect();
-    for k in [1, 2, 3, 4, 5, 8] {
-        let kernel: Vec<f32> = (0..k * k).map(|i| ((i * 7) % 5) as f32 - 1.5).collect();
-        let core = with(core(&layer(k, Padding::Same), 1), "layers.0.weight", &kernel);
-        let found = values(core.forward(image(&picture, [9, 9]), Pass::Evaluate).0);
-        assert_eq!(found, same(&picture, 9, &kernel, k), "kernel {k}");
-    }
-    // By hand: a 2×2 kernel of ones sums a pixel with its right, lower and lower right neighbours.
-    let core = with(core(&layer(2, Padding::Same), 1), "layers.0.weight", &[1.0; 4]);
-    let found = core.forward(image(&[1.0, 2.0, 3.0, 4.0], [2, 2]), Pass::Evaluate).0;
-    assert_eq!(values(found), [10.0, 6.0, 7.0, 4.0]);
-}
-
-#[test]
-fn pooling_averages_squares_and_leaves_out_a_ragged_border() {
-    let config = StackedConfig { pool: 2, ..layer(1, Padding::Valid) };
-    let core = with(core(&config, 1), "layers.0.weight", &[1.0]);
-    let picture: Vec<f32> = (0..20).map(|i| i as f32).collect();
-    let found = core.forward(image(&picture, [4, 5]), Pass::Evaluate).0;
-    assert_eq!((found.dims(), config.out_shape([1, 4, 5])), ([1, 2, 2, 1], [1, 2, 2]));
-    assert_eq!(values(found), [3.0, 5.0, 13.0, 15.0]);
-}
-
-#[test]
-fn unit_norm_kernels_have_unit_norm_per_slice() {
-    let config = StackedConfig {
-        channels: vec![3],
-        kernel_constraint: KernelConstraint::UnitNorm,
-        ..layer(5, Padding::Valid)
-    };
-    for slice in values(core(&config, 2).kernel(0)).chunks(25) {
-        let norm = slice.iter().map(|w| w * w).sum::<f32>().sqrt();
-        assert!((norm - 1.0).abs() < 1e-4, "{norm}");
-    }
-}
-
-#[test]
-fn running_statistics_follow_the_decay() {
-    let norm = BatchNormConfig { decay: 0.75, epsilon: 1e-3, offset: false, gain: false };
-    let config = StackedConfig { batch_norm: Some(norm), ..layer(1, Padding::Valid) };
-    let mut core = with(core(&config, 1), "layers.0.weight", &[1.0]);
-    // Mean 3 and population variance 5 at every step.
-    let picture = image(&[0.0, 2.0, 4.0, 6.0], [2, 2]);
-    let (mut mean, mut variance) = (0.0f32, 1.0f32);
-    for _ in 0..3 {
-        let (normalised, moments) =
-            core.forward(picture.clone(), Pass::Train { seed: 0, masks: Masks::Dense });
-        assert!((values(normalised)[0] - (0.0 - 3.0) / 5.001f32.sqrt()).abs() < 1e-5);
-        core = core.keep_moments(&moments);
-        (mean, variance) = (0.75 * mean + 0.25 * 3.0, 0.75 * variance + 0.25 * 5.0);
-        let kept = export(&core);
-        assert!((kept["layers.0.running_mean"].values[0] - mean).abs() < 1e-5);
-        assert!((kept["layers.0.running_variance"].values[0] - variance).abs() < 1e-5);
-    }
-    let evaluated = values(core.forward(picture, Pass::Evaluate).0);
-    assert!((evaluated[3] - (6.0 - mean) / (variance + 1e-3).sqrt()).abs() < 1e-5);
-}
-
-#[test]
-fn dropout_scales_what_it_keeps_and_is_off_in_evaluation() {
-    let config = StackedConfig { dropout: 0.25, ..layer(1, Padding::Valid) };
-    let core = with(core(&config, 1), "layers.0.weight", &[1.0]);
-    let picture = image(&[1.0; 4096], [64, 64]);
-    let once = |seed| values(core.forward(picture.clone(), Pass::Train { seed, masks: Masks::Dense }).0);
-    let zeros = once(1).iter().filter(|v| **v == 0.0).count() as f64 / 4096.0;
-    assert!((zeros - 0.25).abs() < 0.03, "{zeros}");
-    assert!(once(1).iter().all(|v| *v == 0.0 || (v - 4.0 / 3.0).abs() < 1e-6));
-    assert_eq!(once(1), once(1));
-    assert_ne!(once(1), once(2));
-    assert_eq!(values(core.forward(picture.clone(), Pass::Evaluate).0), vec![1.0; 4096]);
-}
-
-fn readout(mask: Constraint, features: Constraint, channels: usize) -> Readout {
-    let config = FactorisedConfig {
-        mask,
-        features,
-        mask_init: MaskInit::Noise { sd: 1.0 },
-        feature_init_mean: 0.0,
-        feature_init_sd: 1.0,
-        feature_init_truncated: false,
-        shared_features: false,
-        bias: true,
-    };
-    ReadoutConfig::Factorised(config).init([channels, 1, 2], &blank(2), &mut generator(1, 0), &Device::flex())
-}
-
-/// Two neurons on two feature maps of 1×2 pixels; arrays are `[pixel, neuron]` and `[channel, neuron]`.
-fn by_hand(mask: Constraint, features: Constraint) -> Readout {
-    let set = with(readout(mask, features, 2), "mask", &[1.0, -2.0, 3.0, 0.5]);
-    with(with(set, "features", &[3.0, 1.0, -4.0, 0.0]), "bias", &[10.0, 20.0])
-}
-
-#[test]
-fn the_readout_is_the_published_sum() {
-    // Channel-last: pixel 0 holds 1 and −1, pixel 1 holds 2 and 5.
-    let maps = Tensor::<1>::from_floats([1.0, -1.0, 2.0, 5.0], &Device::flex()).reshape([1, 1, 2, 2]);
-    let respond =
-        |mask, features| values(by_hand(mask, features).forward(maps.clone(), Pass::Evaluate, None));
-    // Neuron 0: map 0 gives 1·1 + 2·3 = 7, map 1 gives −1·1 + 5·3 = 14. Neuron 1: −2 + 1 = −1, 2 + 2.5 = 4.5.
-    let plain = respond(Constraint::None, Constraint::None);
-    assert_eq!(plain, [10.0 + 3.0 * 7.0 - 4.0 * 14.0, 20.0 - 1.0]);
-    let positive = respond(Constraint::Abs, Constraint::Abs);
-    assert_eq!(positive, [10.0 + 3.0 * 7.0 + 4.0 * 14.0, 20.0 + 2.0 + 1.0]);
-}
-
-#[test]
-fn constraints_are_the_published_ones() {
-    let of = |features| values(by_hand(Constraint::None, features).features().unwrap());
-    let norm = [5.0f32 + 1e-5, 1.0 + 1e-5];
-    assert_eq!(of(Constraint::None), [3.0, 1.0, -4.0, 0.0]);
-    assert_eq!(of(Constraint::Abs), [3.0, 1.0, 4.0, 0.0]);
-    assert_eq!(of(Constraint::Norm), [3.0 / norm[0], 1.0 / norm[1], -4.0 / norm[0], 0.0]);
-    assert_eq!(of(Constraint::AbsNorm), [3.0 / norm[0], 1.0 / norm[1], 4.0 / norm[0], 0.0]);
-    // Masks are `[pixel, neuron]`: (1, 3) and (−2, ½).
-    let of = |mask| values(by_hand(mask, Constraint::None).mask().unwrap());
-    let norm = [10f32.sqrt() + 1e-6, 4.25f32.sqrt() + 1e-6];
-    let close = |ours: Vec<f32>, known: [f32; 4]| ours.iter().zip(known).all(|(a, b)| (a - b).abs() < 1e-6);
-    assert_eq!(of(Constraint::Abs), [1.0, 2.0, 3.0, 0.5]);
-    assert!(close(of(Constraint::Norm), [1.0 / norm[0], -2.0 / norm[1], 3.0 / norm[0], 0.5 / norm[1]]));
-    assert!(close(of(Constraint::AbsNorm), [1.0 / norm[0], 2.0 / norm[1], 3.0 / norm[0], 0.5 / norm[1]]));
-}
-
-#[test]
-fn a_single_feature_is_not_weighted() {
-    for features in [Constraint::None, Constraint::Abs, Constraint::Norm] {
-        let set = with(readout(Constraint::None, features, 1), "mask", &[1.0, -2.0, 3.0, 0.5]);
-        let maps = Tensor::<1>::from_floats([1.0, 2.0], &Device::flex()).reshape([1, 1, 2, 1]);
-        assert_eq!(values(set.forward(maps, Pass::Evaluate, None)), [7.0, -1.0]);
-        assert_eq!(values(set.features().unwrap()), [1.0, 1.0]);
-    }
-}
-
-/// Share of neurons whose starting mask peaks within `tolerance` pixels of their true place.
-fn found(init: MaskInit, pool: usize, tolerance: f64) -> f64 {
-    let parameters = KlindtLinear {
-        neurons: 40,
-        side: 20,
-        kernel: 9,
-        samples: 20,
-        test: 1500,
-        test_repeats: 0,
-        ..KlindtLinear::demo()
-    };
-    let simulation = simulated::simulation(parameters);
-    let session = simulated::session(&simulation);
-    // The test tier is free of noise: about one signal standard deviation per pixel and √1500 images.
-    let (shown, neurons) = (session.trials_of(&Tier::Test), (0..40).collect::<Vec<_>>());
-    let unscaled = FitConfig::preset("klindt2017-fig4").unwrap().data;
-    let scaling = Normalisation::measure(&session, &shown, &neurons, &unscaled, Uses::default());
-    let trials = Trials::new(&session, neurons, scaling.unwrap(), 64);
-    let mut config = EncoderConfig::figure4();
-    (config.core.kernels, config.core.pool) = (vec![9], pool);
-    masks(&mut config).mask_init = init;
-    let mean = trials.normalisation().mean_response.clone();
-    let starts = starts(&config, &trials, &shown, &mean, &Device::flex()).unwrap();
-    let model = made(&config, [1, 20, 20], &starts, 1, &Device::flex());
-    let (masks, side) = (values(model.readout().mask().unwrap()), 12 / pool);
-    let near = (0..40).filter(|&n| {
-        let value = |p: usize| masks[p * 40 + n].abs();
-        let peak = (0..side * side).max_by(|&a, &b| value(a).total_cmp(&value(b))).unwrap();
-        let centre = |at: usize| (at as f64 + 0.5) * pool as f64 - 0.5;
-        let [row, column] = simulation.neurons()[n].location;
-        (centre(peak / side) - row).hypot(centre(peak % side) - column) <= tolerance
-    });
-    near.count() as f64 / 40.0
-}
-
-#[test]
-fn masks_start_where_the_neurons_are() {
-    // Neurons sit up to half a pixel off the grid in each direction.
-    let peak = |smooth| MaskInit::StaPeak { noise_sd: 1e-3, height: 0.138, smooth, with_validation: false };
-    assert!(found(peak(0), 1, 1.2) >= 0.95);
-    let gaussian = MaskInit::StaGaussian { sd_px: 1.0, height: 0.15, smooth_px: 1.0 };
-    assert!(found(gaussian.clone(), 1, 1.2) >= 0.95);
-    assert!(found(gaussian, 2, 2.0) >= 0.95);
-}
-
-/// The signed average is smoothed in figure 3: centre and surround cancel, and the peak lies on the surround.
-/// Published, and repeated here on purpose; the fit moves the masks from there.
-#[test]
-fn the_published_smoothing_starts_masks_beside_the_neurons() {
-    let smoothed = MaskInit::StaPeak { noise_sd: 1e-3, height: 0.138, smooth: 9, with_validation: false };
-    assert!(found(smoothed, 1, 1.2) < 0.5);
 }
 
 /// All features of the Table 1 network with weights large enough for finite differences.
@@ -485,59 +255,6 @@ pub(super) fn agree_with_differences<M: Module>(
     all.into_iter().map(|(name, _)| name).collect()
 }
 
-/// A readout of points and one of masks that hold their bilinear windows say the same, shifted or not.
-#[test]
-fn a_point_is_a_mask_of_four_pixels() {
-    let device = Device::flex();
-    let shape = [3, 6, 7];
-    let points = GaussianConfig {
-        spread: Spread::Full,
-        init_sigma: 0.2,
-        init_mu_range: 0.6,
-        predictor: None,
-        start_at_sta: false,
-        shared_features: false,
-        bias: false,
-    };
-    let drawn = |config: ReadoutConfig| config.init(shape, &blank(4), &mut generator(1, 0), &device);
-    let points = drawn(ReadoutConfig::Gaussian(points));
-    let features = values(points.features().unwrap());
-    let mut masks = curved().readout.factorised().unwrap().clone();
-    (masks.bias, masks.features, masks.mask) = (false, Constraint::None, Constraint::None);
-    let masks = with(drawn(ReadoutConfig::Factorised(masks)), "features", &features);
-    let masks = with(masks, "mask", &values(points.location([6, 7]).unwrap()));
-    let draw = |n, stream| normal(&mut generator(7, stream), n, 0.0, 0.3);
-    let maps = Tensor::from_data(TensorData::new(draw(2 * 42 * 3, 1), [2, 6, 7, 3]), &device);
-    let shift = Tensor::from_data(TensorData::new(draw(4, 2), [2, 2]), &device);
-    let still = values(points.forward(maps.clone(), Pass::Evaluate, None));
-    for (a, b) in still.iter().zip(values(masks.forward(maps.clone(), Pass::Evaluate, None))) {
-        assert!((a - b).abs() < 1e-5, "{a} {b}");
-    }
-    // Moved by whole pixels both read the same pixels; by parts of them, one interpolates once and one twice.
-    let whole = Tensor::<1>::from_floats([2.0 / 6.0, -2.0 / 5.0, -4.0 / 6.0, 0.0], &device).reshape([2, 2]);
-    let moved = values(points.forward(maps.clone(), Pass::Evaluate, Some(whole.clone())));
-    for (a, b) in moved.iter().zip(values(masks.forward(maps.clone(), Pass::Evaluate, Some(whole)))) {
-        assert!((a - b).abs() < 1e-5, "{a} {b}");
-    }
-    assert_ne!(still, values(points.forward(maps, Pass::Evaluate, Some(shift))));
-}
-
-/// Positions scatter in training as `Σ ε + μ`, differently in each step, and rest in evaluation.
-#[test]
-fn positions_are_drawn_in_training_only() {
-    let model = small(&behaving(), &Device::flex());
-    let readout = model.readout();
-    let maps = Tensor::from_data(
-        TensorData::new(normal(&mut generator(3, 0), 2 * 49 * 4, 0.0, 1.0), [2, 7, 7, 4]),
-        &Device::flex(),
-    );
-    let train = |seed| values(readout.forward(maps.clone(), Pass::Train { seed, masks: Masks::Dense }, None));
-    assert_eq!(train(1), train(1));
-    assert_ne!(train(1), train(2));
-    let rest = || values(readout.forward(maps.clone(), Pass::Evaluate, None));
-    assert_eq!(rest(), rest());
-}
-
 fn largest(values: &[f32]) -> (usize, f32) {
     let at = (0..values.len()).max_by(|&a, &b| values[a].abs().total_cmp(&values[b].abs())).unwrap();
     (at, values[at])
@@ -621,75 +338,6 @@ fn options_that_cannot_be_used_are_refused_by_name() {
     assert!(seeing.check([1, 31, 31], 0).is_ok());
     let error = seeing.check([1, 31, 31], 3).unwrap_err();
     assert_eq!(error.place().key.as_deref(), Some("model.core.lgn"), "its units see one channel");
-}
-
-/// A position has no slope beyond the map: a step that leads there is taken back to the border.
-#[test]
-fn positions_stay_on_the_map() {
-    let device = training();
-    for mut config in
-        [behaving(), EncoderConfig { readout: other_readouts()[1].readout.clone(), ..behaving() }]
-    {
-        if let ReadoutConfig::Gaussian(readout) = &mut config.readout {
-            readout.predictor = None;
-        }
-        let outside = [1.5, -0.5, -2.0, 1.0, 0.25, 7.0];
-        let model = with(small(&config, &device), "readout.mean", &outside).settle(&[]);
-        assert_eq!(export(&model)["readout.mean"].values, [1.0, -0.5, -1.0, 1.0, 0.25, 1.0]);
-        let gradients = objective(&model, &device).backward();
-        let all = gradients_of(&model, &gradients);
-        let (_, slopes) = all.iter().find(|(name, _)| name == "readout.mean").unwrap();
-        assert!(slopes.iter().any(|slope| *slope != 0.0), "the border is no trap");
-    }
-}
-
-/// `Σ_p Σ_c T_pcn φ_pc + b_n`, and the norm over features as the place of a neuron.
-#[test]
-fn the_fully_connected_readout_weighs_each_feature_at_each_pixel() {
-    let config = FullyConnectedConfig { init_sd: 1.0, init_truncated: false, dropout: 0.0, bias: true };
-    let readout = ReadoutConfig::FullyConnected(config);
-    let drawn = readout.init([2, 1, 2], &blank(2), &mut generator(1, 0), &Device::flex());
-    let weights = [3.0, 4.0, 0.0, 1.0, 1.0, -1.0, 2.0, 0.0];
-    let set = with(with(drawn, "weight", &weights), "bias", &[10.0, 20.0]);
-    let maps = Tensor::<1>::from_floats([1.0, -1.0, 2.0, 5.0], &Device::flex()).reshape([1, 1, 2, 2]);
-    let expected = [10.0 + 3.0 - 4.0 + 5.0, 20.0 + 1.0 + 1.0 + 4.0];
-    assert_eq!(values(set.forward(maps, Pass::Evaluate, None)), expected);
-    let place = values(set.location([1, 2]).unwrap());
-    assert_eq!(place, [5.0, 2f32.sqrt(), 1.0, 2.0]);
-    assert!(set.features().is_none() && set.mask().is_none());
-}
-
-#[test]
-fn neurons_of_one_type_share_their_features_but_for_a_scale() {
-    for config in sharing() {
-        let model = small(&config, &Device::flex());
-        let weights = export(&model);
-        let channels = weights["readout.features"].shape[0];
-        assert_eq!(weights["readout.features"].shape, [channels, 2]);
-        let own = values(model.readout().features().unwrap());
-        let scaled = with(model, "readout.shared.scale", &[1.0, 1.0, -3.0]);
-        let features = values(scaled.readout().features().unwrap());
-        for row in 0..channels {
-            assert_eq!(features[row * 3], own[row * 3]);
-            assert_eq!(features[row * 3 + 2], -3.0 * own[row * 3]);
-        }
-    }
-}
-
-/// Bounds, places and signs of the centre-surround filters.
-#[test]
-fn centre_surround_units_are_differences_of_gaussians() {
-    let config = LgnConfig { units: 1 };
-    let drawn = config.init([9, 11], &mut generator(1, 0), &Device::flex());
-    // Logistic of 0 is a half: x = 5, y = 4, σ_c = (0.1 + 11) / 2, σ_s = 5.5, α_c = α_s = 5.
-    let filters = values(with(drawn, "raw", &[0.0; 6]).filters());
-    let at = |y: usize, x: usize| f64::from(filters[y * 11 + x]);
-    let (centre, surround) = (5.55, 5.55 + 5.5);
-    let bump = |squared: f64, v: f64| 5.0 * (-squared / (2.0 * v)).exp() / (2.0 * std::f64::consts::PI * v);
-    for (y, x, squared) in [(4, 5, 0.0), (4, 8, 9.0), (0, 5, 16.0), (7, 1, 25.0)] {
-        let expected = bump(squared, centre) - bump(squared, surround);
-        assert!((at(y, x) - expected).abs() < 1e-6, "{y} {x}: {} {expected}", at(y, x));
-    }
 }
 
 #[test]

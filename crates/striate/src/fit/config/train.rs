@@ -43,7 +43,7 @@ pub struct TrainConfig {
 
 impl TrainConfig {
     /// What stands for it in closed form: the loss of the checks, and all trials in one step for every alpha.
-    pub fn one_pass() -> Self {
+    pub(in crate::fit) fn one_pass() -> Self {
         Self {
             loss: Loss::Mse,
             over_neurons: OverNeurons::Mean,
