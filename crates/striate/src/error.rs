@@ -1,6 +1,7 @@
 //! What went wrong, where, and what to try.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -89,9 +90,11 @@ impl Error {
         Self::new(Kind::Interrupted, message)
     }
 
-    /// An operating-system error while doing `what` (e.g. `"cannot open"`) with `file`.
+    /// An operating-system error while doing `what` (e.g. `"cannot open"`) with `file`; says what to try where the
+    /// system's words tell.
     pub fn io(what: &str, file: impl AsRef<Path>, source: std::io::Error) -> Self {
         let mut error = Self::new(Kind::Io, format!("{what}: {source}")).file(file);
+        error.0.hint = advice(source.kind()).map(str::to_owned);
         error.0.source = Some(source);
         error
     }
@@ -147,6 +150,23 @@ impl Error {
     fn render(&self) -> String {
         let place = self.0.place.to_string();
         if place.is_empty() { self.0.message.clone() } else { format!("{place}: {}", self.0.message) }
+    }
+}
+
+/// What to try after an operating-system error.
+fn advice(kind: ErrorKind) -> Option<&'static str> {
+    match kind {
+        ErrorKind::StorageFull
+        | ErrorKind::QuotaExceeded
+        | ErrorKind::FileTooLarge
+        | ErrorKind::WriteZero => Some("is the disk full, or a quota used up?"),
+        ErrorKind::PermissionDenied => {
+            Some("you lack the permission: ask the owner, or choose another place")
+        }
+        ErrorKind::ReadOnlyFilesystem => Some("that disk can only be read: choose another place"),
+        ErrorKind::NotADirectory => Some("a part of that path is a file, not a folder"),
+        ErrorKind::InvalidFilename => Some("that name is too long, or not allowed here"),
+        _ => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Writes recordings in the Sensorium 2022 layout, readable by striate and by the tools of the field.
 
-use std::fs::{self, File};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -43,7 +44,8 @@ pub struct TrialValues {
 /// An error of `values`, [`Kind::Data`](crate::error::Kind::Data) when a trial has another shape than
 /// the plan says, or a file that cannot be written.
 pub fn write(path: &Path, plan: &Plan<'_>, values: impl FnMut(usize) -> Result<TrialValues>) -> Result<()> {
-    disk::replace_folder(path, |folder| write_into(folder, plan, values))
+    refuse_strangers(path, |_| false)?;
+    disk::renew_folder(path, |folder| write_into(folder, plan, values))
 }
 
 /// [`write()`] into an existing folder: for recordings with more files beside them.
@@ -63,6 +65,9 @@ pub fn write_into(
     writer.finish()
 }
 
+/// In the order in which [`Writer::trial`] takes them.
+const STREAMS: [Stream; 4] = [Stream::Images, Stream::Responses, Stream::Behavior, Stream::PupilCenter];
+
 struct Writer<'a> {
     folder: &'a Path,
     plan: &'a Plan<'a>,
@@ -76,12 +81,7 @@ impl<'a> Writer<'a> {
         if plan.trials.is_empty() || plan.neurons.is_empty() {
             return Err(Error::data("a recording needs at least one trial and one neuron").file(folder));
         }
-        let moments = [
-            (Stream::Images, Moments::default()),
-            (Stream::Responses, Moments::default()),
-            (Stream::Behavior, Moments::default()),
-            (Stream::PupilCenter, Moments::default()),
-        ];
+        let moments = STREAMS.map(|stream| (stream, Moments::default()));
         let has_train = plan.trials.iter().any(|trial| trial.tier == Tier::Train);
         Ok(Self { folder, plan, moments, has_train, written: Vec::new() })
     }
@@ -126,10 +126,7 @@ impl<'a> Writer<'a> {
     /// Plain write: the folder is still invisible, and syncing thousands of small files one by one is slow.
     fn put(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.folder.join(name);
-        let folder = path.parent().unwrap_or(self.folder);
-        fs::create_dir_all(folder)
-            .and_then(|()| fs::write(&path, bytes))
-            .map_err(|source| Error::io("cannot write", &path, source).hint("is the disk full?"))?;
+        disk::write_new(&path, bytes)?;
         self.written.push(path);
         Ok(())
     }
@@ -194,10 +191,68 @@ fn identifiers(trials: &[Trial], id: impl Fn(&Trial) -> &String) -> Vec<u8> {
 }
 
 fn sync(files: &[PathBuf]) -> Result<()> {
-    files.par_iter().try_for_each(|path| {
-        let synced = File::open(path).and_then(|file| file.sync_all());
-        synced.map_err(|source| Error::io("cannot write", path, source))
-    })
+    files.par_iter().try_for_each(|path| disk::sync(path))
+}
+
+/// That a recording may take the place of folder `path`: nothing lies there but what [`write()`] wrote, and files that
+/// are `known` by their names below `path`.
+///
+/// # Errors
+/// [`Kind::Config`](crate::error::Kind::Config) naming the first other file.
+pub fn refuse_strangers(path: &Path, known: impl Fn(&str) -> bool) -> Result<()> {
+    let Some(stranger) = stranger(path, "", &|name| is_ours(name) || known(name))? else { return Ok(()) };
+    Err(Error::config(format!("holds `{stranger}`, which striate did not write there; it stays as it is"))
+        .file(path)
+        .hint("choose another folder, or move that file away"))
+}
+
+/// The first thing below `path` that is neither a folder nor `known`; `name` leads from the recording to `path`.
+fn stranger(path: &Path, name: &str, known: &dyn Fn(&str) -> bool) -> Result<Option<String>> {
+    let failed = |source| Error::io("cannot read", path, source);
+    let mut entries = match fs::read_dir(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        entries => entries.map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?,
+    };
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let inner = format!("{name}{}", entry.file_name().to_string_lossy());
+        let found = match entry.file_type().map_err(failed)? {
+            kind if kind.is_dir() => stranger(&entry.path(), &format!("{inner}/"), known)?,
+            kind if kind.is_file() && known(&inner) => None,
+            _ => Some(inner),
+        };
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    // An empty folder that we do not make is somebody's too.
+    let is_ours =
+        name.is_empty() || FOLDERS.iter().any(|folder| folder.starts_with(name) || name.starts_with(folder));
+    Ok((!is_ours).then(|| name.to_owned()))
+}
+
+/// Where the files of a recording lie.
+const FOLDERS: [&str; 3] = ["data/", "meta/", "truth/"];
+
+/// Whether [`write()`] gives the file this name.
+fn is_ours(name: &str) -> bool {
+    const TABLES: [&str; 7] = [
+        "trials/tiers",
+        "trials/trial_idx",
+        "trials/frame_image_id",
+        "neurons/unit_ids",
+        "neurons/cell_motor_coordinates",
+        "neurons/area",
+        "neurons/layer",
+    ];
+    let Some(stem) = name.strip_suffix(".npy") else { return false };
+    let is_stream = |name: &str| STREAMS.iter().any(|stream| stream.name() == name);
+    match stem.split('/').collect::<Vec<_>>()[..] {
+        ["data", stream, trial] => is_stream(stream) && trial.parse::<usize>().is_ok(),
+        ["meta", "statistics", stream, "all", "mean" | "std"] => is_stream(stream),
+        ["meta", folder, table] => TABLES.contains(&format!("{folder}/{table}").as_str()),
+        _ => false,
+    }
 }
 
 /// Running mean and sum of squared deviations (Welford 1962), in `f64`.
@@ -279,6 +334,30 @@ mod tests {
         assert_eq!(session.read(Stream::Behavior, 2).unwrap(), [20.0]);
         assert_eq!(session.shape(Stream::PupilCenter), None);
         assert!(session.warnings.is_empty());
+    }
+
+    #[test]
+    fn nothing_of_others_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let neurons = Neurons { ids: vec![0, 1, 2], ..Neurons::default() };
+        let trials = [trial("0", "train", "0"), trial("1", "train", "1")];
+        let plan = Plan { neurons: &neurons, trials: &trials, image_shape: [1, 1, 2] };
+        for _ in 0..2 {
+            write(&path, &plan, |i| Ok(values(i))).unwrap();
+        }
+        for name in
+            ["notes.txt", "data/images/notes.npy", "meta/neurons/mine.npy", "myrun/weights", "data/0.npy"]
+        {
+            let theirs = path.join(name);
+            disk::write_bytes(&theirs, b"mine").unwrap();
+            let error = write(&path, &plan, |i| Ok(values(i))).unwrap_err();
+            assert!(error.message().contains(name), "{error}");
+            assert!(theirs.is_file());
+            fs::remove_file(theirs).unwrap();
+            let _ = fs::remove_dir(path.join("myrun"));
+        }
+        write(&path, &plan, |i| Ok(values(i))).unwrap();
     }
 
     #[test]

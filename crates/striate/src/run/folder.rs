@@ -49,7 +49,7 @@ impl RunFolder {
     /// Any error of `fill`; otherwise as [`RunFolder::create`].
     pub fn create_whole(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
         refuse_occupied(path)?;
-        disk::replace_folder(path, fill)?;
+        disk::renew_folder(path, fill)?;
         Self::open(path)
     }
 
@@ -211,7 +211,7 @@ impl RunFolder {
     /// [`Kind::Io`](crate::error::Kind::Io) when the file cannot be written.
     pub fn lock(&self) -> Result<fs::File> {
         let path = self.path.join(LOCK);
-        let file = fs::File::create(&path).map_err(|e| Error::io("cannot write", &path, e))?;
+        let file = disk::open_or_create(&path)?;
         match file.try_lock() {
             Err(fs::TryLockError::WouldBlock) => Err(Error::config("is being fitted by another process")
                 .file(&self.path)
@@ -249,7 +249,7 @@ fn refuse_occupied(path: &Path) -> Result<()> {
     // What a start leaves that was cut off or refused, written whole or not.
     const LEFT: [&str; 7] =
         ["config.toml", "manifest.json", "twin.json", "log.txt", "metrics.csv", "tensorboard", LOCK];
-    let is_left = |name: &str| LEFT.contains(&name.strip_suffix(".tmp").unwrap_or(name));
+    let is_left = |name: &str| LEFT.contains(&name) || disk::is_leftover(name);
     let stranger = match fs::read_dir(path) {
         Ok(entries) => {
             entries.flatten().map(|entry| entry.file_name()).find(|name| !name.to_str().is_some_and(is_left))

@@ -1,6 +1,6 @@
 //! `metrics.csv`: one row per validation check, appended while fitting.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -60,9 +60,7 @@ impl MetricsLog {
         } else {
             disk::write_bytes(path, format!("{HEADER}\n").as_bytes())?;
         }
-        let file = OpenOptions::new().append(true).open(path);
-        let file = file.map_err(|e| Error::io("cannot open for appending", path, e))?;
-        Ok(Self { path: path.to_path_buf(), file })
+        Ok(Self { path: path.to_path_buf(), file: disk::append(path)? })
     }
 
     /// Appends one row with a single write.
@@ -71,7 +69,7 @@ impl MetricsLog {
     /// When the disk is full or the file cannot be written.
     pub fn append(&mut self, row: &Row) -> Result<()> {
         let written = self.file.write_all(row.line().as_bytes()).and_then(|()| self.file.flush());
-        written.map_err(|e| Error::io("cannot append to", &self.path, e).hint("is the disk full?"))
+        written.map_err(|e| Error::io("cannot append to", &self.path, e))
     }
 }
 
@@ -90,7 +88,7 @@ pub fn truncate_after(path: &Path, step: u64) -> Result<()> {
 /// # Errors
 /// [`Kind::Data`](crate::error::Kind::Data) naming the line, when it is no metrics file.
 pub fn read(path: &Path) -> Result<Vec<Row>> {
-    let bytes = fs::read(path).map_err(|e| Error::io("cannot read", path, e))?;
+    let bytes = disk::read(path, disk::TABLE)?;
     parse(&String::from_utf8_lossy(&bytes)).map_err(|error| error.file(path))
 }
 
@@ -145,6 +143,8 @@ impl Row {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use proptest::prelude::*;
 

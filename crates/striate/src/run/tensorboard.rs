@@ -4,13 +4,14 @@
 //! `Event` message, masked CRC of the message (4), all little-endian. The messages are the few
 //! fields of TensorFlow's `event.proto` and `summary.proto` that scalars need.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prost::Message;
 
+use crate::disk;
 use crate::error::{Error, Result};
 
 /// An event file, open for appending.
@@ -26,7 +27,7 @@ impl EventLog {
     /// # Errors
     /// When folder or file cannot be written.
     pub fn create(folder: &Path) -> Result<Self> {
-        fs::create_dir_all(folder).map_err(|e| Error::io("cannot create", folder, e))?;
+        disk::create_folder(folder)?;
         let (path, file) = fresh_file(folder)?;
         let mut log = Self { path, file };
         log.write(0, What::FileVersion("brain.Event:2".into()))?;
@@ -59,7 +60,7 @@ impl EventLog {
         let event = Event { wall_time: now.as_secs_f64(), step, what: Some(what) };
         let record = frame(&event.encode_to_vec());
         let written = self.file.write_all(&record).and_then(|()| self.file.flush());
-        written.map_err(|e| Error::io("cannot append to", &self.path, e).hint("is the disk full?"))
+        written.map_err(|e| Error::io("cannot append to", &self.path, e))
     }
 }
 
@@ -68,10 +69,10 @@ fn fresh_file(folder: &Path) -> Result<(PathBuf, File)> {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     for counter in 0..10_000 {
         let path = folder.join(format!("events.out.tfevents.{seconds:010}.striate.{counter:04}"));
-        match OpenOptions::new().write(true).create_new(true).open(&path) {
+        match disk::create_new(&path) {
             Ok(file) => return Ok((path, file)),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(Error::io("cannot create", &path, error)),
+            Err(_) if path.exists() => {}
+            Err(error) => return Err(error),
         }
     }
     Err(Error::data("holds ten thousand event files of one second").file(folder))
@@ -139,7 +140,7 @@ mod tests {
     use super::*;
 
     fn read_events(path: &Path) -> Vec<Event> {
-        let bytes = fs::read(path).unwrap();
+        let bytes = std::fs::read(path).unwrap();
         let mut rest = bytes.as_slice();
         let mut events = Vec::new();
         while !rest.is_empty() {

@@ -71,6 +71,12 @@ pub(super) fn is_simulation(path: &Path) -> bool {
     path.join("truth/truth.json").is_file()
 }
 
+/// Whether [`write`] gives a file of a recording this name.
+pub(super) fn is_file(name: &str) -> bool {
+    let known = ["truth.json", "type.npy", "locations.npy", "responses.npy", "kernels.npy", "rf.npy"];
+    name.strip_prefix("truth/").is_some_and(|name| known.contains(&name))
+}
+
 /// Writes `folder/truth`; `responses` are noise-free, `[trial, neuron]`.
 pub(super) fn write(simulation: &Simulation, responses: &[f32], folder: &Path) -> Result<()> {
     let (neurons, folder) = (simulation.neurons(), folder.join("truth"));

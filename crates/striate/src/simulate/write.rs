@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{Block, Simulation, truth};
 use crate::disk;
 use crate::error::{Error, Result};
-use crate::recording::write::{Plan, TrialValues, write_into};
+use crate::recording::write::{Plan, TrialValues, refuse_strangers, write_into};
 use crate::recording::{Neurons, Trial};
 
 /// Trials computed together: enough for every core, little enough for memory.
@@ -20,7 +20,7 @@ const BLOCK: usize = 256;
 pub fn write(simulation: &Simulation, path: &Path) -> Result<()> {
     simulation.design().check_writable()?;
     refuse_foreign(path)?;
-    disk::replace_folder(path, |folder| {
+    disk::renew_folder(path, |folder| {
         let responses = write_recording(simulation, folder)?;
         truth::write(simulation, &responses, folder)
     })
@@ -29,8 +29,11 @@ pub fn write(simulation: &Simulation, path: &Path) -> Result<()> {
 /// Nothing but a simulation is ever replaced by one.
 fn refuse_foreign(path: &Path) -> Result<()> {
     let is_empty = || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
-    if !path.exists() || is_empty() || truth::is_simulation(path) {
+    if !path.exists() || is_empty() {
         return Ok(());
+    }
+    if truth::is_simulation(path) {
+        return refuse_strangers(path, truth::is_file);
     }
     Err(Error::config("exists and is not a simulation written by striate; it stays as it is")
         .file(path)

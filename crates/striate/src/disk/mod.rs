@@ -1,0 +1,68 @@
+//! The one door to the disk: what is read is a regular file of a bounded size, what is written is whole or not at all
+//! and replaces nothing but regular files.
+//!
+
+mod folder;
+mod read;
+mod write;
+
+pub use folder::{create_folder, current_folder, is_leftover, recover_folder, renew_folder, replace_folder};
+pub use read::{ARRAYS, TABLE, TEXT, open, read, read_text, too_large};
+pub use write::{
+    append, check_output, create_new, open_or_create, sync, write_atomic, write_bytes, write_new,
+};
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// Beginning of every temporary name: what a kill leaves is known by it, and hidden from listings.
+const OURS: &str = ".striate-";
+
+/// The file that makes a folder a run; below it no link is followed to write.
+const MANIFEST: &str = "manifest.json";
+
+/// Refuses to write `path` where it lies in a run and behind a link: whoever hands on a run folder must not decide where
+/// else files change.
+fn refuse_links_below_run(path: &Path) -> Result<()> {
+    let mut link = None;
+    for folder in path.ancestors().skip(1) {
+        if let Some(link) = link
+            && folder.join(MANIFEST).symlink_metadata().is_ok()
+        {
+            return Err(is_link(link));
+        }
+        if folder.is_symlink() {
+            link = Some(folder);
+        }
+    }
+    Ok(())
+}
+
+fn is_link(path: &Path) -> Error {
+    Error::config("is a link, and nothing is written through it")
+        .file(path)
+        .hint("name the file itself, or remove the link")
+}
+
+/// What a thing is that is no regular file.
+fn kind_of(kind: std::fs::FileType) -> &'static str {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        if kind.is_fifo() {
+            return "a named pipe";
+        }
+        if kind.is_socket() {
+            return "a socket";
+        }
+        if kind.is_char_device() || kind.is_block_device() {
+            return "a device";
+        }
+    }
+    match kind {
+        kind if kind.is_dir() => "a folder",
+        kind if kind.is_symlink() => "a link",
+        _ => "no regular file",
+    }
+}
