@@ -48,7 +48,7 @@ pub struct Scores {
 /// `[trial, neuron]` arrays and the stimulus of each trial.
 #[derive(Debug)]
 struct Arrays {
-    recorded: Vec<f32>,
+    recorded: Vec<f64>,
     predicted: Vec<f32>,
     stimulus: Vec<String>,
 }
@@ -58,7 +58,18 @@ struct Arrays {
 /// # Errors
 /// [`Kind::Data`](crate::error::Kind::Data) when a trial is damaged or its image was not recorded.
 pub fn predict(twin: &Ensemble, session: &Session, trials: &[usize], device: &Device) -> Result<Vec<f32>> {
-    let uses = twin.uses();
+    predict_seeing(twin.uses(), twin, session, trials, device)
+}
+
+/// As [`predict`], of a twin that sees only the named streams beside the images; others are held at their means over the
+/// training trials.
+fn predict_seeing(
+    uses: Uses,
+    twin: &Ensemble,
+    session: &Session,
+    trials: &[usize],
+    device: &Device,
+) -> Result<Vec<f32>> {
     let mut predicted = Vec::with_capacity(trials.len() * twin.neurons().len());
     for chunk in trials.chunks(256) {
         let (images, state) = seen(session, chunk, twin.image_shape(), uses)?;
@@ -102,12 +113,24 @@ pub fn score(twin: &Ensemble, session: &Session, task: &Task<'_>, device: &Devic
     let neurons = twin.neurons();
     let mut recorded = Vec::with_capacity(predicted.len());
     for &trial in &trials {
-        let row = session.read(Stream::Responses, trial)?;
-        recorded.extend(neurons.iter().map(|&n| row[n]));
+        let row = session.read_f64_as_stored(Stream::Responses, trial)?;
+        for (&neuron, unit) in neurons.iter().zip(twin.unit_ids()) {
+            let value = row[neuron];
+            if !value.is_finite() {
+                let message = format!("the neuron with unit_id {unit} has the value {value}");
+                let error = Error::data(message).file(&session.path).trial(trial).key("responses");
+                return Err(error.hint("leave the neuron or the trial out, or repair the recording"));
+            }
+            recorded.push(value);
+        }
     }
     let stimulus: Vec<String> = trials.iter().map(|&t| session.trials[t].stimulus_id.clone()).collect();
     let groups = number_stimuli(stimulus.iter());
     let mut evaluation = Evaluation::new(neurons.len(), &recorded, &groups)?.with_predictions(&predicted)?;
+    if twin.uses() != Uses::default() {
+        let held = predict_seeing(Uses::default(), twin, session, &trials, device)?;
+        evaluation = evaluation.with_held_predictions(&held)?;
+    }
     if let Some(truth) = task.truth {
         let width = session.neurons.len();
         let row = |trial: usize| neurons.iter().map(move |&n| truth[trial * width + n]);
@@ -179,14 +202,14 @@ impl Scores {
         };
         for stimulus in 0..count {
             let trials: Vec<usize> = (0..groups.len()).filter(|&t| groups[t] == stimulus).collect();
-            let of = |values: &[f32]| -> Vec<f64> {
-                trials.iter().map(|&t| f64::from(values[t * width + neuron])).collect()
+            let of = |value: &dyn Fn(usize) -> f64| -> Vec<f64> {
+                trials.iter().map(|&t| value(t * width + neuron)).collect()
             };
-            let recorded = of(&self.evaluation.recorded);
+            let recorded = of(&|at| self.evaluation.recorded[at]);
             trace.stimulus.push(self.evaluation.stimulus[trials[0]].clone());
             trace.recorded.push(mean(&recorded));
             trace.recorded_sem.push(standard_error(&recorded));
-            trace.predicted.push(mean(&of(&self.evaluation.predicted)));
+            trace.predicted.push(mean(&of(&|at| f64::from(self.evaluation.predicted[at]))));
         }
         trace
     }

@@ -86,6 +86,12 @@ def neuron(y, p, t, stimulus):
     }
 
 
+def slope(oracle, r):
+    oracle, r = np.array(oracle), np.array(r)
+    kept = ~(np.isnan(oracle) | np.isnan(r))
+    return np.linalg.lstsq(oracle[kept, None], r[kept], rcond=None)[0][0]
+
+
 def case(name, stimulus, seed):
     rng = np.random.default_rng(seed)
     stimulus = np.array(stimulus)
@@ -99,20 +105,24 @@ def case(name, stimulus, seed):
     truth[:, 4] = 0.1
     prediction[0, 3] = -0.25  # a negative rate
     response, prediction, truth = (v.astype(np.float32).astype(float) for v in (response, prediction, truth))
+    # What the model would predict without behaviour: the same in every repeat.
+    held = np.abs(2 + 0.8 * drive + 0.1).astype(np.float32).astype(float)
     rows = [neuron(response[:, n], prediction[:, n], truth[:, n], stimulus) for n in range(neurons)]
     metrics = {key: [row[key] for row in rows] for key in rows[0]}
-    oracle, r = (np.array(metrics[k]) for k in ("oracle_jackknife", "single_trial_correlation"))
-    kept = ~(np.isnan(oracle) | np.isnan(r))
-    slope = np.linalg.lstsq(oracle[kept, None], r[kept], rcond=None)[0][0]
+    rows = [neuron(response[:, n], held[:, n], truth[:, n], stimulus) for n in range(neurons)]
+    for key in ("single_trial_correlation", "feve", "cc_norm"):
+        metrics[f"{key}_held"] = [row[key] for row in rows]
     return {
         "name": name,
         "neurons": neurons,
         "stimulus": stimulus.tolist(),
         "responses": response.ravel().tolist(),
         "predictions": prediction.ravel().tolist(),
+        "held": held.ravel().tolist(),
         "truth": truth.ravel().tolist(),
         "metrics": metrics,
-        "fraction_oracle": slope,
+        "fraction_oracle": slope(metrics["oracle_jackknife"], metrics["single_trial_correlation"]),
+        "fraction_oracle_held": slope(metrics["oracle_jackknife"], metrics["single_trial_correlation_held"]),
     }
 
 

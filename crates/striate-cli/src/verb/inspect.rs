@@ -170,7 +170,7 @@ fn presentations(repeats: &Repeats) -> String {
 }
 
 fn left_out(reliability: &Reliability) -> String {
-    let because = reliability.summary.excluded_because.as_deref().unwrap_or("no value");
+    let because = reliability.summary.left_out();
     match reliability.summary.excluded {
         0 => String::new(),
         n => format!("   ({n} left out: {because})"),

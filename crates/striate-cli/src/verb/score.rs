@@ -6,7 +6,7 @@ use striate::error::Result;
 use striate::ops;
 use striate::recording::Tier;
 use striate::run::RunFolder;
-use striate::score::{Null, Preset, ScoreReport, Settings, Summary};
+use striate::score::{self, Null, Preset, ScoreReport, Settings, Summary};
 use striate::scoring::{self, Task};
 use striate::simulate::Truth;
 use striate::twin::Ensemble;
@@ -91,10 +91,10 @@ fn nulls(asked: &[String]) -> Result<Vec<Null>> {
     asked.iter().filter(|kind| *kind != "none").map(|kind| kind.parse()).collect()
 }
 
-/// One line per metric.
+/// One line per metric, and below them who was left out and what to know before comparing.
 fn table(report: &ScoreReport) -> String {
     let mut text = format!(
-        "{} · {} · tier {} · {} neurons · {} trials\n\n{:<26}{:>8}  {:<18}{:>8}{:>7}  null\n",
+        "{} · {} · tier {} · {} neurons · {} trials\n\n{:<WIDTH$}{:>8}  {:<18}{:>8}{:>7}  null\n",
         report.run,
         report.recording,
         report.tier,
@@ -106,14 +106,18 @@ fn table(report: &ScoreReport) -> String {
         "median",
         "n"
     );
-    for (id, summary) in &report.metrics {
-        text += &line(id, summary, report);
-    }
-    for (id, why) in &report.omitted {
-        text += &format!("{id:<26}{:>8}  {why}\n", "-");
-    }
+    let metrics: Vec<(&str, &Summary)> =
+        score::in_order().filter_map(|id| Some((id, report.metrics.get(id)?))).collect();
+    text.extend(metrics.iter().map(|(id, summary)| line(id, summary, report)));
+    text.extend(report.omitted.iter().map(|(id, why)| format!("{id:<WIDTH$}{:>8}  {why}\n", "-")));
+    let left_out = metrics.iter().filter(|(_, summary)| !summary.reasons.is_empty());
+    let left_out = left_out.map(|(id, summary)| format!("{id}: without a value: {}", summary.left_out()));
+    text.extend(left_out.chain(report.notes.iter().cloned()).map(|note| format!("\n{note}\n")));
     text
 }
+
+/// Columns for the id of a metric.
+const WIDTH: usize = 32;
 
 fn line(id: &str, summary: &Summary, report: &ScoreReport) -> String {
     let interval = summary.ci95.map_or(String::new(), |[low, high]| format!("[{low:.3}, {high:.3}]"));
@@ -125,7 +129,7 @@ fn line(id: &str, summary: &Summary, report: &ScoreReport) -> String {
     let number = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.3}"));
     let median = if summary.n > 1 { number(summary.median) } else { String::new() };
     format!(
-        "{id:<26}{:>8}  {interval:<18}{median:>8}{:>7}  {}\n",
+        "{id:<WIDTH$}{:>8}  {interval:<18}{median:>8}{:>7}  {}\n",
         number(summary.mean),
         summary.n,
         nulls.join(", ")

@@ -1,6 +1,8 @@
 //! `striate score`.
 
 use serde_json::Value;
+use striate::recording::write::{Plan, TrialValues, write};
+use striate::recording::{Neurons, Trial};
 
 use crate::bench::Bench;
 
@@ -19,6 +21,7 @@ fn prints_one_object_with_a_null_near_zero_and_keeps_tables() {
     assert_eq!((&object["neurons"], &object["trials"]), (&8.into(), &160.into()));
     assert!(object["recording"].is_string());
     let metrics = object["metrics"].as_object().unwrap();
+    assert!(!metrics.contains_key("feve_held"), "this model sees images alone");
     for summary in metrics.values() {
         let missing =
             ["mean", "median", "sd", "n", "definition"].into_iter().find(|key| summary.get(key).is_none());
@@ -104,4 +107,53 @@ fn a_fitted_and_scored_run_is_shown() {
     bench.run(&["report", "run"]).succeeds();
     let page = String::from_utf8(bench.read("run/report.html")).unwrap();
     assert!(page.starts_with("<!DOCTYPE html>") && page.contains("ingle-trial correlation"));
+}
+
+/// A recording in which behaviour adds to every response what differs between repeats of an image.
+fn with_behaviour(path: &std::path::Path) {
+    const NEURONS: usize = 4;
+    let image_of = |trial: usize| if trial < 160 { trial } else { 1000 + trial % 10 };
+    let trial = |index: usize| Trial {
+        id: index.to_string(),
+        tier: if index < 160 { "train" } else { "test" }.into(),
+        stimulus_id: image_of(index).to_string(),
+        has_stimulus: true,
+    };
+    let trials: Vec<Trial> = (0..220).map(trial).collect();
+    // Digits of a hash: neither images nor behaviour repeat by themselves.
+    let noise = |seed: usize| (seed.wrapping_mul(2_654_435_761) >> 7) % 1000;
+    let pixel = move |image: usize, at: usize| noise(image * 64 + at + 1) as f32 / 500.0 - 1.0;
+    let values = |index: usize| {
+        let image: Vec<f32> = (0..64).map(|at| pixel(image_of(index), at)).collect();
+        let running = noise(900_000 + index) as f32 / 250.0;
+        let response = |neuron: usize| 0.3 * (1.0 + image[27 + neuron]).max(0.0) + running;
+        Ok(TrialValues {
+            responses: (0..NEURONS).map(response).collect(),
+            image,
+            behavior: Some(vec![running, 1.0 + running, 0.5 * running]),
+            pupil_center: Some(vec![running, -running]),
+        })
+    };
+    let neurons = Neurons { ids: (1..=NEURONS as i64).collect(), ..Neurons::default() };
+    write(path, &Plan { neurons: &neurons, trials: &trials, image_shape: [1, 8, 8] }, values).unwrap();
+}
+
+/// What behaviour explains lies above every ceiling that repeats give: the headline holds it at its mean.
+#[test]
+fn a_model_that_sees_behaviour_is_compared_without_it() {
+    let bench = Bench::new();
+    with_behaviour(&bench.path("recording"));
+    bench.fit(&["model.behaviour_planes=true", "schedule.max_steps=200", "--out", "run"]).succeeds();
+    let object = json(&bench, &[]);
+    let mean = |id: &str| object["metrics"][id]["mean"].as_f64().unwrap_or(f64::NAN);
+    let (full, held) = (mean("single_trial_correlation"), mean("single_trial_correlation_held"));
+    assert!(full > held + 0.2, "{full} {held}");
+    for id in ["fraction_oracle_held", "feve_held", "cc_norm_held"] {
+        assert!(object["metrics"][id]["definition"].as_str().unwrap().contains("held at their means"));
+        assert!(object["null"]["shuffle-trials"][id].is_object(), "{id}");
+    }
+    assert!(object["notes"][0].as_str().unwrap().contains("This model sees behaviour"));
+    let table = bench.run(&["score", "run"]).succeeds().out;
+    assert!(table.find("fraction_oracle_held") < table.find("fraction_oracle  "), "{table}");
+    assert!(table.contains("This model sees behaviour"), "{table}");
 }

@@ -183,6 +183,15 @@ pub trait TrialSource: Send + Sync + fmt::Debug {
     fn read_as_stored(&self, stream: Stream, trial: usize, shape: &[usize]) -> Result<Vec<f32>> {
         self.read(stream, trial, shape)
     }
+
+    /// As [`read_as_stored`](TrialSource::read_as_stored), with all stored digits: for statistics of responses, which may
+    /// lie on a baseline that leaves nothing of them in an `f32`.
+    ///
+    /// # Errors
+    /// As [`read_as_stored`](TrialSource::read_as_stored).
+    fn read_f64_as_stored(&self, stream: Stream, trial: usize, shape: &[usize]) -> Result<Vec<f64>> {
+        Ok(self.read_as_stored(stream, trial, shape)?.into_iter().map(f64::from).collect())
+    }
 }
 
 /// `values`, if all of them are finite.
@@ -237,6 +246,14 @@ impl Session {
     /// As [`Session::read`], except for values that are not finite.
     pub fn read_as_stored(&self, stream: Stream, trial: usize) -> Result<Vec<f32>> {
         self.source.read_as_stored(stream, trial, self.require_shape(stream, trial)?)
+    }
+
+    /// As [`Session::read_as_stored`], with all stored digits.
+    ///
+    /// # Errors
+    /// As [`Session::read_as_stored`].
+    pub fn read_f64_as_stored(&self, stream: Stream, trial: usize) -> Result<Vec<f64>> {
+        self.source.read_f64_as_stored(stream, trial, self.require_shape(stream, trial)?)
     }
 
     fn require_shape(&self, stream: Stream, trial: usize) -> Result<&[usize]> {

@@ -324,14 +324,21 @@ impl TrialSource for TrialFiles {
     }
 
     fn read_as_stored(&self, stream: Stream, trial: usize, shape: &[usize]) -> Result<Vec<f32>> {
-        let array = self.0.array(&trial_file(stream, trial), shape.iter().product());
-        array
-            .and_then(|array| array.expect(shape)?.to_f32())
-            .map_err(|error| self.placed(error, stream, trial))
+        let array = self.array(stream, trial, shape);
+        array.and_then(|array| array.to_f32()).map_err(|error| self.placed(error, stream, trial))
+    }
+
+    fn read_f64_as_stored(&self, stream: Stream, trial: usize, shape: &[usize]) -> Result<Vec<f64>> {
+        let array = self.array(stream, trial, shape);
+        array.and_then(|array| array.to_f64()).map_err(|error| self.placed(error, stream, trial))
     }
 }
 
 impl TrialFiles {
+    fn array(&self, stream: Stream, trial: usize, shape: &[usize]) -> Result<Array> {
+        self.0.array(&trial_file(stream, trial), shape.iter().product())?.expect(shape)
+    }
+
     fn placed(&self, error: Error, stream: Stream, trial: usize) -> Error {
         error.file(self.0.place(&trial_file(stream, trial))).trial(trial).key(stream.name())
     }

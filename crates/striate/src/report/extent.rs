@@ -141,6 +141,14 @@ impl Extent {
         (self.low <= self.high).then_some([self.low, self.high])
     }
 
+    /// Whether a few digits of an `f32` are left of what varies, or none of a large value.
+    pub fn is_small_beside_its_baseline(&self) -> bool {
+        self.range().is_some_and(|[low, high]| {
+            let size = low.abs().max(high.abs());
+            (high > low || size >= 1e6) && high - low < 1e-4 * size
+        })
+    }
+
     fn is_zero(&self) -> bool {
         self.low == 0.0 && self.high == 0.0
     }
@@ -168,5 +176,12 @@ mod tests {
         assert_eq!(ranges, [Some([-1.0, 5.0]), Some([0.5, 0.5]), Some([2.0, 2.0])]);
         assert_eq!(joined.extents[1].not_finite, 2);
         assert_eq!(joined.first_not_finite, Some(4));
+    }
+
+    #[test]
+    fn responses_on_a_large_baseline_are_told_from_constant_ones() {
+        let extent = |low, high| Extent { low, high, not_finite: 0 }.is_small_beside_its_baseline();
+        assert!(extent(1e8, 1e8 + 24.0) && extent(1e8, 1e8));
+        assert!(!extent(2.0, 2.0) && !extent(0.0, 1e8) && !extent(1e3, 1e3 + 1.0));
     }
 }

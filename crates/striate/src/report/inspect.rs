@@ -136,6 +136,7 @@ fn inspect_session(session: &Session) -> Result<SessionInspection> {
     let repeats = repeats(session);
     let mut warnings = session.warnings.clone();
     warnings.extend(responses.silent_tiers().map(withheld));
+    warnings.extend(baseline(responses));
     let sound = responses.finite();
     Ok(SessionInspection {
         id: session.id.clone(),
@@ -166,6 +167,17 @@ fn unreadable(session: &Session, scans: &BTreeMap<Stream, Scan>) -> Error {
 
 fn withheld(tier: &Tier) -> String {
     format!("all responses of tier `{tier}` are zero: withheld by the publishers?")
+}
+
+/// Models compute with `f32`, in which little is left of responses on a large baseline.
+fn baseline(responses: &Scan) -> Option<String> {
+    let high = responses.extents().filter(|extent| extent.is_small_beside_its_baseline()).count();
+    (high > 0).then(|| {
+        format!(
+            "the responses of {high} neurons lie on a baseline more than 10,000 times their range: a fit computes with \
+             32-bit numbers and would lose them; subtract the baseline of each neuron first"
+        )
+    })
 }
 
 fn counts(labels: Option<&[String]>) -> BTreeMap<String, usize> {
@@ -253,12 +265,20 @@ fn reliability(
     });
     // Trials that cannot be read are among the problems already.
     let evaluation = tiers.first().and_then(|tier| Some((*tier, evaluation(session, tier, sound).ok()?)));
-    let Some((tier, evaluation)) = evaluation else { return Ok(BTreeMap::new()) };
+    let Some((tier, evaluation)) = evaluation.filter(|(_, of)| of.repeated_stimuli() > 1) else {
+        return Ok(BTreeMap::new());
+    };
     let measure = |(id, metric): &(&'static str, PerNeuron)| {
-        let mut per_neuron = vec![f64::NAN; session.neurons.len()];
-        sound.iter().zip(metric(&evaluation)).for_each(|(&neuron, value)| per_neuron[neuron] = value);
         let settings = Settings { resamples: 0, ..Settings::default() };
-        let summary = Summary::of_neurons(find(id)?, &per_neuron, &settings);
+        let (values, definition) = (metric(&evaluation), find(id)?);
+        let mut reasons = vec![Some("it has responses that are not finite"); session.neurons.len()];
+        let mut per_neuron = vec![f64::NAN; session.neurons.len()];
+        let known = definition.reasons(&evaluation, &values, &settings);
+        for ((&neuron, value), reason) in sound.iter().zip(values).zip(known) {
+            (per_neuron[neuron], reasons[neuron]) = (value, reason);
+        }
+        let mut summary = Summary::of_neurons(definition, &per_neuron, &settings);
+        summary.count_reasons(&reasons);
         Ok((*id, Reliability { tier: tier.clone(), summary, per_neuron }))
     };
     RELIABILITY.iter().map(measure).collect()
@@ -272,10 +292,10 @@ fn evaluation(session: &Session, tier: &Tier, sound: &[usize]) -> Result<Evaluat
     ids.iter().for_each(|&id| shown[id] += 1);
     let (trials, ids): (Vec<usize>, Vec<usize>) =
         trials.into_iter().zip(ids).filter(|&(_, id)| shown[id] > 1).unzip();
-    let rows: Vec<Vec<f32>> = trials
+    let rows: Vec<Vec<f64>> = trials
         .par_iter()
         .map(|&trial| {
-            let values = session.read_as_stored(Stream::Responses, trial)?;
+            let values = session.read_f64_as_stored(Stream::Responses, trial)?;
             Ok(sound.iter().map(|&neuron| values[neuron]).collect())
         })
         .collect::<Result<_>>()?;

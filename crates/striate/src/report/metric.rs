@@ -20,10 +20,14 @@ const fn unbounded(id: &'static str, name: &'static str) -> Shown {
 
 const KNOWN: &[Shown] = &[
     fraction("single_trial_correlation", "Single-trial correlation"),
+    fraction("single_trial_correlation_held", "Single-trial correlation, behaviour held"),
     fraction("correlation_to_average", "Correlation to average"),
+    fraction("fraction_oracle_held", "Fraction oracle, behaviour held"),
     fraction("fraction_oracle", "Fraction oracle"),
+    fraction("feve_held", "FEVE, behaviour held"),
     fraction("feve", "FEVE"),
     fraction("fev", "FEV"),
+    fraction("cc_norm_held", "Normalised correlation, behaviour held"),
     fraction("cc_norm", "Normalised correlation"),
     fraction("oracle_jackknife", "Oracle, jackknife"),
     fraction("oracle_conservative", "Oracle, conservative"),

@@ -67,6 +67,8 @@ pub struct Scores {
     /// The same on shuffled data, by kind of shuffle; `null` in the file when not asked for.
     #[serde(deserialize_with = "null_as_default")]
     pub null: BTreeMap<String, BTreeMap<String, Score>>,
+    /// What to know before comparing scores.
+    pub notes: Vec<String>,
 }
 
 /// One metric over the neurons.
@@ -84,6 +86,10 @@ pub struct Score {
     pub n: Option<usize>,
     /// Neurons left out: a number, or an object that says why.
     pub excluded: serde_json::Value,
+    /// Neurons without a value, by the reason why they have none.
+    pub reasons: BTreeMap<String, usize>,
+    /// Least explainable variance of the neurons that count.
+    pub threshold: Option<f64>,
     /// 95 % interval.
     pub ci95: Option<[Option<f64>; 2]>,
     /// What the number is.

@@ -1,7 +1,5 @@
 //! The scores of one tier as a table, with interval and null beside each number.
 
-use serde_json::Value;
-
 use super::markup::{Tag, decimal, note, tag, thousands};
 use super::metric;
 use super::results::{Results, Score, Scores, Tier};
@@ -27,16 +25,18 @@ fn tier(tier: &Tier) -> Vec<Tag> {
         thousands(scores.neurons as f64),
         thousands(scores.trials as f64)
     );
-    vec![
-        tag("h3").text(counts),
-        tag("div").class("scroll").with(table(scores)),
-        tag("p").class("caption").text(CAPTION),
-    ]
+    let table = tag("div").class("scroll").with(table(scores));
+    let caption = tag("p").class("caption").text(CAPTION);
+    [tag("h3").text(counts)]
+        .into_iter()
+        .chain(scores.notes.iter().map(note))
+        .chain([table, caption])
+        .collect()
 }
 
 const CAPTION: &str = "Mean over neurons with its 95 % bootstrap interval. On the scale from 0 to 1 the dot is the \
-    mean, the bar its interval, the ring the same score on shuffled data (at 0 where it is below): a score means something only where dot \
-    and ring are apart. n counts the neurons in the mean; the others are left out for the reason given.";
+    mean, the bar its interval, the ring the same score on shuffled data (at 0 where it is below); a triangle at an end is \
+    a mean beyond it. A score means something only where dot and ring are apart. n counts the neurons in the mean; the others are left out for the reason given.";
 
 fn table(scores: &Scores) -> Tag {
     let nulls: Vec<&str> = scores.null.keys().map(String::as_str).collect();
@@ -85,23 +85,24 @@ fn interval(score: &Score) -> String {
 /// Neurons counted, and how many were left out and why.
 fn counted(score: &Score) -> Tag {
     let n = score.n.map_or_else(|| "–".into(), |n| thousands(n as f64));
-    let out = left_out(&score.excluded);
+    let out = left_out(score);
     let cell = cell("").text(n);
     if out.is_empty() { cell } else { cell.with(tag("small").text(out)) }
 }
 
-fn left_out(excluded: &Value) -> String {
-    match excluded {
-        Value::Number(n) if n.as_f64() == Some(0.0) => String::new(),
-        Value::Number(n) => format!("{n} left out"),
-        Value::String(why) => why.clone(),
-        Value::Object(parts) => {
-            let count = parts.get("count").or_else(|| parts.get("n")).cloned().unwrap_or(Value::Null);
-            let why = parts.get("reason").and_then(Value::as_str).unwrap_or_default();
-            let count = left_out(&count);
-            if count.is_empty() || why.is_empty() { count } else { format!("{count}: {why}") }
+fn left_out(score: &Score) -> String {
+    let because = |(why, count): (&String, &usize)| match score.threshold {
+        Some(least) => {
+            format!("{count}: {}", why.replace("the threshold", &format!("the threshold of {least}")))
         }
-        _ => String::new(),
+        None => format!("{count}: {why}"),
+    };
+    let reasons: Vec<String> = score.reasons.iter().map(because).collect();
+    match score.excluded.as_u64().unwrap_or(0) {
+        0 if reasons.is_empty() => String::new(),
+        0 => format!("counted as 0: {}", reasons.join("; ")),
+        n if reasons.is_empty() => format!("{n} left out"),
+        _ => format!("left out: {}", reasons.join("; ")),
     }
 }
 
@@ -109,9 +110,8 @@ fn left_out(excluded: &Value) -> String {
 pub fn interval_mark(id: &str, score: &Score, null: Option<f64>) -> Tag {
     let svg =
         tag("svg").class("interval").set("viewBox", format!("0 0 {TRACK} 16")).set("aria-hidden", "true");
-    let on_scale = |value: &f64| (-0.2..=1.2).contains(value);
     let drawn = metric::shown(id).is_none_or(|metric| metric.is_fraction);
-    let Some(mean) = score.mean.filter(on_scale).filter(|_| drawn) else { return svg };
+    let Some(mean) = score.mean.filter(|mean| mean.is_finite() && drawn) else { return svg };
     let at = |value: f64| 8.0 + value.clamp(0.0, 1.0) * (TRACK - 16.0);
     let line = |class: &str, low: f64, high: f64| {
         tag("line").class(class).at([("x1", at(low)), ("x2", at(high)), ("y1", 8.0), ("y2", 8.0)])
@@ -122,7 +122,14 @@ pub fn interval_mark(id: &str, score: &Score, null: Option<f64>) -> Tag {
         _ => None,
     };
     let ring = null.filter(|null| null.is_finite()).map(|null| dot("ring", null));
-    svg.with(line("track", 0.0, 1.0)).all(ring).all(bar).with(dot("spot", mean))
+    // A mean beyond an end is no dot on it.
+    let triangle = |path: &str| tag("path").class("spot").set("d", path);
+    let spot = match mean {
+        ..0.0 => triangle("M8 3.5L0 8L8 12.5Z"),
+        0.0..=1.0 => dot("spot", mean),
+        _ => triangle("M142 3.5L150 8L142 12.5Z"),
+    };
+    svg.with(line("track", 0.0, 1.0)).all(ring).all(bar).with(spot)
 }
 
 #[cfg(test)]
@@ -132,10 +139,29 @@ mod tests {
 
     #[test]
     fn says_how_many_were_left_out_and_why() {
-        assert_eq!(left_out(&json!(0)), "");
-        assert_eq!(left_out(&json!(12)), "12 left out");
-        assert_eq!(left_out(&json!({"count": 3, "reason": "no variance"})), "3 left out: no variance");
-        assert_eq!(left_out(&json!(null)), "");
+        let said = |score| left_out(&serde_json::from_value::<Score>(score).unwrap());
+        assert_eq!(said(json!({"excluded": 0})), "");
+        assert_eq!(said(json!({})), "");
+        // As older striates wrote it.
+        assert_eq!(said(json!({"excluded": 12, "excluded_because": "it is silent"})), "12 left out");
+        let feve = json!({"excluded": 3, "reasons": {"it is below the threshold": 2, "it is silent": 1}, "threshold": 0.15});
+        assert_eq!(said(feve), "left out: 2: it is below the threshold of 0.15; 1: it is silent");
+        assert_eq!(
+            said(json!({"excluded": 0, "reasons": {"it is silent": 2}})),
+            "counted as 0: 2: it is silent"
+        );
+    }
+
+    #[test]
+    fn a_mean_beyond_the_scale_is_no_dot_at_its_end() {
+        let drawn =
+            |mean| interval_mark("feve", &Score { mean: Some(mean), ..Score::default() }, None).to_string();
+        assert!(drawn(0.9).contains("circle") && drawn(1.0).contains("circle"));
+        assert!(
+            [1.1, 2.12, -0.1]
+                .iter()
+                .all(|mean| !drawn(*mean).contains("circle") && drawn(*mean).contains("path"))
+        );
     }
 
     #[test]

@@ -6,26 +6,35 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 
+/// What arrays of responses and predictions are made of: `f32` or `f64`.
+pub trait Number: Into<f64> + Copy + Sync {}
+
+impl<T: Into<f64> + Copy + Sync> Number for T {}
+
 /// Recorded responses of one tier and, when there are any, predictions and noise-free truth.
 ///
-/// Arrays go in as `[trial, neuron]` in C order; one neuron's trials lie together inside.
+/// Arrays go in as `[trial, neuron]` in C order, of `f32` or `f64`; one neuron's trials lie together inside, in `f64`, so
+/// that responses on a large baseline lose nothing before a mean is subtracted.
 #[derive(Debug, Clone)]
 pub struct Evaluation {
     neurons: usize,
-    responses: Vec<f32>,
-    predictions: Option<Vec<f32>>,
-    truth: Option<Vec<f32>>,
+    responses: Vec<f64>,
+    predictions: Option<Vec<f64>>,
+    held: Option<Vec<f64>>,
+    truth: Option<Vec<f64>>,
     stimuli: Vec<Vec<usize>>,
+    repeated: usize,
     trials: usize,
 }
 
 /// One neuron's trials, as the metrics see them; `predictions` and `truth` are empty when absent.
 pub(super) struct NeuronTrials<'a> {
-    pub responses: &'a [f32],
-    pub predictions: &'a [f32],
-    pub truth: &'a [f32],
+    pub responses: &'a [f64],
+    pub predictions: &'a [f64],
+    pub truth: &'a [f64],
     /// Trials of each stimulus, in order of presentation.
     pub stimuli: &'a [Vec<usize>],
+    has_ceiling: bool,
 }
 
 impl Evaluation {
@@ -34,21 +43,16 @@ impl Evaluation {
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when there is no neuron or trial, when the length is
     /// not trials × neurons, or when a response is not finite.
-    pub fn new(neurons: usize, responses: &[f32], stimulus: &[usize]) -> Result<Self> {
+    pub fn new<T: Number>(neurons: usize, responses: &[T], stimulus: &[usize]) -> Result<Self> {
         if neurons == 0 || stimulus.is_empty() {
             let found = format!("{} trials of {neurons} neurons", stimulus.len());
             return Err(Error::data(format!("cannot score {found}")).key("responses"));
         }
         let trials = stimulus.len();
         let responses = by_neuron("responses", responses, trials, neurons)?;
-        Ok(Self {
-            neurons,
-            responses,
-            predictions: None,
-            truth: None,
-            stimuli: trials_of_each(stimulus),
-            trials,
-        })
+        let stimuli = trials_of_each(stimulus);
+        let repeated = stimuli.iter().filter(|trials| trials.len() > 1).count();
+        Ok(Self { neurons, responses, predictions: None, held: None, truth: None, stimuli, repeated, trials })
     }
 
     /// Adds predictions `[trial, neuron]`.
@@ -56,9 +60,24 @@ impl Evaluation {
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when the length differs from the responses', or a
     /// prediction is not finite.
-    pub fn with_predictions(mut self, predictions: &[f32]) -> Result<Self> {
+    pub fn with_predictions<T: Number>(mut self, predictions: &[T]) -> Result<Self> {
         self.predictions = Some(by_neuron("predictions", predictions, self.trials, self.neurons)?);
         Ok(self)
+    }
+
+    /// Adds predictions `[trial, neuron]` to the same stimuli with behaviour and pupil held at their means.
+    ///
+    /// # Errors
+    /// As [`Self::with_predictions`].
+    pub fn with_held_predictions<T: Number>(mut self, predictions: &[T]) -> Result<Self> {
+        self.held = Some(by_neuron("predictions", predictions, self.trials, self.neurons)?);
+        Ok(self)
+    }
+
+    /// The same evaluation of the predictions with behaviour and pupil held at their means, if there are any.
+    pub(super) fn held(&self) -> Option<Self> {
+        let predictions = Some(self.held.clone()?);
+        Some(Self { predictions, held: None, ..self.clone() })
     }
 
     /// Adds noise-free responses `[trial, neuron]`, which only simulated recordings have.
@@ -66,7 +85,7 @@ impl Evaluation {
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when the length differs from the responses', or a
     /// value is not finite.
-    pub fn with_truth(mut self, truth: &[f32]) -> Result<Self> {
+    pub fn with_truth<T: Number>(mut self, truth: &[T]) -> Result<Self> {
         self.truth = Some(by_neuron("truth", truth, self.trials, self.neurons)?);
         Ok(self)
     }
@@ -81,9 +100,9 @@ impl Evaluation {
         self.trials
     }
 
-    /// Whether some stimulus was shown at least twice.
-    pub fn has_repeats(&self) -> bool {
-        self.stimuli.iter().any(|trials| trials.len() > 1)
+    /// Number of stimuli that were shown at least twice.
+    pub fn repeated_stimuli(&self) -> usize {
+        self.repeated
     }
 
     /// Whether predictions were added.
@@ -108,27 +127,32 @@ impl Evaluation {
 
     /// The same evaluation with predicted trials and neurons taken from elsewhere.
     pub(super) fn with_rearranged_predictions(&self, trial: &[usize], neuron: &[usize]) -> Option<Self> {
-        let from = self.predictions.as_ref()?;
-        let row = |n: usize| trial.iter().map(move |&t| from[n * self.trials + t]);
-        let predictions = Some(neuron.iter().flat_map(|&n| row(n)).collect());
-        Some(Self { predictions, ..self.clone() })
+        let rearranged = |from: &Vec<f64>| -> Vec<f64> {
+            neuron.iter().flat_map(|&n| trial.iter().map(move |&t| from[n * self.trials + t])).collect()
+        };
+        let predictions = Some(rearranged(self.predictions.as_ref()?));
+        Some(Self { predictions, held: self.held.as_ref().map(rearranged), ..self.clone() })
     }
 
-    fn neuron(&self, neuron: usize) -> NeuronTrials<'_> {
+    /// The trials of one neuron.
+    pub(super) fn neuron(&self, neuron: usize) -> NeuronTrials<'_> {
         let range = neuron * self.trials..(neuron + 1) * self.trials;
         NeuronTrials {
             responses: &self.responses[range.clone()],
             predictions: self.predictions.as_ref().map_or(&[], |all| &all[range.clone()]),
             truth: self.truth.as_ref().map_or(&[], |all| &all[range]),
             stimuli: &self.stimuli,
+            has_ceiling: self.repeated > 1,
         }
     }
 }
 
 impl<'a> NeuronTrials<'a> {
-    /// Trials of every stimulus shown at least twice.
+    /// Trials of every stimulus shown at least twice; none where there is only one such stimulus, since what repeats
+    /// share is what differs between stimuli.
     pub fn repeated(&self) -> impl Iterator<Item = &'a [usize]> + use<'a> {
-        self.stimuli.iter().map(Vec::as_slice).filter(|trials| trials.len() > 1)
+        let has_ceiling = self.has_ceiling;
+        self.stimuli.iter().map(Vec::as_slice).filter(move |trials| has_ceiling && trials.len() > 1)
     }
 
     /// Recorded responses in `trials`.
@@ -143,8 +167,7 @@ impl<'a> NeuronTrials<'a> {
 
     /// (recorded, predicted) of every trial.
     pub fn pairs(&self) -> impl Iterator<Item = (f64, f64)> + use<'a> {
-        let widen = |(&a, &b)| (f64::from(a), f64::from(b));
-        self.responses.iter().zip(self.predictions).map(widen)
+        self.responses.iter().copied().zip(self.predictions.iter().copied())
     }
 }
 
@@ -158,8 +181,8 @@ pub fn number_stimuli<T: Ord>(ids: impl IntoIterator<Item = T>) -> Vec<usize> {
     ids.into_iter().map(&mut number).collect()
 }
 
-fn pick<'a>(values: &'a [f32], trials: &'a [usize]) -> impl Iterator<Item = f64> + use<'a> {
-    trials.iter().map(|&trial| f64::from(values[trial]))
+fn pick<'a>(values: &'a [f64], trials: &'a [usize]) -> impl Iterator<Item = f64> + use<'a> {
+    trials.iter().map(|&trial| values[trial])
 }
 
 fn trials_of_each(stimulus: &[usize]) -> Vec<Vec<usize>> {
@@ -170,16 +193,16 @@ fn trials_of_each(stimulus: &[usize]) -> Vec<Vec<usize>> {
 }
 
 /// Checks `[trial, neuron]` values and turns them into `[neuron, trial]`.
-fn by_neuron(key: &str, values: &[f32], trials: usize, neurons: usize) -> Result<Vec<f32>> {
+fn by_neuron<T: Number>(key: &str, values: &[T], trials: usize, neurons: usize) -> Result<Vec<f64>> {
     if trials.checked_mul(neurons) != Some(values.len()) {
         let message = format!("has {} values, expected {trials} trials × {neurons} neurons", values.len());
         return Err(Error::data(message).key(key));
     }
-    if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-        let message = format!("neuron {} has the value {}", at % neurons, values[at]);
+    if let Some(at) = values.iter().position(|&value| !value.into().is_finite()) {
+        let message = format!("neuron {} has the value {}", at % neurons, values[at].into());
         return Err(Error::data(message).trial(at / neurons).key(key).hint(advice(key)));
     }
-    let column = |neuron: usize| values[neuron..].iter().step_by(neurons).copied();
+    let column = |neuron: usize| values[neuron..].iter().step_by(neurons).map(|&value| value.into());
     Ok((0..neurons).into_par_iter().flat_map_iter(column).collect())
 }
 
@@ -199,7 +222,7 @@ mod tests {
         let evaluation = Evaluation::new(2, &[1., 2., 3., 4., 5., 6.], &[7, 9, 7]).unwrap();
         assert_eq!(evaluation.responses, [1., 3., 5., 2., 4., 6.]);
         assert_eq!(evaluation.stimuli, [vec![0, 2], vec![1]]);
-        assert!(evaluation.has_repeats());
+        assert_eq!(evaluation.repeated_stimuli(), 1);
     }
 
     #[test]
@@ -207,13 +230,13 @@ mod tests {
         let error = Evaluation::new(2, &[1., 2., 3.], &[0, 1]).unwrap_err();
         assert_eq!(error.to_string(), "`responses`: has 3 values, expected 2 trials × 2 neurons");
         assert!(Evaluation::new(usize::MAX, &[1.0], &[0, 1]).is_err());
-        assert!(Evaluation::new(0, &[], &[]).is_err());
+        assert!(Evaluation::new::<f32>(0, &[], &[]).is_err());
     }
 
     #[test]
     fn names_the_trial_and_neuron_of_a_broken_prediction() {
         let evaluation = Evaluation::new(2, &[0.; 4], &[0, 1]).unwrap();
-        let error = evaluation.with_predictions(&[0., 0., 0., f32::NAN]).unwrap_err();
+        let error = evaluation.with_predictions(&[0., 0., 0., f64::NAN]).unwrap_err();
         assert_eq!(error.to_string(), "trial 1, `predictions`: neuron 1 has the value NaN");
     }
 

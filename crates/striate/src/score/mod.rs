@@ -28,8 +28,8 @@ use crate::error::{Error, Result, unknown};
 
 pub use evaluation::{Evaluation, number_stimuli};
 pub use metric::{
-    Compute, METRICS, Metric, Need, explainable_variance, find, mean_ignoring_nan, oracle_jackknife,
-    single_trial_correlation,
+    Compute, METRICS, Metric, Need, Reason, explainable_variance, find, in_order, mean_ignoring_nan,
+    oracle_jackknife, single_trial_correlation,
 };
 pub use null::Null;
 pub use report::ScoreReport;
@@ -60,7 +60,7 @@ pub enum Preset {
 }
 
 /// Every metric an evaluation allows.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Scored {
     /// Population summary by metric id.
     pub summaries: BTreeMap<String, Summary>,
@@ -69,6 +69,8 @@ pub struct Scored {
     /// One value per neuron and per-neuron metric, by metric id in the order of [`METRICS`]; NaN where
     /// undefined.
     pub per_neuron: Vec<(&'static str, Vec<f64>)>,
+    /// Why each neuron without a value has none, as `per_neuron`.
+    pub reasons: Vec<(&'static str, Vec<Option<&'static str>>)>,
 }
 
 impl Preset {
@@ -101,32 +103,56 @@ impl Default for Settings {
 
 /// Computes every metric that `evaluation` allows.
 pub fn score(evaluation: &Evaluation, settings: &Settings) -> Scored {
-    let mut scored = Scored { summaries: BTreeMap::new(), omitted: BTreeMap::new(), per_neuron: Vec::new() };
+    let mut scored = Scored::default();
+    let held = evaluation.held();
     for metric in &METRICS {
-        match metric.missing(evaluation) {
-            Some(need) => drop(scored.omitted.insert(metric.id.into(), need.absence().into())),
-            None => scored.add(metric, evaluation, settings),
+        if let Some(need) = metric.missing(evaluation) {
+            scored.omitted.insert(metric.id.into(), need.absence(evaluation).into());
+            continue;
+        }
+        scored.add(metric, metric.id, evaluation, settings);
+        if let (Some(id), Some(held)) = (metric.held, &held) {
+            scored.add(metric, id, held, settings);
         }
     }
     scored
 }
 
 impl Scored {
-    fn add(&mut self, metric: &'static Metric, evaluation: &Evaluation, settings: &Settings) {
-        let summary = match metric.compute {
+    /// Computes `metric` and keeps it as `id`.
+    fn add(
+        &mut self,
+        metric: &'static Metric,
+        id: &'static str,
+        evaluation: &Evaluation,
+        settings: &Settings,
+    ) {
+        let (mut summary, reasons) = match metric.compute {
             Compute::PerNeuron(compute) => {
                 let values = compute(evaluation, settings);
+                let reasons = metric.reasons(evaluation, &values, settings);
                 let summary = Summary::of_neurons(metric, &values, settings);
-                self.per_neuron.push((metric.id, values));
-                summary
+                self.per_neuron.push((id, values));
+                (summary, reasons)
             }
             Compute::Population { pairs, combine } => {
-                Summary::of_population(metric, &pairs(evaluation), combine, settings)
+                let pairs = pairs(evaluation);
+                let values: Vec<f64> = pairs.iter().map(|[a, b]| a + b).collect();
+                let reasons = metric.reasons(evaluation, &values, settings);
+                (Summary::of_population(metric, &pairs, combine, settings), reasons)
             }
         };
-        self.summaries.insert(metric.id.into(), summary);
+        summary.count_reasons(&reasons);
+        if Some(id) == metric.held {
+            summary.definition = format!("`{}` of predictions with {HELD}", metric.id);
+        }
+        self.reasons.push((id, reasons));
+        self.summaries.insert(id.into(), summary);
     }
 }
+
+/// What the `_held` scores hold.
+const HELD: &str = "behaviour and pupil centre held at their means over the training trials";
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Evaluation, Null, Scored, Settings, Summary, score};
+use super::{Evaluation, METRICS, Metric, Null, Scored, Settings, Summary, score};
 use crate::error::Result;
 
 /// Scores of one run on one tier of one recording.
@@ -26,6 +26,9 @@ pub struct ScoreReport {
     pub omitted: BTreeMap<String, String>,
     /// Summaries on shuffled predictions, by control and metric id.
     pub null: BTreeMap<String, BTreeMap<String, Summary>>,
+    /// What to know before comparing them: which hold behaviour at its means, and which lie above their ceiling.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 impl ScoreReport {
@@ -40,6 +43,7 @@ impl ScoreReport {
             metrics: scored.summaries.clone(),
             omitted: scored.omitted.clone(),
             null: BTreeMap::new(),
+            notes: notes(&scored.summaries),
         }
     }
 
@@ -56,7 +60,40 @@ impl ScoreReport {
 }
 
 fn depends_on_predictions(id: &str) -> bool {
-    super::find(id).is_ok_and(|metric| metric.needs.contains(&super::Need::Predictions))
+    let metric = METRICS.iter().find(|metric| metric.id == id || metric.held == Some(id));
+    metric.is_some_and(|metric| metric.needs.contains(&super::Need::Predictions))
+}
+
+/// Sentences on scores that are not what they seem.
+fn notes(summaries: &BTreeMap<String, Summary>) -> Vec<String> {
+    let held: Vec<String> = METRICS
+        .iter()
+        .filter_map(|metric| metric.held.filter(|held| summaries.contains_key(*held)))
+        .map(|held| format!("`{held}`"))
+        .collect();
+    let compare = (!held.is_empty()).then(|| {
+        format!(
+            "This model sees behaviour or pupil. Repeats count as noise what these change, so only predictions with both \
+             held at their means can be compared with what repeats share: read {}.",
+            held.join(", ")
+        )
+    });
+    compare.into_iter().chain(METRICS.iter().flat_map(|metric| above_one(metric, summaries))).collect()
+}
+
+/// A sentence for each value of `metric` that lies above 1, its ceiling.
+fn above_one(metric: &Metric, summaries: &BTreeMap<String, Summary>) -> Vec<String> {
+    let Some(why) = metric.above_one else { return Vec::new() };
+    let has_held = metric.held.is_some_and(|held| summaries.contains_key(held));
+    let full = if has_held { "it counts what behaviour explains, which repeats take for noise" } else { why };
+    let above = |id: &str, why: &str| {
+        let mean = summaries.get(id)?.mean.filter(|mean| *mean > 1.0)?;
+        Some(format!(
+            "`{id}` is {mean:.2}, above its ceiling of 1: {why}. It does not say that the model is perfect."
+        ))
+    };
+    let held = metric.held.and_then(|held| above(held, why));
+    above(metric.id, full).into_iter().chain(held).collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! One metric over the population: mean, spread, interval, and who was left out.
 
+use std::collections::BTreeMap;
+
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -20,9 +22,9 @@ pub struct Summary {
     pub n: usize,
     /// Neurons left out.
     pub excluded: usize,
-    /// Why they were left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub excluded_because: Option<String>,
+    /// Neurons without a value, by the reason why they have none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reasons: BTreeMap<String, usize>,
     /// Neurons without a value that the preset counts as 0; they are part of `n`.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub counted_as_zero: usize,
@@ -82,7 +84,7 @@ impl Summary {
             sd: None,
             n,
             excluded,
-            excluded_because: (excluded > 0).then(|| metric.undefined.into()),
+            reasons: BTreeMap::new(),
             counted_as_zero: 0,
             ci95: None,
             threshold: (metric.id == "feve").then_some(settings.feve_threshold),
@@ -90,6 +92,25 @@ impl Summary {
             definition: metric.definition.into(),
             source: metric.source.into(),
         }
+    }
+}
+
+impl Summary {
+    /// Counts why neurons have no value, from what is known of each.
+    pub fn count_reasons(&mut self, of_neurons: &[Option<&str>]) {
+        for reason in of_neurons.iter().flatten() {
+            *self.reasons.entry((*reason).to_owned()).or_default() += 1;
+        }
+    }
+
+    /// Why neurons are left out, in words: `its response is the same in every trial (3)`; the threshold with its value.
+    pub fn left_out(&self) -> String {
+        let with_value = |reason: &str| match self.threshold {
+            Some(threshold) => reason.replace("the threshold", &format!("the threshold of {threshold}")),
+            None => reason.to_owned(),
+        };
+        let reasons = self.reasons.iter().map(|(reason, count)| format!("{} ({count})", with_value(reason)));
+        reasons.collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -157,7 +178,13 @@ mod tests {
         let metric = find("single_trial_correlation").unwrap();
         let summary = Summary::of_neurons(metric, &[0.5, f64::NAN, 0.1], &Settings::default());
         assert_eq!((summary.mean, summary.n, summary.excluded), (Some(0.3), 2, 1));
-        assert_eq!(summary.excluded_because.as_deref(), Some(metric.undefined));
+        let mut summary = summary;
+        let reasons = metric.undefined.iter().map(|reason| Some(reason.words)).chain([None]);
+        summary.count_reasons(&reasons.collect::<Vec<_>>());
+        assert_eq!(
+            summary.left_out(),
+            "its prediction is the same in every trial (1), its response is the same in every trial (1)"
+        );
     }
 
     #[test]
@@ -169,6 +196,9 @@ mod tests {
         assert_eq!((summary.n, summary.excluded, summary.counted_as_zero), (3, 0, 1));
         let feve = Summary::of_neurons(find("feve").unwrap(), &[0.5, f64::NAN], &settings);
         assert_eq!((feve.n, feve.excluded, feve.threshold), (1, 1, Some(0.15)));
+        let mut feve = feve;
+        feve.count_reasons(&[None, Some("its explainable variance is below the threshold")]);
+        assert_eq!(feve.left_out(), "its explainable variance is below the threshold of 0.15 (1)");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use parquet::data_type::{DoubleType, Int64Type};
+use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
 use parquet::errors::Result as ParquetResult;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
@@ -14,11 +14,12 @@ use super::Scored;
 use crate::disk;
 use crate::error::{Error, Result};
 
-/// Per-neuron scores: the index and unit id of each neuron and a column for each metric.
+/// Per-neuron scores: the index and unit id of each neuron, a column for each metric, and why values are missing.
 #[derive(Debug, Clone, Copy)]
 pub struct Table<'a> {
     unit_id: &'a [i64],
     columns: &'a [(&'static str, Vec<f64>)],
+    reasons: &'a [(&'static str, Vec<Option<&'static str>>)],
 }
 
 impl<'a> Table<'a> {
@@ -28,7 +29,7 @@ impl<'a> Table<'a> {
     /// [`Kind::Data`](crate::error::Kind::Data) when the number of ids is not the number of neurons.
     pub fn new(unit_id: &'a [i64], scored: &'a Scored) -> Result<Self> {
         match scored.per_neuron.iter().find(|(_, values)| values.len() != unit_id.len()) {
-            None => Ok(Self { unit_id, columns: &scored.per_neuron }),
+            None => Ok(Self { unit_id, columns: &scored.per_neuron, reasons: &scored.reasons }),
             Some((id, values)) => {
                 let message = format!("{} ids for {} neurons scored by `{id}`", unit_id.len(), values.len());
                 Err(Error::data(message).key("unit_ids"))
@@ -36,7 +37,8 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Writes `neuron`, `unit_id` and one column per metric; an undefined score is null.
+    /// Writes `neuron`, `unit_id`, one column per metric and `reason`; an undefined score is null, and the reason says
+    /// why: `feve: its explainable variance is below the threshold`.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -46,7 +48,7 @@ impl<'a> Table<'a> {
         disk::write_bytes(path, &bytes)
     }
 
-    /// Writes `{"unit_id": […], "metrics": {ID: [number or null, …]}}`.
+    /// Writes `{"unit_id": […], "metrics": {ID: [number or null, …]}, "reason": [text or null, …]}`.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -63,21 +65,42 @@ impl<'a> Table<'a> {
         write_integers(&mut rows, &neuron)?;
         write_integers(&mut rows, self.unit_id)?;
         self.columns.iter().try_for_each(|(_, values)| write_scores(&mut rows, values))?;
+        write_texts(&mut rows, &self.reason())?;
         rows.close()?;
         file.into_inner()
     }
 
+    /// Why each neuron lacks scores: `METRIC: reason`, those with one reason together.
+    fn reason(&self) -> Vec<Option<String>> {
+        let of = |neuron: usize| {
+            let missing = self.reasons.iter().filter_map(|(id, why)| Some((*id, (*why.get(neuron)?)?)));
+            let mut by_reason: Vec<(&str, Vec<&str>)> = Vec::new();
+            for (id, why) in missing {
+                match by_reason.iter_mut().find(|(known, _)| *known == why) {
+                    Some((_, ids)) => ids.push(id),
+                    None => by_reason.push((why, vec![id])),
+                }
+            }
+            let texts = by_reason.iter().map(|(why, ids)| format!("{}: {why}", ids.join(", ")));
+            (!by_reason.is_empty()).then(|| texts.collect::<Vec<_>>().join("; "))
+        };
+        (0..self.unit_id.len()).map(of).collect()
+    }
+
     fn schema(&self) -> String {
         let scores: String = self.columns.iter().map(|(id, _)| format!("optional double {id};")).collect();
-        format!("message scores {{ required int64 neuron; required int64 unit_id; {scores} }}")
+        format!(
+            "message scores {{ required int64 neuron; required int64 unit_id; {scores} optional binary reason (UTF8); }}"
+        )
     }
 }
 
 impl Serialize for Table<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(2))?;
+        let mut map = serializer.serialize_map(Some(3))?;
         map.serialize_entry("unit_id", self.unit_id)?;
         map.serialize_entry("metrics", &Columns(self.columns))?;
+        map.serialize_entry("reason", &self.reason())?;
         map.end()
     }
 }
@@ -110,9 +133,18 @@ fn write_scores(rows: &mut Rows<'_>, values: &[f64]) -> ParquetResult<()> {
     Ok(())
 }
 
+fn write_texts(rows: &mut Rows<'_>, values: &[Option<String>]) -> ParquetResult<()> {
+    let present: Vec<i16> = values.iter().map(|value| i16::from(value.is_some())).collect();
+    let texts: Vec<ByteArray> = values.iter().flatten().map(|text| text.as_str().into()).collect();
+    if let Some(mut column) = rows.next_column()? {
+        column.typed::<ByteArrayType>().write_batch(&texts, Some(&present), None)?;
+        column.close()?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::fs::File;
 
     use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -122,7 +154,8 @@ mod tests {
 
     fn scored() -> Scored {
         let per_neuron = vec![("mse", vec![0.25, 1.5]), ("feve", vec![f64::NAN, 0.5])];
-        Scored { summaries: BTreeMap::new(), omitted: BTreeMap::new(), per_neuron }
+        let reasons = vec![("mse", vec![None, None]), ("feve", vec![Some("it is silent"), None])];
+        Scored { per_neuron, reasons, ..Scored::default() }
     }
 
     #[test]
@@ -133,10 +166,12 @@ mod tests {
         let reader = SerializedFileReader::new(File::open(&path).unwrap()).unwrap();
         let rows: Vec<_> = reader.get_row_iter(None).unwrap().map(Result::unwrap).collect();
         let names: Vec<&String> = rows[0].get_column_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, ["neuron", "unit_id", "mse", "feve"]);
+        assert_eq!(names, ["neuron", "unit_id", "mse", "feve", "reason"]);
         assert_eq!((rows[1].get_long(0).unwrap(), rows[1].get_long(1).unwrap()), (1, 42));
         assert_eq!((rows[1].get_double(2).unwrap(), rows[1].get_double(3).unwrap()), (1.5, 0.5));
         assert_eq!(rows[0].get_column_iter().nth(3).unwrap().1, &Field::Null);
+        assert_eq!(rows[0].get_string(4).unwrap(), "feve: it is silent");
+        assert_eq!(rows[1].get_column_iter().nth(4).unwrap().1, &Field::Null);
     }
 
     #[test]
@@ -145,7 +180,8 @@ mod tests {
         let path = folder.path().join("test.per_neuron.json");
         Table::new(&[11, 42], &scored()).unwrap().write_json(&path).unwrap();
         let text = std::fs::read_to_string(path).unwrap();
-        assert_eq!(text, r#"{"unit_id":[11,42],"metrics":{"mse":[0.25,1.5],"feve":[null,0.5]}}"#);
+        let expected = r#"{"unit_id":[11,42],"metrics":{"mse":[0.25,1.5],"feve":[null,0.5]},"reason":["feve: it is silent",null]}"#;
+        assert_eq!(text, expected);
     }
 
     #[test]

@@ -54,7 +54,10 @@ fn definitions() -> String {
             format!("`{}`", metric.id),
             metric.definition.to_owned(),
             metric.source.to_owned(),
-            format!("{}{zero}", metric.undefined),
+            match metric.left_out_when() {
+                never if never.is_empty() => "never".to_owned(),
+                when => format!("{when}{zero}"),
+            },
         ]
     };
     rows("| id | formula | source | a neuron is left out when |", METRICS.iter().map(row))

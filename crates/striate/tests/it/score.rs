@@ -5,7 +5,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use serde::Deserialize;
-use striate::score::{Evaluation, Scored, Settings, score};
+use striate::score::{Evaluation, ScoreReport, Scored, Settings, oracle_jackknife, score};
 
 #[derive(Deserialize)]
 struct Case {
@@ -14,15 +14,18 @@ struct Case {
     stimulus: Vec<usize>,
     responses: Vec<f32>,
     predictions: Vec<f32>,
+    held: Vec<f32>,
     truth: Vec<f32>,
     metrics: BTreeMap<String, Vec<Option<f64>>>,
     fraction_oracle: f64,
+    fraction_oracle_held: f64,
 }
 
 impl Case {
     fn evaluation(&self) -> Evaluation {
         Evaluation::new(self.neurons, &self.responses, &self.stimulus)
             .and_then(|evaluation| evaluation.with_predictions(&self.predictions))
+            .and_then(|evaluation| evaluation.with_held_predictions(&self.held))
             .and_then(|evaluation| evaluation.with_truth(&self.truth))
             .unwrap()
     }
@@ -58,10 +61,92 @@ fn every_per_neuron_metric_agrees_with_numpy() {
 #[test]
 fn fraction_oracle_agrees_with_numpy_and_counts_the_left_out() {
     for case in golden() {
-        let summary = &score(&case.evaluation(), &Settings::default()).summaries["fraction_oracle"];
-        assert!(close(summary.mean.unwrap(), case.fraction_oracle), "{}", case.name);
-        assert_eq!((summary.n, summary.excluded), (4, 2));
+        let summaries = score(&case.evaluation(), &Settings::default()).summaries;
+        let (full, held) = (&summaries["fraction_oracle"], &summaries["fraction_oracle_held"]);
+        assert!(close(full.mean.unwrap(), case.fraction_oracle), "{}", case.name);
+        assert!(close(held.mean.unwrap(), case.fraction_oracle_held), "{}", case.name);
+        assert_eq!((full.n, full.excluded), (4, 2));
+        let reasons = [
+            ("its prediction is the same in every trial", 1),
+            ("its response is the same in every trial", 1),
+        ];
+        assert_eq!(full.reasons, reasons.map(|(why, n)| (why.to_owned(), n)).into());
     }
+}
+
+/// Recordings of 64 bits on a large baseline, as raw fluorescence is, score as without it.
+#[test]
+fn a_baseline_far_above_the_responses_costs_nothing() {
+    let case = &golden()[0];
+    let raised = |values: &[f32]| values.iter().map(|v| f64::from(*v) + 1e8).collect::<Vec<f64>>();
+    let raised = Evaluation::new(case.neurons, &raised(&case.responses), &case.stimulus)
+        .and_then(|evaluation| evaluation.with_predictions(&raised(&case.predictions)))
+        .unwrap();
+    let (raised, plain) =
+        (score(&raised, &Settings::default()), score(&case.evaluation(), &Settings::default()));
+    for id in [
+        "single_trial_correlation",
+        "correlation_to_average",
+        "oracle_jackknife",
+        "oracle_conservative",
+        "feve",
+    ] {
+        for neuron in 0..4 {
+            let (a, b) = (values(&raised, id)[neuron], values(&plain, id)[neuron]);
+            assert!((a - b).abs() < 1e-5 || a.is_nan() && b.is_nan(), "{id}: {a} {b}");
+        }
+    }
+}
+
+/// Behaviour adds to every response what differs between repeats: a model that sees it explains more than repeats share.
+#[test]
+fn what_behaviour_explains_is_told_apart_from_what_repeats_share() {
+    let stimulus: Vec<usize> = (0..800).map(|trial| trial % 100).collect();
+    let image = |trial: usize| ((trial % 100 * 7) % 20) as f32;
+    let behaviour = |trial: usize| (((trial * 2_654_435_761) >> 7) % 1000) as f32 / 50.0;
+    let held: Vec<f32> = (0..800).map(image).collect();
+    let full: Vec<f32> = (0..800).map(|trial| image(trial) + behaviour(trial) - 10.0).collect();
+    let evaluation = Evaluation::new(1, &full, &stimulus)
+        .and_then(|evaluation| evaluation.with_predictions(&full)?.with_held_predictions(&held))
+        .unwrap();
+    let settings = Settings { resamples: 0, ..Settings::default() };
+    let scored = score(&evaluation, &settings);
+    let mean = |id: &str| scored.summaries[id].mean.unwrap();
+    assert!(
+        mean("feve") > 1.5 && mean("fraction_oracle") > 1.1,
+        "{} {}",
+        mean("feve"),
+        mean("fraction_oracle")
+    );
+    assert!((mean("feve_held") - 1.0).abs() < 0.2, "{}", mean("feve_held"));
+    let report = ScoreReport::new("run", "mouse", "test", &evaluation, &scored);
+    let notes = report.notes.join("\n");
+    assert!(
+        notes.contains("read `single_trial_correlation_held`, `fraction_oracle_held`, `feve_held`"),
+        "{notes}"
+    );
+    assert!(notes.contains("above its ceiling of 1: it counts what behaviour explains"), "{notes}");
+}
+
+/// One stimulus cannot tell what repeats share: by arithmetic its oracle would be −1.
+#[test]
+fn a_ceiling_needs_two_repeated_stimuli() {
+    let evaluation = Evaluation::new(1, &[1.0, 2.0, 4.0, 3.0], &[0, 0, 0, 1]).unwrap();
+    let scored = score(&evaluation.with_predictions(&[1.0, 1.0, 1.0, 2.0]).unwrap(), &Settings::default());
+    for id in [
+        "oracle_jackknife",
+        "oracle_conservative",
+        "fraction_oracle",
+        "explainable_variance",
+        "snr",
+        "feve",
+        "cc_norm",
+    ] {
+        assert!(scored.omitted[id].starts_with("only one stimulus was shown twice"), "{id}");
+    }
+    assert!(scored.summaries.contains_key("single_trial_correlation"));
+    let evaluation = Evaluation::new(1, &[1.0, 2.0, 4.0, 3.0], &[0, 0, 0, 1]).unwrap();
+    assert!(oracle_jackknife(&evaluation)[0].is_nan());
 }
 
 #[test]

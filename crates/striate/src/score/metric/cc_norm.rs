@@ -1,5 +1,6 @@
 //! Correlation normalised by the best that any model could reach.
 
+use super::reason::{CONSTANT_AVERAGE_PREDICTION, Reason};
 use super::{Compute, Metric, Need};
 use crate::score::Evaluation;
 use crate::score::evaluation::NeuronTrials;
@@ -14,7 +15,15 @@ pub(super) const METRIC: Metric = Metric {
                  repeats pools pairs over the stimuli that have both",
     source: "Schoppe et al. 2016; least signal power as in ViV1T; unequal repeats are striate's own extension",
     needs: &[Need::Predictions, Need::Repeats],
-    undefined: "its signal power is at most 1e-4, or its average prediction is the same for every stimulus",
+    undefined: &[
+        Reason {
+            words: "its signal power is at most 1e-4",
+            applies: |neuron, _| signal_power(neuron) <= LEAST_SIGNAL_POWER,
+        },
+        CONSTANT_AVERAGE_PREDICTION,
+    ],
+    held: Some("cc_norm_held"),
+    above_one: Some("the signal power is an estimate, and too small a one where repeats are few"),
     zero_in_sensorium2022: false,
     lower_is_better: false,
     compute: Compute::PerNeuron(|evaluation, _| cc_norm(evaluation)),
@@ -53,13 +62,13 @@ fn repeat_means(neuron: &NeuronTrials<'_>) -> Vec<f64> {
     let most = neuron.repeated().map(<[usize]>::len).max().unwrap_or(0);
     let mean = |repeat: usize| {
         let shown = neuron.repeated().filter_map(|trials| trials.get(repeat));
-        shown.map(|&trial| f64::from(neuron.responses[trial])).collect::<Moments>().mean()
+        shown.map(|&trial| neuron.responses[trial]).collect::<Moments>().mean()
     };
     (0..most).map(mean).collect()
 }
 
 fn products_between(neuron: &NeuronTrials<'_>, trials: &[usize], means: &[f64]) -> f64 {
-    let centred = trials.iter().zip(means).map(|(&trial, mean)| f64::from(neuron.responses[trial]) - mean);
+    let centred = trials.iter().zip(means).map(|(&trial, mean)| neuron.responses[trial] - mean);
     let (sum, squares) = centred.fold((0.0, 0.0), |(sum, squares), z| (sum + z, squares + z * z));
     sum * sum - squares
 }

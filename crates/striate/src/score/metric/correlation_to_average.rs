@@ -1,5 +1,6 @@
 //! Correlation of prediction and response after averaging over repeats.
 
+use super::reason::{CONSTANT_AVERAGE_PREDICTION, CONSTANT_AVERAGE_RESPONSE};
 use super::{Compute, Metric, Need};
 use crate::score::Evaluation;
 use crate::score::moments::{Moments, PairMoments};
@@ -11,7 +12,9 @@ pub(super) const METRIC: Metric = Metric {
                  Pearson correlation over stimuli (stimuli shown once count too)",
     source: "Sensorium 2022 starter kit; the preset `sensorium2022` counts undefined neurons as 0",
     needs: &[Need::Predictions, Need::Repeats],
-    undefined: "the average response or prediction is the same for every stimulus",
+    undefined: &[CONSTANT_AVERAGE_RESPONSE, CONSTANT_AVERAGE_PREDICTION],
+    held: None,
+    above_one: None,
     zero_in_sensorium2022: true,
     lower_is_better: false,
     compute: Compute::PerNeuron(|evaluation, _| correlation_to_average(evaluation)),

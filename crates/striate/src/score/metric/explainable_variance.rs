@@ -1,5 +1,6 @@
 //! The part of a neuron's variance that repeats share.
 
+use super::reason::CONSTANT_IN_REPEATS;
 use super::{Compute, Metric, Need};
 use crate::score::Evaluation;
 use crate::score::evaluation::NeuronTrials;
@@ -12,7 +13,9 @@ pub(super) const METRIC: Metric = Metric {
                  over stimuli of the variance over repeats (both ddof 1), over stimuli shown at least twice",
     source: "neuralpredictors and the Sensorium 2022 starter kit",
     needs: &[Need::Repeats],
-    undefined: "the response is the same in every repeated trial",
+    undefined: &[CONSTANT_IN_REPEATS],
+    held: None,
+    above_one: None,
     zero_in_sensorium2022: false,
     lower_is_better: false,
     compute: Compute::PerNeuron(|evaluation, _| explainable_variance(evaluation)),

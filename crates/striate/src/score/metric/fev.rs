@@ -1,5 +1,6 @@
 //! Fraction of variance explained of noise-free responses.
 
+use super::reason::Reason;
 use super::{Compute, Metric, Need};
 use crate::score::Evaluation;
 use crate::score::moments::Moments;
@@ -11,7 +12,12 @@ pub(super) const METRIC: Metric = Metric {
                  y* the noise-free response of a simulated neuron",
     source: "Klindt et al. 2017, figures 3–5",
     needs: &[Need::Predictions, Need::Truth],
-    undefined: "the noise-free response is the same in every trial",
+    undefined: &[Reason {
+        words: "its noise-free response is the same in every trial",
+        applies: |_, _| true,
+    }],
+    held: None,
+    above_one: None,
     zero_in_sensorium2022: false,
     lower_is_better: false,
     compute: Compute::PerNeuron(|evaluation, _| fev(evaluation)),
@@ -20,9 +26,9 @@ pub(super) const METRIC: Metric = Metric {
 /// Fraction of noise-free variance explained per neuron; NaN without truth or when it is constant.
 pub fn fev(evaluation: &Evaluation) -> Vec<f64> {
     evaluation.per_predicted_neuron(|neuron| {
-        let truth = || neuron.truth.iter().map(|&y| f64::from(y));
+        let truth = || neuron.truth.iter().copied();
         let variance = truth().collect::<Moments>().variance(0.0);
-        let squares = neuron.predictions.iter().zip(truth()).map(|(&p, y)| (f64::from(p) - y).powi(2));
+        let squares = neuron.predictions.iter().zip(truth()).map(|(&p, y)| (p - y).powi(2));
         let error = squares.collect::<Moments>().mean();
         if variance > 0.0 { 1.0 - error / variance } else { f64::NAN }
     })

@@ -1,6 +1,7 @@
 //! Fraction of the explainable variance that a model explains.
 
 use super::explainable_variance::Variances;
+use super::reason::{CONSTANT_IN_REPEATS, Reason};
 use super::{Compute, Metric, Need};
 use crate::score::Evaluation;
 use crate::score::moments::Moments;
@@ -12,7 +13,14 @@ pub(super) const METRIC: Metric = Metric {
                  trials of stimuli shown at least twice; only neurons whose explainable variance reaches the threshold",
     source: "neuralpredictors and the Sensorium 2022 starter kit",
     needs: &[Need::Predictions, Need::Repeats],
-    undefined: "its explainable variance is below the threshold",
+    undefined: &[
+        CONSTANT_IN_REPEATS,
+        Reason { words: "its explainable variance is below the threshold", applies: |_, _| true },
+    ],
+    held: Some("feve_held"),
+    above_one: Some(
+        "the noise is estimated from few repeats, or the predictions carry what differed between them",
+    ),
     zero_in_sensorium2022: false,
     lower_is_better: false,
     compute: Compute::PerNeuron(|evaluation, settings| feve(evaluation, settings.feve_threshold)),
@@ -24,7 +32,7 @@ pub fn feve(evaluation: &Evaluation, threshold: f64) -> Vec<f64> {
     evaluation.per_predicted_neuron(|neuron| {
         let variances = Variances::of(neuron);
         let trials = neuron.repeated().flatten();
-        let error = |&t: &usize| (f64::from(neuron.predictions[t]) - f64::from(neuron.responses[t])).powi(2);
+        let error = |&t: &usize| (neuron.predictions[t] - neuron.responses[t]).powi(2);
         let mse = trials.map(error).collect::<Moments>().mean();
         if variances.explainable() >= threshold {
             1.0 - (mse - variances.noise) / (variances.total - variances.noise)

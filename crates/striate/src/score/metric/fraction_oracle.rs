@@ -1,5 +1,6 @@
 //! How much of the oracle a model reaches, over the population.
 
+use super::reason::{CONSTANT_IN_REPEATS, CONSTANT_PREDICTION, CONSTANT_RESPONSE};
 use super::{Compute, Metric, Need, oracle_jackknife, single_trial_correlation};
 use crate::score::Evaluation;
 
@@ -10,7 +11,9 @@ pub(super) const METRIC: Metric = Metric {
                  single-trial correlation and o its jackknife oracle correlation",
     source: "Lurz et al. 2021",
     needs: &[Need::Predictions, Need::Repeats],
-    undefined: "its correlation or its oracle is undefined",
+    undefined: &[CONSTANT_RESPONSE, CONSTANT_PREDICTION, CONSTANT_IN_REPEATS],
+    held: Some("fraction_oracle_held"),
+    above_one: Some("the jackknife oracle underestimates the ceiling, the more the fewer the repeats"),
     zero_in_sensorium2022: false,
     lower_is_better: false,
     compute: Compute::Population { pairs: oracle_and_correlation, combine: slope_through_zero },

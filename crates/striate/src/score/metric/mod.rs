@@ -10,6 +10,7 @@ mod mse;
 mod oracle_conservative;
 mod oracle_jackknife;
 mod poisson_loss;
+mod reason;
 mod single_trial_correlation;
 mod snr;
 
@@ -23,6 +24,7 @@ pub use mse::mse;
 pub use oracle_conservative::oracle_conservative;
 pub use oracle_jackknife::oracle_jackknife;
 pub use poisson_loss::poisson_loss;
+pub use reason::Reason;
 pub use single_trial_correlation::{mean_ignoring_nan, single_trial_correlation};
 pub use snr::snr;
 
@@ -58,8 +60,13 @@ pub struct Metric {
     pub source: &'static str,
     /// What the evaluation must hold.
     pub needs: &'static [Need],
-    /// When a neuron has no value (NaN), in words that follow "left out because".
-    pub undefined: &'static str,
+    /// Why a neuron may have no value (NaN); the first that applies is told, and the last where none does.
+    pub undefined: &'static [Reason],
+    /// Id of the same number for predictions with behaviour and pupil held at their means, where it is read against a
+    /// ceiling that comes from repeats. Repeats count as noise what behaviour explains.
+    pub held: Option<&'static str>,
+    /// How a value above 1, the ceiling, comes about in a model without behaviour and pupil.
+    pub above_one: Option<&'static str>,
     /// Whether the `sensorium2022` preset counts a neuron without a value as 0.
     pub zero_in_sensorium2022: bool,
     /// Whether a better model has a lower value.
@@ -73,7 +80,7 @@ pub struct Metric {
 pub enum Need {
     /// A model's predictions.
     Predictions,
-    /// Stimuli shown at least twice.
+    /// At least two stimuli that were shown at least twice: what repeats share shows only between stimuli.
     Repeats,
     /// Noise-free responses, known only in simulated recordings.
     Truth,
@@ -98,25 +105,54 @@ impl Metric {
     pub fn missing(&self, evaluation: &Evaluation) -> Option<Need> {
         self.needs.iter().copied().find(|need| !need.met(evaluation))
     }
+
+    /// When a neuron is left out, in words; empty where none ever is.
+    pub fn left_out_when(&self) -> String {
+        self.undefined.iter().map(|reason| reason.words).collect::<Vec<_>>().join(", or ")
+    }
+
+    /// Why each neuron without a value has none, for one `value` per neuron.
+    pub fn reasons(
+        &self,
+        evaluation: &Evaluation,
+        values: &[f64],
+        settings: &Settings,
+    ) -> Vec<Option<&'static str>> {
+        let reason = |neuron: usize| {
+            let trials = evaluation.neuron(neuron);
+            let first = self.undefined.iter().find(|reason| (reason.applies)(&trials, settings));
+            first.or(self.undefined.last()).map(|reason| reason.words)
+        };
+        values.iter().enumerate().map(|(n, value)| value.is_nan().then(|| reason(n)).flatten()).collect()
+    }
 }
 
 impl Need {
     fn met(self, evaluation: &Evaluation) -> bool {
         match self {
             Self::Predictions => evaluation.has_predictions(),
-            Self::Repeats => evaluation.has_repeats(),
+            Self::Repeats => evaluation.repeated_stimuli() > 1,
             Self::Truth => evaluation.has_truth(),
         }
     }
 
-    /// Why a metric was not computed.
-    pub fn absence(self) -> &'static str {
+    /// Why a metric was not computed of `evaluation`.
+    pub fn absence(self, evaluation: &Evaluation) -> &'static str {
         match self {
             Self::Predictions => "there are no predictions",
+            Self::Repeats if evaluation.repeated_stimuli() == 1 => {
+                "only one stimulus was shown twice, and what repeats share shows only between stimuli"
+            }
             Self::Repeats => "no stimulus was shown twice",
             Self::Truth => "noise-free responses are known only in simulated recordings",
         }
     }
+}
+
+/// Ids of all scores in the order in which they are shown: one that is computed with behaviour and pupil held at their
+/// means comes before the one that is not.
+pub fn in_order() -> impl Iterator<Item = &'static str> {
+    METRICS.iter().flat_map(|metric| metric.held.into_iter().chain([metric.id]))
 }
 
 /// The metric called `id`.
@@ -143,9 +179,10 @@ mod tests {
     fn ids_are_unique_and_documented() {
         for (at, metric) in METRICS.iter().enumerate() {
             assert!(METRICS[..at].iter().all(|other| other.id != metric.id), "{}", metric.id);
-            for text in [metric.name, metric.definition, metric.source, metric.undefined] {
+            for text in [metric.name, metric.definition, metric.source] {
                 assert!(!text.is_empty(), "{}", metric.id);
             }
+            assert!(metric.held.is_none_or(|held| held == format!("{}_held", metric.id)));
         }
     }
 

@@ -1,5 +1,6 @@
 //! Correlation of the true mean response with single trials, from variances.
 
+use super::reason::CONSTANT_AVERAGE_RESPONSE;
 use super::{Compute, Metric, Need};
 use crate::score::Evaluation;
 use crate::score::moments::Moments;
@@ -12,7 +13,9 @@ pub(super) const METRIC: Metric = Metric {
                  over stimuli shown at least twice; overestimates the ceiling",
     source: "neuralpredictors, oracle measures",
     needs: &[Need::Repeats],
-    undefined: "the average response is the same for every stimulus",
+    undefined: &[CONSTANT_AVERAGE_RESPONSE],
+    held: None,
+    above_one: None,
     zero_in_sensorium2022: false,
     lower_is_better: false,
     compute: Compute::PerNeuron(|evaluation, _| oracle_conservative(evaluation)),

@@ -1,5 +1,6 @@
 //! How well the other repeats predict a trial: the usual oracle.
 
+use super::reason::CONSTANT_IN_REPEATS;
 use super::{Compute, Metric, Need};
 use crate::score::Evaluation;
 use crate::score::moments::PairMoments;
@@ -11,7 +12,9 @@ pub(super) const METRIC: Metric = Metric {
                  of its stimulus, over all trials of stimuli shown at least twice; underestimates the ceiling",
     source: "neuralpredictors, oracle measures; Lurz et al. 2021",
     needs: &[Need::Repeats],
-    undefined: "the response is the same in every repeated trial",
+    undefined: &[CONSTANT_IN_REPEATS],
+    held: None,
+    above_one: None,
     zero_in_sensorium2022: false,
     lower_is_better: false,
     compute: Compute::PerNeuron(|evaluation, _| oracle_jackknife(evaluation)),

@@ -1,5 +1,6 @@
 //! Poisson negative log-likelihood without the terms that do not depend on the model.
 
+use super::reason::Reason;
 use super::{Compute, Metric, Need};
 use crate::score::Evaluation;
 use crate::score::moments::Moments;
@@ -10,7 +11,9 @@ pub(super) const METRIC: Metric = Metric {
     definition: "per neuron: mean over trials of p − y·ln(p + 1e-8), p the prediction and y the response",
     source: "neuralpredictors, Poisson loss with its default epsilon",
     needs: &[Need::Predictions],
-    undefined: "a prediction is negative",
+    undefined: &[Reason { words: "a prediction is negative", applies: |_, _| true }],
+    held: None,
+    above_one: None,
     zero_in_sensorium2022: false,
     lower_is_better: true,
     compute: Compute::PerNeuron(|evaluation, _| poisson_loss(evaluation)),

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::reason::{CONSTANT_PREDICTION, CONSTANT_RESPONSE};
 use super::{Compute, Metric, Need};
 use crate::score::Evaluation;
 use crate::score::moments::PairMoments;
@@ -12,7 +13,9 @@ pub(super) const METRIC: Metric = Metric {
     definition: "per neuron: Pearson correlation of prediction and response over the trials of the tier",
     source: "Sensorium 2022 starter kit; the preset `sensorium2022` counts undefined neurons as 0",
     needs: &[Need::Predictions],
-    undefined: "the response or the prediction is the same in every trial",
+    undefined: &[CONSTANT_RESPONSE, CONSTANT_PREDICTION],
+    held: Some("single_trial_correlation_held"),
+    above_one: None,
     zero_in_sensorium2022: true,
     lower_is_better: false,
     compute: Compute::PerNeuron(|evaluation, _| of_evaluation(evaluation)),

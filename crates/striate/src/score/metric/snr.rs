@@ -1,5 +1,6 @@
 //! How far responses to different stimuli are apart, against their scatter over repeats.
 
+use super::reason::Reason;
 use super::{Compute, Metric, Need};
 use crate::score::Evaluation;
 use crate::score::moments::Moments;
@@ -12,7 +13,17 @@ pub(super) const METRIC: Metric = Metric {
                  stimuli shown at least twice",
     source: "neuralpredictors, SNR; Anscombe 1948",
     needs: &[Need::Repeats],
-    undefined: "a response is below −3/8, or the same in all repeats of every stimulus",
+    undefined: &[
+        Reason {
+            words: "a response is below −3/8",
+            applies: |neuron, _| {
+                neuron.repeated().flat_map(|trials| neuron.recorded(trials)).any(|y| y < -0.375)
+            },
+        },
+        Reason { words: "its response is the same in all repeats of every stimulus", applies: |_, _| true },
+    ],
+    held: None,
+    above_one: None,
     zero_in_sensorium2022: false,
     lower_is_better: false,
     compute: Compute::PerNeuron(|evaluation, _| snr(evaluation)),
