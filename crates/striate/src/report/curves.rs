@@ -14,6 +14,8 @@ pub fn section(run: &Results) -> Vec<Tag> {
     };
     let best = run.manifest.best.as_ref().map(|best| best.step);
     let drops = rate_drops(rows);
+    let (train, validation) = (column(rows, |row| row.train_loss), column(rows, |row| row.val_loss));
+    let cut_off = !outside(&train, &validation).is_empty();
     let plots = [losses(rows, &drops, best), correlations(rows, &drops, best)];
     let legend = tag("p").class("legend").all([
         key("line train", "training loss"),
@@ -21,10 +23,10 @@ pub fn section(run: &Results) -> Vec<Tag> {
         key("line drop", "learning rate lowered"),
         key("line best", "best check"),
     ]);
-    vec![figure([legend, tag("div").class("two").all(plots)], &caption(rows, &drops))]
+    vec![figure([legend, tag("div").class("two").all(plots)], &caption(rows, &drops, cut_off))]
 }
 
-fn caption(rows: &[Row], drops: &[(u64, f64)]) -> String {
+fn caption(rows: &[Row], drops: &[(u64, f64)], cut_off: bool) -> String {
     let rates: Vec<String> = drops.iter().map(|(_, rate)| scientific(*rate)).collect();
     let lowered = if rates.is_empty() { String::new() } else { format!(" to {}", rates.join(", ")) };
     let first = rows.iter().find_map(|row| row.learning_rate);
@@ -33,8 +35,9 @@ fn caption(rows: &[Row], drops: &[(u64, f64)]) -> String {
     format!(
         "{} checks. Left, loss without penalty: when validation rises while training falls, the model \
          overfits. Right, correlation with single validation trials, mean over neurons: the best check is \
-         the model that is kept.{}",
+         the model that is kept.{}{}",
         thousands(rows.len() as f64),
+        if cut_off { " Losses far above the others are cut off." } else { "" },
         rate.unwrap_or_default()
     )
 }
@@ -64,15 +67,27 @@ fn rate_drops(rows: &[Row]) -> Vec<(u64, f64)> {
 fn losses(rows: &[Row], drops: &[(u64, f64)], best: Option<u64>) -> Tag {
     let train = column(rows, |row| row.train_loss);
     let validation = column(rows, |row| row.val_loss);
-    let mut finite: Vec<f64> =
-        train.iter().chain(&validation).map(|p| p.1).filter(|v| v.is_finite()).collect();
-    finite.sort_by(f64::total_cmp);
+    let finite = sorted(&train, &validation);
     let axis = Axis::around("loss", finite.iter().copied().filter(|&v| v <= calm_top(&finite)));
     let mut plot = Plot::new(530.0, 290.0, steps(rows), axis);
     events(&mut plot, drops, best);
     plot.line("line train", &train);
     plot.line("line model", &validation);
     plot.finish("Training and validation loss over optimiser steps")
+}
+
+fn sorted(train: &[(f64, f64)], validation: &[(f64, f64)]) -> Vec<f64> {
+    let mut finite: Vec<f64> =
+        train.iter().chain(validation).map(|p| p.1).filter(|v| v.is_finite()).collect();
+    finite.sort_by(f64::total_cmp);
+    finite
+}
+
+/// Losses that the axis does not hold.
+fn outside(train: &[(f64, f64)], validation: &[(f64, f64)]) -> Vec<f64> {
+    let finite = sorted(train, validation);
+    let top = calm_top(&finite);
+    finite.into_iter().filter(|v| *v > top).collect()
 }
 
 /// The first checks are often far above all others; an axis that held them would flatten the rest.

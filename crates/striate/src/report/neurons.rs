@@ -6,6 +6,8 @@ use super::plot::{Axis, Plot};
 use super::results::{PerNeuron, Results, Score};
 
 const SCORE: &str = "single_trial_correlation";
+/// With behaviour and pupil held at their means, where a model sees them: the oracle does not see them either.
+const HELD: &str = "single_trial_correlation_held";
 const ORACLE: &str = "oracle_jackknife";
 
 /// Histogram of the main score, and score against oracle.
@@ -37,8 +39,10 @@ fn histogram(neurons: &PerNeuron, null: Option<&Score>) -> Option<Tag> {
     let (id, mut values) = main_metric(neurons)?;
     values.sort_by(f64::total_cmp);
     let median = values[values.len() / 2];
-    let x =
-        Axis::around(&metric::name(id).to_lowercase(), [0.0, values[0].max(-1.0), values[values.len() - 1]]);
+    let x = Axis::around(
+        &metric::name(id).to_lowercase(),
+        [0.0, values[0].max(-1.0), values[values.len() - 1].min(2.0)],
+    );
     let (low, high) = (x.low(), x.high());
     let counts = count(&values, low, high, BINS);
     let tallest = counts.iter().copied().max().unwrap_or(1) as f64;
@@ -58,8 +62,15 @@ fn histogram(neurons: &PerNeuron, null: Option<&Score>) -> Option<Tag> {
             &format!("null {}", decimal(Some(chance), 2)),
         );
     }
+    let below = values.iter().filter(|v| **v < low).count();
+    let above = values.iter().filter(|v| **v > high).count();
+    let outside = if below + above > 0 {
+        format!(" {below} neurons below the axis and {above} above it are in the first and the last bar.")
+    } else {
+        String::new()
+    };
     let caption = format!(
-        "Each neuron counts once (n = {}). A second hump near 0 is a group of neurons that the model does not \
+        "Each neuron counts once (n = {}).{outside} A second hump near 0 is a group of neurons that the model does not \
          predict at all.",
         thousands(values.len() as f64)
     );
@@ -80,21 +91,25 @@ fn count(values: &[f64], low: f64, high: f64, bins: usize) -> Vec<usize> {
 }
 
 fn against_oracle(neurons: &PerNeuron) -> Option<Tag> {
-    let points: Vec<(f64, f64)> = neurons.values(ORACLE)?.into_iter().zip(neurons.values(SCORE)?).collect();
+    let held = neurons.values(HELD);
+    let name =
+        if held.is_some() { "single-trial correlation, behaviour held" } else { "single-trial correlation" };
+    let scores = held.or_else(|| neurons.values(SCORE))?;
+    let points: Vec<(f64, f64)> = neurons.values(ORACLE)?.into_iter().zip(scores).collect();
     let points: Vec<(f64, f64)> = points.into_iter().filter(|p| p.0.is_finite() && p.1.is_finite()).collect();
     let slope = slope_through_zero(&points)?;
     let ends = |axis: fn(&(f64, f64)) -> f64| points.iter().map(axis).chain([0.0]);
     let x = Axis::around("oracle correlation (jackknife)", ends(|p| p.0));
-    let y = Axis::around("single-trial correlation", ends(|p| p.1).chain([x.high()]));
-    let far = x.high();
+    let y = Axis::around(name, ends(|p| p.1).chain([x.high()]));
+    let (far, end) = (x.high(), leaves(slope, x.high(), [y.low(), y.high()]));
     let mut plot = Plot::new(530.0, 330.0, x, y);
     plot.line("line drop", &[(0.0, 0.0), (far, far)]);
     plot.dots("dots", &points);
-    plot.line("line model", &[(0.0, 0.0), (far, far * slope)]);
+    plot.line("line model", &[(0.0, 0.0), (end, end * slope)]);
     plot.label((far * 0.86, far * 0.86), (-10.0, 0.0), "end", "tick", "as good as the oracle");
     plot.label(
-        (far, far * slope),
-        (-2.0, -8.0),
+        (end, end * slope),
+        (-6.0, if slope > 0.0 { -8.0 } else { 18.0 }),
         "end",
         "value accent",
         &format!("slope {}", decimal(Some(slope), 2)),
@@ -111,6 +126,12 @@ fn against_oracle(neurons: &PerNeuron) -> Option<Tag> {
     ))
 }
 
+/// Where the line of `slope` through 0 leaves the frame, on its way to `far`.
+fn leaves(slope: f64, far: f64, [low, high]: [f64; 2]) -> f64 {
+    let edge = if slope < 0.0 { low } else { high };
+    if (far * slope).abs() > edge.abs() { edge / slope } else { far }
+}
+
 /// Least-squares slope of y on x without intercept.
 fn slope_through_zero(points: &[(f64, f64)]) -> Option<f64> {
     let (xy, xx) = points.iter().fold((0.0, 0.0), |(xy, xx), (x, y)| (xy + x * y, xx + x * x));
@@ -124,6 +145,13 @@ mod tests {
     #[test]
     fn every_value_falls_into_one_bin() {
         assert_eq!(count(&[-9.0, 0.0, 0.49, 0.5, 1.0], 0.0, 1.0, 2), [3, 2]);
+    }
+
+    #[test]
+    fn a_steep_line_keeps_its_slope_and_ends_at_the_frame() {
+        assert_eq!(leaves(0.5, 0.8, [0.0, 1.0]), 0.8);
+        assert_eq!(leaves(2.0, 0.8, [0.0, 1.0]), 0.5);
+        assert_eq!(leaves(-1.0, 0.8, [-0.2, 1.0]), 0.2);
     }
 
     #[test]

@@ -9,6 +9,11 @@ const RIGHT: f64 = 14.0;
 const TOP: f64 = 26.0;
 const BOTTOM: f64 = 40.0;
 
+/// Beyond this many widths of the frame a point need not be where it is: nobody sees it.
+const FAR: f64 = 1e4;
+/// How far a mark at the edge of the frame may stick out, in px.
+const MARGIN: f64 = 5.0;
+
 /// A range of values with round ticks and a name with its unit.
 #[derive(Debug, Clone)]
 pub struct Axis {
@@ -25,12 +30,10 @@ impl Axis {
         let (low, high) = finite.fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(v), high.max(v)));
         let (low, high) = if low > high { (0.0, 1.0) } else { (low, high) };
         let step = round_step(high - low);
-        Self {
-            label: label.into(),
-            low: (low / step).floor() * step,
-            high: (high / step).ceil() * step,
-            step,
-        }
+        // A little noise below 0 is no reason for an axis that begins a whole step lower.
+        let little_below_zero = low < 0.0 && low > -0.25 * step;
+        let low = if little_below_zero { low } else { (low / step).floor() * step };
+        Self { label: label.into(), low, high: (high / step).ceil() * step, step }
     }
 
     /// Exactly `low..high`, e.g. where the ends are first and last step.
@@ -49,7 +52,8 @@ impl Axis {
 
     fn unit(&self, value: f64) -> f64 {
         let span = self.high - self.low;
-        if span > 0.0 { ((value - self.low) / span).clamp(0.0, 1.0) } else { 0.5 }
+        // What lies outside is cut off by the frame; the clamp only keeps the numbers in the page short.
+        if span > 0.0 { ((value - self.low) / span).clamp(-FAR, FAR) } else { 0.5 }
     }
 
     fn ticks(&self) -> impl Iterator<Item = f64> {
@@ -78,19 +82,20 @@ fn round_step(span: f64) -> f64 {
     factor * power
 }
 
-/// A drawing with two axes. Points outside the axes are drawn at their edge.
+/// A drawing with two axes. Marks outside the axes are cut off.
 pub struct Plot {
     width: f64,
     height: f64,
     x: Axis,
     y: Axis,
     marks: Vec<Tag>,
+    labels: Vec<Tag>,
 }
 
 impl Plot {
     /// A plot of `width` × `height` px.
     pub fn new(width: f64, height: f64, x: Axis, y: Axis) -> Self {
-        Self { width, height, x, y, marks: Vec::new() }
+        Self { width, height, x, y, marks: Vec::new(), labels: Vec::new() }
     }
 
     /// Horizontal position of `x` in px.
@@ -209,7 +214,7 @@ impl Plot {
         words: &str,
     ) {
         let text = tag("text").class(class).set("text-anchor", anchor).text(words);
-        self.mark(text.at([("x", self.at_x(x) + dx), ("y", self.at_y(y) + dy)]));
+        self.labels.push(text.at([("x", self.at_x(x) + dx), ("y", self.at_y(y) + dy)]));
     }
 
     /// The drawing; `description` is for readers who cannot see it.
@@ -217,7 +222,18 @@ impl Plot {
         let axes = self.axes();
         let size = format!("0 0 {} {}", number(self.width), number(self.height));
         let svg = tag("svg").set("viewBox", size).set("role", "img").set("aria-label", description);
-        svg.with(tag("title").text(description)).all(axes).all(self.marks)
+        let frame = self.frame();
+        svg.with(tag("title").text(description)).all(axes).with(frame.all(self.marks)).all(self.labels)
+    }
+
+    /// What cuts off marks outside the axes.
+    fn frame(&self) -> Tag {
+        let (left, top) = (LEFT - MARGIN, self.top() - MARGIN);
+        let (width, height) =
+            (self.width - RIGHT - LEFT + 2.0 * MARGIN, self.height - BOTTOM - self.top() + 2.0 * MARGIN);
+        let view = [left, top, width, height].map(number).join(" ");
+        let frame = tag("svg").class("frame").set("viewBox", view);
+        frame.at([("x", left), ("y", top), ("width", width), ("height", height)])
     }
 
     fn axes(&self) -> Vec<Tag> {
@@ -271,6 +287,21 @@ mod tests {
             assert!(axis.ticks().count() <= 21);
             assert!(axis.ticks().all(f64::is_finite));
         }
+    }
+
+    #[test]
+    fn an_axis_of_responses_begins_at_zero_or_at_the_little_below() {
+        assert_eq!(Axis::around("", [0.0, 24.0]).low, 0.0);
+        assert_eq!(Axis::around("", [-0.3, 24.0]).low, -0.3);
+        assert_eq!(Axis::around("", [-4.0, 24.0]).low, -10.0);
+    }
+
+    #[test]
+    fn what_lies_outside_is_cut_off_and_not_drawn_at_the_edge() {
+        let plot = Plot::new(160.0, 166.0, Axis::exactly("x", 0.0, 1.0), Axis::exactly("y", 0.0, 1.0));
+        assert_eq!((plot.at_y(1.0), plot.at_y(2.0), plot.at_x(2.0)), (26.0, -74.0, 246.0));
+        assert!(plot.at_y(1e300).is_finite());
+        assert!(plot.finish("").to_string().contains("class=\"frame\" viewBox=\"41 21 110 110\""));
     }
 
     #[test]

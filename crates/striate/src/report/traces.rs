@@ -32,7 +32,11 @@ pub fn section(run: &Results) -> Vec<Tag> {
 
 fn small_plot(trace: &Trace) -> Tag {
     let [recorded, low, high, predicted] = curves(trace);
-    let heights = [&low, &high, &predicted].into_iter().flatten().map(|p| p.1).chain([0.0]);
+    // The band may reach below 0 where no response does; the frame cuts it off there.
+    let drawn = |curve: &[&Curve]| curve.iter().copied().flatten().map(|p| p.1).collect::<Vec<f64>>();
+    let responses = drawn(&[&recorded, &predicted]);
+    let lower = if responses.iter().any(|v| *v < 0.0) { drawn(&[&low]) } else { Vec::new() };
+    let heights = responses.into_iter().chain(lower).chain(drawn(&[&high])).chain([0.0]);
     let stimuli = Axis::exactly("stimuli, sorted", 0.0, (recorded.len().max(2) - 1) as f64);
     let mut plot = Plot::new(350.0, 172.0, stimuli, Axis::around("", heights));
     plot.band("band", &low, &high);
