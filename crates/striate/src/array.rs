@@ -20,6 +20,19 @@ pub struct Array {
 /// Arrays by name, e.g. `core.layers.0.weight`.
 pub type Arrays = BTreeMap<String, Array>;
 
+impl Array {
+    /// Whether every value is a finite number.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) with the number and place of those that are not, and `name`.
+    pub fn require_finite(&self, name: &str) -> Result<()> {
+        let wrong = self.values.iter().filter(|value| !value.is_finite()).count();
+        let Some(at) = self.values.iter().position(|value| !value.is_finite()) else { return Ok(()) };
+        let message = format!("has values that are no finite numbers: {wrong}, the first at position {at}");
+        Err(Error::data(message).key(name).hint("a fit that diverged leaves such weights"))
+    }
+}
+
 /// Writes `arrays` to `path`, whole or not at all.
 ///
 /// # Errors
@@ -43,7 +56,7 @@ pub fn save(path: &Path, arrays: &Arrays) -> Result<()> {
 ///
 /// # Errors
 /// [`Kind::Io`](crate::error::Kind::Io) when the file cannot be read, [`Kind::Data`](crate::error::Kind::Data)
-/// when it is no safetensors file or an array is not `f32`.
+/// when it is no safetensors file or an array is not of finite `f32`.
 pub fn load(path: &Path) -> Result<Arrays> {
     let bytes = std::fs::read(path).map_err(|e| Error::io("cannot read", path, e))?;
     let file = safetensors::SafeTensors::deserialize(&bytes)
@@ -58,7 +71,9 @@ fn read_view(view: &TensorView<'_>, path: &Path, name: &str) -> Result<Array> {
     }
     let (values, _) = view.data().as_chunks::<4>();
     let values = values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-    Ok(Array { shape: view.shape().to_vec(), values })
+    let array = Array { shape: view.shape().to_vec(), values };
+    array.require_finite(name).map_err(|e| e.file(path))?;
+    Ok(array)
 }
 
 #[cfg(test)]

@@ -127,6 +127,13 @@ impl Error {
         self
     }
 
+    /// The same of something that was read: there it is the data that are wrong, not what the user asked for.
+    #[must_use]
+    pub fn into_data(mut self) -> Self {
+        self.0.kind = Kind::Data;
+        self
+    }
+
     /// Who can act on it.
     pub fn kind(&self) -> Kind {
         self.0.kind
@@ -194,9 +201,20 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 pub fn unknown(what: &str, name: &str, known: &[&str]) -> Error {
     let hint = match nearest(name, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("there are: {}", known.join(", ")),
+        None => list("there are", known),
     };
     Error::config(format!("no {what} is called `{name}`")).hint(hint)
+}
+
+/// `what` and then the first of some names; without any, that there are none, so that nobody chooses from an empty list.
+pub fn list(what: &str, names: &[impl AsRef<str>]) -> String {
+    const SHOWN: usize = 24;
+    let shown: Vec<&str> = names.iter().take(SHOWN).map(AsRef::as_ref).collect();
+    match names.len() {
+        0 => format!("{what} none"),
+        1..=SHOWN => format!("{what}: {}", shown.join(", ")),
+        more => format!("{what}: {}, and {} more", shown.join(", "), more - SHOWN),
+    }
 }
 
 /// The value of the key `key` in a text.
@@ -204,6 +222,9 @@ pub fn unknown(what: &str, name: &str, known: &[&str]) -> Error {
 /// # Errors
 /// [`Kind::Config`] naming the key when the text cannot be read as one.
 pub fn read<T: FromStr<Err: fmt::Display>>(key: &str, text: &str) -> Result<T> {
+    if text.trim().parse().is_ok_and(|number: f64| !number.is_finite()) {
+        return Err(Error::config(format!("is {}, must be a finite number", text.trim())).key(key));
+    }
     let refused = |error: T::Err| Error::config(format!("cannot use `{text}`: {error}")).key(key);
     text.trim().parse().map_err(refused)
 }
@@ -239,6 +260,14 @@ mod tests {
     fn the_first_and_most_precise_place_wins() {
         let error = Error::data("bad").file("inner.npy").file("outer.zip");
         assert_eq!(error.place().file.as_deref(), Some(Path::new("inner.npy")));
+    }
+
+    #[test]
+    fn an_empty_list_is_never_offered_as_a_choice() {
+        assert_eq!(unknown("session", "a", &[]).advice(), Some("there are none"));
+        assert_eq!(unknown("session", "a", &["xyz", "uvw"]).advice(), Some("there are: xyz, uvw"));
+        let many: Vec<String> = (0..30).map(|n| n.to_string()).collect();
+        assert!(list("there are", &many).ends_with(", 23, and 6 more"));
     }
 
     #[test]

@@ -73,6 +73,9 @@ fn predict_seeing(
     let mut predicted = Vec::with_capacity(trials.len() * twin.neurons().len());
     for chunk in trials.chunks(256) {
         let (images, state) = seen(session, chunk, twin.image_shape(), uses)?;
+        if predicted.is_empty() {
+            twin.warn_of_other_units(&images);
+        }
         predicted.extend(twin.respond(&images, &state, device)?);
     }
     Ok(predicted)

@@ -1,5 +1,6 @@
 //! A fitted model with all that is needed to run it again, and several that answer together.
 
+mod check;
 mod ensemble;
 
 use std::fs;
@@ -85,7 +86,9 @@ impl Card {
     fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(CARD);
         let text = fs::read(&path).map_err(|e| Error::io("cannot read", &path, e))?;
-        serde_json::from_slice(&text).map_err(|e| Error::data(e.to_string()).file(&path))
+        let card: Self = serde_json::from_slice(&text).map_err(|e| Error::data(e.to_string()).file(&path))?;
+        card.check().map_err(|e| e.file(&path))?;
+        Ok(card)
     }
 
     /// An untrained model of the right shape.
@@ -143,6 +146,7 @@ impl Twin {
     /// The twin of a card and the weights in a folder.
     fn read(card: Card, folder: &Path, device: &Device) -> Result<Self> {
         let weights = load_weights(folder)?;
+        card.check_size(&weights).map_err(|e| e.file(folder.join(WEIGHTS)))?;
         let model = import(card.blank(device)?, &weights).map_err(|e| e.file(folder.join(WEIGHTS)))?;
         Ok(Self { card, model })
     }

@@ -45,6 +45,7 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
             return Err(Error::config("is not used: only recordings have tiers").key("--tier").into());
         }
         let images = stimulus::read(&args.data, twin.image_shape())?;
+        twin.warn_of_other_units(&images);
         // Files hold no behaviour or pupil: the images are seen in the mean state.
         twin.respond(&images, &State::default(), &device)?
     } else {

@@ -68,3 +68,34 @@ fn wrong_stacks_exit_with_3_and_write_nothing() {
     bench.run(&["predict", "run", "--data", "none.npy", "--out", "out.npy"]).fails(3, &["none.npy"]);
     bench.run(&["predict", "none", "--data", "recording", "--out", "out.npy"]).fails(3, &["none"]);
 }
+
+#[test]
+fn an_edited_card_or_damaged_weights_predict_nothing() {
+    let bench = Bench::with_run();
+    let card = String::from_utf8(bench.read("run/twin.json")).unwrap();
+    let mut edited: serde_json::Value = serde_json::from_str(&card).unwrap();
+    edited["normalisation"]["response_scale"] = serde_json::json!([1.0, 2.0]);
+    std::fs::write(bench.path("run/twin.json"), edited.to_string()).unwrap();
+    let predict = ["predict", "run", "--data", "recording", "--out", "out.npy"];
+    bench.run(&predict).fails(3, &["twin.json", "`normalisation.response_scale`", "expected 8"]);
+    std::fs::write(bench.path("run/twin.json"), card).unwrap();
+    let weights = "run/checkpoints/best/weights.safetensors";
+    let mut bytes = bench.read(weights);
+    let last = bytes.len() - 4;
+    bytes[last..].copy_from_slice(&f32::NAN.to_le_bytes());
+    std::fs::write(bench.path(weights), bytes).unwrap();
+    bench.run(&predict).fails(3, &["weights.safetensors", "`readout.", "no finite numbers"]);
+    assert!(!bench.path("out.npy").exists());
+}
+
+#[test]
+fn images_in_other_units_than_those_trained_on_are_warned_of() {
+    let bench = Bench::with_run();
+    let mut warned = |low: f32, high: f32| {
+        let images: Vec<f32> = (0..144).map(|i| if i % 2 == 0 { low } else { high }).collect();
+        std::fs::write(bench.path("stack.npy"), npy::write_f32(&[1, 1, 12, 12], &images)).unwrap();
+        let done = bench.run(&["predict", "run", "--data", "stack.npy", "--out", "out.npy"]).succeeds();
+        done.err.contains("raw pixel values")
+    };
+    assert!(warned(0.0, 255.0) && !warned(-2.0, 2.0));
+}

@@ -60,6 +60,11 @@ impl Variables {
     }
 }
 
+/// How far, in widths of the training range, pixels lie beyond it that are in other units.
+const BEYOND: f32 = 0.5;
+/// How many times nearer to 0 all pixels are that are in other units: z-scores or fractions for values up to 255.
+const SMALL: f32 = 16.0;
+
 /// Numbers that turn raw values into model values; part of the twin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Normalisation {
@@ -70,6 +75,9 @@ pub struct Normalisation {
     /// Height to which higher images are made smaller after that; 0 leaves all as recorded.
     #[serde(default)]
     pub image_height: usize,
+    /// Smallest and largest pixel of the training images, as recorded; not known of imported and older twins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_range: Option<[f32; 2]>,
     /// Multiplied with the responses of each neuron.
     pub response_scale: Vec<f32>,
     /// Mean of each neuron's scaled responses over training trials.
@@ -120,6 +128,7 @@ impl Normalisation {
             image_mean,
             image_scale,
             image_height: config.image_height,
+            image_range: pixels.range,
             response_scale,
             mean_response,
             behaviour: variables(Stream::Behavior, uses.behaviour, false)?,
@@ -150,11 +159,52 @@ impl Normalisation {
             image_mean: images.mean.clone(),
             image_scale: inverses(&images.std),
             image_height: 0,
+            image_range: None,
             response_scale,
             mean_response,
             behaviour: variables(Stream::Behavior, uses.behaviour, false)?,
             pupil: variables(Stream::PupilCenter, uses.pupil, true)?,
         })
+    }
+
+    /// Whether the numbers suit images of `pixels` values, `neurons`, and the streams that a model `uses`.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) naming the key.
+    pub fn check(&self, pixels: usize, neurons: usize, uses: Uses) -> Result<()> {
+        let of_images = if self.image_mean.len() == 1 { 1 } else { pixels };
+        check_numbers("image_mean", &self.image_mean, of_images)?;
+        check_numbers("image_scale", &self.image_scale, of_images)?;
+        check_numbers("mean_response", &self.mean_response, neurons)?;
+        check_numbers("response_scale", &self.response_scale, neurons)?;
+        if self.response_scale.iter().any(|scale| *scale <= 0.0) {
+            return Err(refused("response_scale", "has a scale that is not above 0"));
+        }
+        check_variables("behaviour", self.behaviour.as_ref(), uses.behaviour, None)?;
+        check_variables("pupil", self.pupil.as_ref(), uses.pupil, Some(2))
+    }
+
+    /// Why raw `images` are probably in other units than those that were trained on, in words; none where they may be
+    /// the same.
+    pub fn other_units(&self, images: &[f32]) -> Option<String> {
+        let ([low, high], [trained_low, trained_high]) = (range(images)?, self.trained_range()?);
+        let reach = |low: f32, high: f32| low.abs().max(high.abs());
+        let beyond = BEYOND * (trained_high - trained_low);
+        let far = low < trained_low - beyond || high > trained_high + beyond;
+        let small = low < high && SMALL * reach(low, high) < reach(trained_low, trained_high);
+        (far || small).then(|| {
+            format!("pixels are from {low} to {high}, those trained on from {trained_low} to {trained_high}")
+        })
+    }
+
+    /// Smallest and largest pixel of the training images, as far as it is known or the scaling tells.
+    fn trained_range(&self) -> Option<[f32; 2]> {
+        /// Standard deviations that nearly all pixels lie within.
+        const WITHIN: f32 = 4.0;
+        let unscaled = self.image_mean == [0.0] && self.image_scale == [1.0];
+        let pixels = self.image_mean.iter().zip(&self.image_scale).filter(|(_, scale)| **scale > 0.0);
+        let around = |(mean, scale): (&f32, &f32)| [mean - WITHIN / scale, mean + WITHIN / scale];
+        self.image_range.or_else(|| pixels.map(around).reduce(wider).filter(|_| !unscaled))
     }
 
     /// Number of variables of behaviour that are taken in.
@@ -186,6 +236,29 @@ impl Normalisation {
     }
 }
 
+fn refused(key: &str, message: impl Into<String>) -> Error {
+    Error::data(message).key(format!("normalisation.{key}"))
+}
+
+fn check_numbers(key: &str, numbers: &[f32], expected: usize) -> Result<()> {
+    if numbers.len() != expected {
+        return Err(refused(key, format!("has {} elements, expected {expected}", numbers.len())));
+    }
+    match numbers.iter().find(|number| !number.is_finite()) {
+        Some(number) => Err(refused(key, format!("holds {number}"))),
+        None => Ok(()),
+    }
+}
+
+fn check_variables(key: &str, of: Option<&Variables>, used: bool, count: Option<usize>) -> Result<()> {
+    let Some(Variables { mean, scale, .. }) = of else {
+        return if used { Err(refused(key, "is missing, and the model takes it in")) } else { Ok(()) };
+    };
+    let expected = count.unwrap_or(mean.len().max(1));
+    check_numbers(key, mean, expected)?;
+    check_numbers(key, scale, expected)
+}
+
 /// What Sensorium multiplies the responses of each neuron with, from the s.d. stored with the recording (spec §7.7).
 ///
 /// # Errors
@@ -212,11 +285,22 @@ fn precisions(sds: &[f64]) -> Vec<f32> {
     sds.iter().map(|sd| inverse(sd.max(threshold))).collect()
 }
 
-/// Mean and sum of squared deviations of every element of a stream.
+/// Smallest and largest of some values.
+fn range(values: &[f32]) -> Option<[f32; 2]> {
+    values.iter().map(|&value| [value; 2]).reduce(wider)
+}
+
+fn wider(a: [f32; 2], b: [f32; 2]) -> [f32; 2] {
+    [a[0].min(b[0]), a[1].max(b[1])]
+}
+
+/// Mean, sum of squared deviations of every element of a stream.
 struct Moments {
     count: f64,
     mean: Vec<f64>,
     squares: Vec<f64>,
+    /// Smallest and largest value.
+    range: Option<[f32; 2]>,
 }
 
 impl Moments {
@@ -234,11 +318,12 @@ impl Moments {
     }
 
     fn zero(length: usize) -> Self {
-        Self { count: 0.0, mean: vec![0.0; length], squares: vec![0.0; length] }
+        Self { count: 0.0, mean: vec![0.0; length], squares: vec![0.0; length], range: None }
     }
 
     fn add(&mut self, values: &[f32]) {
         self.count += 1.0;
+        self.range = [self.range, range(values)].into_iter().flatten().reduce(wider);
         for ((mean, squares), value) in self.mean.iter_mut().zip(&mut self.squares).zip(values) {
             let before = f64::from(*value) - *mean;
             *mean += before / self.count;
@@ -265,5 +350,49 @@ impl Moments {
         let between = self.mean.iter().map(|m| (m - mean).powi(2)).sum::<f64>() / n;
         let within = self.squares.iter().sum::<f64>() / (n * self.count.max(1.0));
         (mean, (between + within).sqrt())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trained_on(low: f32, high: f32) -> Normalisation {
+        Normalisation {
+            image_mean: vec![0.0],
+            image_scale: vec![1.0],
+            image_height: 0,
+            image_range: Some([low, high]),
+            response_scale: vec![1.0],
+            mean_response: vec![1.0],
+            behaviour: None,
+            pupil: None,
+        }
+    }
+
+    #[test]
+    fn images_in_other_units_are_told_from_those_of_little_contrast() {
+        let bytes = trained_on(0.0, 255.0);
+        for other in [[-2.0, 3.0], [0.0, 1.0], [-500.0, 500.0]] {
+            assert!(bytes.other_units(&other).is_some(), "{other:?}");
+        }
+        for same in [[0.0, 255.0], [120.0, 130.0], [-20.0, 300.0], [0.0, 0.0]] {
+            assert!(bytes.other_units(&same).is_none(), "{same:?}");
+        }
+        assert!(trained_on(-3.0, 4.0).other_units(&[0.0, 255.0]).is_some());
+        assert!(trained_on(0.0, 1.0).other_units(&[-2.0, 3.0]).is_some());
+    }
+
+    #[test]
+    fn an_older_card_tells_its_range_by_its_scaling() {
+        let older = |mean: f32, sd: f32| Normalisation {
+            image_mean: vec![mean],
+            image_scale: vec![1.0 / sd],
+            image_range: None,
+            ..trained_on(0.0, 0.0)
+        };
+        assert!(older(113.5, 64.6).other_units(&[0.0, 1.0]).is_some());
+        assert!(older(113.5, 64.6).other_units(&[0.0, 255.0]).is_none());
+        assert!(older(0.0, 1.0).other_units(&[0.0, 255.0]).is_none(), "nothing is known");
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{ImageScaling, ResponseScaling};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, unknown};
 use crate::mt19937::RandomState;
 use crate::random::{generator, permutation};
 use crate::recording::{Recording, Session, Stream, Tier};
@@ -135,8 +135,7 @@ pub fn session_of<'a>(recording: &'a Recording, id: &str) -> Result<&'a Session>
     }
     recording.sessions.iter().find(|session| session.id == id).ok_or_else(|| {
         let ids: Vec<&str> = recording.sessions.iter().map(|session| session.id.as_str()).collect();
-        Error::config(format!("there is no session `{id}`; there are: {}", ids.join(", ")))
-            .key("data.session")
+        unknown("session", id, &ids).key("data.session")
     })
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use closed_form::{Choice, Written, is_closed_form};
 use overrides::set;
-use refusal::{explain, syntax};
+use refusal::{explain, join, syntax};
 use serde::{Deserialize, Serialize};
 pub use train::TrainConfig;
 
@@ -82,6 +82,7 @@ impl FitConfig {
             || overrides.iter().any(|text| text.replace(' ', "") == "model.modulator=none");
         let closed_form = is_closed_form(&mut table)?;
         let table = toml::Value::Table(table);
+        require_finite("", &table)?;
         let config = match closed_form {
             true => Written::deserialize(table).map(Self::from),
             false => Self::deserialize(table),
@@ -150,17 +151,14 @@ impl FitConfig {
         }
         in_range("fit.clip", self.fit.clip, 0.0..=1e12)?;
         in_range("fit.mask_rate", self.fit.mask_rate, 0.0..=1e6)?;
-        let positive = [
-            ("fit.batch", self.fit.batch as f64),
-            ("fit.learning_rate", self.fit.learning_rate),
-            ("schedule.factor", self.schedule.factor),
-            ("schedule.rounds", f64::from(self.schedule.rounds)),
-            ("schedule.patience", f64::from(self.schedule.patience)),
-        ];
-        match positive.into_iter().find(|(_, value)| !(*value > 0.0 && value.is_finite())) {
-            Some((key, value)) => Err(Error::config(format!("is {value}, must be above 0")).key(key)),
-            None => self.check_sparse_masks().and_then(|()| self.check_parts()),
-        }
+        in_range("schedule.min_delta", self.schedule.min_delta, 0.0..=1e12)?;
+        in_range("data.validation_fraction", self.data.validation_fraction, 0.0..=1.0)?;
+        above_zero("fit.batch", self.fit.batch as f64, f64::MAX)?;
+        above_zero("fit.learning_rate", self.fit.learning_rate, 1e30)?;
+        above_zero("schedule.factor", self.schedule.factor, 1e6)?;
+        above_zero("schedule.rounds", f64::from(self.schedule.rounds), f64::MAX)?;
+        above_zero("schedule.patience", f64::from(self.schedule.patience), f64::MAX)?;
+        self.check_sparse_masks().and_then(|()| self.check_parts())
     }
 
     /// What [`EncoderConfig::check`] says of images larger than any.
@@ -205,6 +203,28 @@ impl From<Written> for FitConfig {
             schedule: ScheduleConfig::no_end(schedule.monitor),
             linear: Some(fit),
         }
+    }
+}
+
+fn above_zero(key: &str, value: f64, most: f64) -> Result<()> {
+    match value > 0.0 && value <= most {
+        true => Ok(()),
+        false if value > most => Err(Error::config(format!("is {value}, must be at most {most}")).key(key)),
+        false => Err(Error::config(format!("is {value}, must be above 0")).key(key)),
+    }
+}
+
+/// Refuses every number below `value`, which stands at `key`, that is infinite or none at all.
+fn require_finite(key: &str, value: &toml::Value) -> Result<()> {
+    match value {
+        toml::Value::Float(number) if !number.is_finite() => {
+            Err(Error::config(format!("is {number}, must be a finite number")).key(key))
+        }
+        toml::Value::Array(items) => items.iter().try_for_each(|item| require_finite(key, item)),
+        toml::Value::Table(table) => {
+            table.iter().try_for_each(|(name, item)| require_finite(&join(key, name), item))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -192,6 +192,12 @@ impl<'a> Fit<'a> {
             None => check_start(&config.fit)?,
         }
         let known = saved.as_ref().map(|_| Card::load(run)).transpose()?;
+        if known.as_ref().is_some_and(|card| card.neurons != split.neurons) {
+            return Err(Error::data("the card of this run names other neurons than its configuration")
+                .file(run.path())
+                .key("neurons")
+                .hint("one of both was changed since: restore it, or fit into a fresh folder"));
+        }
         let groups = match &known {
             Some(card) => card.groups.clone(),
             None => groups(config, session, &split)?,
@@ -230,6 +236,11 @@ impl<'a> Fit<'a> {
             None => start::adopted(model, &config.fit.start_from, &card.unit_ids, session)?,
         };
         let model = freeze(model, &config.fit.frozen).map_err(|e| e.key("fit.frozen"))?;
+        if crate::model::weights::count(&model).is_empty() {
+            return Err(Error::config("freezes every weight of the model: nothing is left to fit")
+                .key("fit.frozen")
+                .hint("leave at least one part out of the list"));
+        }
         let mut fit = Self {
             optimiser: Optimiser::new((config.fit.clip > 0.0).then_some(config.fit.clip)),
             metrics: MetricsLog::resume(&run.metrics(), saved.as_ref().map_or(0, |s| s.state.step))?,

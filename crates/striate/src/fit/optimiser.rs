@@ -70,6 +70,9 @@ impl Optimiser {
                 first: to_device(moment("first")?, device),
                 second: to_device(moment("second")?, device),
             };
+            if moment("second")?.values.iter().any(|square| *square < 0.0) {
+                return Err(Error::data("holds a mean of squares below 0").key(format!("{name}.second")));
+            }
             let time = array_of(arrays, format!("{name}.time"), 1)?.values[0] as u32;
             self.states.insert(name.to_owned(), State { time, moments });
         }

@@ -72,7 +72,7 @@ pub fn adopted(
             .map_err(|e| e.key("fit.start_from"))?,
         false => array::load(path)?,
     };
-    let (model, names) = adopt(model, &weights);
+    let (model, names) = adopt(model, &weights).map_err(|e| e.file(path))?;
     match names.is_empty() {
         false => Ok((model, names)),
         true => Err(Error::data("holds no weights of a name and shape that this model has")
@@ -92,6 +92,7 @@ fn weights_of_run(run: &RunFolder, model: &Encoder, unit_ids: &[i64], session: &
     // Under a predictor the array of this name holds where neurons lie in cortex, not where they look.
     match (card.model.readout.needs_cortex(), model.config().readout.needs_cortex()) {
         (true, false) if same => {
+            card.check_size(&weights)?;
             let theirs = import(card.blank(&Device::flex())?, &weights)?;
             if let Readout::Gaussian(readout) = theirs.readout() {
                 weights.insert(MEAN.into(), to_host(readout.mean().clamp(-1.0, 1.0)));

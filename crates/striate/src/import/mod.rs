@@ -2,6 +2,7 @@
 //!
 //! An importer knows the names of one toolkit's state dicts; [`write`] makes a run folder of what it found.
 
+mod prefix;
 pub mod sensorium2022;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use pytorch_reader::{DType, PytorchReader};
 
 use crate::array::{Array, Arrays};
 use crate::batch::{Normalisation, Uses, Variables};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, in_range};
 use crate::fit::{FitConfig, recording_info};
 use crate::model::weights;
 use crate::recording::Session;
@@ -67,11 +68,14 @@ impl Data<'_> {
         let session = match self {
             Self::Recording { session, .. } => session,
             Self::Numbers { mean, sd, .. } => {
+                in_range("--image-mean", f64::from(*mean), -1e12..=1e12)?;
+                in_range("--image-sd", f64::from(*sd), 1e-12..=1e12)?;
                 let plain = |n: usize| Variables { mean: vec![0.0; n], scale: vec![1.0; n], centred: false };
                 return Ok(Normalisation {
                     image_mean: vec![*mean],
                     image_scale: vec![1.0 / sd],
                     image_height: 0,
+                    image_range: None,
                     response_scale: vec![1.0; neurons],
                     mean_response: vec![0.0; neurons],
                     behaviour: (behaviour > 0).then(|| plain(behaviour)),
@@ -152,10 +156,11 @@ pub fn importer(name: &str) -> Result<&'static Importer> {
     })
 }
 
-/// Every tensor of a PyTorch state dict as an `f32` array; whole numbers such as counters become fractions.
+/// Every tensor of the model in a PyTorch checkpoint as an `f32` array, named as in its state dict: what wrappers and
+/// trainers put before the names is taken off. Whole numbers such as counters become fractions.
 ///
 /// # Errors
-/// [`Kind::Data`](crate::error::Kind::Data) when the file is no checkpoint or holds numbers of another kind.
+/// [`Kind::Data`](crate::error::Kind::Data) when the file is no checkpoint, holds no model, or numbers of another kind.
 pub fn read_state_dict(path: &Path) -> Result<Arrays> {
     if !path.is_file() {
         return Err(Error::data("no such file").file(path));
@@ -165,27 +170,21 @@ pub fn read_state_dict(path: &Path) -> Result<Arrays> {
             .file(path)
             .hint("expected what `torch.save(model.state_dict(), …)` writes")
     };
-    let open = |key: Option<&str>| match key {
-        Some(key) => PytorchReader::with_top_level_key(path, key),
-        None => PytorchReader::new(path),
-    };
-    // Trainers nest the weights beside the state of their optimiser.
-    let nested = ["state_dict", "model_state_dict", "model"];
-    let reader = nested.iter().find_map(|key| open(Some(key)).ok().filter(|r| !r.tensors().is_empty()));
-    let reader = match reader {
-        Some(reader) => reader,
-        None => open(None).map_err(|e| damaged(&e))?,
-    };
+    let reader = PytorchReader::new(path).map_err(|e| damaged(&e))?;
+    let tensors = reader.tensors();
+    let prefix = prefix::before_core(tensors.keys().map(String::as_str)).map_err(|e| e.file(path))?;
     let mut arrays = Arrays::new();
-    // In the order of their names, so that the first problem named is always the same.
-    for (name, tensor) in reader.tensors().iter().collect::<BTreeMap<_, _>>() {
+    // In the order of their names, so that the first problem named is always the same. Trainers keep the weights beside
+    // the state of their optimiser, which is not read.
+    let of_model = tensors.iter().filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?, tensor)));
+    for (name, tensor) in of_model.collect::<BTreeMap<_, _>>() {
         let bytes = tensor.read().map_err(|e| damaged(&e))?;
         let values = decode(tensor.dtype(), &bytes).ok_or_else(|| {
             Error::data(format!("holds {:?} numbers, expected f32 or f64", tensor.dtype()))
                 .file(path)
                 .key(name)
         })?;
-        arrays.insert(name.clone(), Array { shape: tensor.shape().to_vec(), values });
+        arrays.insert(name.to_owned(), Array { shape: tensor.shape().to_vec(), values });
     }
     Ok(arrays)
 }
@@ -210,6 +209,7 @@ impl Imported {
     /// [`Kind::Config`](crate::error::Kind::Config) when `out` is occupied, [`Kind::Io`](crate::error::Kind::Io) when
     /// it cannot be written.
     pub fn write(&self, from: &Path, out: &Path, command: &str) -> Result<RunFolder> {
+        self.card.check().map_err(|e| e.file(from))?;
         // Only on a device with gradients are parameters told from constants.
         let model = self.card.blank(&Device::flex().autodiff())?;
         let model = weights::import(model, &self.weights).map_err(|e| e.file(from))?;

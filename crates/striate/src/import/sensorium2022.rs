@@ -1,15 +1,17 @@
 //! State dicts of the Sensorium 2022 starter kit: stacked core, full Gaussian readout, MLP shifter.
 
+use super::prefix::there_are;
 use super::{Imported, Importer, Options};
 use crate::array::{Array, Arrays};
 use crate::batch::Normalisation;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, list};
 use crate::fit::FitConfig;
 use crate::model::EncoderConfig;
 use crate::model::core::stacked::{Nonlinearity, Padding};
 use crate::model::readout::ReadoutConfig;
 use crate::model::readout::gaussian::PredictorConfig;
 use crate::model::shifter::ShifterConfig;
+use crate::model::weights;
 use crate::twin::Card;
 
 /// See the module.
@@ -39,6 +41,7 @@ impl Dict {
             let message = format!("has shape {:?}, expected {shape:?}", array.shape);
             return Err(Error::data(message).key(name));
         }
+        weights::check_values(name, &array)?;
         Ok(Array { shape: shape.to_vec(), values: array.values })
     }
 
@@ -82,7 +85,7 @@ impl Dict {
 
 fn read(arrays: &Arrays, options: &Options<'_>, linear: bool) -> Result<Imported> {
     let mut dict = Dict { arrays: arrays.clone() };
-    let session = choose(&dict.names_after("readout."), &options.session)?;
+    let session = choose(&dict, &options.session)?;
     let mut weights = Arrays::new();
     let mut model = EncoderConfig::sensorium();
     core(&mut dict, &mut model, &mut weights)?;
@@ -112,7 +115,7 @@ fn read(arrays: &Arrays, options: &Options<'_>, linear: bool) -> Result<Imported
     let unknown: Vec<&str> =
         unused.iter().filter(|(_, reason)| *reason == UNKNOWN).map(|(name, _)| name.as_str()).collect();
     if !unknown.is_empty() && !options.partial {
-        return Err(Error::data(format!("has arrays that are not known here: {}", unknown.join(", ")))
+        return Err(Error::data(list("has arrays that are not known here", &unknown))
             .hint("its predictions may differ without them: `--partial` imports the rest"));
     }
     Ok(Imported { config, card, weights, recording: options.data.info(neurons), unused })
@@ -137,11 +140,17 @@ fn reason(name: &str, session: &str) -> &'static str {
     }
 }
 
-fn choose(sessions: &[String], wanted: &str) -> Result<String> {
-    match sessions {
+fn choose(dict: &Dict, wanted: &str) -> Result<String> {
+    let sessions = dict.names_after("readout.");
+    match sessions.as_slice() {
+        [] => Err(Error::data(format!(
+            "holds no `readout`; {}",
+            there_are(dict.arrays.keys().map(String::as_str))
+        ))
+        .hint("a core alone predicts no neuron: save the state dict of the whole model")),
         [only] if wanted.is_empty() => Ok(only.clone()),
         _ if sessions.iter().any(|session| session == wanted) => Ok(wanted.to_owned()),
-        _ => Err(Error::config(format!("the checkpoint has readouts of: {}", sessions.join(", ")))
+        _ => Err(Error::config(list("the checkpoint has readouts of", &sessions))
             .key("--session")
             .hint("name one of them")),
     }
@@ -156,8 +165,8 @@ fn core(dict: &mut Dict, model: &mut EncoderConfig, weights: &mut Arrays) -> Res
         let from = format!("core.features.layer{layer}");
         let to = format!("core.layers.{layer}");
         let axes = |shape: &[usize], name: &str| -> Result<[usize; 4]> {
-            let wrong = |_| Error::data("the array is missing or has not four axes").key(name);
-            shape.try_into().map_err(wrong)
+            let wrong = || Error::data("the array is missing or has not four axes").key(name);
+            shape.try_into().ok().filter(|axes: &[usize; 4]| !axes.contains(&0)).ok_or_else(wrong)
         };
         let spatial = format!("{from}.ds_conv.spatial_conv.weight");
         let separable = dict.shape(&spatial).map(<[usize]>::to_vec);
@@ -201,7 +210,8 @@ fn core(dict: &mut Dict, model: &mut EncoderConfig, weights: &mut Arrays) -> Res
         }
     }
     if layers == 0 {
-        return Err(Error::data("holds no `core.features.layer0`")
+        let names = there_are(dict.arrays.keys().map(String::as_str));
+        return Err(Error::data(format!("holds no `core.features.layer0`; {names}"))
             .hint("expected the state dict of a Sensorium 2022 baseline"));
     }
     Ok(())

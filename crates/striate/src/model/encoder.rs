@@ -10,6 +10,7 @@ use super::modulator::{Modulator, ModulatorConfig};
 use super::output::Output;
 use super::pass::Pass;
 use super::penalty::PenaltyConfig;
+use super::perceptron;
 use super::readout::{Readout, ReadoutConfig, Start};
 use super::shifter::{Shifter, ShifterConfig};
 use crate::batch::{Inputs, Uses};
@@ -100,6 +101,18 @@ impl EncoderConfig {
         self.readout.check(self.core.out_shape(shape))?;
         self.shifter.as_ref().map_or(Ok(()), ShifterConfig::check)?;
         self.modulator.as_ref().map_or(Ok(()), ModulatorConfig::check)
+    }
+
+    /// Number of weights of a model for images `[channel, height, width]`, `behaviour` variables and `neurons`, which have
+    /// `columns` of feature weights; nothing is allocated.
+    pub fn size(&self, image: [usize; 3], behaviour: usize, neurons: usize, columns: usize) -> f64 {
+        let seen = self.core_shape(image, behaviour);
+        let shifter = self.shifter.as_ref().map_or(0.0, |shifter| perceptron::size(&shifter.sizes()));
+        let modulator = self.modulator.as_ref();
+        self.core.size(seen)
+            + self.readout.size(self.core.out_shape(seen), neurons, columns)
+            + shifter
+            + modulator.map_or(0.0, |modulator| perceptron::size(&modulator.sizes(behaviour, neurons)))
     }
 
     /// A freshly drawn model.

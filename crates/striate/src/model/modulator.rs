@@ -48,10 +48,17 @@ impl ModulatorConfig {
 
     /// A modulator of `variables` of behaviour with freshly drawn weights.
     pub fn init(&self, variables: usize, neurons: usize, rng: &mut ChaCha8Rng, device: &Device) -> Modulator {
+        let last = if self.rectified { Squash::Relu } else { Squash::Identity };
+        Modulator {
+            network: Perceptron::new(&self.sizes(variables, neurons), Squash::Relu, last, rng, device),
+        }
+    }
+
+    /// Units of all layers, inputs first.
+    pub(super) fn sizes(&self, variables: usize, neurons: usize) -> Vec<usize> {
         let mut sizes = vec![self.hidden; self.layers + 1];
         (sizes[0], sizes[self.layers]) = (variables, neurons);
-        let last = if self.rectified { Squash::Relu } else { Squash::Identity };
-        Modulator { network: Perceptron::new(&sizes, Squash::Relu, last, rng, device) }
+        sizes
     }
 }
 

@@ -54,6 +54,11 @@ struct Linear {
     bias: Param<Tensor<1>>,
 }
 
+/// Number of weights of layers of `sizes` (inputs first).
+pub fn size(sizes: &[usize]) -> f64 {
+    sizes.windows(2).map(|pair| (pair[0] as f64 + 1.0) * pair[1] as f64).sum()
+}
+
 impl Perceptron {
     /// Layers of `sizes` (inputs first), weights and biases uniform within `±1/√inputs` (spec §7.1), with `between`
     /// after each layer but the last and `last` after that.

@@ -45,9 +45,14 @@ impl ShifterConfig {
 
     /// A shifter with freshly drawn weights.
     pub fn init(&self, rng: &mut ChaCha8Rng, device: &Device) -> Shifter {
+        Shifter { network: Perceptron::new(&self.sizes(), Squash::Tanh, Squash::Tanh, rng, device) }
+    }
+
+    /// Units of all layers, inputs first.
+    pub(super) fn sizes(&self) -> Vec<usize> {
         let mut sizes = vec![self.hidden; self.layers + 1];
         (sizes[0], sizes[self.layers]) = (2, 2);
-        Shifter { network: Perceptron::new(&sizes, Squash::Tanh, Squash::Tanh, rng, device) }
+        sizes
     }
 }
 

@@ -31,7 +31,8 @@ pub fn export<M: Module>(module: &M) -> Arrays {
 /// `module` with its parameters replaced by `weights`.
 ///
 /// # Errors
-/// [`Kind::Data`](crate::error::Kind::Data) naming the first array that is missing, unknown or of another shape.
+/// [`Kind::Data`](crate::error::Kind::Data) naming the first array that is missing, unknown, of another shape, or cannot
+/// be a parameter: with values that are not finite, or a variance below 0.
 pub fn import<M: Module>(module: M, weights: &Arrays) -> Result<M> {
     let expected = export(&module);
     for (name, array) in &expected {
@@ -40,6 +41,7 @@ pub fn import<M: Module>(module: M, weights: &Arrays) -> Result<M> {
             let message = format!("has shape {:?}, expected {:?}", found.shape, array.shape);
             return Err(Error::data(message).key(name));
         }
+        check_values(name, found)?;
     }
     if let Some(unknown) = weights.keys().find(|name| !expected.contains_key(*name)) {
         return Err(Error::data("the model has no such parameter").key(unknown));
@@ -47,14 +49,30 @@ pub fn import<M: Module>(module: M, weights: &Arrays) -> Result<M> {
     Ok(module.map(&mut Replace { path: ModulePath::default(), weights }))
 }
 
+/// That an array can be a parameter: all finite, and no variance below 0.
+pub(crate) fn check_values(name: &str, array: &Array) -> Result<()> {
+    array.require_finite(name)?;
+    match array.values.iter().find(|value| **value < 0.0) {
+        // As it is called here, and in PyTorch.
+        Some(value) if name.ends_with("running_variance") || name.ends_with("running_var") => {
+            Err(Error::data(format!("holds {value}, and no variance is below 0")).key(name))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// `module` with those parameters replaced that `weights` holds by name and shape, and their names.
-pub fn adopt<M: Module>(module: M, weights: &Arrays) -> (M, Vec<String>) {
+///
+/// # Errors
+/// [`Kind::Data`](crate::error::Kind::Data) naming the first of them that cannot be a parameter.
+pub fn adopt<M: Module>(module: M, weights: &Arrays) -> Result<(M, Vec<String>)> {
     let mut all = export(&module);
     let fits = |name: &String, array: &Array| weights.get(name).is_some_and(|new| new.shape == array.shape);
     let names: Vec<String> =
         all.iter().filter(|(name, array)| fits(name, array)).map(|(n, _)| n.clone()).collect();
+    names.iter().try_for_each(|name| check_values(name, &weights[name]))?;
     all.extend(names.iter().map(|name| (name.clone(), weights[name].clone())));
-    (module.map(&mut Replace { path: ModulePath::default(), weights: &all }), names)
+    Ok((module.map(&mut Replace { path: ModulePath::default(), weights: &all }), names))
 }
 
 /// `module` with the parameters called `names`, or that lie in parts called so, out of reach of gradients.

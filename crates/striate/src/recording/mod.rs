@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, list};
 use root::Root;
 
 pub mod antolik2016;
@@ -282,7 +282,7 @@ impl Session {
             return Ok(found);
         }
         let have: Vec<String> = self.tiers().iter().map(|(tier, n)| format!("{tier} ({n})")).collect();
-        Err(Error::data(format!("no trial has tier `{tier}`; there are: {}", have.join(", ")))
+        Err(Error::data(format!("no trial has tier `{tier}`; {}", list("there are", &have)))
             .file(&self.path)
             .key("tiers"))
     }

@@ -7,7 +7,7 @@ use super::design::Design;
 use super::dog::{DogNeuron, DogType};
 use super::keys::{bounded, read_list, require, unknown_key};
 use super::world::{GroundTruth, Neuron, World, normal};
-use crate::error::{Result, read};
+use crate::error::{Result, in_range, read};
 
 /// Parameters that can be set by name, and what they mean.
 const KEYS: [(&str, &str); 13] = [
@@ -147,13 +147,12 @@ impl GroundTruth for KlindtLinear {
 
     fn check(&self) -> Result<()> {
         let types = self.types.len();
-        let positive = |value: &f64| value.is_finite() && *value > 0.0;
-        let sizes = types > 0 && self.types.iter().all(positive);
-        require(sizes, "types", "must be positive numbers")?;
+        require(types > 0, "types", "must be positive numbers")?;
+        self.types.iter().try_for_each(|&size| in_range("types", size, 0.01..=1e4))?;
         let split = self.neurons > 0 && self.neurons.is_multiple_of(types);
         require(split, "neurons", format!("must be a positive multiple of the {types} types"))?;
         require((0.0..1.0).contains(&self.variation), "variation", "must be at least 0 and below 1")?;
-        require(positive(&self.mean_response), "mean_response", "must be positive")?;
+        in_range("mean_response", self.mean_response, 1e-6..=1e6)?;
         let fits = self.kernel % 2 == 1 && self.kernel <= self.side;
         require(fits, "kernel", format!("must be odd and at most the side of the images, {}", self.side))?;
         bounded("side", &[self.side, self.side])?;
@@ -266,8 +265,8 @@ mod tests {
         ];
         for (key, value) in bad {
             let mut demo = KlindtLinear::demo();
-            demo.set(key, value).unwrap();
-            let error = Parameters::from(demo).check().unwrap_err();
+            let checked = demo.set(key, value).and_then(|()| Parameters::from(demo).check());
+            let error = checked.unwrap_err();
             assert_eq!(error.place().key.as_deref(), Some(key), "{key}={value}");
         }
     }

@@ -8,7 +8,7 @@ use super::keys::{require, unknown_key};
 use super::leaves::{CHANNELS, paint};
 use super::network::{Network, POSITIONS, SEED, SIDE, TYPES};
 use super::world::{GroundTruth, Neuron, World};
-use crate::error::{Result, read};
+use crate::error::{Result, in_range, read};
 use crate::random::{generator, permutation};
 
 /// Parameters that can be set by name, and what they mean.
@@ -129,8 +129,7 @@ impl GroundTruth for KlindtNonlinear {
         require(split, "neurons", format!("must be a positive multiple of the {types} types"))?;
         let most = format!("must be at most {types} types × {locations} locations");
         require(neurons / types <= locations, "neurons", most)?;
-        let positive = mean_response.is_finite() && mean_response > 0.0;
-        require(positive, "mean_response", "must be positive")
+        in_range("mean_response", mean_response, 1e-6..=1e6)
     }
 
     fn design(&self) -> Design {
@@ -321,8 +320,7 @@ mod tests {
         ];
         for (key, value) in bad {
             let mut parameters = Parameters::from(small());
-            parameters.set(key, value).unwrap();
-            let error = parameters.check().unwrap_err();
+            let error = parameters.set(key, value).and_then(|()| parameters.check()).unwrap_err();
             assert_eq!(error.place().key.as_deref(), Some(key), "{key}={value}");
         }
     }

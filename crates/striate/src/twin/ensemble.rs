@@ -75,6 +75,17 @@ impl Ensemble {
         })
     }
 
+    /// Warns where raw `images` are probably in other units than those that were trained on.
+    pub fn warn_of_other_units(&self, images: &[f32]) {
+        let words = |twin: &Twin| twin.card.normalisation.other_units(images);
+        if let Some(words) = self.members.iter().find_map(words) {
+            tracing::warn!(
+                "{words}: predictions mean nothing unless images are raw pixel values in the units of the \
+                 recording, neither z-scored nor divided by 255"
+            );
+        }
+    }
+
     /// Mean over the members of their predicted responses `[image, neuron]`, as [`Twin::respond`].
     ///
     /// # Errors

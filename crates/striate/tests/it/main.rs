@@ -11,5 +11,6 @@ mod ops;
 mod recording;
 mod run;
 mod score;
+mod settings;
 mod simulate;
 mod simulated;

@@ -56,6 +56,11 @@ impl LgnConfig {
         }
     }
 
+    /// Number of weights.
+    pub(super) fn size(&self) -> f64 {
+        (NUMBERS * self.units) as f64
+    }
+
     /// Units drawn uniformly from the middle half between their bounds, as in the HSM.
     pub fn init(&self, image: [usize; 2], rng: &mut ChaCha8Rng, device: &Device) -> Lgn {
         let middle = |_| {

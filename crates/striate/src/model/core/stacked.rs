@@ -176,6 +176,19 @@ impl StackedConfig {
         [*self.channels.last().unwrap_or(&channels), side(height), side(width)]
     }
 
+    /// Number of weights of a core for images `[channel, height, width]`.
+    pub fn size(&self, image: [usize; 3]) -> f64 {
+        let mut inputs = self.seen(image)[0] as f64;
+        let layers = self.kernels.iter().zip(&self.channels).enumerate();
+        let size = |(index, (&kernel, &channels)): (usize, (&usize, &usize))| {
+            let (taps, outputs) = ((kernel as f64).powi(2), channels as f64);
+            let mixed = std::mem::replace(&mut inputs, outputs) * outputs;
+            let separable = self.separable && index > 0;
+            4.0 * outputs + if separable { mixed + outputs * (taps + outputs) } else { mixed * taps }
+        };
+        layers.map(size).sum::<f64>() + self.lgn.as_ref().map_or(0.0, LgnConfig::size)
+    }
+
     /// What the first layer sees of images `[channel, height, width]`.
     fn seen(&self, shape: [usize; 3]) -> [usize; 3] {
         self.lgn.as_ref().map_or(shape, |lgn| [lgn.units, 1, 1])

@@ -54,6 +54,10 @@ impl Options for AttentionConfig {
     fn check(&self, _: [usize; 3]) -> Result<()> {
         in_range("model.readout.feature_init_sd", self.feature_init_sd, 0.0..=1e6)
     }
+
+    fn size(&self, [channels, _, _]: [f64; 3], neurons: f64, _: f64) -> f64 {
+        (2.0 * channels + 2.0) * neurons
+    }
 }
 
 impl AttentionConfig {

@@ -59,6 +59,10 @@ impl Options for DeterministicConfig {
         in_range("model.readout.init_sigma", self.init_sigma, 1e-3..=1e3)
     }
 
+    fn size(&self, [channels, _, _]: [f64; 3], neurons: f64, _: f64) -> f64 {
+        (channels + 4.0) * neurons
+    }
+
     fn needs_sta(&self) -> bool {
         self.start_at_sta
     }

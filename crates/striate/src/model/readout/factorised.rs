@@ -161,6 +161,10 @@ impl Options for FactorisedConfig {
         }
     }
 
+    fn size(&self, [channels, height, width]: [f64; 3], neurons: f64, columns: f64) -> f64 {
+        (height * width + 2.0) * neurons + channels * columns
+    }
+
     fn needs_sta(&self) -> bool {
         self.starts_at_sta()
     }

@@ -62,6 +62,10 @@ impl Options for FullyConnectedConfig {
         }
         Ok(())
     }
+
+    fn size(&self, features: [f64; 3], neurons: f64, _: f64) -> f64 {
+        (features.iter().product::<f64>() + 1.0) * neurons
+    }
 }
 
 impl FullyConnectedConfig {

@@ -9,7 +9,7 @@ use super::shared::Shared;
 use super::{Options, Part, Start, add_bias, biases, on_map, positions, windows};
 use crate::error::{Result, in_range};
 use crate::model::Pass;
-use crate::model::perceptron::{Perceptron, Squash};
+use crate::model::perceptron::{self, Perceptron, Squash};
 use crate::model::weights::{fixed, trainable};
 use crate::ops;
 use crate::random::{standard_normals, uniform};
@@ -85,6 +85,15 @@ impl Default for PredictorConfig {
     }
 }
 
+impl PredictorConfig {
+    /// Units of all layers, inputs first.
+    fn sizes(&self) -> Vec<usize> {
+        let mut sizes = vec![self.hidden; self.layers + 2];
+        (sizes[0], sizes[self.layers + 1]) = (2, 2);
+        sizes
+    }
+}
+
 /// `y_n = Σ_c f_cn φ_c(g_n + shift) + b_n`, in training with `g_n = clamp(Σ_n ε + μ_n, −1, 1)`, else `g_n = μ_n`.
 ///
 /// # Source
@@ -130,6 +139,11 @@ impl Options for GaussianConfig {
         }
     }
 
+    fn size(&self, [channels, _, _]: [f64; 3], neurons: f64, columns: f64) -> f64 {
+        let predictor = self.predictor.as_ref().map_or(0.0, |predictor| perceptron::size(&predictor.sizes()));
+        8.0 * neurons + channels * columns + predictor
+    }
+
     fn needs_sta(&self) -> bool {
         self.start_at_sta && self.predictor.is_none()
     }
@@ -154,10 +168,8 @@ impl GaussianConfig {
     ) -> Gaussian {
         let ([channels, height, width], neurons) = (shape, start.len());
         let predictor = self.predictor.as_ref().map(|predictor| {
-            let mut sizes = vec![predictor.hidden; predictor.layers + 2];
-            (sizes[0], sizes[predictor.layers + 1]) = (2, 2);
             let last = if predictor.tanh { Squash::Tanh } else { Squash::Identity };
-            Perceptron::new(&sizes, Squash::Elu, last, rng, device)
+            Perceptron::new(&predictor.sizes(), Squash::Elu, last, rng, device)
         });
         let drawn = positions(self.start_at_sta, self.init_mu_range, start, [height, width], rng);
         let mean = if predictor.is_some() {

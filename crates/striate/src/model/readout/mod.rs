@@ -64,6 +64,8 @@ trait Part {
 trait Options {
     /// As [`ReadoutConfig::check`].
     fn check(&self, features: [usize; 3]) -> Result<()>;
+    /// As [`ReadoutConfig::size`].
+    fn size(&self, features: [f64; 3], neurons: f64, columns: f64) -> f64;
     /// As [`ReadoutConfig::needs_sta`].
     fn needs_sta(&self) -> bool {
         false
@@ -136,6 +138,13 @@ impl ReadoutConfig {
     /// [`Kind::Config`](crate::error::Kind::Config) naming the key.
     pub fn check(&self, features: [usize; 3]) -> Result<()> {
         self.options().check(features)
+    }
+
+    /// Number of weights of a readout from features `[channel, height, width]` to `neurons`, which have `columns` of
+    /// feature weights.
+    pub fn size(&self, features: [usize; 3], neurons: usize, columns: usize) -> f64 {
+        let columns = if self.shares_features() { columns } else { neurons };
+        self.options().size(features.map(|side| side as f64), neurons as f64, columns as f64)
     }
 
     /// Whether it starts from spike-triggered averages.

@@ -65,6 +65,10 @@ impl Options for PointPooledConfig {
         Ok(())
     }
 
+    fn size(&self, [channels, _, _]: [f64; 3], neurons: f64, _: f64) -> f64 {
+        (channels * (self.pool_steps + 1) as f64 + 3.0) * neurons
+    }
+
     fn needs_sta(&self) -> bool {
         self.start_at_sta
     }
