@@ -91,7 +91,7 @@ fn an_edited_card_or_damaged_weights_predict_nothing() {
 #[test]
 fn images_in_other_units_than_those_trained_on_are_warned_of() {
     let bench = Bench::with_run();
-    let mut warned = |low: f32, high: f32| {
+    let warned = |low: f32, high: f32| {
         let images: Vec<f32> = (0..144).map(|i| if i % 2 == 0 { low } else { high }).collect();
         std::fs::write(bench.path("stack.npy"), npy::write_f32(&[1, 1, 12, 12], &images)).unwrap();
         let done = bench.run(&["predict", "run", "--data", "stack.npy", "--out", "out.npy"]).succeeds();
