@@ -53,7 +53,7 @@ fn code_of(error: &anyhow::Error) -> u8 {
         Some(Kind::Diverged) => NO,
         Some(Kind::Device) => DEVICE,
         Some(Kind::Interrupted) => INTERRUPTED,
-        Some(Kind::Config) | None => USAGE,
+        Some(Kind::Config | Kind::Busy) | None => USAGE,
     }
 }
 

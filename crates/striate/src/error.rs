@@ -19,7 +19,9 @@ pub enum Kind {
     Device,
     /// Reading or writing failed: disk full, permission denied (exit code 3).
     Io,
-    /// A fit whose loss is no longer a number (exit code 1).
+    /// Another process works on it (exit code 2).
+    Busy,
+    /// A fit that came to nothing: its loss is no longer a number, or it could never be judged (exit code 1).
     Diverged,
     /// The user asked to stop; work so far is saved.
     Interrupted,
@@ -78,6 +80,11 @@ impl Error {
     /// A compute device problem.
     pub fn device(message: impl Into<String>) -> Self {
         Self::new(Kind::Device, message)
+    }
+
+    /// What another process works on.
+    pub fn busy(message: impl Into<String>) -> Self {
+        Self::new(Kind::Busy, message)
     }
 
     /// A fit that came to nothing.

@@ -1,11 +1,12 @@
 //! Grids of fits: the same model with other numbers, the best by its validation tier.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::fit::{FitConfig, Outcome};
 use crate::run::{Best, RunFolder};
 
@@ -141,24 +142,39 @@ pub fn check_folder(out: &Path) -> Result<()> {
         .hint("a sweep needs a folder of its own: choose another one with `--out`"))
 }
 
+/// What became of the points of a sweep.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Swept {
+    /// Those that were fitted, or could not be, in the order of the points.
+    pub fitted: Vec<Fitted>,
+    /// Names of those that another process is fitting.
+    pub busy: Vec<String>,
+}
+
 /// Fits `points` into run folders below `out` by `fit`, until one is interrupted. One that fails is noted, and the next
-/// is fitted.
-pub fn run(
-    points: &[Point],
-    out: &Path,
-    fit: &mut dyn FnMut(&Point, PathBuf) -> Result<Outcome>,
-) -> Vec<Fitted> {
-    let mut fitted = Vec::new();
-    for point in points {
-        let (best, failure) = match fit(point, out.join(&point.name)) {
-            Ok(outcome) if !outcome.finished => break,
-            Ok(outcome) => (outcome.best, None),
-            Err(error) => (None, Some(error.to_string())),
-        };
-        let Point { name, values, .. } = point.clone();
-        fitted.push(Fitted { name, values, best, failure });
+/// is fitted; one that another process is fitting is asked for again when all others are done.
+pub fn run(points: &[Point], out: &Path, fit: &mut dyn FnMut(&Point, PathBuf) -> Result<Outcome>) -> Swept {
+    let mut fitted = BTreeMap::new();
+    let mut waiting: Vec<usize> = (0..points.len()).collect();
+    'all: for _ in 0..2 {
+        let mut busy = Vec::new();
+        for index in std::mem::take(&mut waiting) {
+            let Point { name, values, .. } = &points[index];
+            let (best, failure) = match fit(&points[index], out.join(name)) {
+                Ok(outcome) if !outcome.finished => break 'all,
+                Ok(outcome) => (outcome.best, None),
+                Err(error) if error.kind() == Kind::Busy => {
+                    busy.push(index);
+                    continue;
+                }
+                Err(error) => (None, Some(error.to_string())),
+            };
+            fitted.insert(index, Fitted { name: name.clone(), values: values.clone(), best, failure });
+        }
+        waiting = busy;
     }
-    fitted
+    let busy = waiting.into_iter().map(|index| points[index].name.clone()).collect();
+    Swept { fitted: fitted.into_values().collect(), busy }
 }
 
 /// The best point: the lowest loss, or the highest of any other metric; none where points have different ones.
@@ -192,7 +208,6 @@ pub fn table(fitted: &[Fitted]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Kind;
 
     const TEXT: &str = "base = \"klindt2017-fig3\"\n[set]\n\"seed\" = 5\n[[grid]]\n\"model.penalty.mask_l1\" = [0.1, 1]\n\
                         \"fit.batch\" = [8, 16]\n[[grid]]\n\"model.core.kernels\" = [[9]]\n";
@@ -247,6 +262,24 @@ mod tests {
         assert_eq!((error.kind(), error.message()), (Kind::Config, "holds a recording"));
         std::fs::write(out.join("manifest.json"), "{}").unwrap();
         assert_eq!(check_folder(&out).unwrap_err().message(), "holds a run");
+    }
+
+    /// Another process fits the first point, and is done with it before the rest is.
+    #[test]
+    fn what_another_process_fits_is_asked_for_again() {
+        let points = Sweep::parse(TEXT).unwrap().points(&[]).unwrap();
+        let outcome = || Outcome { best: None, steps: 1, finished: true };
+        let mut asked = Vec::new();
+        let mut free = |point: &Point, _| {
+            asked.push(point.name.clone());
+            let busy = point.name == "003" || (point.name == "000" && asked.len() == 1);
+            if busy { Err(Error::busy("is being fitted")) } else { Ok(outcome()) }
+        };
+        let swept = run(&points, Path::new("grid"), &mut free);
+        let names: Vec<&str> = swept.fitted.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!((names, swept.busy), (vec!["000", "001", "002", "004"], vec!["003".to_owned()]));
+        assert_eq!(asked, ["000", "001", "002", "003", "004", "000", "003"]);
+        assert!(swept.fitted.iter().all(|one| one.failure.is_none()));
     }
 
     #[test]

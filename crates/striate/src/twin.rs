@@ -17,7 +17,7 @@ use crate::model::encoder::Made;
 use crate::model::readout::Start;
 use crate::model::weights::{import, to_host};
 use crate::model::{Encoder, EncoderConfig};
-use crate::run::{Checkpoint, RunFolder};
+use crate::run::{Checkpoint, RunFolder, State as Stood};
 
 pub use ensemble::{Ensemble, combine};
 
@@ -110,6 +110,28 @@ impl Card {
     }
 }
 
+/// Why a run has no weights to load.
+fn no_model(run: &RunFolder) -> Error {
+    let folder = run.checkpoint(Checkpoint::Best);
+    let error = |message: String, hint: &str| Error::data(message).file(&folder).hint(hint);
+    match run.standing().map(|standing| (standing.state, standing.step)) {
+        Ok((Stood::Failed(why), _)) => error(
+            format!("there is no model to ask: the fit failed ({why})"),
+            "fit again, into a fresh folder",
+        ),
+        Ok((_, Some(step))) if run.read_manifest().is_ok_and(|manifest| manifest.best.is_some()) => {
+            error(format!("is missing, though the fit came to step {step}"), MISSING_BEST)
+        }
+        _ => error(
+            "is missing".into(),
+            "the fit has not reached its first check; run `striate fit` again to go on",
+        ),
+    }
+}
+
+/// What can be done about a run whose best checkpoint was taken away.
+pub(crate) const MISSING_BEST: &str = "restore it; or begin a new run with what is left: `fit.start_from=RUN/checkpoints/last/weights.safetensors`";
+
 /// Adds advice to an error of a file that is not there.
 fn when_missing(hint: &str) -> impl Fn(Error) -> Error {
     move |e| if e.kind() == error::Kind::Io { e.hint(hint) } else { e }
@@ -139,8 +161,12 @@ impl Twin {
     /// [`Kind::Config`](crate::error::Kind::Config) when it is an ensemble.
     pub fn load(run: &RunFolder, device: &Device) -> Result<Self> {
         run.require_single()?;
-        let hint = "the fit has not reached its first check; run `striate fit` again to go on";
-        Self::read(Card::load(run)?, &run.checkpoint(Checkpoint::Best), device).map_err(when_missing(hint))
+        let card = Card::load(run)?;
+        let best = disk::current_folder(&run.checkpoint(Checkpoint::Best));
+        if !best.is_dir() {
+            return Err(no_model(run));
+        }
+        Self::read(card, &best, device)
     }
 
     /// The twin of a card and the weights in a folder.

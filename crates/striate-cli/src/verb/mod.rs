@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use striate::batch;
 use striate::error::{Error, Result};
-use striate::fit::checkpoint::LoopState;
 use striate::recording::{self, Recording, Session};
-use striate::run::{Checkpoint, RunFolder, Status};
-use striate::{batch, disk};
+use striate::run::{RunFolder, State};
 
 pub mod config;
 pub mod demo;
@@ -27,24 +26,16 @@ pub mod sweep;
 /// The run at `path`, to be asked; warns when its fit is not finished, for its answers will change.
 fn opened(path: &Path) -> Result<RunFolder> {
     let run = RunFolder::open(path)?;
-    let status = match run.read_manifest()?.status {
-        Status::Finished => return Ok(run),
-        Status::Running => "running, or killed",
-        Status::Interrupted => "interrupted",
-    };
-    let step = last_step(&run).map(|step| format!(" at step {step}")).unwrap_or_default();
-    tracing::warn!(
-        "{}: the fit is not finished ({status}{step}); its best check so far is taken",
-        path.display()
-    );
+    let standing = run.standing()?;
+    match standing.state {
+        State::Finished => {}
+        State::Failed(_) => tracing::warn!("{}: the fit {standing}", path.display()),
+        _ => tracing::warn!(
+            "{}: the fit is not finished ({standing}); its best check so far is taken",
+            path.display()
+        ),
+    }
     Ok(run)
-}
-
-/// The step of the last state that was saved.
-fn last_step(run: &RunFolder) -> Option<u64> {
-    let state = disk::current_folder(&run.checkpoint(Checkpoint::Last)).join("state.json");
-    let state: LoopState = serde_json::from_slice(&std::fs::read(state).ok()?).ok()?;
-    Some(state.step)
 }
 
 /// The recording that a run is asked about.

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use striate::disk;
-use striate::error::Error;
-use striate::sweep::{self, Fitted, Point, Sweep};
+use striate::error::{Error, Kind};
+use striate::sweep::{self, Fitted, Point, Sweep, Swept};
 
 use super::fit;
 use crate::Common;
@@ -54,13 +54,16 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
         return Err(error.file(&point.name).into());
     }
     sweep::check_folder(&args.out)?;
-    let (mut number, stop) = (args.only.unwrap_or(0), fit::stop_on_ctrl_c()?);
-    let fitted = sweep::run(&points, &args.out, &mut |point, out| {
-        number += 1;
+    let stop = fit::stop_on_ctrl_c()?;
+    let Swept { fitted, busy } = sweep::run(&points, &args.out, &mut |point, out| {
         if !common.quiet {
+            let number = point.name.parse().map_or(0, |index: usize| index + 1);
             eprintln!("{} ({number} of {count}): {}", point.name, point.values.join(" "));
         }
         fit::train(&point.config, &out, common, &stop).inspect_err(|error| {
+            if error.kind() == Kind::Busy {
+                return;
+            }
             eprintln!("error: {}: {error}", point.name);
             error.advice().into_iter().for_each(|hint| eprintln!("hint: {hint}"));
         })
@@ -75,6 +78,12 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     if stop.load(Ordering::Relaxed) {
         eprintln!("stopped; the same command goes on");
         return Ok(INTERRUPTED);
+    }
+    if !busy.is_empty() {
+        eprintln!(
+            "left to another process: {}; run again when it is done for the whole table",
+            busy.join(", ")
+        );
     }
     if let Some(Fitted { name, values, .. }) = sweep::best(&fitted).filter(|_| whole) {
         eprintln!("best: {} ({})", args.out.join(name).display(), values.join(" "));

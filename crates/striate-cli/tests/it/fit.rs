@@ -125,6 +125,76 @@ fn a_run_that_is_being_fitted_is_left_alone() {
     bench.fit(&["seed=77", "--out", "run"]).succeeds();
 }
 
+/// Of two fits in one fresh folder the folder describes the one that holds the weights.
+#[test]
+fn of_two_at_once_the_folder_is_one_of_them() {
+    let bench = Bench::with_recording();
+    for _ in 0..3 {
+        let seeds = ["1", "2"];
+        let start = |seed: &&str| {
+            let seed = format!("seed={seed}");
+            bench.command(&[FIT, &LONG, &["schedule.max_steps=60", &seed, "--out", "two"]].concat()).spawn()
+        };
+        let both: Vec<Child> = seeds.iter().map(|seed| start(seed).unwrap()).collect();
+        let ends: Vec<Done> =
+            both.into_iter().map(|child| child.wait_with_output().unwrap().into()).collect();
+        let (winner, loser) = if ends[0].code == Some(0) { (0, 1) } else { (1, 0) };
+        assert_eq!((ends[winner].code, ends[loser].code), (Some(0), Some(2)), "{ends:?}");
+        let config = String::from_utf8(bench.read("two/config.toml")).unwrap();
+        assert!(config.contains(&format!("\nseed = {}\n", seeds[winner])), "{config}");
+        let manifest: Value = serde_json::from_slice(&bench.read("two/manifest.json")).unwrap();
+        assert_eq!(manifest["seed"].to_string(), seeds[winner]);
+        fs::remove_dir_all(bench.path("two")).unwrap();
+    }
+}
+
+/// After a kill at any moment later verbs say what the run is, and name the model that is kept.
+#[test]
+fn a_killed_run_is_said_to_be_killed() {
+    let bench = Bench::with_recording();
+    let mut child = bench.command(&[FIT, &LONG, &["--out", "run"]].concat()).spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut lines = lines.filter(|line| line.contains("step ") && line.contains("val "));
+    lines.by_ref().take(4).for_each(drop);
+    let running = bench.run(&["report", "run"]).succeeds();
+    let page = String::from_utf8(bench.read("run/report.html")).unwrap();
+    assert!(page.contains("running, last saved at step "), "{}", running.err);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let score = bench.run(&["score", "run", "--tier", "validation", "--null", "none"]).succeeds();
+    assert!(score.err.contains("interrupted at step ") && score.err.contains("(killed)"), "{}", score.err);
+    bench.run(&["report", "run"]).succeeds();
+    let page = String::from_utf8(bench.read("run/report.html")).unwrap();
+    assert!(page.contains("(killed); can be resumed"));
+    let kept: Value = serde_json::from_slice(&bench.read("run/checkpoints/best/state.json")).unwrap();
+    assert!(page.contains(&format!("at step {}", kept["step"])));
+}
+
+/// What can be known is refused before anything is written; the rest ends as a failure, and says so ever after.
+#[test]
+fn a_fit_that_cannot_be_judged_is_no_success() {
+    let bench = Bench::with_recording_of(&["samples=4", "validation=1"]);
+    let judged = ["schedule.monitor=correlation", "fit.batch=2", "schedule.max_steps=10", "--out"];
+    let told = ["validation tier (1 trial)", "schedule.monitor", "hint: "];
+    bench.fit(&[&judged[..], &["run"]].concat()).fails(3, &told);
+    assert!(!bench.path("run").exists());
+    let sweep = "base = \"demo\"\n[set]\n\"model.core.kernels\" = [5]\n\"schedule.monitor\" = \"correlation\"\n\
+                 \"schedule.max_steps\" = 4\n[[grid]]\nseed = [1]\n";
+    fs::write(bench.path("sweep.toml"), sweep).unwrap();
+    let swept = bench.run(&["sweep", "sweep.toml", "--data", "recording", "--out", "grid"]);
+    assert!(swept.fails(1, &["validation tier"]).out.contains("validation tier (1 trial)"));
+}
+
+#[test]
+fn an_absurd_value_is_named_before_the_learning_rate_is() {
+    let bench = Bench::with_recording();
+    let wild = npy::write_f32(&[8], &[1.0, 1.0, 1.0, 1e30, 1.0, 1.0, 1.0, 1.0]);
+    fs::write(bench.path("recording/data/responses/3.npy"), wild).unwrap();
+    let done = bench.fit(&["--out", "run"]).fails(3, &["trial 3", "`responses`", "neuron 3", "1e30"]);
+    assert!(!done.err.contains("learning_rate"), "{}", done.err);
+    bench.run(&["score", "run"]).fails(3, &["the fit failed"]);
+}
+
 #[test]
 fn losses_without_meaning_are_refused() {
     let bench = Bench::with_recording();

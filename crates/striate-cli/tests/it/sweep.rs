@@ -40,6 +40,26 @@ fn one_failure_does_not_stop_the_others() {
     assert!(sweep().fails(1, &["other settings"]).out.contains("\n001,0."));
 }
 
+/// What another process fits is neither a failure nor a result.
+#[test]
+fn a_point_of_another_process_is_left_to_it() {
+    let bench = Bench::with_recording();
+    fs::write(bench.path("sweep.toml"), SWEEP).unwrap();
+    let sweep = || bench.run(&["sweep", "sweep.toml", "--data", "recording", "--out", "grid"]).succeeds();
+    let held = striate::run::RunFolder::hold(&bench.path("grid/000")).unwrap();
+    let done = sweep();
+    assert!(
+        done.err.contains("left to another process: 000") && !done.err.contains("best: "),
+        "{}",
+        done.err
+    );
+    assert!(!done.out.contains("\n000,") && done.out.contains("\n001,0."), "{}", done.out);
+    assert!(!bench.path("grid/sweep.csv").exists());
+    drop(held);
+    assert!(sweep().out.contains("\n000,0."));
+    assert!(bench.path("grid/sweep.csv").exists());
+}
+
 #[test]
 fn a_task_of_a_job_array_fits_its_own_point() {
     let bench = Bench::with_recording();

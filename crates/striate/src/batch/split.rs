@@ -78,6 +78,16 @@ impl Split {
         let neurons = choose(session.neurons.len(), config)?;
         Ok(Self { tier, train, validation, neurons })
     }
+
+    /// What a fit to `session` is judged on, for people.
+    pub fn judged_on(&self, session: &Session) -> String {
+        let n = self.validation.len();
+        let trials = if n == 1 { "1 trial".into() } else { format!("{n} trials") };
+        match session.trials_of(&Tier::Validation).is_empty() {
+            true => format!("the {trials} of the training tier that are held out for validation"),
+            false => format!("the validation tier ({trials})"),
+        }
+    }
 }
 
 /// The paper's split of recordings without a validation tier: NumPy's legacy generator with seed 1, the first

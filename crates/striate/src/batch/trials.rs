@@ -37,6 +37,9 @@ impl Inputs {
     }
 }
 
+/// Scaled values beyond this are no measurement: pixels and responses come in hundreds, z-scores in units.
+const ABSURD: f32 = 1e6;
+
 /// Scaled trials of one session for chosen neurons.
 #[derive(Debug)]
 pub struct Trials<'a> {
@@ -89,6 +92,11 @@ impl<'a> Trials<'a> {
         self.neurons.len()
     }
 
+    /// Where they are read from.
+    pub fn session(&self) -> &'a Session {
+        self.session
+    }
+
     /// Number of trials of all tiers.
     pub fn in_session(&self) -> usize {
         self.session.trials.len()
@@ -108,6 +116,17 @@ impl<'a> Trials<'a> {
             .key("cell_motor_coordinates")
             .hint("set `model.readout.predictor=none`: positions are then parameters"));
         };
+        if let Some(&n) = self.neurons.iter().find(|&&n| !all[n][..2].iter().all(|at| at.is_finite())) {
+            let unit = self.session.neurons.ids[n];
+            let message = format!(
+                "neuron {n} (unit {unit}) lies at {:?} µm, which the readout's predictor needs",
+                all[n]
+            );
+            return Err(Error::data(message)
+                .file(&self.session.path)
+                .key("cell_motor_coordinates")
+                .hint("set `model.readout.predictor=none`, leave the neuron out, or repair the table"));
+        }
         let chosen: Vec<[f64; 2]> = self.neurons.iter().map(|&n| [all[n][0], all[n][1]]).collect();
         let mean = [0, 1].map(|i| chosen.iter().map(|p| p[i]).sum::<f64>() / chosen.len().max(1) as f64);
         let centred = chosen.iter().map(|p| [p[0] - mean[0], p[1] - mean[1]]).collect::<Vec<_>>();
@@ -141,6 +160,37 @@ impl<'a> Trials<'a> {
     /// [`Kind::Data`](crate::error::Kind::Data) when a trial is damaged.
     pub fn responses(&self, trials: &[usize]) -> Result<Vec<f32>> {
         Ok(join(&self.scaled(trials)?, |t| &t.responses))
+    }
+
+    /// The first of these trials, of which a loss is no number at `step`, that holds a value no experiment gives.
+    pub fn suspect(&self, trials: &[usize], step: u64) -> Option<Error> {
+        trials.iter().find_map(|&trial| {
+            let scaled = self.trial(trial).ok()?;
+            let streams = [
+                (Stream::Images, &scaled.image),
+                (Stream::Responses, &scaled.responses),
+                (Stream::Behavior, &scaled.behaviour),
+                (Stream::PupilCenter, &scaled.pupil),
+            ];
+            let absurd = |value: &f32| !value.is_finite() || value.abs() > ABSURD;
+            let (stream, index, value) = streams
+                .into_iter()
+                .find_map(|(stream, values)| Some((stream, values.iter().position(absurd)?, values)))
+                .map(|(stream, index, values)| (stream, index, values[index]))?;
+            let what = match stream {
+                Stream::Responses => {
+                    let neuron = self.neurons[index];
+                    format!("the response of neuron {neuron} (unit {})", self.session.neurons.ids[neuron])
+                }
+                _ => format!("value {index}"),
+            };
+            let message =
+                format!("the training loss is no number at step {step}, and {what} is {value:e}, scaled");
+            let hint =
+                "look at it with `striate inspect`; leave the trial or neuron out, or repair the recording";
+            let error = Error::data(message).file(&self.session.path).trial(trial);
+            Some(error.key(stream.name()).hint(hint))
+        })
     }
 
     fn scaled(&self, trials: &[usize]) -> Result<Vec<Arc<Scaled>>> {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::config::TrainConfig;
 use super::loss::Loss;
+use super::schedule::Monitor;
 use super::{FitConfig, linear};
 use crate::batch::{Split, Trials, fingerprint, smaller};
 use crate::error::{Error, Result, unknown};
@@ -21,7 +22,34 @@ use crate::run::manifest::available_memory_mib;
 /// [`Kind::Config`](crate::error::Kind::Config) for options that do not fit the recording.
 pub fn check(config: &FitConfig, session: &Session) -> Result<()> {
     check_start(&config.fit)?;
-    check_recording(config, session)
+    check_recording(config, session)?;
+    check_monitor(config, session)
+}
+
+/// Correlations need responses that differ: a fit judged by one trial, or by silent ones, could not be judged at all.
+fn check_monitor(config: &FitConfig, session: &Session) -> Result<()> {
+    let split = Split::new(session, &config.data)?;
+    if config.schedule.monitor != Monitor::Correlation || varies(&split, session)? {
+        return Ok(());
+    }
+    let message = format!("no neuron's response differs in {}", split.judged_on(session));
+    Err(Error::data(format!("{message}: the correlation that decides when to stop is undefined"))
+        .file(&session.path)
+        .key("schedule.monitor")
+        .hint("validate on more trials (`data.validation_fraction`), or set `schedule.monitor=loss`"))
+}
+
+/// Whether at least one neuron responds differently in two of the validation trials; reads no further than that.
+fn varies(split: &Split, session: &Session) -> Result<bool> {
+    let Some((&first, rest)) = split.validation.split_first() else { return Ok(false) };
+    let first = session.read(Stream::Responses, first)?;
+    for &trial in rest {
+        let other = session.read(Stream::Responses, trial)?;
+        if split.neurons.iter().any(|&n| first[n] != other[n]) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// As [`check`], without what only the beginning of a fit needs.

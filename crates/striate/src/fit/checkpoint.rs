@@ -4,11 +4,11 @@ use std::fs;
 
 use serde::{Deserialize, Serialize};
 
-use super::schedule::Progress;
+use super::schedule::{Progress, ScheduleConfig};
 use crate::array::{self, Arrays};
 use crate::disk;
 use crate::error::{Error, Result};
-use crate::run::{Checkpoint, RunFolder};
+use crate::run::{Best, Checkpoint, RunFolder};
 use crate::twin::{load_weights, save_weights};
 
 /// File of the optimiser's state in a checkpoint folder.
@@ -25,6 +25,9 @@ pub struct LoopState {
     pub batch: u64,
     /// Rounds, best value, patience.
     pub progress: Progress,
+    /// The best check, as a reader of the run is told it.
+    #[serde(default)]
+    pub best: Option<Best>,
     /// Sum of training losses since the last check.
     pub loss_sum: f64,
     /// Sum of penalties since the last check.
@@ -60,6 +63,22 @@ impl Saved {
             let state = serde_json::to_vec_pretty(&self.state).map_err(|e| Error::data(e.to_string()))?;
             disk::write_bytes(&folder.join("state.json"), &state)
         })
+    }
+
+    /// Reads the state to go on from, or `None` when there is none.
+    ///
+    /// A kill may fall between the writing of the best and of the last state: the best is then the later one, and only
+    /// whether the fit ends with it is not yet in it.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when it is damaged.
+    pub fn latest(run: &RunFolder, schedule: &ScheduleConfig) -> Result<Option<(Self, Checkpoint)>> {
+        let which = run.latest().unwrap_or(Checkpoint::Last);
+        let Some(mut saved) = Self::read(run, which)? else { return Ok(None) };
+        if which == Checkpoint::Best {
+            saved.state.finished = schedule.ends_at(&saved.state.progress, saved.state.step);
+        }
+        Ok(Some((saved, which)))
     }
 
     /// Reads a checkpoint, or `None` when there is none.

@@ -11,7 +11,8 @@ use crate::ops;
 use crate::recording::Session;
 use crate::run::{Manifest, RecordingInfo, RunFolder};
 
-/// Opens the run at `out`, or makes it for a fit of `config` to `session` on `device` that `command` asked for.
+/// Opens the run at `out`, or makes it for a fit of `config` to `session` on `device` that `command` asked for. What is
+/// returned is held: no other process fits into it.
 ///
 /// # Errors
 /// [`Kind::Config`](crate::error::Kind::Config) when the run there has another configuration, but for more steps and the place
@@ -23,18 +24,21 @@ pub fn run_folder(
     device: &str,
     command: &str,
 ) -> Result<RunFolder> {
-    RunFolder::require_idle(out)?;
+    if !RunFolder::has_begun(out) {
+        super::check(config, session)?;
+    }
+    let run = RunFolder::hold(out)?;
+    // Asked again: whoever held it until now may have begun.
     if RunFolder::has_begun(out) {
-        let run = RunFolder::open(out)?;
         run.require_single()?;
         return take_up(config, session, &run).map(|()| run);
     }
-    super::check(config, session)?;
     let mut manifest = Manifest::start(config.seed, command);
     manifest.device = if device == "auto" { "cpu".into() } else { device.to_owned() };
     manifest.threads = ops::threads();
     manifest.recording = recording_info(session, &config.data.path);
-    RunFolder::create(out, &config.to_toml(), &manifest)
+    run.begin(&config.to_toml(), &manifest)?;
+    Ok(run)
 }
 
 /// What a run notes of `session`, which the user found at `path`.

@@ -142,15 +142,26 @@ pub fn fit(
     }
     let _alone = run.lock()?;
     let clock = Instant::now();
-    let mut fit = Fit::prepare(config, session, run, device)?;
+    let prepared = Fit::prepare(config, session, run, device);
+    let mut fit =
+        prepared.or_else(|error| if run.latest().is_none() { fail(run, error) } else { Err(error) })?;
     let before = fit.state.seconds;
     let mut clock = |state: &mut LoopState| state.seconds = before + clock.elapsed().as_secs_f64();
     observe(&fit.started());
-    match &config.linear {
-        Some(linear) => fit.solve(linear, stop, observe, &mut clock)?,
-        None => fit.train(stop, observe, &mut clock)?,
+    let fitted = match &config.linear {
+        Some(linear) => fit.solve(linear, stop, observe, &mut clock),
+        None => fit.train(stop, observe, &mut clock),
+    };
+    fitted.and_then(|()| fit.conclude()).or_else(|error| fail(run, error))
+}
+
+/// Notes the error that ended a fit where the next verb will look, as far as the disk takes it.
+fn fail<T>(run: &RunFolder, error: Error) -> Result<T> {
+    if let Ok(manifest) = run.read_manifest() {
+        let failure = Some(error.message().to_owned());
+        let _ = Manifest { status: Status::Failed, failure, ..manifest }.save(&run.manifest());
     }
-    fit.conclude()
+    Err(error)
 }
 
 /// How a fit ended that is over, so that nothing of it has to be touched.
@@ -159,13 +170,14 @@ fn finished(config: &FitConfig, run: &RunFolder, session: &Session) -> Result<Op
     if manifest.status != Status::Finished {
         return Ok(None);
     }
-    let Some(saved) = Saved::read(run, Checkpoint::Last)? else {
+    let Some((saved, _)) = Saved::latest(run, &config.schedule)? else {
         return Err(Error::config("holds a model that was not fitted here, and nothing to go on with")
             .file(run.path())
             .hint("begin a new run with its weights: `fit.start_from`"));
     };
     // One that was given more steps and then killed before its end still calls itself finished.
-    if !saved.state.finished || wants_more(config, &saved.state) {
+    // One of an early version may call itself finished though it could never be judged.
+    if !saved.state.finished || wants_more(config, &saved.state) || manifest.best.is_none() {
         return Ok(None);
     }
     same_recording(run, session)?;
@@ -186,7 +198,7 @@ impl<'a> Fit<'a> {
     ) -> Result<Self> {
         check_recording(config, session)?;
         let split = Split::new(session, &config.data)?;
-        let saved = Saved::read(run, Checkpoint::Last)?;
+        let saved = Saved::latest(run, &config.schedule)?;
         match &saved {
             Some(_) => same_recording(run, session)?,
             None => check_start(&config.fit)?,
@@ -243,8 +255,8 @@ impl<'a> Fit<'a> {
         }
         let mut fit = Self {
             optimiser: Optimiser::new((config.fit.clip > 0.0).then_some(config.fit.clip)),
-            metrics: MetricsLog::resume(&run.metrics(), saved.as_ref().map_or(0, |s| s.state.step))?,
-            events: EventLog::resume(&run.tensorboard(), saved.as_ref().map_or(0, |s| s.state.step))?,
+            metrics: MetricsLog::resume(&run.metrics(), saved.as_ref().map_or(0, |(s, _)| s.state.step))?,
+            events: EventLog::resume(&run.tensorboard(), saved.as_ref().map_or(0, |(s, _)| s.state.step))?,
             config,
             run,
             trials,
@@ -257,12 +269,13 @@ impl<'a> Fit<'a> {
             state: LoopState::default(),
         };
         match saved {
-            Some(saved) => fit.restore(saved, Checkpoint::Last)?,
+            Some((saved, from)) => fit.restore(saved, from)?,
             None => fit.card.save(run)?,
         }
         if wants_more(config, &fit.state) {
             fit.go_on()?;
         }
+        fit.note_begin()?;
         Ok(fit)
     }
 
@@ -335,6 +348,12 @@ impl<'a> Fit<'a> {
         Ok(())
     }
 
+    /// From now on a run that nobody holds was killed.
+    fn note_begin(&self) -> Result<()> {
+        let known = self.run.read_manifest()?.with_parameters(crate::model::weights::count(&self.model));
+        Manifest { status: Status::Running, failure: None, ..known }.save(&self.run.manifest())
+    }
+
     /// Takes up a fit that ended by its number of steps, as if it had had more from the start.
     fn go_on(&mut self) -> Result<()> {
         if !self.check_is_due() {
@@ -345,15 +364,14 @@ impl<'a> Fit<'a> {
                 .hint("it cannot go on as if it had not: choose another folder with --out"));
         }
         disk::write_bytes(&self.run.config(), self.config.to_toml().as_bytes())?;
-        let manifest = Manifest { status: Status::Running, ..self.run.read_manifest()? };
-        manifest.save(&self.run.manifest())?;
         self.state.finished = false;
         let next = self.config.schedule.next(&mut self.state.progress, self.state.step);
         self.turn(next, &mut |_| {})
     }
 
     fn saved(&self) -> Saved {
-        Saved { weights: export(&self.model), optimiser: self.optimiser.export(), state: self.state.clone() }
+        let state = LoopState { best: self.best(), ..self.state.clone() };
+        Saved { weights: export(&self.model), optimiser: self.optimiser.export(), state }
     }
 
     fn restore(&mut self, saved: Saved, from: Checkpoint) -> Result<()> {
@@ -382,20 +400,24 @@ impl<'a> Fit<'a> {
         self.config.linear.as_ref()?.alphas().get(at).copied().filter(|alpha| *alpha > 0.0)
     }
 
-    fn conclude(self) -> Result<Outcome> {
-        let progress = &self.state.progress;
-        let best = progress.best.map(|value| Best {
+    /// The best check so far.
+    fn best(&self) -> Option<Best> {
+        let (progress, monitor) = (&self.state.progress, self.config.schedule.monitor);
+        Some(Best {
             step: progress.best_step,
             epoch: progress.best_step as f64 / self.batches_per_epoch() as f64,
-            value: if self.config.schedule.monitor == Monitor::Correlation { -value } else { value },
+            value: if monitor == Monitor::Correlation { -progress.best? } else { progress.best? },
             alpha: self.chosen_alpha(),
-            metric: match self.config.schedule.monitor {
-                Monitor::Loss => "val_loss".into(),
-                Monitor::Correlation => "val_correlation".into(),
-            },
-        });
-        let mut manifest: Manifest =
-            self.run.read_manifest()?.with_parameters(crate::model::weights::count(&self.model));
+            metric: monitor.metric().into(),
+        })
+    }
+
+    fn conclude(&self) -> Result<Outcome> {
+        let best = self.best();
+        if self.state.finished && best.is_none() {
+            return Err(self.never_judged());
+        }
+        let mut manifest = self.run.read_manifest()?;
         manifest.status = if self.state.finished { Status::Finished } else { Status::Interrupted };
         manifest.wall_seconds = self.state.seconds;
         manifest.peak_memory_mib = crate::run::manifest::peak_memory_mib();

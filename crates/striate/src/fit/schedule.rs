@@ -38,6 +38,16 @@ pub enum Monitor {
     Correlation,
 }
 
+impl Monitor {
+    /// Column of `metrics.csv` that it watches.
+    pub fn metric(self) -> &'static str {
+        match self {
+            Self::Loss => "val_loss",
+            Self::Correlation => "val_correlation",
+        }
+    }
+}
+
 /// Where a fit stands; part of every checkpoint.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 pub struct Progress {

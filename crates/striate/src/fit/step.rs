@@ -3,9 +3,11 @@
 use burn::prelude::*;
 
 use super::Fit;
+use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::model::Pass;
 use crate::model::penalty::PenaltyConfig;
+use crate::model::weights::export;
 use crate::ops::{Adam, Masks};
 use crate::random::{generator, permutation};
 
@@ -32,12 +34,7 @@ impl Fit<'_> {
         let penalty = self.penalty(divisor, activity);
         let loss = scalar(&data);
         if !loss.is_finite() {
-            return Err(Error::diverged(format!(
-                "the training loss is no longer a number, at step {}",
-                self.state.step
-            ))
-            .file(self.run.path())
-            .hint("lower `fit.learning_rate`, or set `fit.clip` to 1"));
+            return Err(self.no_number(trials));
         }
         self.state.loss_sum += loss;
         let data = data.mul_scalar(config.over_trials.factor(trials.len(), self.trials.in_session()));
@@ -58,6 +55,30 @@ impl Fit<'_> {
         self.state.batch += 1;
         self.state.summed_steps += 1;
         Ok(())
+    }
+
+    /// Why the loss of these trials is no number: the data, the weights it began with, or the steps since.
+    fn no_number(&self, trials: &[usize]) -> Error {
+        let step = self.state.step;
+        if let Some(suspect) = self.trials.suspect(trials, step) {
+            return suspect;
+        }
+        let message = format!("the training loss is no longer a number, at step {step}");
+        if step > 0 {
+            return Error::diverged(message)
+                .file(self.run.path())
+                .hint("lower `fit.learning_rate`, or set `fit.clip` to 1");
+        }
+        let broken = |(_, array): &(String, Array)| array.values.iter().any(|value| !value.is_finite());
+        match export(&self.model).into_iter().find(broken) {
+            Some((name, _)) => Error::data(format!("{message}: not all weights it starts from are numbers"))
+                .file(self.run.path())
+                .key(name)
+                .hint("these weights come from the recording, or from `fit.start_from`"),
+            None => Error::diverged(format!("{message}, before any was made"))
+                .file(self.run.path())
+                .hint("the loss of the untrained model overflows: scale with `data.images=scalar` and `data.responses=std`"),
+        }
     }
 
     /// Mask weights that take part in the next step.

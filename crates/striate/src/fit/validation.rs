@@ -4,7 +4,7 @@ use burn::module::Module;
 
 use super::schedule::{Monitor, Next};
 use super::{Event, Fit};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::weights::to_host;
 use crate::run::Checkpoint;
 use crate::run::metrics::Row;
@@ -53,6 +53,19 @@ impl Fit<'_> {
             Next::Stop => self.state.finished = true,
         }
         Ok(())
+    }
+
+    /// The error of a fit that ended without one check that could be told from another.
+    pub(super) fn never_judged(&self) -> Error {
+        let (checks, metric) = (self.state.progress.checks, self.config.schedule.monitor.metric());
+        let message = format!(
+            "keeps no model: `{metric}` on {} was undefined at each of {checks} checks",
+            self.split.judged_on(self.trials.session())
+        );
+        Error::diverged(message)
+            .file(self.run.path())
+            .key("schedule.monitor")
+            .hint("look at these trials with `striate inspect`, or set `schedule.monitor` to another number")
     }
 
     /// Loss and correlation on the validation trials, and the means since the last check.

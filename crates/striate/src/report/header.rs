@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::markup::{Tag, decimal, tag, thousands};
 use super::results::{Results, Score, Scores};
-use crate::run::{Manifest, Member, Status};
+use crate::run::{Manifest, Member, Standing, State};
 
 /// Title, verdict and facts of one run.
 pub fn card(run: &Results) -> Tag {
@@ -53,7 +53,7 @@ fn facts(run: &Results) -> Vec<(&'static str, String)> {
         ("Parameters", join(std::iter::once(known(manifest.total_parameters)).chain(parts))),
         ("Best check", best.unwrap_or_default()),
         ("Members", join(manifest.members.iter().map(member))),
-        ("Status", status(manifest.status).into()),
+        ("Status", status(&run.standing)),
         ("Wall time", duration(manifest.wall_seconds)),
         ("Peak memory", manifest.peak_memory_mib.map(memory).unwrap_or_default()),
         ("Device", device(manifest)),
@@ -112,11 +112,10 @@ fn device(manifest: &Manifest) -> String {
     format!("{}, {} {threads}", manifest.device, manifest.threads)
 }
 
-fn status(status: Status) -> &'static str {
-    match status {
-        Status::Running => "running, or killed",
-        Status::Interrupted => "interrupted; can be resumed",
-        Status::Finished => "finished",
+fn status(standing: &Standing) -> String {
+    match standing.state {
+        State::Interrupted | State::Killed => format!("{standing}; can be resumed"),
+        _ => standing.to_string(),
     }
 }
 
@@ -136,7 +135,10 @@ fn memory(mib: f64) -> String {
 
 /// How well it went, in words a colleague from next door understands.
 pub fn verdict(run: &Results) -> String {
-    let unscored = || format!("Not scored yet: `striate score {}` adds the numbers.", run.name);
+    let unscored = || match &run.standing.state {
+        State::Failed(why) => format!("The fit failed: {why}."),
+        _ => format!("Not scored yet: `striate score {}` adds the numbers.", run.name),
+    };
     let Some(scores) = run.main_scores() else { return unscored() };
     let comparable = |claim: &&Claim| !claim.in_percent || !scores.metrics.contains_key(&held(claim.id));
     let mut claims = CLAIMS.iter().filter(comparable);

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 use crate::array::{self, Array};
 use crate::error::Result;
 use crate::explain::barcode::Explanation;
-use crate::run::{Manifest, RunFolder, metrics};
+use crate::run::{Manifest, RunFolder, Standing, metrics};
 
 /// A value, or the sentence that stands in the page in its place.
 pub type Found<T> = std::result::Result<T, String>;
@@ -27,6 +27,8 @@ pub struct Results {
     pub name: String,
     /// What was run.
     pub manifest: Manifest,
+    /// How far it has come.
+    pub standing: Standing,
     /// Text of `config.toml`.
     pub config: Found<String>,
     /// Configuration of the fit, or of those of all members.
@@ -162,9 +164,10 @@ impl Results {
         Ok(Self {
             name: folder.name(),
             manifest,
+            standing: folder.standing()?,
             config: text(&folder.config()),
             fits,
-            curve: if is_single { curve(&folder.metrics()) } else { Err(NOT_FITTED.into()) },
+            curve: if is_single { curve(folder) } else { Err(NOT_FITTED.into()) },
             tiers: tiers(folder),
             parts: if is_single { parts() } else { Err(NO_PARTS.into()) },
             types: optional(&folder.explain("barcode").join("barcode.json")),
@@ -298,11 +301,12 @@ fn tiers(folder: &RunFolder) -> Vec<Tier> {
     names.into_iter().map(read).collect()
 }
 
-fn curve(path: &Path) -> Found<Vec<metrics::Row>> {
+fn curve(run: &RunFolder) -> Found<Vec<metrics::Row>> {
+    let path = run.metrics();
     if !path.is_file() {
-        return Err(missing(path));
+        return Err(missing(&path));
     }
-    metrics::read(path).map_err(|error| format!("`{}` is damaged: {}.", short(path), error.message()))
+    run.read_metrics().map_err(|error| format!("`{}` is damaged: {}.", short(&path), error.message()))
 }
 
 fn optional<T: DeserializeOwned>(path: &Path) -> Option<Found<T>> {

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::manifest::Manifest;
 use crate::disk;
@@ -10,11 +12,26 @@ use crate::error::{Error, Result};
 /// Held by the process that fits into a run.
 const LOCK: &str = "lock";
 
+/// Who asks whether a run is held takes its lock for a moment: one that wants to hold it tries this often, with
+/// pauses.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// A folder known to hold a run that this version can read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct RunFolder {
     path: PathBuf,
+    /// Kept by a process that fits into it.
+    lock: Option<Arc<fs::File>>,
 }
+
+impl PartialEq for RunFolder {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path
+    }
+}
+
+impl Eq for RunFolder {}
 
 /// Which of the two saved states of a fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,11 +52,38 @@ impl RunFolder {
     /// [`Kind::Config`](crate::error::Kind::Config) when `path` holds a run or other files already,
     /// [`Kind::Io`](crate::error::Kind::Io) when it cannot be written.
     pub fn create(path: &Path, config: &str, manifest: &Manifest) -> Result<Self> {
-        refuse_occupied(path)?;
-        let run = Self { path: path.to_path_buf() };
-        disk::write_bytes(&run.config(), config.as_bytes())?;
-        manifest.save(&run.manifest())?;
+        let run = Self::at(path);
+        run.begin(config, manifest)?;
         Ok(run)
+    }
+
+    /// As [`RunFolder::create`], in a folder that is there.
+    ///
+    /// # Errors
+    /// As [`RunFolder::create`].
+    pub fn begin(&self, config: &str, manifest: &Manifest) -> Result<()> {
+        refuse_occupied(&self.path)?;
+        disk::write_bytes(&self.config(), config.as_bytes())?;
+        manifest.save(&self.manifest())
+    }
+
+    /// The folder `path`, of a run or to become one, kept from all others that want to fit into it while what is
+    /// returned and its clones live. It is made where there is none.
+    ///
+    /// # Errors
+    /// As [`RunFolder::lock`]; [`Kind::Config`](crate::error::Kind::Config) when `path` holds other files.
+    pub fn hold(path: &Path) -> Result<Self> {
+        if !Self::has_begun(path) {
+            refuse_occupied(path)?;
+        }
+        disk::create_folder(path)?;
+        let run = Self::at(path);
+        let lock = Some(run.lock()?);
+        Ok(Self { lock, ..run })
+    }
+
+    fn at(path: &Path) -> Self {
+        Self { path: path.to_path_buf(), lock: None }
     }
 
     /// Makes a run that is complete from the start: `path` appears when `fill` has written all of it into the folder
@@ -58,7 +102,7 @@ impl RunFolder {
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when `path` is no run, or one written by a newer striate.
     pub fn open(path: &Path) -> Result<Self> {
-        let run = Self { path: path.to_path_buf() };
+        let run = Self::at(path);
         if !run.manifest().is_file() {
             return Err(not_a_run(path));
         }
@@ -167,14 +211,6 @@ impl RunFolder {
         self.path.join("report.html")
     }
 
-    /// What was run.
-    ///
-    /// # Errors
-    /// [`Kind::Data`](crate::error::Kind::Data) when the manifest is damaged or of a newer format.
-    pub fn read_manifest(&self) -> Result<Manifest> {
-        Manifest::read(&self.manifest())
-    }
-
     /// Refuses an ensemble where a single model is needed: to be fitted, or to be looked into.
     ///
     /// # Errors
@@ -194,29 +230,37 @@ impl RunFolder {
             .hint("take the run of a member; `striate ensemble` makes a new ensemble of runs"))
     }
 
-    /// That no other process fits into the run at `path`, if there is one.
+    /// Keeps other processes from fitting into this run until all copies of the file are dropped. Where the file system
+    /// has no locks, it keeps out nobody.
     ///
     /// # Errors
-    /// As [`RunFolder::lock`].
-    pub fn require_idle(path: &Path) -> Result<()> {
-        let run = Self { path: path.to_path_buf() };
-        if path.join(LOCK).is_file() { run.lock().map(drop) } else { Ok(()) }
-    }
-
-    /// Keeps other processes from fitting into this run until the file is dropped. Where the file system has no locks,
-    /// it keeps out nobody.
-    ///
-    /// # Errors
-    /// [`Kind::Config`](crate::error::Kind::Config) when another process fits into it,
+    /// [`Kind::Busy`](crate::error::Kind::Busy) when another process fits into it,
     /// [`Kind::Io`](crate::error::Kind::Io) when the file cannot be written.
-    pub fn lock(&self) -> Result<fs::File> {
+    pub fn lock(&self) -> Result<Arc<fs::File>> {
+        if let Some(lock) = &self.lock {
+            return Ok(lock.clone());
+        }
         let path = self.path.join(LOCK);
         let file = disk::open_or_create(&path)?;
-        match file.try_lock() {
-            Err(fs::TryLockError::WouldBlock) => Err(Error::config("is being fitted by another process")
-                .file(&self.path)
-                .hint("wait for it, or choose another folder with --out")),
-            _ => Ok(file),
+        for _ in 0..TRIES {
+            match file.try_lock() {
+                Err(fs::TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+                _ => return Ok(Arc::new(file)),
+            }
+        }
+        Err(Error::busy("is being fitted by another process")
+            .file(&self.path)
+            .hint("wait for it, or choose another folder with --out"))
+    }
+
+    /// Whether a process fits into this run now; `None` where the file system does not tell.
+    pub(super) fn is_held(&self) -> Option<bool> {
+        let path = self.path.join(LOCK);
+        let Ok(file) = disk::open(&path) else { return (!path.exists()).then_some(false) };
+        match file.try_lock_shared() {
+            Ok(()) => Some(false),
+            Err(fs::TryLockError::WouldBlock) => Some(true),
+            Err(fs::TryLockError::Error(_)) => None,
         }
     }
 

@@ -37,8 +37,11 @@ pub struct Manifest {
     pub parameters: BTreeMap<String, usize>,
     /// Sum of `parameters`.
     pub total_parameters: usize,
-    /// Whether the fit ended by itself.
+    /// How the fit ended, if it had time to say so; [`RunFolder::standing`](super::RunFolder::standing) is the whole truth.
     pub status: Status,
+    /// The error that ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
     /// Time spent fitting in s, all sessions of a resumed run together.
     pub wall_seconds: f64,
     /// Largest resident memory of the process in MiB, where the system tells.
@@ -88,6 +91,8 @@ pub enum Status {
     Interrupted,
     /// Ended by its stopping rule or its last step.
     Finished,
+    /// Ended by an error.
+    Failed,
 }
 
 /// The check with the best validation score.
@@ -121,6 +126,7 @@ impl Manifest {
             parameters: BTreeMap::new(),
             total_parameters: 0,
             status: Status::Running,
+            failure: None,
             wall_seconds: 0.0,
             peak_memory_mib: None,
             best: None,

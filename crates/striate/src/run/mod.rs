@@ -7,15 +7,17 @@
 //! RUN/scores/TIER.json · TIER.parquet            RUN/explain/KIND/ · RUN/report.html
 //! ```
 //!
-//! A [`RunFolder`] knows the paths, a [`Manifest`] says what was run, [`MetricsLog`] and
+//! A [`RunFolder`] knows the paths, a [`Manifest`] says what was run, a [`Standing`] how far it has come, [`MetricsLog`] and
 //! [`EventLog`] record how it went.
 
 pub mod folder;
 pub mod manifest;
 pub mod metrics;
+pub mod standing;
 pub mod tensorboard;
 
 pub use folder::{Checkpoint, RunFolder};
 pub use manifest::{Best, Manifest, Member, RecordingInfo, Status};
 pub use metrics::MetricsLog;
+pub use standing::{Standing, State};
 pub use tensorboard::EventLog;
