@@ -7,6 +7,7 @@ use safetensors::tensor::{Dtype, TensorView};
 
 use crate::disk;
 use crate::error::{Error, Result};
+use crate::hash::Digest;
 
 /// An array in C order.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +51,14 @@ pub fn save(path: &Path, arrays: &Arrays) -> Result<()> {
     let views: Vec<_> = views.collect::<Result<_>>()?;
     let file = safetensors::serialize(views, None).map_err(|e| Error::data(e.to_string()).file(path))?;
     disk::write_bytes(path, &file)
+}
+
+/// A hash of names, shapes and values.
+pub fn digest(arrays: &Arrays) -> String {
+    let add = |all: Digest, (name, array): (&String, &Array)| {
+        all.bytes(name).bytes(format!("{:?}", array.shape)).numbers(&array.values)
+    };
+    arrays.iter().fold(Digest::default(), add).finish()
 }
 
 /// Reads all arrays of `path`.

@@ -54,6 +54,7 @@
 // The ground floor, free to every room.
 pub mod error;
 pub mod disk;
+pub mod hash;
 pub mod array;
 pub mod random;
 pub mod mt19937;

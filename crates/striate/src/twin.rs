@@ -112,8 +112,8 @@ impl Card {
 
 /// Why a run has no weights to load.
 fn no_model(run: &RunFolder) -> Error {
-    let folder = run.checkpoint(Checkpoint::Best);
-    let error = |message: String, hint: &str| Error::data(message).file(&folder).hint(hint);
+    let weights = run.checkpoint(Checkpoint::Best).join(WEIGHTS);
+    let error = |message: String, hint: &str| Error::data(message).file(&weights).hint(hint);
     match run.standing().map(|standing| (standing.state, standing.step)) {
         Ok((Stood::Failed(why), _)) => error(
             format!("there is no model to ask: the fit failed ({why})"),
@@ -162,11 +162,19 @@ impl Twin {
     pub fn load(run: &RunFolder, device: &Device) -> Result<Self> {
         run.require_single()?;
         let card = Card::load(run)?;
-        let best = disk::current_folder(&run.checkpoint(Checkpoint::Best));
-        if !best.is_dir() {
+        let best = || disk::current_folder(&run.checkpoint(Checkpoint::Best));
+        if !best().is_dir() {
             return Err(no_model(run));
         }
-        Self::read(card, &best, device)
+        let twin = Self::read(card, &best(), device)?;
+        if let Some(bond) = run.bond(Checkpoint::Best) {
+            let own = run.check_bond(Checkpoint::Best, &bond, &load_weights(&best())?, None);
+            // A fit that goes on may have put a better one in its place between the two.
+            if own.is_err() && run.bond(Checkpoint::Best).as_ref() == Some(&bond) {
+                own?;
+            }
+        }
+        Ok(twin)
     }
 
     /// The twin of a card and the weights in a folder.

@@ -185,6 +185,24 @@ fn a_fit_that_cannot_be_judged_is_no_success() {
     assert!(swept.fails(1, &["validation tier"]).out.contains("validation tier (1 trial)"));
 }
 
+/// The loss of the validation trials overflows at every check.
+#[test]
+fn a_fit_that_was_never_judged_has_failed_and_says_so_ever_after() {
+    let bench = Bench::with_recording();
+    for trial in 128..160 {
+        let file = bench.path(&format!("recording/data/responses/{trial}.npy"));
+        fs::write(file, npy::write_f32(&[8], &[1e30; 8])).unwrap();
+    }
+    let told = ["keeps no model", "`val_loss` on the validation tier (32 trials)"];
+    bench.fit(&["--out", "run"]).fails(1, &told);
+    bench.run(&RESUME).fails(1, &told);
+    bench.run(&["score", "run"]).fails(3, &["the fit failed", "keeps no model"]);
+    bench.run(&["predict", "run", "--data", "recording", "--out", "x.npy"]).fails(3, &["the fit failed"]);
+    bench.run(&["report", "run"]).succeeds();
+    let page = String::from_utf8(bench.read("run/report.html")).unwrap();
+    assert!(page.contains("The fit failed: keeps no model"));
+}
+
 #[test]
 fn an_absurd_value_is_named_before_the_learning_rate_is() {
     let bench = Bench::with_recording();
@@ -268,6 +286,87 @@ fn a_recording_that_changed_is_not_gone_on_with() {
     bench.run(&RESUME).fails(3, &["not the recording this run began with"]);
 }
 
+/// Any value of any trial, and not only of those that early versions looked at.
+#[test]
+fn what_changed_in_the_recording_is_named() {
+    let bench = Bench::with_recording();
+    bench.fit(&["schedule.max_steps=20", "--out", "run"]).succeeds();
+    let changes = [
+        ("images", "recording/data/images/5.npy", npy::write_f32(&[1, 12, 12], &[0.5; 144])),
+        ("responses", "recording/data/responses/7.npy", npy::write_f32(&[8], &[1.0; 8])),
+    ];
+    for (stream, file, bytes) in changes {
+        let intact = bench.read(file);
+        fs::write(bench.path(file), bytes).unwrap();
+        let told = format!("began with: {stream} differ");
+        bench.fit(&["schedule.max_steps=40", "--out", "run"]).fails(3, &[&told, "hint: "]);
+        fs::write(bench.path(file), intact).unwrap();
+    }
+    bench.fit(&["schedule.max_steps=40", "--out", "run"]).succeeds();
+}
+
+#[test]
+fn a_change_before_the_first_checkpoint_is_noticed_too() {
+    let bench = Bench::with_recording();
+    let endless =
+        [FIT, &["schedule.check_every=1000000", "schedule.max_steps=1000000", "--out", "run"]].concat();
+    let mut child = bench.command(&endless).stderr(Stdio::null()).spawn().unwrap();
+    while !bench.path("run/twin.json").exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let changed = npy::write_f32(&[8], &[1.0; 8]);
+    fs::write(bench.path("recording/data/responses/7.npy"), changed).unwrap();
+    bench.run(&RESUME).fails(3, &["responses differ"]);
+}
+
+/// A run whose parts were exchanged or taken away does not go on as if nothing had happened.
+#[test]
+fn the_parts_of_a_run_belong_together() {
+    let bench = Bench::with_run();
+    bench.fit(&["seed=2", "--out", "other"]).succeeds();
+    let more = || bench.fit(&["schedule.max_steps=60", "--out", "run"]);
+    let exchanged = |part: &str, told: &[&str]| {
+        let (own, kept) = (bench.path("run").join(part), bench.path("kept"));
+        fs::rename(&own, &kept).unwrap();
+        fs::create_dir(&own).unwrap();
+        for entry in fs::read_dir(bench.path("other").join(part)).unwrap().flatten() {
+            fs::copy(entry.path(), own.join(entry.file_name())).unwrap();
+        }
+        more().fails(3, told);
+        fs::remove_dir_all(&own).unwrap();
+        fs::rename(&kept, &own).unwrap();
+    };
+    exchanged("checkpoints/last", &["checkpoints/last", "another run"]);
+    exchanged("checkpoints/best", &["checkpoints/best", "another run"]);
+    let edited = |part: &str, bytes: &[u8]| {
+        let intact = bench.read(part);
+        fs::write(bench.path(part), bytes).unwrap();
+        more().fails(3, &[part, "not what this run wrote"]);
+        fs::write(bench.path(part), intact).unwrap();
+    };
+    edited("run/checkpoints/last/optimiser.safetensors", b"\x02\0\0\0\0\0\0\0{}");
+    edited(
+        "run/checkpoints/last/weights.safetensors",
+        &bench.read("other/checkpoints/last/weights.safetensors"),
+    );
+    let weights = "run/checkpoints/best/weights.safetensors";
+    let intact = bench.read(weights);
+    fs::write(bench.path(weights), bench.read("other/checkpoints/best/weights.safetensors")).unwrap();
+    bench.run(&["score", "run"]).fails(3, &["not what this run wrote"]);
+    fs::write(bench.path(weights), intact).unwrap();
+    fs::rename(bench.path("run/checkpoints/best"), bench.path("kept")).unwrap();
+    more().fails(3, &["checkpoints/best", "is missing", "fit.start_from"]);
+    bench.run(&["score", "run"]).fails(3, &["checkpoints/best", "is missing", "fit.start_from"]);
+    fs::rename(bench.path("kept"), bench.path("run/checkpoints/best")).unwrap();
+    fs::remove_dir_all(bench.path("run/checkpoints/last")).unwrap();
+    let done = more().succeeds();
+    assert!(done.err.contains("checkpoints/last is missing"), "{}", done.err);
+    bench.fit(&["schedule.max_steps=60", "--out", "whole"]).succeeds();
+    assert!(bench.result("run") == bench.result("whole"));
+}
+
 /// Starts a long fit and sends Ctrl-C after its third check.
 fn interrupted(bench: &Bench) -> Done {
     let mut child = bench.command(&[FIT, &LONG, &["--out", "run"]].concat()).spawn().unwrap();
@@ -308,6 +407,12 @@ fn survives(kills: u32) {
         std::thread::sleep(Duration::from_millis(40 + (random >> 33) % 260));
         child.kill().unwrap();
         killed += u32::from(child.wait().unwrap().code().is_none());
+        if bench.path("run/manifest.json").exists() {
+            bench.run(&["report", "run"]).succeeds();
+            let page = String::from_utf8(bench.read("run/report.html")).unwrap();
+            let told = page.contains("(killed); can be resumed") || page.contains(">finished<");
+            assert!(told && !page.contains("running"), "a run that was killed is called something else");
+        }
     }
     println!("{killed} of {kills} kills hit a running fit");
     assert!(killed > 0);

@@ -1,5 +1,6 @@
 //! What is refused before a fit measures or writes anything.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::config::TrainConfig;
@@ -12,8 +13,8 @@ use crate::model::encoder::EncoderConfig;
 use crate::model::output::Output;
 use crate::model::readout::ReadoutConfig;
 use crate::recording::{Session, Stream};
-use crate::run::RunFolder;
 use crate::run::manifest::available_memory_mib;
+use crate::run::{RecordingInfo, RunFolder};
 
 /// Whether `config` can be fitted to `session`, before anything is measured or written.
 ///
@@ -170,15 +171,31 @@ pub(super) fn check_responses(loss: Loss, trials: &Trials<'_>, train: &[usize]) 
         .hint("set `fit.loss=mse`, and `model.output=identity` if predictions should go there too"))
 }
 
-/// A fit goes on only with the recording it began with.
-pub(super) fn same_recording(run: &RunFolder, session: &Session) -> Result<()> {
-    let known = run.read_manifest()?.recording.fingerprint;
-    if known.is_empty() || known == fingerprint(session) {
-        return Ok(());
+/// A fit goes on only with the recording it began with. Gives the stamp of the files it was found in.
+pub(super) fn same_recording(run: &RunFolder, session: &Session) -> Result<Option<String>> {
+    // Taken first: what is written while the rest is read will be read again.
+    let stamp = session.stamp();
+    let changes = changes(&run.read_manifest()?.recording, session);
+    if changes.is_empty() {
+        return Ok(stamp);
     }
-    Err(Error::data("is not the recording this run began with: neurons, trials or responses differ")
-        .file(&session.path)
-        .hint("restore the recording, or fit into a fresh folder"))
+    let message = format!("is not the recording this run began with: {} differ", changes.join(", "));
+    Err(Error::data(message).file(&session.path).hint("restore the recording, or fit into a fresh folder"))
+}
+
+/// What differs in `session` from the recording that is known; nothing where nothing is known.
+pub(super) fn changes(known: &RecordingInfo, session: &Session) -> Vec<String> {
+    if known.fingerprint.is_empty() || (known.stamp.is_some() && known.stamp == session.stamp()) {
+        return Vec::new();
+    }
+    if known.content.is_empty() {
+        // Of an early version, which knew a sample of the responses.
+        let same = known.fingerprint == fingerprint(session);
+        return if same { Vec::new() } else { vec!["neurons, trials or responses".into()] };
+    }
+    let found = session.content();
+    let keys: BTreeSet<&String> = known.content.keys().chain(found.keys()).collect();
+    keys.into_iter().filter(|key| known.content.get(*key) != found.get(*key)).cloned().collect()
 }
 
 #[cfg(test)]

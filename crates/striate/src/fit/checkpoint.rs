@@ -8,8 +8,8 @@ use super::schedule::{Progress, ScheduleConfig};
 use crate::array::{self, Arrays};
 use crate::disk;
 use crate::error::{Error, Result};
-use crate::run::{Best, Checkpoint, RunFolder};
-use crate::twin::{load_weights, save_weights};
+use crate::run::{Best, Bond, Checkpoint, RunFolder, Status};
+use crate::twin::{MISSING_BEST, load_weights, save_weights};
 
 /// File of the optimiser's state in a checkpoint folder.
 pub(super) const OPTIMISER: &str = "optimiser.safetensors";
@@ -28,6 +28,9 @@ pub struct LoopState {
     /// The best check, as a reader of the run is told it.
     #[serde(default)]
     pub best: Option<Best>,
+    /// What binds it to its run; hashes of weights and optimiser are known when they are written.
+    #[serde(default)]
+    pub bond: Bond,
     /// Sum of training losses since the last check.
     pub loss_sum: f64,
     /// Sum of penalties since the last check.
@@ -57,10 +60,13 @@ impl Saved {
     /// # Errors
     /// [`Kind::Io`](crate::error::Kind::Io) when it cannot be written; the earlier one is then intact.
     pub fn write(&self, run: &RunFolder, which: Checkpoint) -> Result<()> {
+        let (weights, optimiser) = (array::digest(&self.weights), array::digest(&self.optimiser));
+        let bond = Bond { weights, optimiser, ..self.state.bond.clone() };
+        let state = LoopState { bond, ..self.state.clone() };
         disk::replace_folder(&run.checkpoint(which), |folder| {
             save_weights(folder, &self.weights)?;
             array::save(&folder.join(OPTIMISER), &self.optimiser)?;
-            let state = serde_json::to_vec_pretty(&self.state).map_err(|e| Error::data(e.to_string()))?;
+            let state = serde_json::to_vec_pretty(&state).map_err(|e| Error::data(e.to_string()))?;
             disk::write_bytes(&folder.join("state.json"), &state)
         })
     }
@@ -75,7 +81,16 @@ impl Saved {
     pub fn latest(run: &RunFolder, schedule: &ScheduleConfig) -> Result<Option<(Self, Checkpoint)>> {
         let which = run.latest().unwrap_or(Checkpoint::Last);
         let Some(mut saved) = Self::read(run, which)? else { return Ok(None) };
-        if which == Checkpoint::Best {
+        if which == Checkpoint::Last {
+            saved.check_best(run)?;
+        } else {
+            let concluded = run.read_manifest()?.status != Status::Running;
+            if concluded && !run.checkpoint(Checkpoint::Last).is_dir() {
+                let step = saved.state.step;
+                tracing::warn!(
+                    "checkpoints/last is missing: the fit goes on from its best check, step {step}"
+                );
+            }
             saved.state.finished = schedule.ends_at(&saved.state.progress, saved.state.step);
         }
         Ok(Some((saved, which)))
@@ -95,6 +110,30 @@ impl Saved {
         let state = fs::read(&path).map_err(|e| Error::io("cannot read", &path, e))?;
         let state = serde_json::from_slice(&state).map_err(|e| Error::data(e.to_string()).file(&path))?;
         let optimiser = array::load(&folder.join(OPTIMISER))?;
-        Ok(Some(Self { weights: load_weights(&folder)?, optimiser, state }))
+        let saved = Self { weights: load_weights(&folder)?, optimiser, state };
+        run.check_bond(which, &saved.state.bond, &saved.weights, Some(&saved.optimiser))?;
+        Ok(Some(saved))
+    }
+
+    /// That the best checkpoint is there, and the one that this last state knew.
+    fn check_best(&self, run: &RunFolder) -> Result<()> {
+        if self.state.progress.best.is_none() {
+            return Ok(());
+        }
+        let folder = run.checkpoint(Checkpoint::Best);
+        let Some(best) = Self::read(run, Checkpoint::Best)? else {
+            let message = format!(
+                "is missing, the model of step {} that this run keeps",
+                self.state.progress.best_step
+            );
+            return Err(Error::data(message).file(folder).hint(MISSING_BEST));
+        };
+        let known = &self.state.bond.best;
+        if known.is_empty() || *known == best.state.bond.weights {
+            return Ok(());
+        }
+        Err(Error::data("is not the best checkpoint that `last` was written beside")
+            .file(folder)
+            .hint("restore both from one copy of the run, or fit into a fresh folder"))
     }
 }

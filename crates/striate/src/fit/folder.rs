@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::FitConfig;
+use super::check::changes;
 use crate::batch::fingerprint;
 use crate::disk;
 use crate::error::{Error, Result};
@@ -47,7 +48,9 @@ pub fn recording_info(session: &Session, path: &str) -> RecordingInfo {
         path: path.to_owned(),
         session: session.id.clone(),
         format: session.format.into(),
+        stamp: session.stamp(),
         fingerprint: fingerprint(session),
+        content: session.content(),
         neurons: session.neurons.len(),
         trials: session.tiers().into_iter().map(|(tier, n)| (tier.to_string(), n)).collect(),
     }
@@ -66,7 +69,7 @@ fn is_longer(known: &FitConfig, config: &FitConfig) -> bool {
 fn take_up(config: &FitConfig, session: &Session, run: &RunFolder) -> Result<()> {
     let mut known = FitConfig::read(&run.config(), &[])?;
     let mut manifest = run.read_manifest()?;
-    let moved = known.data.path != config.data.path && manifest.recording.fingerprint == fingerprint(session);
+    let moved = known.data.path != config.data.path && changes(&manifest.recording, session).is_empty();
     if moved {
         known.data.path.clone_from(&config.data.path);
     }

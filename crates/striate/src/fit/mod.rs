@@ -39,8 +39,9 @@ use crate::model::encoder::Made;
 use crate::model::readout::FactorisedConfig;
 use crate::model::weights::{export, freeze, import};
 use crate::recording::Session;
+use crate::run::manifest::new_id;
 use crate::run::metrics::Row;
-use crate::run::{Best, Checkpoint, EventLog, Manifest, MetricsLog, RunFolder, Status};
+use crate::run::{Best, Bond, Checkpoint, EventLog, Manifest, MetricsLog, RunFolder, Status};
 use crate::twin::{Card, WEIGHTS};
 use check::{check_recording, check_responses, check_start, same_recording};
 use checkpoint::{LoopState, Saved};
@@ -116,6 +117,8 @@ struct Fit<'a> {
     adopted: Vec<String>,
     optimiser: Optimiser,
     state: LoopState,
+    /// What the next checkpoint is bound to.
+    bond: Bond,
     metrics: MetricsLog,
     events: EventLog,
 }
@@ -199,9 +202,9 @@ impl<'a> Fit<'a> {
         check_recording(config, session)?;
         let split = Split::new(session, &config.data)?;
         let saved = Saved::latest(run, &config.schedule)?;
-        match &saved {
-            Some(_) => same_recording(run, session)?,
-            None => check_start(&config.fit)?,
+        let stamp = same_recording(run, session)?;
+        if saved.is_none() {
+            check_start(&config.fit)?;
         }
         let known = saved.as_ref().map(|_| Card::load(run)).transpose()?;
         if known.as_ref().is_some_and(|card| card.neurons != split.neurons) {
@@ -267,6 +270,7 @@ impl<'a> Fit<'a> {
             model,
             adopted,
             state: LoopState::default(),
+            bond: Bond::default(),
         };
         match saved {
             Some((saved, from)) => fit.restore(saved, from)?,
@@ -275,7 +279,7 @@ impl<'a> Fit<'a> {
         if wants_more(config, &fit.state) {
             fit.go_on()?;
         }
-        fit.note_begin()?;
+        fit.note_begin(stamp)?;
         Ok(fit)
     }
 
@@ -349,8 +353,14 @@ impl<'a> Fit<'a> {
     }
 
     /// From now on a run that nobody holds was killed.
-    fn note_begin(&self) -> Result<()> {
-        let known = self.run.read_manifest()?.with_parameters(crate::model::weights::count(&self.model));
+    fn note_begin(&mut self, stamp: Option<String>) -> Result<()> {
+        let mut known = self.run.read_manifest()?.with_parameters(crate::model::weights::count(&self.model));
+        if known.id.is_empty() {
+            known.id = new_id();
+        }
+        known.recording.stamp = stamp;
+        let best = std::mem::take(&mut self.state.bond.best);
+        self.bond = Bond { run: known.id.clone(), card: self.run.card_digest(), best, ..Bond::default() };
         Manifest { status: Status::Running, failure: None, ..known }.save(&self.run.manifest())
     }
 
@@ -370,7 +380,7 @@ impl<'a> Fit<'a> {
     }
 
     fn saved(&self) -> Saved {
-        let state = LoopState { best: self.best(), ..self.state.clone() };
+        let state = LoopState { best: self.best(), bond: self.bond.clone(), ..self.state.clone() };
         Saved { weights: export(&self.model), optimiser: self.optimiser.export(), state }
     }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use burn::prelude::*;
 use rayon::prelude::*;
 
+use super::check::changes;
 use crate::array::{self, Arrays};
 use crate::batch::{Trials, fingerprint};
 use crate::error::{Error, Result};
@@ -85,9 +86,11 @@ pub fn adopted(
 fn weights_of_run(run: &RunFolder, model: &Encoder, unit_ids: &[i64], session: &Session) -> Result<Arrays> {
     run.require_single()?;
     let (mut weights, card) = (load_weights(&run.checkpoint(Checkpoint::Best))?, Card::load(run)?);
+    let known = run.read_manifest()?.recording;
     // Responses are read for the fingerprint: only where identifiers alone cannot tell.
-    let same =
-        card.unit_ids == unit_ids && run.read_manifest()?.recording.fingerprint == fingerprint(session);
+    let same = card.unit_ids == unit_ids
+        && known.fingerprint == fingerprint(session)
+        && changes(&known, session).is_empty();
     weights.retain(|name, _| same || !(name.starts_with("readout.") || name.starts_with("modulator.")));
     // Under a predictor the array of this name holds where neurons lie in cortex, not where they look.
     match (card.model.readout.needs_cortex(), model.config().readout.needs_cortex()) {

@@ -4,8 +4,9 @@ use burn::module::Module;
 
 use super::schedule::{Monitor, Next};
 use super::{Event, Fit};
+use crate::array;
 use crate::error::{Error, Result};
-use crate::model::weights::to_host;
+use crate::model::weights::{export, to_host};
 use crate::run::Checkpoint;
 use crate::run::metrics::Row;
 use crate::score::{mean_ignoring_nan, single_trial_correlation};
@@ -31,6 +32,7 @@ impl Fit<'_> {
         (self.state.loss_sum, self.state.penalty_sum, self.state.summed_steps) = (0.0, 0.0, 0);
         self.log(&row)?;
         if verdict.improved {
+            self.bond.best = array::digest(&export(&self.model));
             self.saved().write(self.run, Checkpoint::Best)?;
         }
         observe(&Event::Check { row, improved: verdict.improved });

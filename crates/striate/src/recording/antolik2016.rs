@@ -192,6 +192,10 @@ impl Table {
 }
 
 impl TrialSource for Region {
+    fn stamp(&self) -> Option<String> {
+        self.root.stamp()
+    }
+
     fn read(&self, stream: Stream, trial: usize, shape: &[usize]) -> Result<Vec<f32>> {
         let values = finite(self.read_as_stored(stream, trial, shape)?);
         values.map_err(|error| {

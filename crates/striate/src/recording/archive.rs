@@ -11,8 +11,9 @@ use zip::ZipArchive;
 use zip::read::ZipFileEntry;
 use zip::result::ZipError;
 
-use super::files::{Entry, Files, MEMBER_LIMIT, missing, read_within, too_large};
+use super::files::{Entry, Files, MEMBER_LIMIT, missing, read_within, stamped, too_large};
 use crate::error::{Error, Result};
+use crate::hash::Digest;
 
 /// Small members may be as compressible as they like.
 const RATIO_FLOOR: u64 = 16 << 20;
@@ -90,6 +91,10 @@ impl Files for Archive {
         bytes
             .filter(|bytes| bytes.len() as u64 == size)
             .ok_or_else(|| Error::data(format!("does not hold the {size} bytes it declares")).file(place))
+    }
+
+    fn stamp(&self, _folder: &str) -> Option<String> {
+        Some(stamped(Digest::default(), &std::fs::metadata(&self.path).ok()?).finish())
     }
 
     fn place(&self, name: &str) -> PathBuf {

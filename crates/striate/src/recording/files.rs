@@ -4,10 +4,13 @@
 //! or hostile file cannot take the memory of the machine.
 
 use std::fmt::Debug;
+use std::fs::Metadata;
 use std::io::Read;
 use std::path::PathBuf;
+use std::time::UNIX_EPOCH;
 
 use crate::error::{Error, Result};
+use crate::hash::Digest;
 
 /// Largest single array or table that is read.
 pub const MEMBER_LIMIT: u64 = 1 << 30;
@@ -38,8 +41,24 @@ pub trait Files: Send + Sync + Debug {
     /// When it is missing, larger than `limit`, or cannot be read.
     fn read(&self, name: &str, limit: u64) -> Result<Vec<u8>>;
 
+    /// Sizes and times of all files in `folder`, as a hash; none when they cannot be told.
+    fn stamp(&self, folder: &str) -> Option<String>;
+
     /// How to show `name` to people: `folder/name` or `archive.zip:name`.
     fn place(&self, name: &str) -> PathBuf;
+}
+
+/// Adds the size of a file, when it was written, and where the system tells when it was last touched at all: an archive
+/// that is unpacked over a recording may set the first two as it likes.
+pub(super) fn stamped(digest: Digest, file: &Metadata) -> Digest {
+    let written = file.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let written = written.map_or(0, |since| since.as_nanos());
+    #[cfg(unix)]
+    let touched =
+        (std::os::unix::fs::MetadataExt::ctime(file), std::os::unix::fs::MetadataExt::ctime_nsec(file));
+    #[cfg(not(unix))]
+    let touched = (0, 0);
+    digest.bytes(format!("{} {written} {touched:?}", file.len()))
 }
 
 /// Reads `reader` to its end, which must come within `limit` bytes.

@@ -10,10 +10,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, list};
+pub use content::Content;
 use root::Root;
 
 pub mod antolik2016;
 mod archive;
+mod content;
 pub mod files;
 pub mod formats;
 mod licence;
@@ -191,6 +193,11 @@ pub trait TrialSource: Send + Sync + fmt::Debug {
     /// As [`read_as_stored`](TrialSource::read_as_stored).
     fn read_f64_as_stored(&self, stream: Stream, trial: usize, shape: &[usize]) -> Result<Vec<f64>> {
         Ok(self.read_as_stored(stream, trial, shape)?.into_iter().map(f64::from).collect())
+    }
+
+    /// A text that changes when one of the files behind it is written; none where there are no files.
+    fn stamp(&self) -> Option<String> {
+        None
     }
 }
 

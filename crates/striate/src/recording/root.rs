@@ -5,9 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::archive::Archive;
-use super::files::{Entry, Files, MEMBER_LIMIT, missing, read_within, too_large};
+use super::files::{Entry, Files, MEMBER_LIMIT, missing, read_within, stamped, too_large};
 use super::npy::{self, Array};
 use crate::error::{Error, Result};
+use crate::hash::Digest;
+
+/// Folders in one another beyond which a recording is something else.
+const DEEPEST: usize = 8;
 
 const NPY_ROOM: u64 = super::npy_header::LIMIT as u64 + 64;
 
@@ -71,6 +75,30 @@ impl Files for Folder {
         bytes.ok_or_else(|| too_large(size, limit, path))
     }
 
+    fn stamp(&self, folder: &str) -> Option<String> {
+        let mut digest = Digest::default();
+        let mut folders = vec![self.place(folder.trim_end_matches('/'))];
+        while let Some(folder) = folders.pop() {
+            // A link may lead in a circle.
+            if folder.components().count() > self.0.components().count() + DEEPEST {
+                return None;
+            }
+            let mut entries = fs::read_dir(&folder).ok()?.collect::<std::io::Result<Vec<_>>>().ok()?;
+            entries.sort_by_key(fs::DirEntry::file_name);
+            for path in entries.iter().map(fs::DirEntry::path) {
+                let Ok(file) = fs::metadata(&path) else { continue };
+                match file.is_dir() {
+                    true => folders.push(path),
+                    false => {
+                        let name = path.strip_prefix(&self.0).ok()?.to_string_lossy().into_owned();
+                        digest = stamped(digest.bytes(name), &file);
+                    }
+                }
+            }
+        }
+        Some(digest.finish())
+    }
+
     fn place(&self, name: &str) -> PathBuf {
         if name.is_empty() { self.0.clone() } else { self.0.join(name) }
     }
@@ -128,6 +156,11 @@ impl Root {
     pub fn name(&self) -> String {
         let inner = self.base.trim_end_matches('/').rsplit('/').next().filter(|name| !name.is_empty());
         inner.map_or_else(|| path_name(&self.path), str::to_owned)
+    }
+
+    /// As [`Session::stamp`](super::Session::stamp).
+    pub fn stamp(&self) -> Option<String> {
+        self.files.stamp(&self.base)
     }
 
     /// What lies directly in `folder`, system files left out.

@@ -317,6 +317,10 @@ fn moment(root: &Root, name: &str, info: &StreamInfo) -> Result<Vec<f32>> {
 struct TrialFiles(Root);
 
 impl TrialSource for TrialFiles {
+    fn stamp(&self) -> Option<String> {
+        self.0.stamp()
+    }
+
     fn read(&self, stream: Stream, trial: usize, shape: &[usize]) -> Result<Vec<f32>> {
         self.read_as_stored(stream, trial, shape)
             .and_then(finite)

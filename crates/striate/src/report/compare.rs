@@ -20,14 +20,11 @@ pub fn section(runs: &[Results]) -> Vec<Tag> {
 }
 
 fn warnings(runs: &[Results]) -> Vec<&'static str> {
-    let recordings: BTreeSet<_> = runs.iter().map(|run| &run.manifest.recording.fingerprint).collect();
+    let others = runs.windows(2).any(|pair| !pair[0].manifest.recording.same_as(&pair[1].manifest.recording));
     let tiers: BTreeSet<_> = runs.iter().filter_map(|run| run.main_tier()).map(|tier| &tier.name).collect();
     let neurons: BTreeSet<_> = runs.iter().map(Results::neurons).collect();
     let all = [
-        (
-            recordings.len() > 1,
-            "The runs were fitted on different recordings: their scores cannot be compared.",
-        ),
+        (others, "The runs were fitted on different recordings: their scores cannot be compared."),
         (tiers.len() > 1, "The runs were scored on different tiers: their scores cannot be compared."),
         (
             neurons.len() > 1,

@@ -58,6 +58,8 @@ impl Fixture {
             session: "simulated-mouse-12".into(),
             format: "sensorium2022".into(),
             fingerprint: "c0ffee".into(),
+            content: Default::default(),
+            stamp: None,
             neurons: self.neurons,
             trials: trials.map(|(tier, n)| (tier.to_owned(), n)).into(),
         };

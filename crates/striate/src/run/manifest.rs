@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk;
 use crate::error::{Error, Result};
+use crate::hash::Digest;
 
 /// Version of the run folder that this striate writes; it reads this one and all earlier ones.
 pub const FORMAT: u64 = 1;
@@ -19,6 +21,9 @@ pub const FORMAT: u64 = 1;
 pub struct Manifest {
     /// Version of the run folder, [`FORMAT`] when written by this striate.
     pub format: u64,
+    /// Tells this run from every other, for its checkpoints to name; empty in runs of early versions.
+    #[serde(default)]
+    pub id: String,
     /// Version of striate that wrote it.
     pub striate: String,
     /// Start of the run, UTC, `2026-11-21T06:00:00Z`.
@@ -73,8 +78,15 @@ pub struct RecordingInfo {
     pub session: String,
     /// Format id, e.g. `sensorium2022`.
     pub format: String,
-    /// Fingerprint of the content, to notice when a file has changed.
+    /// Fingerprint of a sample of the content, by which runs of all versions know each other's recording.
     pub fingerprint: String,
+    /// SHA-256 of everything it holds, by what it is, to notice when any value has changed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub content: BTreeMap<String, String>,
+    /// Hash of sizes and times of its files when `content` was last true of them: while they are the same, nothing has
+    /// to be read again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stamp: Option<String>,
     /// Number of neurons.
     pub neurons: usize,
     /// Number of trials per tier.
@@ -111,11 +123,20 @@ pub struct Best {
     pub alpha: Option<f64>,
 }
 
+impl RecordingInfo {
+    /// Whether two runs were fitted to the same recording, as far as both know theirs.
+    pub fn same_as(&self, other: &Self) -> bool {
+        let unknown = self.content.is_empty() || other.content.is_empty();
+        self.fingerprint == other.fingerprint && (unknown || self.content == other.content)
+    }
+}
+
 impl Manifest {
     /// The manifest of a run that starts now, on the CPU, with nothing known of recording or model.
     pub fn start(seed: u64, command: impl Into<String>) -> Self {
         Self {
             format: FORMAT,
+            id: new_id(),
             striate: env!("CARGO_PKG_VERSION").into(),
             created: utc(SystemTime::now()),
             seed,
@@ -166,6 +187,13 @@ impl Manifest {
         text.push('\n');
         disk::write_bytes(path, text.as_bytes())
     }
+}
+
+/// 16 hexadecimal digits that no other run has: from the randomness of the system, the time and the process.
+pub(crate) fn new_id() -> String {
+    let draw = RandomState::new().build_hasher().finish();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+    Digest::default().bytes(format!("{draw} {now} {}", std::process::id())).finish()[..16].to_owned()
 }
 
 fn check_format(format: Option<u64>, path: &Path) -> Result<()> {

@@ -10,12 +10,14 @@
 //! A [`RunFolder`] knows the paths, a [`Manifest`] says what was run, a [`Standing`] how far it has come, [`MetricsLog`] and
 //! [`EventLog`] record how it went.
 
+pub mod bond;
 pub mod folder;
 pub mod manifest;
 pub mod metrics;
 pub mod standing;
 pub mod tensorboard;
 
+pub use bond::Bond;
 pub use folder::{Checkpoint, RunFolder};
 pub use manifest::{Best, Manifest, Member, RecordingInfo, Status};
 pub use metrics::MetricsLog;

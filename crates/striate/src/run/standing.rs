@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::manifest::{Best, Status};
 use super::metrics::{self, Row};
-use super::{Checkpoint, Manifest, RunFolder};
+use super::{Bond, Checkpoint, Manifest, RunFolder};
 use crate::disk;
 use crate::error::Result;
 
@@ -44,6 +44,8 @@ struct Reached {
     #[serde(default)]
     finished: bool,
     best: Option<Best>,
+    #[serde(default)]
+    bond: Bond,
 }
 
 impl RunFolder {
@@ -94,11 +96,18 @@ impl RunFolder {
     /// The later of the two saved states: a kill may fall between their writing.
     pub fn latest(&self) -> Option<Checkpoint> {
         let step = |which| self.reached_by(which).map(|reached| reached.step);
-        let (best, last) = (step(Checkpoint::Best), step(Checkpoint::Last));
-        match best.is_some() && best > last {
-            true => Some(Checkpoint::Best),
-            false => last.map(|_| Checkpoint::Last),
+        let there = |which| disk::current_folder(&self.checkpoint(which)).is_dir();
+        match (step(Checkpoint::Best), step(Checkpoint::Last)) {
+            (Some(best), Some(last)) if best > last => Some(Checkpoint::Best),
+            // One that cannot be read is still the one to go on from: whoever wants to is told.
+            _ if there(Checkpoint::Last) => Some(Checkpoint::Last),
+            (best, _) => best.map(|_| Checkpoint::Best),
         }
+    }
+
+    /// What binds a checkpoint to this run.
+    pub fn bond(&self, which: Checkpoint) -> Option<Bond> {
+        Some(self.reached_by(which)?.bond)
     }
 
     fn reached(&self) -> Option<Reached> {

@@ -231,8 +231,9 @@ fn manifest(runs: &[RunFolder], members: Vec<Member>, command: &str) -> Result<M
 
 /// Only a warning: the recordings may be one that was divided into tiers in several ways.
 fn warn_of_other_recordings(of: &[Manifest]) {
-    let known: BTreeSet<&str> = of.iter().map(|run| run.recording.fingerprint.as_str()).collect();
-    if known.iter().filter(|fingerprint| !fingerprint.is_empty()).count() > 1 {
+    let mut known = of.iter().map(|run| &run.recording).filter(|known| !known.fingerprint.is_empty());
+    let first = known.next();
+    if known.any(|other| first.is_some_and(|first| !first.same_as(other))) {
         tracing::warn!("the members were fitted to recordings that differ: are they of the same neurons?");
     }
 }

@@ -64,14 +64,14 @@ fn explain(
 fn folders(run: &RunFolder, options: &Options) -> Result<Vec<RunFolder>> {
     let mut folders = vec![run.clone()];
     let mut seen = BTreeSet::from([fs::canonicalize(run.path()).ok()]);
-    let recording = run.read_manifest()?.recording.fingerprint;
+    let recording = run.read_manifest()?.recording;
     for path in &options.with {
         let other = opened(Path::new(path)).map_err(|e| e.key("with"))?;
         let refused = |message: String| Err(Error::config(message).file(path).key("with"));
         if !seen.insert(fs::canonicalize(path).ok()) {
             return refused("is named twice, and a run always agrees with itself".into());
         }
-        if other.read_manifest()?.recording.fingerprint != recording {
+        if !other.read_manifest()?.recording.same_as(&recording) {
             return refused(format!("was fitted to another recording than `{}`", run.name()));
         }
         folders.push(other);
