@@ -1,11 +1,10 @@
 //! What binds the parts of a run to one another, so that none can be exchanged unnoticed.
 
-use std::fs;
-
 use serde::{Deserialize, Serialize};
 
 use super::{Checkpoint, RunFolder};
 use crate::array::{self, Arrays};
+use crate::disk;
 use crate::error::{Error, Result};
 use crate::hash::Digest;
 
@@ -31,7 +30,7 @@ const RESTORE: &str = "restore the files of this run from a copy, or fit into a 
 impl RunFolder {
     /// SHA-256 of the card as it is; empty where there is none.
     pub fn card_digest(&self) -> String {
-        let card = fs::read(self.path().join("twin.json"));
+        let card = disk::read(&self.path().join("twin.json"), disk::TABLE);
         card.map_or(String::new(), |card| Digest::default().bytes(card).finish())
     }
 
