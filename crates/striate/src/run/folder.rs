@@ -290,9 +290,17 @@ fn refuse_occupied(path: &Path) -> Result<()> {
             .file(path)
             .hint("resume it, or choose another folder with `--out`"));
     }
-    // What a start leaves that was cut off or refused, written whole or not.
-    const LEFT: [&str; 7] =
-        ["config.toml", "manifest.json", "twin.json", "log.txt", "metrics.csv", "tensorboard", LOCK];
+    // What a start leaves that was cut off or refused, written whole or not, and a report on it.
+    const LEFT: [&str; 8] = [
+        "config.toml",
+        "manifest.json",
+        "twin.json",
+        "log.txt",
+        "metrics.csv",
+        "tensorboard",
+        "report.html",
+        LOCK,
+    ];
     let is_left = |name: &str| LEFT.contains(&name) || disk::is_leftover(name);
     let stranger = match fs::read_dir(path) {
         Ok(entries) => {
