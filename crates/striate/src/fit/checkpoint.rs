@@ -8,7 +8,7 @@ use super::schedule::{Progress, ScheduleConfig};
 use crate::array::{self, Arrays};
 use crate::disk;
 use crate::error::{Error, Result};
-use crate::run::{Best, Bond, Checkpoint, RunFolder, Status};
+use crate::run::{Best, Bond, Checkpoint, RunFolder};
 use crate::twin::{MISSING_BEST, load_weights, save_weights};
 
 /// File of the optimiser's state in a checkpoint folder.
@@ -84,13 +84,6 @@ impl Saved {
         if which == Checkpoint::Last {
             saved.check_best(run)?;
         } else {
-            let concluded = run.read_manifest()?.status != Status::Running;
-            if concluded && !run.checkpoint(Checkpoint::Last).is_dir() {
-                let step = saved.state.step;
-                tracing::warn!(
-                    "checkpoints/last is missing: the fit goes on from its best check, step {step}"
-                );
-            }
             saved.state.finished = schedule.ends_at(&saved.state.progress, saved.state.step);
         }
         Ok(Some((saved, which)))

@@ -202,6 +202,9 @@ impl<'a> Fit<'a> {
         check_recording(config, session)?;
         let split = Split::new(session, &config.data)?;
         let saved = Saved::latest(run, &config.schedule)?;
+        if let Some((saved, Checkpoint::Best)) = &saved {
+            warn_of_missing_last(run, saved.state.step)?;
+        }
         let stamp = same_recording(run, session)?;
         if saved.is_none() {
             check_start(&config.fit)?;
@@ -435,6 +438,15 @@ impl<'a> Fit<'a> {
         manifest.save(&self.run.manifest())?;
         Ok(Outcome { best, steps: self.state.step, finished: self.state.finished })
     }
+}
+
+/// After a kill there may be no last state yet; a fit that had time to end has written one.
+fn warn_of_missing_last(run: &RunFolder, step: u64) -> Result<()> {
+    let concluded = run.read_manifest()?.status != Status::Running;
+    if concluded && !run.checkpoint(Checkpoint::Last).is_dir() {
+        tracing::warn!("checkpoints/last is missing: the fit goes on from its best check, step {step}");
+    }
+    Ok(())
 }
 
 /// Trials of the spike-triggered average.
