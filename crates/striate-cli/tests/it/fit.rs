@@ -367,6 +367,33 @@ fn the_parts_of_a_run_belong_together() {
     assert!(bench.result("run") == bench.result("whole"));
 }
 
+/// A run of an early version binds nothing, and knows its recording by a sample.
+#[test]
+fn a_run_of_an_early_version_goes_on() {
+    let bench = Bench::with_run();
+    let without = |file: &str, at: &str, keys: &[&str]| {
+        let mut value: Value = serde_json::from_slice(&bench.read(file)).unwrap();
+        let table = value.pointer_mut(at).unwrap().as_object_mut().unwrap();
+        keys.iter().for_each(|key| assert!(table.remove(*key).is_some(), "{file} has no `{key}`"));
+        fs::write(bench.path(file), value.to_string()).unwrap();
+    };
+    without("run/manifest.json", "", &["id"]);
+    without("run/manifest.json", "/recording", &["content", "stamp"]);
+    for which in ["best", "last"] {
+        without(&format!("run/checkpoints/{which}/state.json"), "", &["bond", "best"]);
+    }
+    let first = "recording/data/responses/0.npy";
+    let intact = bench.read(first);
+    fs::write(bench.path(first), npy::write_f32(&[8], &[1.0; 8])).unwrap();
+    let more = || bench.fit(&["schedule.max_steps=60", "--out", "run"]);
+    more().fails(3, &["neurons, trials or responses differ"]);
+    fs::write(bench.path(first), intact).unwrap();
+    more().succeeds();
+    bench.run(&["score", "run", "--null", "none"]).succeeds();
+    bench.fit(&["schedule.max_steps=60", "--out", "whole"]).succeeds();
+    assert!(bench.result("run") == bench.result("whole"));
+}
+
 /// Starts a long fit and sends Ctrl-C after its third check.
 fn interrupted(bench: &Bench) -> Done {
     let mut child = bench.command(&[FIT, &LONG, &["--out", "run"]].concat()).spawn().unwrap();
