@@ -15,8 +15,8 @@ use crate::run::RunFolder;
 use crate::score::{self, Evaluation, Null, ScoreReport, Scored, Settings, Table, number_stimuli};
 use crate::twin::{Ensemble, State, Twin};
 
-/// How many neurons' traces are kept for the report.
-const TRACES: usize = 12;
+/// How many traces are kept for the report of the best neurons, of those around the median, and of the worst.
+const TRACES: [usize; 3] = [6, 3, 3];
 /// How many stimuli a trace shows.
 const TRACE_LENGTH: usize = 100;
 
@@ -183,14 +183,18 @@ impl Scores {
         self.scored.per_neuron.iter().find(|(name, _)| *name == id).map(|(_, values)| values.as_slice())
     }
 
-    /// Recorded and predicted responses to each stimulus for the best predicted neurons.
+    /// Recorded and predicted responses to each stimulus for the best predicted neurons, the median and the worst.
     fn traces(&self) -> Vec<Trace> {
         let Some(scores) = self.metric("single_trial_correlation") else { return Vec::new() };
         let oracle = self.metric("oracle_jackknife");
         let mut order: Vec<usize> = (0..scores.len()).filter(|&n| scores[n].is_finite()).collect();
         order.sort_by(|&a, &b| scores[b].partial_cmp(&scores[a]).unwrap_or(Ordering::Equal));
         let groups = number_stimuli(self.evaluation.stimulus.iter());
-        order.iter().take(TRACES).map(|&n| self.trace(n, scores[n], oracle.map(|o| o[n]), &groups)).collect()
+        let trace = |(rank, at): (&'static str, usize)| {
+            let n = order[at];
+            Trace { rank, ..self.trace(n, scores[n], oracle.map(|o| o[n]), &groups) }
+        };
+        shown(order.len()).into_iter().map(trace).collect()
     }
 
     fn trace(&self, neuron: usize, score: f64, oracle: Option<f64>, groups: &[usize]) -> Trace {
@@ -218,6 +222,17 @@ impl Scores {
     }
 }
 
+/// Which of `count` neurons, sorted from the best to the worst, have their traces kept; none twice.
+fn shown(count: usize) -> Vec<(&'static str, usize)> {
+    let [best, median, worst] = TRACES;
+    let best = best.min(count.div_ceil(2));
+    let worst = (count - worst.min((count - best).div_ceil(2))).max(best);
+    let first = (count / 2).saturating_sub(median / 2).max(best);
+    let named = |rank, range: std::ops::Range<usize>| range.map(move |at| (rank, at));
+    let middle = named("median", first..(first + median).min(worst));
+    named("best", 0..best).chain(middle).chain(named("worst", worst..count)).collect()
+}
+
 #[derive(Serialize)]
 struct Traces {
     neurons: Vec<Trace>,
@@ -228,6 +243,7 @@ struct Traces {
 struct Trace {
     neuron: usize,
     unit_id: i64,
+    rank: &'static str,
     single_trial_correlation: f64,
     oracle: Option<f64>,
     stimulus: Vec<String>,
@@ -252,21 +268,54 @@ fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     disk::write_bytes(path, &text)
 }
 
-/// Writes `explain/parts/parts.safetensors`: kernels, masks and barcodes for the report, with the true type of
-/// each neuron where it is known.
+/// What is known of the neurons of a simulated recording, all of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// Type of each.
+    pub types: &'a [usize],
+    /// Row and column of each in the image, in pixels.
+    pub centres: &'a [[f64; 2]],
+}
+
+/// Writes `explain/parts/parts.safetensors`: kernels, masks, barcodes and receptive fields for the report, with what is
+/// `known` of the neurons.
 ///
 /// # Errors
 /// [`Kind::Io`](crate::error::Kind::Io) when it cannot be written.
-pub fn write_parts(twin: &Twin, run: &RunFolder, types: Option<&[usize]>) -> Result<()> {
+pub fn write_parts(twin: &Twin, run: &RunFolder, known: Option<Known<'_>>) -> Result<()> {
     let mut parts = twin.parts();
     let numbers = |values: Vec<f32>| array::Array { shape: vec![values.len()], values };
     let neurons = twin.card.neurons.len();
     if parts.contains_key("masks") {
         parts.insert("masks_neuron".into(), numbers((0..neurons).map(|n| n as f32).collect()));
     }
-    if let Some(types) = types {
-        let types = twin.card.neurons.iter().map(|&n| types[n] as f32);
+    parts.insert("image_shape".into(), numbers(twin.card.image_shape.map(|side| side as f32).to_vec()));
+    if let Some(known) = known {
+        let types = twin.card.neurons.iter().map(|&n| known.types[n] as f32);
         parts.insert("truth_type".into(), numbers(types.collect()));
+        let centres = twin.card.neurons.iter().flat_map(|&n| known.centres[n].map(|at| at as f32));
+        let centres = array::Array { shape: vec![neurons, 2], values: centres.collect() };
+        parts.insert("truth_centres".into(), centres);
     }
     array::save(&run.explain("parts").join("parts.safetensors"), &parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traces_show_the_best_the_median_and_the_worst_and_none_twice() {
+        let of = |count| {
+            shown(count)
+                .into_iter()
+                .map(|(rank, at)| format!("{}{at}", &rank[..1]))
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert_eq!(of(100), "b0 b1 b2 b3 b4 b5 m49 m50 m51 w97 w98 w99");
+        assert_eq!(of(12), "b0 b1 b2 b3 b4 b5 m6 m7 m8 w9 w10 w11");
+        assert_eq!(of(4), "b0 b1 m2 w3");
+        assert_eq!((of(1).as_str(), of(0).as_str()), ("b0", ""));
+    }
 }

@@ -7,7 +7,7 @@ use striate::ops;
 use striate::recording::Tier;
 use striate::run::RunFolder;
 use striate::score::{self, Null, Preset, ScoreReport, Settings, Summary};
-use striate::scoring::{self, Task};
+use striate::scoring::{self, Known, Task};
 use striate::simulate::Truth;
 use striate::twin::Ensemble;
 
@@ -79,7 +79,9 @@ pub fn score_run(
     let scores = scoring::score(&twin, session, &task, &device)?;
     scores.write(run)?;
     if let Some(twin) = twin.single() {
-        scoring::write_parts(twin, run, truth.as_ref().map(|truth| truth.types.as_slice()))?;
+        let centres = truth.as_ref().map(Truth::centres).unwrap_or_default();
+        let known = truth.as_ref().map(|truth| Known { types: &truth.types, centres: &centres });
+        scoring::write_parts(twin, run, known)?;
     }
     Ok(scores.report)
 }

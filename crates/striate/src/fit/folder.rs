@@ -51,6 +51,10 @@ pub fn recording_info(session: &Session, path: &str) -> RecordingInfo {
         stamp: session.stamp(),
         fingerprint: fingerprint(session),
         content: session.content(),
+        licence: session
+            .licence
+            .as_ref()
+            .map_or(String::new(), |found| format!("{} ({})", found.title, found.file)),
         neurons: session.neurons.len(),
         trials: session.tiers().into_iter().map(|(tier, n)| (tier.to_string(), n)).collect(),
     }

@@ -6,6 +6,7 @@ use super::curves::column;
 use super::header::{duration, verdict};
 use super::markup::{Tag, decimal, figure, note, tag, thousands};
 use super::metric;
+use super::paired;
 use super::palette::{kind_colour, swatch};
 use super::plot::{Axis, Plot};
 use super::results::{Results, Score, Scores};
@@ -14,9 +15,11 @@ use super::table::interval_mark;
 /// More columns than this do not fit the page.
 const METRICS_SHOWN: usize = 4;
 
-/// Table of the runs, their validation curves, and a warning when they are not comparable.
+/// Table of the runs, their differences neuron by neuron, their validation curves, and a warning when they are not
+/// comparable.
 pub fn section(runs: &[Results]) -> Vec<Tag> {
-    warnings(runs).into_iter().map(note).chain([table(runs)]).chain(curves(runs)).collect()
+    let warnings = warnings(runs).into_iter().map(note);
+    warnings.chain([table(runs)]).chain(paired::section(runs)).chain(curves(runs)).collect()
 }
 
 fn warnings(runs: &[Results]) -> Vec<&'static str> {
@@ -45,7 +48,8 @@ fn table(runs: &[Results]) -> Tag {
     figure(
         [tag("div").class("scroll").with(table)],
         "Mean over neurons of the tier each run was scored on; bar: 95 % interval over neurons, ring: shuffled data. \
-         Intervals that overlap can still hide a reliable difference, since the runs share their neurons.",
+         Whether two runs differ is not read off these intervals, since the runs share their neurons: see the differences \
+         below.",
     )
 }
 

@@ -60,6 +60,7 @@ impl Fixture {
             fingerprint: "c0ffee".into(),
             content: Default::default(),
             stamp: None,
+            licence: "CC BY-NC-ND (LICENSE)".into(),
             neurons: self.neurons,
             trials: trials.map(|(tier, n)| (tier.to_owned(), n)).into(),
         };
@@ -134,17 +135,20 @@ impl Fixture {
         let mut random = self.random();
         let mut best: Vec<usize> = (0..self.neurons).collect();
         best.sort_by(|&a, &b| score[b].total_cmp(&score[a]));
-        let mut trace = |i: usize| {
+        let mut trace = |(rank, i): (&str, usize)| {
             let recorded: Vec<f64> =
                 (0..self.stimuli).map(|_| 0.2 + 4.0 * bump(&mut random).powi(2)).collect();
             let sem: Vec<f64> = recorded.iter().map(|r| 0.1 + 0.08 * r).collect();
             let predicted: Vec<f64> =
                 recorded.iter().map(|r| 0.3 + 0.8 * r * random.random_range(0.7..1.2)).collect();
             let stimulus: Vec<String> = (0..self.stimuli).map(|s| s.to_string()).collect();
-            json!({"neuron": i, "unit_id": 1000 + i, "single_trial_correlation": score[i], "oracle": oracle[i],
+            json!({"neuron": i, "unit_id": 1000 + i, "rank": rank, "single_trial_correlation": score[i], "oracle": oracle[i],
                 "stimulus": stimulus, "recorded": recorded, "recorded_sem": sem, "predicted": predicted})
         };
-        json!({"neurons": best.iter().take(12).map(|&i| trace(i)).collect::<Vec<_>>()})
+        let (middle, end) = (self.neurons / 2, self.neurons - 3);
+        let ranks = [("best", &best[..6]), ("median", &best[middle..middle + 3]), ("worst", &best[end..])];
+        let chosen = ranks.into_iter().flat_map(|(rank, neurons)| neurons.iter().map(move |&i| (rank, i)));
+        json!({"neurons": chosen.map(&mut trace).collect::<Vec<_>>()})
     }
 
     fn write_parts(&self, run: &RunFolder) {
@@ -156,12 +160,18 @@ impl Fixture {
         let kinds: Vec<usize> = (0..self.neurons).map(|_| random.random_range(0..4)).collect();
         let features: Vec<f32> =
             kinds.iter().flat_map(|kind| barcode(self.channels, *kind, &mut random)).collect();
+        let places: Vec<f32> = (0..2 * self.neurons)
+            .map(|i| (bump(&mut random) * if i % 2 == 0 { 36.0 } else { 64.0 }) as f32)
+            .collect();
         let indices = |values: Vec<usize>| values.into_iter().map(|v| v as f32).collect::<Vec<f32>>();
         let arrays = [
             ("kernels", vec![self.channels, 1, side, side], kernels),
             ("masks", vec![shown, self.mask[0], self.mask[1]], masks),
             ("masks_neuron", vec![shown], indices((0..shown).collect())),
             ("features", vec![self.neurons, self.channels], features),
+            ("image_shape", vec![3], vec![1.0, 36.0, 64.0]),
+            ("centres", vec![self.neurons, 2], places.iter().map(|at| at + 0.4).collect()),
+            ("truth_centres", vec![self.neurons, 2], places),
             ("truth_type", vec![self.neurons], indices(kinds)),
         ];
         save_arrays(&run.explain("parts").join("parts.safetensors"), &arrays);

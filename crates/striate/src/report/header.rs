@@ -47,6 +47,7 @@ fn facts(run: &Results) -> Vec<(&'static str, String)> {
     });
     let facts = vec![
         ("Recording", join([recording.session.clone(), recording.format.clone()])),
+        ("Licence", recording.licence.clone()),
         ("Neurons", of_all(&BTreeSet::from([run.neurons()]), recording.neurons)),
         ("Trials", join(trials)),
         ("Model", run.model().unwrap_or_default()),

@@ -1,5 +1,6 @@
 //! Small multiples of what the model has learned: masks of the best neurons, kernels of the first layer.
 
+use super::field;
 use super::markup::{Tag, decimal, figure, note, tag};
 use super::palette::{Palette, image, to_unit};
 use super::results::{Parts, PerNeuron, Results};
@@ -9,8 +10,12 @@ const MASKS_SHOWN: usize = 24;
 const KERNELS_SHOWN: usize = 128;
 const SCORE: &str = "single_trial_correlation";
 
-/// Where each of the best neurons looks.
-pub fn masks(run: &Results) -> Vec<Tag> {
+/// Where all neurons look, and the masks of the best.
+pub fn places(run: &Results) -> Vec<Tag> {
+    field::section(run).into_iter().chain(masks(run)).collect()
+}
+
+fn masks(run: &Results) -> Vec<Tag> {
     let parts = match &run.parts {
         Err(why) => return vec![note(why)],
         Ok(parts) => parts,

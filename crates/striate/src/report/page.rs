@@ -41,7 +41,7 @@ const SECTIONS: &[Section] = &[
     ("neurons", "Neurons", neurons::section),
     ("traces", "Predicted and recorded", traces::section),
     ("fit", "Learning curves", curves::section),
-    ("masks", "Where the neurons look", maps::masks),
+    ("masks", "Where the neurons look", maps::places),
     ("kernels", "What the features are", maps::kernels),
     ("barcodes", "What each neuron reads", barcode::section),
     ("configuration", "Configuration", configuration),
@@ -82,7 +82,14 @@ fn citation(run: &Results) -> Vec<Tag> {
     let cite = |(what, paper): (&str, Option<&str>)| {
         paper.map(|paper| tag("p").text(format!("{what}: ")).with(tag("cite").text(paper)))
     };
-    let recording = "The recording: cite the source it came with, and respect its licence.";
+    let licence = &run.manifest.recording.licence;
+    let recording = match licence.as_str() {
+        "" => {
+            "The recording: cite the source it came with, and respect its licence; none was found beside it."
+                .into()
+        }
+        name => format!("The recording: cite the source it came with. It comes under this licence: {name}."),
+    };
     let software = format!(
         "The software: striate {}, run format {}, seed {}. The manifest beside this page holds what is needed to \
          repeat the run.",

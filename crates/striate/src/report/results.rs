@@ -52,7 +52,7 @@ pub struct Tier {
     pub scores: Found<Scores>,
     /// One value per neuron.
     pub per_neuron: Found<PerNeuron>,
-    /// Recorded and predicted responses of the best neurons.
+    /// Recorded and predicted responses of the best, median and worst neurons.
     pub traces: Found<Vec<Trace>>,
 }
 
@@ -112,6 +112,9 @@ pub struct PerNeuron {
 pub struct Trace {
     /// Identifier of the neuron.
     pub unit_id: i64,
+    /// `best`, `median` or `worst` among all neurons.
+    #[serde(default = "best")]
+    pub rank: String,
     /// Single-trial correlation.
     pub single_trial_correlation: Option<f64>,
     /// Oracle correlation.
@@ -128,9 +131,25 @@ pub struct Trace {
     pub predicted: Vec<Option<f64>>,
 }
 
+/// What the traces of older runs are.
+fn best() -> String {
+    "best".into()
+}
+
 #[derive(Deserialize)]
 struct Traces {
     neurons: Vec<Trace>,
+}
+
+/// Where the neurons look, rows and columns in pixels of the recorded images; NaN for one that looks nowhere.
+#[derive(Debug)]
+pub struct Centres {
+    /// Height and width of the images.
+    pub image: [usize; 2],
+    /// Centres in the model, one per neuron.
+    pub model: Vec<[f64; 2]>,
+    /// True centres where the recording is simulated, else empty.
+    pub truth: Vec<[f64; 2]>,
 }
 
 /// `explain/parts/parts.safetensors`; each array may be missing.
@@ -144,6 +163,8 @@ pub struct Parts {
     pub masks_neuron: Vec<usize>,
     /// Feature weights, `[neuron, channel]`.
     pub features: Option<Array>,
+    /// Receptive fields on the image.
+    pub centres: Option<Centres>,
     /// True kind of each neuron where the recording is simulated, `[neuron]`.
     pub truth_type: Option<Vec<usize>>,
 }
@@ -270,12 +291,22 @@ impl Parts {
         let mut take = |name: &str, rank: usize| {
             arrays.remove(name).filter(|array| array.shape.len() == rank && !array.shape.contains(&0))
         };
+        let pairs = |array: Array| -> Vec<[f64; 2]> {
+            array.values.chunks_exact(2).map(|at| [f64::from(at[0]), f64::from(at[1])]).collect()
+        };
+        let image = take("image_shape", 1).filter(|shape| shape.values.len() == 3);
+        let centres = image.zip(take("centres", 2)).map(|(shape, model)| Centres {
+            image: [shape.values[1] as usize, shape.values[2] as usize],
+            model: pairs(model),
+            truth: take("truth_centres", 2).map(pairs).unwrap_or_default(),
+        });
         let indices = |array: Array| array.values.iter().map(|&v| v as usize).collect();
         Ok(Self {
             kernels: take("kernels", 4),
             masks: take("masks", 3),
             masks_neuron: take("masks_neuron", 1).map(indices).unwrap_or_default(),
             features: take("features", 2),
+            centres: centres.filter(|centres| centres.image.iter().all(|side| *side > 0)),
             truth_type: take("truth_type", 1).map(indices),
         })
     }

@@ -31,12 +31,14 @@ fn tier(tier: &Tier) -> Vec<Tag> {
         .into_iter()
         .chain(scores.notes.iter().map(note))
         .chain([table, caption])
+        .chain(reasons(scores))
+        .chain([definitions(scores)])
         .collect()
 }
 
 const CAPTION: &str = "Mean over neurons with its 95 % bootstrap interval. On the scale from 0 to 1 the dot is the \
     mean, the bar its interval, the ring the same score on shuffled data (at 0 where it is below); a triangle at an end is \
-    a mean beyond it. A score means something only where dot and ring are apart. n counts the neurons in the mean; the others are left out for the reason given.";
+    a mean beyond it. A score means something only where dot and ring are apart. n counts the neurons in the mean; those without a value are left out, for the reasons below.";
 
 fn table(scores: &Scores) -> Tag {
     let nulls: Vec<&str> = scores.null.keys().map(String::as_str).collect();
@@ -63,6 +65,18 @@ fn row(id: &str, scores: &Scores, nulls: &[&str]) -> Tag {
     tag("tr").with(named(id, score)).all(cells).all(nulls)
 }
 
+/// What each number is, folded away.
+fn definitions(scores: &Scores) -> Tag {
+    let ids = metric::order(scores.metrics.keys());
+    let defined = ids.into_iter().filter_map(|id| Some((id, scores.metrics[id].definition.as_ref()?)));
+    let entry = |(id, definition): (&str, &String)| {
+        let name = tag("dt").text(metric::name(id)).with(tag("code").text(id));
+        [name, tag("dd").prose(definition)]
+    };
+    let list = tag("dl").class("definitions").all(defined.flat_map(entry));
+    tag("details").with(tag("summary").text("What each number is")).with(list)
+}
+
 fn cell(class: &str) -> Tag {
     tag("td").class(format!("number {class}").trim_end())
 }
@@ -70,7 +84,7 @@ fn cell(class: &str) -> Tag {
 fn named(id: &str, score: &Score) -> Tag {
     let head = tag("th").set("scope", "row").text(metric::name(id));
     match &score.definition {
-        Some(definition) => head.set("title", definition).with(tag("small").text(definition)),
+        Some(definition) => head.set("title", definition),
         None => head,
     }
 }
@@ -82,27 +96,35 @@ fn interval(score: &Score) -> String {
     }
 }
 
-/// Neurons counted, and how many were left out and why.
+/// Neurons counted.
 fn counted(score: &Score) -> Tag {
-    let n = score.n.map_or_else(|| "–".into(), |n| thousands(n as f64));
-    let out = left_out(score);
-    let cell = cell("").text(n);
-    if out.is_empty() { cell } else { cell.with(tag("small").text(out)) }
+    cell("").text(score.n.map_or_else(|| "–".into(), |n| thousands(n as f64)))
+}
+
+/// One line for each metric that not all neurons have a value of.
+fn reasons(scores: &Scores) -> Option<Tag> {
+    let ids = metric::order(scores.metrics.keys());
+    let line = |id: &str| {
+        let why = left_out(&scores.metrics[id]);
+        (!why.is_empty()).then(|| tag("li").with(tag("b").text(metric::name(id))).text(format!(": {why}")))
+    };
+    let lines: Vec<Tag> = ids.into_iter().filter_map(line).collect();
+    (!lines.is_empty()).then(|| tag("ul").class("caption reasons").all(lines))
 }
 
 fn left_out(score: &Score) -> String {
     let because = |(why, count): (&String, &usize)| match score.threshold {
         Some(least) => {
-            format!("{count}: {}", why.replace("the threshold", &format!("the threshold of {least}")))
+            format!("{count} since {}", why.replace("the threshold", &format!("the threshold of {least}")))
         }
-        None => format!("{count}: {why}"),
+        None => format!("{count} since {why}"),
     };
     let reasons: Vec<String> = score.reasons.iter().map(because).collect();
     match score.excluded.as_u64().unwrap_or(0) {
         0 if reasons.is_empty() => String::new(),
-        0 => format!("counted as 0: {}", reasons.join("; ")),
+        0 => format!("counted as 0, {}", reasons.join("; ")),
         n if reasons.is_empty() => format!("{n} left out"),
-        _ => format!("left out: {}", reasons.join("; ")),
+        _ => format!("left out, {}", reasons.join("; ")),
     }
 }
 
@@ -145,10 +167,10 @@ mod tests {
         // As older striates wrote it.
         assert_eq!(said(json!({"excluded": 12, "excluded_because": "it is silent"})), "12 left out");
         let feve = json!({"excluded": 3, "reasons": {"it is below the threshold": 2, "it is silent": 1}, "threshold": 0.15});
-        assert_eq!(said(feve), "left out: 2: it is below the threshold of 0.15; 1: it is silent");
+        assert_eq!(said(feve), "left out, 2 since it is below the threshold of 0.15; 1 since it is silent");
         assert_eq!(
             said(json!({"excluded": 0, "reasons": {"it is silent": 2}})),
-            "counted as 0: 2: it is silent"
+            "counted as 0, 2 since it is silent"
         );
     }
 

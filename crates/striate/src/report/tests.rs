@@ -56,6 +56,10 @@ fn a_complete_run_has_every_figure_and_needs_nothing_from_outside() {
         "4 types",
         "Types more stable than shuffled barcodes (limit 0.42)",
         "count as one here: 1 = 0.",
+        "What each number is",
+        "Around the median",
+        "within 0.6 px of their true centre",
+        "It comes under this licence: CC BY-NC-ND (LICENSE).",
     ] {
         assert!(html.contains(words), "`{words}` is missing");
     }
@@ -144,6 +148,7 @@ fn several_runs_are_compared_and_mismatches_named() {
     let html = render(&[first, second]).unwrap();
     assert_sound(&html);
     assert!(html.contains("2 runs compared") && html.contains("different numbers of neurons"));
+    assert!(html.contains("Differences, neuron by neuron"));
     assert!(html.contains("href=\"#run-1\"") && html.contains("id=\"run-1\""));
 }
 

@@ -6,6 +6,10 @@ use super::results::{Results, Trace};
 
 const SHOWN: usize = 12;
 
+/// Ranks in the trace file and what they are called.
+const RANKS: [(&str, &str); 3] =
+    [("best", "The best predicted neurons"), ("median", "Around the median"), ("worst", "The worst")];
+
 /// Small multiples, one per neuron.
 pub fn section(run: &Results) -> Vec<Tag> {
     let Some(tier) = run.main_tier() else {
@@ -16,18 +20,22 @@ pub fn section(run: &Results) -> Vec<Tag> {
         Ok(traces) if traces.is_empty() => return vec![note("The trace file holds no neuron.")],
         Ok(traces) => traces,
     };
-    let plots = traces.iter().take(SHOWN).map(small_plot);
+    let group = |(rank, title): &(&str, &str)| {
+        let plots: Vec<Tag> =
+            traces.iter().filter(|trace| trace.rank == *rank).take(SHOWN).map(small_plot).collect();
+        let heading = tag("h3").text(title);
+        (!plots.is_empty()).then(|| [heading, tag("div").class("three").all(plots)])
+    };
     let legend = tag("p")
         .class("legend")
         .all([key("line recorded", "recorded, mean over repeats ± s.e.m."), key("spot model", "predicted")]);
     let caption = format!(
-        "Responses of the {} best neurons to each stimulus of tier {}, in the units of the recording. Stimuli are \
-         sorted by the recorded response, so the line falls by construction; what counts is how closely the dots \
-         follow it.",
-        traces.len().min(SHOWN),
+        "Responses of single neurons to each stimulus of tier {}, in the units of the recording; r is the single-trial \
+         correlation. Stimuli are sorted by the recorded response, so the line falls by construction; what counts is how \
+         closely the dots follow it.",
         tier.name
     );
-    vec![figure([legend, tag("div").class("three").all(plots)], &caption)]
+    vec![figure([legend].into_iter().chain(RANKS.iter().filter_map(group).flatten()), &caption)]
 }
 
 fn small_plot(trace: &Trace) -> Tag {
@@ -81,6 +89,7 @@ mod tests {
     fn stimuli_are_sorted_by_the_recorded_response_and_gaps_left_out() {
         let trace = Trace {
             unit_id: 1,
+            rank: "best".into(),
             single_trial_correlation: None,
             oracle: None,
             stimulus: vec![],

@@ -184,7 +184,7 @@ impl RunFolder {
         self.score_file(tier, "per_neuron.json")
     }
 
-    /// `scores/TIER.traces.json`, recorded and predicted responses of the best neurons.
+    /// `scores/TIER.traces.json`, recorded and predicted responses of the best, median and worst neurons.
     pub fn traces(&self, tier: &str) -> PathBuf {
         self.score_file(tier, "traces.json")
     }

@@ -87,6 +87,9 @@ pub struct RecordingInfo {
     /// to be read again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stamp: Option<String>,
+    /// Licence found with it and the file that says so; empty where none was.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub licence: String,
     /// Number of neurons.
     pub neurons: usize,
     /// Number of trials per tier.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::network::POSITIONS;
 use super::{DogNeuron, Neuron, Parameters, Simulation};
 use crate::disk;
 use crate::error::{Error, Result};
@@ -63,6 +64,17 @@ impl Truth {
             responses: read(&folder, "responses.npy", &[design.trials(), neurons])?,
             parameters,
         }))
+    }
+}
+
+impl Truth {
+    /// Centre of each neuron, row and column in pixels of the image.
+    pub fn centres(&self) -> Vec<[f64; 2]> {
+        let [_, side, _] = self.parameters.design().image_shape;
+        let map = self.parameters.kernel().map_or(POSITIONS, |kernel| side - kernel + 1);
+        // A map after valid convolutions lies in the middle of the image.
+        let edge = (side - map) as f64 / 2.0;
+        self.locations.iter().map(|at| at.map(|value| f64::from(value) + edge)).collect()
     }
 }
 

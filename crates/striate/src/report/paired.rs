@@ -1,0 +1,131 @@
+//! Differences between runs, neuron by neuron.
+
+use std::collections::BTreeMap;
+
+use super::markup::{Tag, decimal, figure, note, tag, thousands};
+use super::palette::kind_colour;
+use super::results::Results;
+use crate::score::{Settings, Summary, find};
+
+const SCORE: &str = "single_trial_correlation";
+/// With more runs than this, each is compared with the best alone.
+const ALL_PAIRS: usize = 4;
+
+/// Table of the differences of all pairs of runs that were scored on the same trials.
+pub fn section(runs: &[Results]) -> Vec<Tag> {
+    let pairs = pairs(runs);
+    let compared: Vec<Tag> = pairs.iter().filter_map(|&[a, b]| row(runs, a, b)).collect();
+    if compared.is_empty() {
+        return vec![note(
+            "No two runs were scored on the same neurons of the same tier: there is nothing to pair.",
+        )];
+    }
+    let heads = ["Difference", "Mean", "95 % interval", "Neurons", "Better for", "In words"];
+    let head = tag("tr").all(heads.map(|name| tag("th").set("scope", "col").text(name)));
+    let table =
+        tag("table").class("scores pairs").with(tag("thead").with(head)).with(tag("tbody").all(compared));
+    vec![figure(
+        [tag("h3").text("Differences, neuron by neuron"), tag("div").class("scroll").with(table)],
+        "Single-trial correlation of the first run minus that of the second, of each neuron that both hold (same unit id), then \
+         the mean over neurons with its 95 % bootstrap interval over the same neurons. It holds for other neurons of this \
+         recording; trials and seeds are those of the runs.",
+    )]
+}
+
+/// Pairs of runs to compare, the better one of each first.
+fn pairs(runs: &[Results]) -> Vec<[usize; 2]> {
+    let mut order: Vec<(usize, f64)> = runs.iter().map(mean).enumerate().collect();
+    order.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let firsts = if runs.len() > ALL_PAIRS { 1 } else { runs.len() };
+    let later = |first: usize| order[first + 1..].iter().map(move |second| second.0);
+    (0..firsts)
+        .flat_map(|first| later(first).map(|second| [order[first].0, second]).collect::<Vec<_>>())
+        .collect()
+}
+
+fn mean(run: &Results) -> f64 {
+    let score = run.main_scores().and_then(|scores| scores.metrics.get(SCORE));
+    score.and_then(|score| score.mean).unwrap_or(f64::NEG_INFINITY)
+}
+
+/// Differences of the neurons that both runs have a score of, in the order of their ids.
+fn differences(a: &Results, b: &Results) -> Option<Vec<f64>> {
+    let same_recording = a.manifest.recording.fingerprint == b.manifest.recording.fingerprint;
+    let same_trials = same_recording && a.main_tier()?.name == b.main_tier()?.name;
+    let of = |run: &Results| -> Option<BTreeMap<i64, f64>> {
+        let neurons = run.main_neurons()?;
+        Some(neurons.unit_id.iter().copied().zip(neurons.values(SCORE)?).collect())
+    };
+    let (first, second) = (of(a)?, of(b)?);
+    let paired = first.iter().filter_map(|(unit, score)| Some(score - second.get(unit)?));
+    let paired: Vec<f64> = paired.filter(|difference| difference.is_finite()).collect();
+    (same_trials && !paired.is_empty()).then_some(paired)
+}
+
+fn row(runs: &[Results], a: usize, b: usize) -> Option<Tag> {
+    let differences = differences(&runs[a], &runs[b])?;
+    let summary = Summary::of_neurons(find(SCORE).ok()?, &differences, &Settings::default());
+    let swatch =
+        |run: usize| tag("i").class("swatch").set("style", format!("background:{}", kind_colour(run)));
+    let name = tag("th").set("scope", "row").with(swatch(a)).text(format!("{} − ", runs[a].name));
+    let name = name.with(swatch(b)).text(&runs[b].name);
+    let better = differences.iter().filter(|difference| **difference > 0.0).count();
+    let interval = summary.ci95.map_or_else(
+        || "–".to_owned(),
+        |[low, high]| format!("{} … {}", decimal(Some(low), 4), decimal(Some(high), 4)),
+    );
+    let number = |text: String| tag("td").class("number").text(text);
+    let share = 100.0 * better as f64 / differences.len() as f64;
+    let cells = [
+        number(decimal(summary.mean, 4)),
+        number(interval),
+        number(thousands(summary.n as f64)),
+        number(format!("{share:.0} %")),
+        tag("td").text(words(summary.ci95, &runs[a].name)),
+    ];
+    Some(tag("tr").with(name).all(cells))
+}
+
+fn words(interval: Option<[f64; 2]>, first: &str) -> String {
+    match interval {
+        Some([low, _]) if low > 0.0 => format!("{first} predicts better"),
+        Some([_, high]) if high < 0.0 => format!("{first} predicts worse"),
+        Some(_) => "no difference shown".into(),
+        None => "too few neurons".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{Fixture, save};
+    use super::*;
+    use serde_json::json;
+
+    /// A small difference that all neurons share is shown, although the intervals of the means overlap.
+    #[test]
+    fn neurons_are_matched_by_their_ids() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = |name: &str, units: &[i64], scores: &[Option<f64>]| {
+            let folder = Fixture::small().write(&dir.path().join(name));
+            let columns = json!({"single_trial_correlation": scores});
+            save(&folder.per_neuron("test"), &json!({"unit_id": units, "metrics": columns}));
+            Results::read(&folder).unwrap()
+        };
+        let first = run("first", &[1, 2, 3, 4], &[Some(0.1), Some(0.5), Some(0.9), None]);
+        let second = run("second", &[3, 2, 1, 9], &[Some(0.88), Some(0.48), Some(0.08), Some(0.0)]);
+        let found = differences(&first, &second).unwrap();
+        assert_eq!(found.len(), 3);
+        assert!(found.iter().all(|difference| (difference - 0.02).abs() < 1e-12), "{found:?}");
+        let html = row(&[first, second], 0, 1).unwrap().to_string();
+        assert!(html.contains("0.0200 … 0.0200") && html.contains("first predicts better"), "{html}");
+        let other = run("other", &[7], &[Some(0.5)]);
+        let html = section(&[other, run("third", &[8], &[Some(0.5)])])[0].to_string();
+        assert!(html.contains("nothing to pair"), "{html}");
+    }
+
+    #[test]
+    fn an_interval_around_zero_shows_no_difference() {
+        assert_eq!(words(Some([-0.1, 0.2]), "a"), "no difference shown");
+        assert_eq!(words(Some([-0.2, -0.1]), "a"), "a predicts worse");
+    }
+}
