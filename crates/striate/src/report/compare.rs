@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::curves::column;
 use super::header::{duration, verdict};
-use super::markup::{Tag, decimal, figure, note, tag, thousands};
+use super::markup::{Tag, decimal, figure, note, table, tag, thousands};
 use super::metric;
 use super::paired;
 use super::palette::{kind_colour, swatch};
@@ -19,7 +19,7 @@ const METRICS_SHOWN: usize = 4;
 /// comparable.
 pub fn section(runs: &[Results]) -> Vec<Tag> {
     let warnings = warnings(runs).into_iter().map(note);
-    warnings.chain([table(runs)]).chain(paired::section(runs)).chain(curves(runs)).collect()
+    warnings.chain([means(runs)]).chain(paired::section(runs)).chain(curves(runs)).collect()
 }
 
 fn warnings(runs: &[Results]) -> Vec<&'static str> {
@@ -37,34 +37,35 @@ fn warnings(runs: &[Results]) -> Vec<&'static str> {
     all.into_iter().filter(|(applies, _)| *applies).map(|(_, words)| words).collect()
 }
 
-fn table(runs: &[Results]) -> Tag {
+fn means(runs: &[Results]) -> Tag {
     let ids = common_metrics(runs);
     let names = ids.iter().map(|id| metric::name(id));
     let heads = ["Run", "Model"].map(str::to_owned).into_iter().chain(names);
     let heads = heads.chain(["Parameters", "Wall time"].map(str::to_owned));
-    let head = tag("thead").with(tag("tr").all(heads.map(|name| tag("th").set("scope", "col").text(name))));
     let rows = runs.iter().enumerate().map(|(i, run)| row(i, run, &ids));
-    let table = tag("table").class("scores runs").with(head).with(tag("tbody").all(rows));
     figure(
-        [tag("div").class("scroll").with(table)],
+        [table("scores runs", &heads.collect::<Vec<_>>(), rows)],
         "Mean over neurons of the tier each run was scored on; bar: 95 % interval over neurons, ring: shuffled data. \
          Whether two runs differ is not read off these intervals, since the runs share their neurons: see the differences \
-         below.",
+         below. Of models that see behaviour, scores against a ceiling are those with behaviour held at its mean.",
     )
 }
 
-fn row(index: usize, run: &Results, ids: &[&str]) -> Tag {
+fn row(index: usize, run: &Results, ids: &[&str]) -> (Tag, Vec<Tag>) {
     let swatch = tag("i").class("swatch").set("style", format!("background:{}", kind_colour(index)));
     let link = tag("a").set("href", format!("#run-{index}")).text(&run.name);
-    let name = tag("th").set("scope", "row").with(swatch).with(link).with(tag("small").prose(verdict(run)));
+    let name = tag("th").with(swatch).with(link).with(tag("small").prose(verdict(run)));
     let scores = ids.iter().map(|id| score_cell(id, run.main_scores()));
     let number = |text: String| tag("td").class("number").text(text);
     let model = tag("td").text(run.model().unwrap_or_else(|| "–".into()));
     let size = number(thousands(run.manifest.total_parameters as f64));
-    tag("tr").with(name).with(model).all(scores).with(size).with(number(duration(run.manifest.wall_seconds)))
+    let ends = [size, number(duration(run.manifest.wall_seconds))];
+    (name, [model].into_iter().chain(scores).chain(ends).collect())
 }
 
 fn score_cell(id: &str, scores: Option<&Scores>) -> Tag {
+    let held = metric::held(id).filter(|held| scores.is_some_and(|scores| scores.metrics.contains_key(held)));
+    let id = held.as_deref().unwrap_or(id);
     let score = scores.and_then(|scores| scores.metrics.get(id)).cloned().unwrap_or_else(Score::default);
     let null = scores.and_then(|scores| scores.null_of(id)).and_then(|(_, null)| null.mean);
     let mean = tag("span").class("mean").text(decimal(score.mean, 3));
@@ -75,7 +76,7 @@ fn score_cell(id: &str, scores: Option<&Scores>) -> Tag {
 fn common_metrics(runs: &[Results]) -> Vec<&str> {
     let scores = runs.iter().filter_map(Results::main_scores);
     let ids: BTreeSet<&String> = scores.flat_map(|scores| scores.metrics.keys()).collect();
-    metric::order(ids.into_iter()).into_iter().take(METRICS_SHOWN).collect()
+    metric::order(ids.into_iter()).into_iter().filter(|id| !metric::is_held(id)).take(METRICS_SHOWN).collect()
 }
 
 fn curves(runs: &[Results]) -> Option<Tag> {
@@ -87,14 +88,14 @@ fn curves(runs: &[Results]) -> Option<Tag> {
     points().next()?;
     let x = Axis::exactly("optimiser steps", 0.0, points().map(|p| p.0).fold(0.0, f64::max));
     let y = Axis::around("correlation, validation", points().map(|p| p.1).chain([0.0]));
-    let mut plot = Plot::new(1080.0, 300.0, x, y);
+    let mut plot = Plot::new(720.0, 280.0, x, y);
     for (i, line) in lines.iter().enumerate() {
         plot.styled_line("line", &format!("stroke:{}", kind_colour(i)), line);
     }
     let names = runs.iter().enumerate().map(|(i, run)| swatch(kind_colour(i), &run.name));
     let legend = tag("p").class("legend").all(names);
     Some(figure(
-        [legend, plot.finish("Validation correlation of each run over optimiser steps")],
+        [legend, plot.finish("Validation correlation of each run over optimiser steps").class("wide")],
         "Single-trial correlation on the validation tier while fitting.",
     ))
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::markup::{Tag, decimal, tag, thousands};
+use super::metric;
 use super::results::{Results, Score, Scores};
 use crate::run::{Manifest, Member, Standing, State};
 
@@ -141,7 +142,8 @@ pub fn verdict(run: &Results) -> String {
         _ => format!("Not scored yet: `striate score {}` adds the numbers.", run.name),
     };
     let Some(scores) = run.main_scores() else { return unscored() };
-    let comparable = |claim: &&Claim| !claim.in_percent || !scores.metrics.contains_key(&held(claim.id));
+    let has_held = |id: &str| metric::held(id).is_some_and(|held| scores.metrics.contains_key(&held));
+    let comparable = |claim: &&Claim| !has_held(claim.id);
     let mut claims = CLAIMS.iter().filter(comparable);
     let telling = claims.find_map(|claim| Some((claim, scores.metrics.get(claim.id)?, claim.of(scores)?)));
     let Some((claim, score, words)) = telling else { return unscored() };
@@ -152,11 +154,6 @@ pub fn verdict(run: &Results) -> String {
 
 const ABOVE_CEILING: &str = " More than 100 % does not say that the model is perfect: the ceiling is an estimate, or the \
     model sees behaviour, which repeats take for noise.";
-
-/// Id of the score with behaviour and pupil held at their means, which alone compares with a ceiling from repeats.
-fn held(id: &str) -> String {
-    format!("{id}_held")
-}
 
 struct Claim {
     id: &'static str,

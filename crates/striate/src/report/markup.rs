@@ -77,6 +77,18 @@ pub fn tag(name: &'static str) -> Tag {
     Tag::new(name)
 }
 
+/// A table whose rows begin with a head; its other cells know the name of their column, which a narrow screen shows.
+pub fn table(class: &str, heads: &[String], rows: impl IntoIterator<Item = (Tag, Vec<Tag>)>) -> Tag {
+    let head = tag("tr").all(heads.iter().map(|name| tag("th").set("scope", "col").text(name)));
+    let row = |(first, cells): (Tag, Vec<Tag>)| {
+        let named = cells.into_iter().zip(&heads[1..]).map(|(cell, name)| cell.set("data-column", name));
+        tag("tr").with(first.set("scope", "row")).all(named)
+    };
+    let body = tag("tbody").all(rows.into_iter().map(row));
+    let table = tag("table").class(class).with(tag("thead").with(head)).with(body);
+    tag("div").class("scroll").with(table)
+}
+
 /// A figure with the caption that says how to read it.
 pub fn figure(content: impl IntoIterator<Item = Tag>, caption: &str) -> Tag {
     tag("figure").all(content).with(tag("figcaption").text(caption))

@@ -42,6 +42,16 @@ pub fn shown(id: &str) -> Option<&'static Shown> {
     KNOWN.iter().find(|metric| metric.id == id)
 }
 
+/// Id of the score `id` with behaviour held at its mean, of those that are read against a ceiling of 1.
+pub fn held(id: &str) -> Option<String> {
+    ["fraction_oracle", "feve", "cc_norm"].contains(&id).then(|| format!("{id}_held"))
+}
+
+/// Whether `id` is a score with behaviour held at its mean.
+pub fn is_held(id: &str) -> bool {
+    id.ends_with("_held")
+}
+
 /// Name of metric `id` for people.
 pub fn name(id: &str) -> String {
     shown(id).map_or_else(|| id.replace('_', " "), |metric| metric.name.into())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::markup::{Tag, decimal, figure, note, tag, thousands};
+use super::markup::{Tag, decimal, figure, note, table, tag, thousands};
 use super::palette::kind_colour;
 use super::results::Results;
 use crate::score::{Settings, Summary, find};
@@ -14,18 +14,16 @@ const ALL_PAIRS: usize = 4;
 /// Table of the differences of all pairs of runs that were scored on the same trials.
 pub fn section(runs: &[Results]) -> Vec<Tag> {
     let pairs = pairs(runs);
-    let compared: Vec<Tag> = pairs.iter().filter_map(|&[a, b]| row(runs, a, b)).collect();
+    let compared: Vec<(Tag, Vec<Tag>)> = pairs.iter().filter_map(|&[a, b]| row(runs, a, b)).collect();
     if compared.is_empty() {
         return vec![note(
             "No two runs were scored on the same neurons of the same tier: there is nothing to pair.",
         )];
     }
     let heads = ["Difference", "Mean", "95 % interval", "Neurons", "Better for", "In words"];
-    let head = tag("tr").all(heads.map(|name| tag("th").set("scope", "col").text(name)));
-    let table =
-        tag("table").class("scores pairs").with(tag("thead").with(head)).with(tag("tbody").all(compared));
+    let table = table("scores pairs", &heads.map(str::to_owned), compared);
     vec![figure(
-        [tag("h3").text("Differences, neuron by neuron"), tag("div").class("scroll").with(table)],
+        [tag("h3").text("Differences, neuron by neuron"), table],
         "Single-trial correlation of the first run minus that of the second, of each neuron that both hold (same unit id), then \
          the mean over neurons with its 95 % bootstrap interval over the same neurons. It holds for other neurons of this \
          recording; trials and seeds are those of the runs.",
@@ -62,12 +60,12 @@ fn differences(a: &Results, b: &Results) -> Option<Vec<f64>> {
     (same_trials && !paired.is_empty()).then_some(paired)
 }
 
-fn row(runs: &[Results], a: usize, b: usize) -> Option<Tag> {
+fn row(runs: &[Results], a: usize, b: usize) -> Option<(Tag, Vec<Tag>)> {
     let differences = differences(&runs[a], &runs[b])?;
     let summary = Summary::of_neurons(find(SCORE).ok()?, &differences, &Settings::default());
     let swatch =
         |run: usize| tag("i").class("swatch").set("style", format!("background:{}", kind_colour(run)));
-    let name = tag("th").set("scope", "row").with(swatch(a)).text(format!("{} − ", runs[a].name));
+    let name = tag("th").with(swatch(a)).text(format!("{} − ", runs[a].name));
     let name = name.with(swatch(b)).text(&runs[b].name);
     let better = differences.iter().filter(|difference| **difference > 0.0).count();
     let interval = summary.ci95.map_or_else(
@@ -83,7 +81,7 @@ fn row(runs: &[Results], a: usize, b: usize) -> Option<Tag> {
         number(format!("{share:.0} %")),
         tag("td").text(words(summary.ci95, &runs[a].name)),
     ];
-    Some(tag("tr").with(name).all(cells))
+    Some((name, cells.into()))
 }
 
 fn words(interval: Option<[f64; 2]>, first: &str) -> String {
@@ -116,7 +114,7 @@ mod tests {
         let found = differences(&first, &second).unwrap();
         assert_eq!(found.len(), 3);
         assert!(found.iter().all(|difference| (difference - 0.02).abs() < 1e-12), "{found:?}");
-        let html = row(&[first, second], 0, 1).unwrap().to_string();
+        let html = section(&[first, second])[0].to_string();
         assert!(html.contains("0.0200 … 0.0200") && html.contains("first predicts better"), "{html}");
         let other = run("other", &[7], &[Some(0.5)]);
         let html = section(&[other, run("third", &[8], &[Some(0.5)])])[0].to_string();

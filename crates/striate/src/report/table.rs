@@ -1,6 +1,6 @@
 //! The scores of one tier as a table, with interval and null beside each number.
 
-use super::markup::{Tag, decimal, note, tag, thousands};
+use super::markup::{Tag, decimal, note, table, tag, thousands};
 use super::metric;
 use super::results::{Results, Score, Scores, Tier};
 
@@ -25,12 +25,11 @@ fn tier(tier: &Tier) -> Vec<Tag> {
         thousands(scores.neurons as f64),
         thousands(scores.trials as f64)
     );
-    let table = tag("div").class("scroll").with(table(scores));
     let caption = tag("p").class("caption").text(CAPTION);
     [tag("h3").text(counts)]
         .into_iter()
         .chain(scores.notes.iter().map(note))
-        .chain([table, caption])
+        .chain([numbers(scores), caption])
         .chain(reasons(scores))
         .chain([definitions(scores)])
         .collect()
@@ -40,16 +39,15 @@ const CAPTION: &str = "Mean over neurons with its 95 % bootstrap interval. On th
     mean, the bar its interval, the ring the same score on shuffled data (at 0 where it is below); a triangle at an end is \
     a mean beyond it. A score means something only where dot and ring are apart. n counts the neurons in the mean; those without a value are left out, for the reasons below.";
 
-fn table(scores: &Scores) -> Tag {
+fn numbers(scores: &Scores) -> Tag {
     let nulls: Vec<&str> = scores.null.keys().map(String::as_str).collect();
     let fixed = ["Metric", "Mean", "95 % interval", "0 … 1", "Median", "s.d.", "n"].map(str::to_owned);
     let heads = fixed.into_iter().chain(nulls.iter().map(|kind| format!("Null: {}", kind.replace('_', " "))));
-    let head = tag("thead").with(tag("tr").all(heads.map(|name| tag("th").set("scope", "col").text(name))));
     let rows = metric::order(scores.metrics.keys()).into_iter().map(|id| row(id, scores, &nulls));
-    tag("table").class("scores").with(head).with(tag("tbody").all(rows))
+    table("scores", &heads.collect::<Vec<_>>(), rows)
 }
 
-fn row(id: &str, scores: &Scores, nulls: &[&str]) -> Tag {
+fn row(id: &str, scores: &Scores, nulls: &[&str]) -> (Tag, Vec<Tag>) {
     let score = &scores.metrics[id];
     let null =
         |kind: &&str| scores.null.get(*kind).and_then(|scores| scores.get(id)).and_then(|null| null.mean);
@@ -62,7 +60,7 @@ fn row(id: &str, scores: &Scores, nulls: &[&str]) -> Tag {
         counted(score),
     ];
     let nulls = nulls.iter().map(|kind| cell("muted").text(decimal(null(kind), 3)));
-    tag("tr").with(named(id, score)).all(cells).all(nulls)
+    (named(id, score), cells.into_iter().chain(nulls).collect())
 }
 
 /// What each number is, folded away.
@@ -82,7 +80,7 @@ fn cell(class: &str) -> Tag {
 }
 
 fn named(id: &str, score: &Score) -> Tag {
-    let head = tag("th").set("scope", "row").text(metric::name(id));
+    let head = tag("th").text(metric::name(id));
     match &score.definition {
         Some(definition) => head.set("title", definition),
         None => head,
