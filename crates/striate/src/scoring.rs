@@ -1,5 +1,7 @@
 //! A twin's predictions on one tier, scored and written to its run folder.
 
+mod neurons;
+
 use std::cmp::Ordering;
 use std::path::Path;
 
@@ -14,6 +16,8 @@ use crate::recording::{Session, Stream, Tier};
 use crate::run::RunFolder;
 use crate::score::{self, Evaluation, Null, ScoreReport, Scored, Settings, Table, number_stimuli};
 use crate::twin::{Ensemble, State, Twin};
+
+pub use neurons::write_neurons;
 
 /// How many traces are kept for the report of the best neurons, of those around the median, and of the worst.
 const TRACES: [usize; 3] = [6, 3, 3];
@@ -275,6 +279,16 @@ pub struct Known<'a> {
     pub types: &'a [usize],
     /// Row and column of each in the image, in pixels.
     pub centres: &'a [[f64; 2]],
+}
+
+/// Writes what can be said of a run's model before it is asked anything: its parts, where it is a single one, and the table
+/// of its neurons.
+///
+/// # Errors
+/// As [`write_parts`] and [`write_neurons`].
+pub fn describe(twin: &Ensemble, run: &RunFolder, session: &Session, known: Option<Known<'_>>) -> Result<()> {
+    twin.single().map_or(Ok(()), |single| write_parts(single, run, known))?;
+    write_neurons(twin, run, Some(session))
 }
 
 /// Writes `explain/parts/parts.safetensors`: kernels, masks, barcodes and receptive fields for the report, with what is

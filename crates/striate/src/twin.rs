@@ -2,6 +2,7 @@
 
 mod check;
 mod ensemble;
+mod field;
 
 use std::fs;
 use std::path::Path;
@@ -20,6 +21,7 @@ use crate::model::{Encoder, EncoderConfig};
 use crate::run::{Checkpoint, RunFolder, State as Stood};
 
 pub use ensemble::{Ensemble, combine};
+pub use field::Field;
 
 /// Everything about a twin but its weights; `twin.json` in the run folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

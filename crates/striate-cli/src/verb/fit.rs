@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use striate::error::Error;
 use striate::fit::{self, FitConfig, Outcome as Fitted};
 use striate::recording;
-use striate::run::RunFolder;
-use striate::{batch, ops};
+use striate::run::{RunFolder, Status};
+use striate::simulate::Truth;
+use striate::twin::Ensemble;
+use striate::{batch, ops, scoring};
 
 use crate::Common;
 use crate::outcome::{DONE, INTERRUPTED, Outcome, say};
@@ -80,7 +82,14 @@ pub fn train(
     let command: Vec<String> = std::env::args().collect();
     let run = fit::run_folder(config, session, out, &common.device, &command.join(" "))?;
     let mut progress = Progress::new(common, &run.log());
-    fit::fit(config, session, &run, &device, stop, &mut |event| progress.show(event))
+    let known = run.read_manifest()?.status == Status::Finished && run.neurons().is_file();
+    let fitted = fit::fit(config, session, &run, &device, stop, &mut |event| progress.show(event))?;
+    if fitted.best.is_some() && !(known && fitted.finished) {
+        let truth = Truth::open(Path::new(&config.data.path)).ok().flatten();
+        let types = truth.as_ref().map(|truth| truth.types.as_slice());
+        scoring::describe(&Ensemble::load(&run, &device)?, &run, session, types)?;
+    }
+    Ok(fitted)
 }
 
 /// The configuration asked for: that of a file, a preset or, where none is named, the existing run.

@@ -78,11 +78,9 @@ pub fn score_run(
     };
     let scores = scoring::score(&twin, session, &task, &device)?;
     scores.write(run)?;
-    if let Some(twin) = twin.single() {
-        let centres = truth.as_ref().map(Truth::centres).unwrap_or_default();
-        let known = truth.as_ref().map(|truth| Known { types: &truth.types, centres: &centres });
-        scoring::write_parts(twin, run, known)?;
-    }
+    let centres = truth.as_ref().map(Truth::centres).unwrap_or_default();
+    let known = truth.as_ref().map(|truth| Known { types: &truth.types, centres: &centres });
+    scoring::describe(&twin, run, session, known)?;
     Ok(scores.report)
 }
 

@@ -8,6 +8,6 @@ mod trials;
 
 pub use groups::groups;
 pub use normalisation::{ImageScaling, Normalisation, ResponseScaling, Uses, Variables, stored_precisions};
-pub use resize::smaller;
+pub use resize::{in_recorded_pixels, smaller};
 pub use split::{DataConfig, Split, fingerprint, session_of};
 pub use trials::{Batch, Inputs, Trials};

@@ -34,12 +34,17 @@ pub fn resize(image: &[f32], [_, height, width]: [usize; 3], to: [usize; 3]) -> 
     out
 }
 
+/// Where a place on a side of `seen` pixels, counted from the centre of its first, lies on the side of `recorded` pixels that
+/// it was made of.
+pub fn in_recorded_pixels(place: f64, recorded: usize, seen: usize) -> f64 {
+    (place + 0.5) * recorded as f64 / seen as f64 - 0.5
+}
+
 /// For each of `to` pixels the two of `from` pixels around its centre, and how far it lies towards the second.
 fn between(from: usize, to: usize) -> Vec<(usize, usize, f32)> {
     let last = from - 1;
     let place = |pixel: usize| {
-        let centre = (pixel as f64 + 0.5) * from as f64 / to as f64 - 0.5;
-        let centre = centre.clamp(0.0, last as f64);
+        let centre = in_recorded_pixels(pixel as f64, from, to).clamp(0.0, last as f64);
         let first = centre.floor() as usize;
         (first, (first + 1).min(last), (centre - first as f64) as f32)
     };

@@ -159,6 +159,16 @@ impl RunFolder {
         self.path.join("metrics.csv")
     }
 
+    /// `neurons.parquet`, all that is known of each neuron.
+    pub fn neurons(&self) -> PathBuf {
+        self.path.join("neurons.parquet")
+    }
+
+    /// `neurons.csv`, the same table as text.
+    pub fn neurons_csv(&self) -> PathBuf {
+        self.path.join("neurons.csv")
+    }
+
     /// The folder of TensorBoard event files.
     pub fn tensorboard(&self) -> PathBuf {
         self.path.join("tensorboard")

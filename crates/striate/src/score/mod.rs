@@ -13,6 +13,7 @@
 //! # Ok::<(), striate::error::Error>(())
 //! ```
 
+mod columns;
 mod evaluation;
 pub mod metric;
 mod moments;
@@ -26,6 +27,7 @@ use std::str::FromStr;
 
 use crate::error::{Error, Result, unknown};
 
+pub use columns::{Column, parquet};
 pub use evaluation::{Evaluation, number_stimuli};
 pub use metric::{
     Compute, METRICS, Metric, Need, Reason, explainable_variance, find, in_order, mean_ignoring_nan,

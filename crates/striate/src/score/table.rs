@@ -1,16 +1,11 @@
 //! Scores with one row per neuron, as Parquet and as JSON.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
-use parquet::errors::Result as ParquetResult;
-use parquet::file::properties::WriterProperties;
-use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
-use parquet::schema::parser::parse_message_type;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::Scored;
+use super::columns::{Column, parquet};
 use crate::disk;
 use crate::error::{Error, Result};
 
@@ -43,9 +38,13 @@ impl<'a> Table<'a> {
     /// # Errors
     /// When the file cannot be written.
     pub fn write_parquet(&self, path: &Path) -> Result<()> {
-        let bytes =
-            self.parquet().map_err(|e| Error::data(format!("cannot encode Parquet: {e}")).file(path))?;
-        disk::write_bytes(path, &bytes)
+        let neuron = Column::Integers((0..).take(self.unit_id.len()).collect());
+        let unit_id = Column::Integers(self.unit_id.to_vec());
+        let mut columns = vec![("neuron".to_owned(), neuron), ("unit_id".to_owned(), unit_id)];
+        let score = |(id, values): &(&str, Vec<f64>)| ((*id).to_owned(), Column::Numbers(values.clone()));
+        columns.extend(self.columns.iter().map(score));
+        columns.push(("reason".to_owned(), Column::Texts(self.reason())));
+        disk::write_bytes(path, &parquet(&columns).map_err(|e| e.file(path))?)
     }
 
     /// Writes `{"unit_id": […], "metrics": {ID: [number or null, …]}, "reason": [text or null, …]}`.
@@ -54,20 +53,6 @@ impl<'a> Table<'a> {
     /// When the file cannot be written.
     pub fn write_json(&self, path: &Path) -> Result<()> {
         disk::write_atomic(path, |out| serde_json::to_writer(out, self).map_err(Into::into))
-    }
-
-    fn parquet(&self) -> ParquetResult<Vec<u8>> {
-        let schema = Arc::new(parse_message_type(&self.schema())?);
-        let properties = Arc::new(WriterProperties::builder().build());
-        let mut file = SerializedFileWriter::new(Vec::new(), schema, properties)?;
-        let mut rows = file.next_row_group()?;
-        let neuron: Vec<i64> = (0..).take(self.unit_id.len()).collect();
-        write_integers(&mut rows, &neuron)?;
-        write_integers(&mut rows, self.unit_id)?;
-        self.columns.iter().try_for_each(|(_, values)| write_scores(&mut rows, values))?;
-        write_texts(&mut rows, &self.reason())?;
-        rows.close()?;
-        file.into_inner()
     }
 
     /// Why each neuron lacks scores: `METRIC: reason`, those with one reason together.
@@ -85,13 +70,6 @@ impl<'a> Table<'a> {
             (!by_reason.is_empty()).then(|| texts.collect::<Vec<_>>().join("; "))
         };
         (0..self.unit_id.len()).map(of).collect()
-    }
-
-    fn schema(&self) -> String {
-        let scores: String = self.columns.iter().map(|(id, _)| format!("optional double {id};")).collect();
-        format!(
-            "message scores {{ required int64 neuron; required int64 unit_id; {scores} optional binary reason (UTF8); }}"
-        )
     }
 }
 
@@ -111,36 +89,6 @@ impl Serialize for Columns<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(id, values)| (id, values)))
     }
-}
-
-type Rows<'a> = SerializedRowGroupWriter<'a, Vec<u8>>;
-
-fn write_integers(rows: &mut Rows<'_>, values: &[i64]) -> ParquetResult<()> {
-    if let Some(mut column) = rows.next_column()? {
-        column.typed::<Int64Type>().write_batch(values, None, None)?;
-        column.close()?;
-    }
-    Ok(())
-}
-
-fn write_scores(rows: &mut Rows<'_>, values: &[f64]) -> ParquetResult<()> {
-    let present: Vec<i16> = values.iter().map(|value| i16::from(!value.is_nan())).collect();
-    let defined: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
-    if let Some(mut column) = rows.next_column()? {
-        column.typed::<DoubleType>().write_batch(&defined, Some(&present), None)?;
-        column.close()?;
-    }
-    Ok(())
-}
-
-fn write_texts(rows: &mut Rows<'_>, values: &[Option<String>]) -> ParquetResult<()> {
-    let present: Vec<i16> = values.iter().map(|value| i16::from(value.is_some())).collect();
-    let texts: Vec<ByteArray> = values.iter().flatten().map(|text| text.as_str().into()).collect();
-    if let Some(mut column) = rows.next_column()? {
-        column.typed::<ByteArrayType>().write_batch(&texts, Some(&present), None)?;
-        column.close()?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use burn::prelude::*;
 use serde::Serialize;
 
-use super::{CARD, Card, State, Twin, WEIGHTS};
+use super::{CARD, Card, Field, State, Twin, WEIGHTS};
 use crate::batch::Uses;
 use crate::disk;
 use crate::error::{Error, Result};
@@ -73,6 +73,20 @@ impl Ensemble {
             behaviour: all.behaviour || one.behaviour,
             pupil: all.pupil || one.pupil,
         })
+    }
+
+    /// The receptive field of each neuron, as [`Twin::receptive_fields`]: the mean over the members.
+    pub fn receptive_fields(&self) -> Vec<Field> {
+        let each: Vec<Vec<Field>> = self.members.iter().map(Twin::receptive_fields).collect();
+        let mean = |neuron: usize, of: fn(&Field) -> f64| {
+            each.iter().map(|fields| of(&fields[neuron])).sum::<f64>() / each.len() as f64
+        };
+        let field = |neuron| Field {
+            x_px: mean(neuron, |field| field.x_px),
+            y_px: mean(neuron, |field| field.y_px),
+            size_px: mean(neuron, |field| field.size_px),
+        };
+        (0..self.neurons().len()).map(field).collect()
     }
 
     /// Warns where raw `images` are probably in other units than those that were trained on.

@@ -132,6 +132,33 @@ fn sparse_masks_find_the_truth_with_exact_zeros() {
     assert!(rows(&sparse).iter().all(|row| row.penalty.unwrap() > 0.0), "the proximal penalty is reported");
 }
 
+/// Where neurons look is found to a pixel, through kernels, pooling and images made smaller, by whichever readout.
+#[test]
+fn receptive_fields_lie_where_the_simulated_ones_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let parameters = KlindtLinear { neurons: 8, samples: 1000, test: 60, ..simulated::small() };
+    let simulation = simulated::simulation(parameters);
+    let session = simulated::session(&simulation);
+    for (name, changes) in [
+        ("factorised", &[][..]),
+        ("gaussian", &["model.readout.kind=gaussian", "model.readout.start_at_sta=true"][..]),
+        ("same", &["model.core.padding=[\"same\"]"][..]),
+    ] {
+        let more = ["schedule.max_steps=300", "schedule.check_every=20", "fit.learning_rate=0.003"];
+        let run = start(&dir.path().join(name), &config(&[changes, &more[..]].concat()));
+        let config = FitConfig::read(&run.config(), &[]).unwrap();
+        fit_until(&config, &session, &run, u64::MAX);
+        let fields = Twin::load(&run, &Device::flex()).unwrap().receptive_fields();
+        for (field, neuron) in fields.iter().zip(simulation.linear()) {
+            let middle = (neuron.kernel.len().isqrt() - 1) as f64 / 2.0;
+            let [y, x] = neuron.location().map(|at| at + middle);
+            let far = (field.x_px - x).hypot(field.y_px - y);
+            assert!(far < 1.0, "{name}: {field:?} for {x} {y}");
+            assert!(field.size_px > 0.3 && field.size_px < 3.0, "{name}: {field:?}");
+        }
+    }
+}
+
 /// Fits once without a break and once with a break after each of `stops`; both must leave the same bits.
 fn same_with_breaks(changes: &[&str], stops: &[u64]) -> Vec<Event> {
     let (dir, session, config) = (tempfile::tempdir().unwrap(), tiny(), config(changes));

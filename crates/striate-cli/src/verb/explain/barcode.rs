@@ -57,6 +57,7 @@ fn explain(
     let runs: Vec<Run<'_>> = loaded.iter().map(|of| of.barcodes(truth.as_ref())).collect();
     let found = barcode::explain(&runs, &options)?;
     found.write(run)?;
+    scoring::write_neurons(&Twin::load(run, &ops::device(&common.device)?)?.into(), run, None)?;
     Ok(words(&found, &run.explain("barcode")))
 }
 

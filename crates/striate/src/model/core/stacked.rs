@@ -1,5 +1,7 @@
 //! Convolution layers one after another, each with batch normalisation and a nonlinearity.
 
+mod extent;
+
 use burn::module::Param;
 use burn::prelude::*;
 use rand_chacha::ChaCha8Rng;
@@ -13,6 +15,7 @@ use crate::model::pass::Pass;
 use crate::model::weights::trainable;
 use crate::ops::{self, Activation, Conv2dOptions, Moments};
 use crate::random::{normal, truncated_normal};
+pub use extent::Extent;
 
 /// Layers of the core; without any, the features are what it sees.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

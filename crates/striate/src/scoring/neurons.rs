@@ -1,0 +1,199 @@
+//! One table of all that a run knows of its neurons.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::disk;
+use crate::error::{Error, Result};
+use crate::recording::{Neurons, Session};
+use crate::run::RunFolder;
+use crate::score::{Column, parquet};
+use crate::twin::Ensemble;
+
+/// Columns that only the recording tells.
+const RECORDED: [&str; 6] = ["session", "x_um", "y_um", "z_um", "area", "layer"];
+
+/// Columns by name, in order.
+type Columns = Vec<(String, Column)>;
+
+/// Writes `neurons.parquet` and `neurons.csv` of a run, one row per neuron of its twin: who it is, where it lies in cortex and
+/// looks on the recorded image, and what the run's scores and cell types say of it. Without a `session` what an earlier
+/// table knew of the recording is kept.
+///
+/// # Errors
+/// [`Kind::Io`](crate::error::Kind::Io) when they cannot be written, [`Kind::Data`](crate::error::Kind::Data) when scores or
+/// types of the run are damaged.
+pub fn write_neurons(twin: &Ensemble, run: &RunFolder, session: Option<&Session>) -> Result<()> {
+    let ids = twin.unit_ids();
+    let neuron: Vec<i64> = twin.neurons().iter().map(|&neuron| neuron as i64).collect();
+    let mut columns: Columns =
+        vec![("unit_id".into(), Column::Integers(ids.to_vec())), ("neuron".into(), Column::Integers(neuron))];
+    columns.extend(match session {
+        Some(session) => recorded(session, twin.neurons()),
+        None => kept(&run.neurons_csv(), ids)?,
+    });
+    columns.extend(fields(twin));
+    columns.extend(scores(run, ids)?);
+    columns.extend(types(&run.explain("barcode").join("types.csv"), ids)?);
+    let bytes = parquet(&columns).map_err(|e| e.file(run.neurons()))?;
+    disk::write_bytes(&run.neurons(), &bytes)?;
+    disk::write_bytes(&run.neurons_csv(), &as_csv(&columns, ids.len())?)
+}
+
+/// What the recording says of its `neurons`.
+fn recorded(session: &Session, neurons: &[usize]) -> Columns {
+    let Neurons { position_um, area, layer, .. } = &session.neurons;
+    let mut columns = vec![(RECORDED[0].to_owned(), texts(neurons.iter().map(|_| session.id.clone())))];
+    if let Some(position) = position_um {
+        for (axis, name) in RECORDED[1..4].iter().enumerate() {
+            let places = neurons.iter().map(|&n| position.get(n).map_or(f64::NAN, |at| at[axis]));
+            columns.push(((*name).to_owned(), Column::Numbers(places.collect())));
+        }
+    }
+    for (name, words) in RECORDED[4..].iter().zip([area, layer]) {
+        if let Some(words) = words {
+            let words = neurons.iter().map(|&n| words.get(n).cloned().unwrap_or_default());
+            columns.push(((*name).to_owned(), texts(words)));
+        }
+    }
+    columns
+}
+
+fn texts(words: impl Iterator<Item = String>) -> Column {
+    Column::Texts(words.map(|word| (!word.is_empty()).then_some(word)).collect())
+}
+
+/// Columns of the recording in an earlier table, by identifier.
+fn kept(path: &Path, ids: &[i64]) -> Result<Columns> {
+    let Some(known) = read_csv(path)? else { return Ok(Vec::new()) };
+    let of = |name: &&str| {
+        let cells = column(&known, name, ids)?;
+        let numbers = name.ends_with("_um");
+        let number = |cell: Option<&str>| cell.and_then(|cell| cell.parse().ok()).unwrap_or(f64::NAN);
+        let values = match numbers {
+            true => Column::Numbers(cells.into_iter().map(number).collect()),
+            false => texts(cells.into_iter().map(|cell| cell.unwrap_or_default().to_owned())),
+        };
+        Some(((*name).to_owned(), values))
+    };
+    Ok(RECORDED.iter().filter_map(of).collect())
+}
+
+/// Where each neuron looks.
+fn fields(twin: &Ensemble) -> Columns {
+    let fields = twin.receptive_fields();
+    let of = |name: &str, value: &dyn Fn(usize) -> f64| {
+        (name.to_owned(), Column::Numbers((0..fields.len()).map(value).collect()))
+    };
+    vec![
+        of("rf_x_px", &|n| fields[n].x_px),
+        of("rf_y_px", &|n| fields[n].y_px),
+        of("rf_size_px", &|n| fields[n].size_px),
+    ]
+}
+
+/// As in `scores/TIER.per_neuron.json`.
+#[derive(Deserialize)]
+struct Scores {
+    unit_id: Vec<i64>,
+    metrics: BTreeMap<String, Vec<Option<f64>>>,
+}
+
+/// The scores of each tier, `METRIC_TIER`; and `oracle`, of the test tier where it has one.
+fn scores(run: &RunFolder, ids: &[i64]) -> Result<Columns> {
+    let mut tiers = run.scored_tiers();
+    tiers.sort_by_key(|tier| tier != "test");
+    let mut columns: Columns = Vec::new();
+    for tier in tiers {
+        let path = run.per_neuron(&tier);
+        if !path.is_file() {
+            continue;
+        }
+        let bytes = disk::read(&path, disk::TABLE)?;
+        let scores: Scores = serde_json::from_slice(&bytes)
+            .map_err(|e| Error::data(format!("is damaged: {e}")).file(&path))?;
+        let place: BTreeMap<i64, usize> = scores.unit_id.iter().copied().zip(0..).collect();
+        for (metric, values) in &scores.metrics {
+            let value = |id: &i64| (*values.get(*place.get(id)?)?).filter(|value| value.is_finite());
+            let column = Column::Numbers(ids.iter().map(|id| value(id).unwrap_or(f64::NAN)).collect());
+            let has_oracle = columns.iter().any(|(name, _)| name == "oracle");
+            if metric == "oracle_jackknife" && !has_oracle {
+                columns.insert(0, ("oracle".into(), column.clone()));
+            }
+            columns.push((format!("{metric}_{}", ascii(&tier)), column));
+        }
+    }
+    Ok(columns)
+}
+
+/// A tier as a part of a column's name.
+fn ascii(tier: &str) -> String {
+    tier.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+}
+
+/// Cell types that `striate explain RUN barcode` found.
+fn types(path: &Path, ids: &[i64]) -> Result<Columns> {
+    let Some(known) = read_csv(path)? else { return Ok(Vec::new()) };
+    let cells = column(&known, "type", ids);
+    let words = |cells: Vec<Option<&str>>| texts(cells.into_iter().map(|c| c.unwrap_or_default().to_owned()));
+    Ok(cells.map(|cells| ("type".to_owned(), words(cells))).into_iter().collect())
+}
+
+/// Rows of a CSV file that striate wrote, the header first; none where there is no file.
+fn read_csv(path: &Path) -> Result<Option<Vec<csv::StringRecord>>> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let text = disk::read_text(path, disk::TABLE)?;
+    let mut rows = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
+    let damaged = |e: csv::Error| Error::data(format!("cannot be read as a table: {e}")).file(path);
+    rows.records().collect::<Result<_, _>>().map(Some).map_err(damaged)
+}
+
+/// The cells of the column `name` for the neurons `ids`, which a column `unit_id` names.
+fn column<'a>(rows: &'a [csv::StringRecord], name: &str, ids: &[i64]) -> Option<Vec<Option<&'a str>>> {
+    let (header, rows) = rows.split_first()?;
+    let at = |name: &str| header.iter().position(|known| known == name);
+    let (unit, wanted) = (at("unit_id")?, at(name)?);
+    let row = |row: &'a csv::StringRecord| Some((row.get(unit)?.parse::<i64>().ok()?, row.get(wanted)?));
+    let known: BTreeMap<i64, &str> = rows.iter().filter_map(row).collect();
+    Some(ids.iter().map(|id| known.get(id).copied()).collect())
+}
+
+/// The same columns as text.
+fn as_csv(columns: &Columns, rows: usize) -> Result<Vec<u8>> {
+    let mut text = csv::Writer::from_writer(Vec::new());
+    let write = |text: &mut csv::Writer<Vec<u8>>| -> csv::Result<()> {
+        text.write_record(columns.iter().map(|(name, _)| name))?;
+        (0..rows).try_for_each(|row| text.write_record(columns.iter().map(|(_, column)| column.cell(row))))
+    };
+    let failed = |e: &dyn std::fmt::Display| Error::data(format!("cannot be written as a table: {e}"));
+    write(&mut text).map_err(|e| failed(&e))?;
+    text.into_inner().map_err(|e| failed(&e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_written_by_us_is_read_by_identifier() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("neurons.csv");
+        let columns: Columns = vec![
+            ("unit_id".into(), Column::Integers(vec![7, 9])),
+            ("session".into(), Column::Texts(vec![Some("a, \"b\"".into()), None])),
+            ("x_um".into(), Column::Numbers(vec![1.5, f64::NAN])),
+        ];
+        std::fs::write(&path, as_csv(&columns, 2).unwrap()).unwrap();
+        let found = kept(&path, &[9, 7, 8]).unwrap();
+        let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["session", "x_um"]);
+        assert_eq!(found[0].1, Column::Texts(vec![None, Some("a, \"b\"".into()), None]));
+        let Column::Numbers(x) = &found[1].1 else { panic!("{found:?}") };
+        assert!(x[0].is_nan() && x[1] == 1.5 && x[2].is_nan());
+        assert_eq!(kept(&dir.path().join("none.csv"), &[7]).unwrap(), []);
+    }
+}
