@@ -19,7 +19,7 @@ fn barcodes_become_types_beside_their_null() {
     assert_eq!(done.out.matches("\n[").count(), 1, "how many types, and why: {}", done.out);
     assert!(done.out.ends_with("run/explain/barcode\n"), "{}", done.out);
     assert_eq!(
-        bench.files("run/explain"),
+        bench.files("run/explain/barcode"),
         ["run/explain/barcode/barcode.json", "run/explain/barcode/types.csv"]
     );
     let found: Value = serde_json::from_slice(&bench.read("run/explain/barcode/barcode.json")).unwrap();

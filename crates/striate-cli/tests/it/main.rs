@@ -11,6 +11,7 @@ mod linear;
 mod predict;
 mod report;
 mod reproduce;
+mod run_folder;
 mod score;
 mod simulate;
 mod submit;

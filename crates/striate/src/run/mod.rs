@@ -4,6 +4,7 @@
 //! RUN/config.toml        resolved, complete      RUN/manifest.json   versions, seed, recording, sizes
 //! RUN/checkpoints/{best,last}/                   RUN/metrics.csv · RUN/tensorboard/ · RUN/log.txt
 //! RUN/members/NN/       models of an ensemble: config.toml, twin.json, weights.safetensors
+//! RUN/neurons.parquet · neurons.csv              all of them: docs/RUN_FOLDER.md
 //! RUN/scores/TIER.json · TIER.parquet            RUN/explain/KIND/ · RUN/report.html
 //! ```
 //!
