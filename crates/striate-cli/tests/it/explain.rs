@@ -46,7 +46,7 @@ fn several_runs_are_compared() {
     }
     let found: Value = serde_json::from_slice(&bench.read("run/explain/barcode/barcode.json")).unwrap();
     assert_eq!((&found["across"]["ari"][0][0], &found["runs"][1]["run"]), (&1.0.into(), &"second".into()));
-    assert!(!bench.path("second/explain").exists());
+    assert!(!bench.path("second/explain/barcode").exists());
     bench.run(&[&QUICK[..], &["with=second,./run"]].concat()).fails(2, &["./run", "`with`", "named twice"]);
     bench.run(&[&QUICK[..], &["with=third"]].concat()).fails(3, &["third", "no such run folder"]);
     let manifest = bench.path("second/manifest.json");
@@ -65,7 +65,7 @@ fn mistakes_get_a_hint() {
     explain(&["barcode", "types"]).fails(2, &["write key=value"]);
     explain(&["barcode", "copies=1", "types=9"])
         .fails(2, &["run", "`types`", "9 types of 8 different barcodes"]);
-    assert!(bench.files("run/explain").is_empty());
+    assert!(bench.files("run/explain/barcode").is_empty());
     bench.run(&["explain", "none", "barcode"]).fails(3, &["no such run folder"]);
     fs::remove_dir_all(bench.path("run/checkpoints")).unwrap();
     explain(&["barcode"]).fails(3, &["weights.safetensors", "hint: "]);

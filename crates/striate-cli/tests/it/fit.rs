@@ -114,7 +114,7 @@ fn larger_images_are_made_smaller() {
 #[test]
 fn a_run_that_is_being_fitted_is_left_alone() {
     let bench = Bench::with_run();
-    for name in ["twin.json", "checkpoints"] {
+    for name in ["twin.json", "checkpoints", "explain", "neurons.parquet", "neurons.csv"] {
         fs::rename(bench.path("run").join(name), bench.path(name)).unwrap();
     }
     let held = striate::run::RunFolder::open(&bench.path("run")).unwrap().lock().unwrap();
