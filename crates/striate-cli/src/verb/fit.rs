@@ -8,6 +8,7 @@ use striate::error::Error;
 use striate::fit::{self, FitConfig, Outcome as Fitted};
 use striate::recording;
 use striate::run::{RunFolder, Status};
+use striate::scoring::Known;
 use striate::simulate::Truth;
 use striate::twin::Ensemble;
 use striate::{batch, ops, scoring};
@@ -86,8 +87,9 @@ pub fn train(
     let fitted = fit::fit(config, session, &run, &device, stop, &mut |event| progress.show(event))?;
     if fitted.best.is_some() && !(known && fitted.finished) {
         let truth = Truth::open(Path::new(&config.data.path)).ok().flatten();
-        let types = truth.as_ref().map(|truth| truth.types.as_slice());
-        scoring::describe(&Ensemble::load(&run, &device)?, &run, session, types)?;
+        let centres = truth.as_ref().map(Truth::centres).unwrap_or_default();
+        let known = truth.as_ref().map(|truth| Known { types: &truth.types, centres: &centres });
+        scoring::describe(&Ensemble::load(&run, &device)?, &run, session, known)?;
     }
     Ok(fitted)
 }
