@@ -60,7 +60,8 @@ impl Optimiser {
     /// no parameter.
     pub fn import(&mut self, arrays: &Arrays, weights: &Arrays, device: &Device) -> Result<()> {
         self.states.clear();
-        for key in arrays.keys() {
+        for (key, array) in arrays {
+            array.require_finite(key)?;
             let name = key.rsplit_once('.').map_or("", |(name, _)| name);
             let weight = weights
                 .get(name)
