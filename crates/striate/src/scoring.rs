@@ -115,21 +115,18 @@ pub fn seen(session: &Session, trials: &[usize], shape: [usize; 3], uses: Uses) 
 /// hold the twin's neurons.
 pub fn score(twin: &Ensemble, session: &Session, task: &Task<'_>, device: &Device) -> Result<Scores> {
     check_neurons(twin, session)?;
-    let trials = session.require_tier(&task.tier)?;
+    let mut trials = session.require_responses(&task.tier)?;
+    let left_out = twin.left_out();
+    trials.retain(|trial| !left_out.contains(trial));
+    if trials.is_empty() {
+        let message = format!("all trials of tier `{}` were left out of this run", task.tier);
+        return Err(Error::config(message).key("data.exclude_trials"));
+    }
     let predicted = predict(twin, session, &trials, device)?;
     let neurons = twin.neurons();
     let mut recorded = Vec::with_capacity(predicted.len());
     for &trial in &trials {
-        let row = session.read_f64_as_stored(Stream::Responses, trial)?;
-        for (&neuron, unit) in neurons.iter().zip(twin.unit_ids()) {
-            let value = row[neuron];
-            if !value.is_finite() {
-                let message = format!("the neuron with unit_id {unit} has the value {value}");
-                let error = Error::data(message).file(&session.path).trial(trial).key("responses");
-                return Err(error.hint("leave the neuron or the trial out, or repair the recording"));
-            }
-            recorded.push(value);
-        }
+        recorded.extend(session.responses_f64(trial, neurons)?);
     }
     let stimulus: Vec<String> = trials.iter().map(|&t| session.trials[t].stimulus_id.clone()).collect();
     let groups = number_stimuli(stimulus.iter());

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
+use crate::disk;
 use crate::error::{Error, Result};
 use crate::recording::npy;
 
@@ -22,6 +23,28 @@ pub fn read(paths: &[PathBuf], shape: [usize; 3]) -> Result<Vec<f32>> {
         return read_stack(path, shape);
     }
     Ok(paths.iter().map(|path| read_png(path, shape)).collect::<Result<Vec<_>>>()?.concat())
+}
+
+/// What goes with each of `images` images, `[image, variable]` in C order, from one `.npy` array with `variables` columns.
+///
+/// # Errors
+/// [`Kind::Data`](crate::error::Kind::Data) when the file is damaged, of another shape, or not finite.
+pub fn read_variables(path: &Path, images: usize, variables: usize) -> Result<Vec<f32>> {
+    let array = npy::parse(disk::read(path, disk::ARRAYS)?).map_err(|e| e.file(path))?;
+    if array.shape != [images, variables] {
+        let message = format!(
+            "has shape {:?}, expected [{images}, {variables}]: {variables} variables for each of {images} images",
+            array.shape
+        );
+        return Err(Error::data(message).file(path));
+    }
+    let values = array.to_f32().map_err(|e| e.file(path))?;
+    match values.iter().position(|value| !value.is_finite()) {
+        Some(at) => {
+            Err(Error::data(format!("row {} has the value {}", at / variables, values[at])).file(path))
+        }
+        None => Ok(values),
+    }
 }
 
 /// Whether [`read`] takes the file: its name ends in `.npy` or `.png`.

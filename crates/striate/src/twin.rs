@@ -4,6 +4,7 @@ mod check;
 mod ensemble;
 mod field;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -11,7 +12,7 @@ use burn::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::array::{self, Array, Arrays};
-use crate::batch::{Inputs, Normalisation, Variables};
+use crate::batch::{Choice, Inputs, Normalisation, Variables};
 use crate::disk;
 use crate::error::{self, Error, Result};
 use crate::model::encoder::Made;
@@ -37,6 +38,9 @@ pub struct Card {
     /// Group of each neuron, where feature weights are shared; else empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<usize>,
+    /// Trials of the recording that were left out, of any tier; scores leave them out, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<usize>,
     /// Scaling of images and responses.
     pub normalisation: Normalisation,
 }
@@ -103,6 +107,12 @@ impl Card {
     /// Shape of an image as the model sees it, `[channel, height, width]`.
     pub fn seen_shape(&self) -> [usize; 3] {
         self.normalisation.seen_shape(self.image_shape)
+    }
+
+    /// The neurons and trials it was fitted to.
+    pub(crate) fn choice(&self) -> Choice {
+        let left_out: BTreeSet<usize> = self.left_out.iter().copied().collect();
+        Choice { neurons: self.neurons.clone(), left_out: left_out.into_iter().collect() }
     }
 
     /// Starting points for a model whose weights are about to be replaced.

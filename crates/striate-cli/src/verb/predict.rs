@@ -16,6 +16,7 @@ use crate::outcome::{DONE, Outcome, say};
 #[command(after_help = "Examples:
   striate predict runs/first --data stack.npy --out responses.npy
   striate predict runs/first --data a.png b.png --out responses.npy
+  striate predict runs/first --data stack.npy --behavior running.npy --pupil eye.npy --out responses.npy
   striate predict runs/first --data mouse.zip --tier test --out responses.npy
 
 Rows are in the order of the images given. Those of a recording are its trials, in its own order (of a
@@ -31,6 +32,12 @@ pub struct Args {
     /// The tier of a recording to predict; all trials when not given.
     #[arg(long, value_name = "TIER")]
     tier: Option<String>,
+    /// Behaviour for a stack, `.npy` of shape [image, variable] in recorded units; the training mean when not given.
+    #[arg(long, value_name = "FILE")]
+    behavior: Option<PathBuf>,
+    /// Pupil centre for a stack, `.npy` of shape [image, 2] in recorded units; the training mean when not given.
+    #[arg(long, value_name = "FILE")]
+    pupil: Option<PathBuf>,
     /// Where to write responses, `.npy` of shape [image, neuron], in the recording's units.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -46,9 +53,13 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
         }
         let images = stimulus::read(&args.data, twin.image_shape())?;
         twin.warn_of_other_units(&images);
-        // Files hold no behaviour or pupil: the images are seen in the mean state.
-        twin.respond(&images, &State::default(), &device)?
+        let count = images.len() / twin.image_shape().iter().product::<usize>().max(1);
+        twin.respond(&images, &state(args, &twin, count)?, &device)?
     } else {
+        if let Some(key) = args.given_state() {
+            let error = Error::config("is for stacks of images: a recording has its own").key(key);
+            return Err(error.into());
+        }
         let [data] = args.data.as_slice() else {
             return Err(Error::config("several files must all be PNGs").key("--data").into());
         };
@@ -64,6 +75,30 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     disk::write_bytes(&args.out, &npy::write_f32(&[responses.len() / neurons, neurons], &responses))?;
     say(format_args!("{}\n", args.out.display()))?;
     Ok(DONE)
+}
+
+impl Args {
+    /// The first option that says what the animal did.
+    fn given_state(&self) -> Option<&'static str> {
+        let given = [("--behavior", &self.behavior), ("--pupil", &self.pupil)];
+        given.into_iter().find(|(_, file)| file.is_some()).map(|(key, _)| key)
+    }
+}
+
+/// What the animal did while it saw each of `images` images: the mean of the training trials where no file says.
+fn state(args: &Args, twin: &Ensemble, images: usize) -> Result<State> {
+    let read = |file: &Option<PathBuf>, key, what, variables| match (file, variables) {
+        (None, _) => Ok(Vec::new()),
+        (Some(_), 0) => Err(Error::config(format!("is not used: this model takes in no {what}")).key(key)),
+        (Some(file), variables) => {
+            stimulus::read_variables(file, images, variables).map_err(|error| error.key(key))
+        }
+    };
+    let [behaviour, pupil] = twin.variables();
+    Ok(State {
+        behaviour: read(&args.behavior, "--behavior", "behaviour", behaviour)?,
+        pupil: read(&args.pupil, "--pupil", "pupil centre", pupil)?,
+    })
 }
 
 const TAKEN: &str = "--data takes a stack .npy, PNGs, or a recording: a folder or a .zip";

@@ -48,9 +48,9 @@ fn tiny() -> (TempDir, PathBuf) {
         let image = if i < 6 { i } else { 10 + i % 3 } as f32;
         let response = |neuron: usize| if neuron == 5 { 2.0 } else { image * (neuron + 1) as f32 };
         Ok(TrialValues {
-            image: vec![image; 12],
+            image: (0..12).map(|pixel| if pixel == 0 { 0.0 } else { image }).collect(),
             responses: (0..6).map(response).collect(),
-            behavior: Some(vec![i as f32, 0.25]),
+            behavior: Some(vec![i as f32, (i % 5) as f32]),
             pupil_center: None,
         })
     };
@@ -70,7 +70,7 @@ fn prints_a_page() {
         "trials        6 train · 6 test",
         "stimulus      image · 1 × 3 × 4",
         "images        0 … 12",
-        "behavior      2   0 … 11 · 0.25 … 0.25",
+        "behavior      2   0 … 11 · 0 … 4",
         "repeats       test: 3 images, each shown 2 times",
         "licence       MIT (see LICENSE)",
         "mean 1.000   median 1.000   sd 0.000   n 5   (1 left out:",
@@ -103,8 +103,81 @@ fn prints_json() {
         serde_json::json!({"images": 3, "min": 2, "median": 2.0, "max": 2})
     );
     assert_eq!(session["constant_neurons"], serde_json::json!({"count": 1, "first_ids": [6]}));
-    assert_eq!(session["warnings"], serde_json::json!([]));
+    assert_eq!(session["warnings"], serde_json::json!(["1 images have one value in all pixels (trials 0)"]));
     assert_eq!(session["licence"]["title"], "MIT");
+}
+
+/// What can be read but contradicts itself is said, each with its place.
+#[test]
+fn contradictions_are_warnings() {
+    let said = |change: &dyn Fn(&Path), words: &str| {
+        let (_dir, path) = tiny();
+        change(&path);
+        let (code, page, err) = inspect(&path, &[]);
+        assert_eq!(code, Some(0), "{page}{err}");
+        assert!(page.contains(words), "`{words}` is not in\n{page}");
+    };
+    let put =
+        |name: &'static str, bytes: Vec<u8>| move |path: &Path| fs::write(path.join(name), &bytes).unwrap();
+    let image = |values: [f32; 12]| npy::write_f32(&[1, 3, 4], &values);
+    let mut positions = [[1.0f32, 2.0, 3.0]; 6].concat();
+    positions[7] = f32::NAN;
+    let ids: Vec<i64> = (0..12).map(|i| if i < 6 { i } else { 100 + i % 3 }).collect();
+    let leaked: Vec<i64> = ids.iter().map(|id| if *id == 102 { 4 } else { *id }).collect();
+    let noise = npy::write_f32(&[6], &[0.1, 0.2, 0.3, 0.4, 0.5, 2.5]);
+    said(
+        &put("meta/neurons/unit_ids.npy", npy::write_i64(&[6], &[1, 2, 2, 4, 5, 6])),
+        "unit_ids: 1 belong to several neurons (2)",
+    );
+    said(
+        &put("meta/neurons/cell_motor_coordinates.npy", npy::write_f32(&[6, 3], &positions)),
+        "cell_motor_coordinates.npy: 1 of 6 positions are not finite, the first in row 2 (unit_id 3)",
+    );
+    said(
+        &put("meta/trials/frame_image_id.npy", npy::write_i64(&[12], &leaked)),
+        "1 images of tier `test` are in tier `train`, too (4)",
+    );
+    said(
+        &put("meta/trials/trial_idx.npy", npy::write_i64(&[12], &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10])),
+        "trial_idx: 1 trials have the name of another (10)",
+    );
+    said(
+        &put("data/images/8.npy", image([3.0; 12])),
+        "1 trials have the id of another image: trials 8 and 11 with `102`",
+    );
+    said(
+        &|path: &Path| {
+            fs::copy(path.join("data/images/3.npy"), path.join("data/images/4.npy")).map(|_| ()).unwrap()
+        },
+        "1 trials show the image of another id: trials 3 and 4 with `3` and `4`",
+    );
+    said(&put("data/images/5.npy", image([7.0; 12])), "2 images have one value in all pixels (trials 0, 5)");
+    said(
+        &put("data/responses/2.npy", npy::write_f32(&[6], &[1.0, -9.0, 1.0, 1.0, 1.0, 2.0])),
+        "1 neurons have responses below 0 (ids 2)",
+    );
+    said(
+        &|path: &Path| {
+            [2, 4]
+                .iter()
+                .for_each(|t| fs::write(path.join(format!("data/responses/{t}.npy")), &noise).unwrap())
+        },
+        "1 trials have the responses of another, in all neurons (2 and 4)",
+    );
+    said(
+        &|path: &Path| {
+            (0..12).for_each(|t| {
+                fs::write(path.join(format!("data/behavior/{t}.npy")), npy::write_f32(&[2], &[t as f32, 0.0]))
+                    .unwrap()
+            })
+        },
+        "`behavior`: 1 of 2 variables never change (1)",
+    );
+    said(
+        &put("meta/statistics/images/all/mean.npy", npy::write_f32(&[1], &[500.0])),
+        "meta/statistics/images/all: mean 500",
+    );
+    said(&put("meta/trials/tiers.npy", npy::write_strings(&["test"; 12])), "no trial has tier `train`");
 }
 
 #[test]

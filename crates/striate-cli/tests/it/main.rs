@@ -1,6 +1,7 @@
 //! End-to-end tests through the `striate` binary, one module per verb.
 
 mod bench;
+mod choice;
 mod config;
 mod demo;
 mod ensemble;

@@ -1,13 +1,19 @@
 //! From the streams of a recording to normalised tensors on a device.
 
+mod choice;
+mod cortex;
 mod groups;
 mod normalisation;
 mod resize;
 mod split;
 mod trials;
+mod which;
 
+pub use choice::{Choice, NotFinite};
+pub use cortex::cortical_positions;
 pub use groups::groups;
 pub use normalisation::{ImageScaling, Normalisation, ResponseScaling, Uses, Variables, stored_precisions};
 pub use resize::{in_recorded_pixels, smaller};
-pub use split::{DataConfig, Split, fingerprint, session_of};
+pub use split::{DataConfig, Split, ValidationFrom, fingerprint, session_of};
 pub use trials::{Batch, Inputs, Trials};
+pub use which::Which;

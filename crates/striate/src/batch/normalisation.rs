@@ -102,7 +102,8 @@ impl Normalisation {
         config: &DataConfig,
         uses: Uses,
     ) -> Result<Self> {
-        let pixels = Moments::over(session, Stream::Images, trials)?;
+        let of = |stream| Moments::over(trials, move |trial| session.read(stream, trial));
+        let pixels = of(Stream::Images)?;
         let (image_mean, image_scale) = match config.images {
             ImageScaling::None => (vec![0.0], vec![1.0]),
             ImageScaling::Scalar => {
@@ -114,16 +115,17 @@ impl Normalisation {
                 (pixels.mean.iter().map(|m| *m as f32).collect(), sds.collect())
             }
         };
-        let activity = Moments::over(session, Stream::Responses, trials)?;
+        let activity = Moments::over(trials, |trial| session.responses(trial, neurons))?;
         let response_scale = match config.responses {
             ResponseScaling::None => vec![1.0; neurons.len()],
-            ResponseScaling::Std => precisions(&neurons.iter().map(|&n| activity.sd(n)).collect::<Vec<_>>()),
+            ResponseScaling::Std => {
+                precisions(&(0..neurons.len()).map(|n| activity.sd(n)).collect::<Vec<_>>())
+            }
         };
-        let mean = |(&n, scale): (&usize, &f32)| activity.mean[n] as f32 * scale;
-        let mean_response = neurons.iter().zip(&response_scale).map(mean).collect();
-        let variables = |stream, used: bool, centred| {
-            used.then(|| Ok(Moments::over(session, stream, trials)?.variables(centred))).transpose()
-        };
+        let mean = |(mean, scale): (&f64, &f32)| *mean as f32 * scale;
+        let mean_response = activity.mean.iter().zip(&response_scale).map(mean).collect();
+        let variables =
+            |stream, used: bool, centred| used.then(|| Ok(of(stream)?.variables(centred))).transpose();
         Ok(Self {
             image_mean,
             image_scale,
@@ -305,11 +307,10 @@ struct Moments {
 
 impl Moments {
     /// Trials are read in parallel chunks and added in order, so that the sums do not depend on threads.
-    fn over(session: &Session, stream: Stream, trials: &[usize]) -> Result<Self> {
+    fn over(trials: &[usize], read: impl Fn(usize) -> Result<Vec<f32>> + Sync) -> Result<Self> {
         let mut total: Option<Self> = None;
         for chunk in trials.chunks(256) {
-            let values: Vec<Vec<f32>> =
-                chunk.par_iter().map(|&trial| session.read(stream, trial)).collect::<Result<_>>()?;
+            let values: Vec<Vec<f32>> = chunk.par_iter().map(|&trial| read(trial)).collect::<Result<_>>()?;
             for trial in &values {
                 total.get_or_insert_with(|| Self::zero(trial.len())).add(trial);
             }

@@ -1,11 +1,12 @@
 //! Which trials and neurons a fit uses.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
-use super::{ImageScaling, ResponseScaling};
+use super::{Choice, ImageScaling, NotFinite, ResponseScaling, Which};
 use crate::error::{Error, Result, unknown};
 use crate::mt19937::RandomState;
-use crate::random::{generator, permutation};
 use crate::recording::{Recording, Session, Stream, Tier};
 
 /// What is read from the recording, and how it is scaled.
@@ -20,11 +21,26 @@ pub struct DataConfig {
     pub neurons: usize,
     /// Seed of that draw.
     pub neuron_seed: u64,
+    /// Neurons to choose from, by `unit_id`; empty for all.
+    #[serde(default)]
+    pub neuron_ids: Which,
+    /// Neurons that are left out, by `unit_id`.
+    #[serde(default)]
+    pub exclude_neurons: Which,
+    /// Trials of any tier that are left out, by number.
+    #[serde(default)]
+    pub exclude_trials: Which,
+    /// What is done about values that are not finite.
+    #[serde(default)]
+    pub nan: NotFinite,
     /// A table with the columns `unit_id` and `type`, for readouts whose features are shared; empty for none.
     #[serde(default)]
     pub types: String,
     /// Number of training trials, the first in file order; 0 takes all.
     pub train_trials: usize,
+    /// Tier to validate on; empty takes `validation`, else `val` or `valid`, where the recording has one.
+    #[serde(default)]
+    pub validation_tier: String,
     /// Share of the training tier used for validation where the recording has no validation tier.
     pub validation_fraction: f64,
     /// Height in pixels to which higher images are made smaller, their shape kept; 0 leaves all as recorded.
@@ -39,7 +55,7 @@ pub struct DataConfig {
 }
 
 /// Trials to fit on and to choose on, and the neurons to fit.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Split {
     /// All trials of the training tier: statistics for scaling are measured on them.
     pub tier: Vec<usize>,
@@ -47,8 +63,30 @@ pub struct Split {
     pub train: Vec<usize>,
     /// Trials stopping is decided on.
     pub validation: Vec<usize>,
+    /// Where the trials come from that stopping is decided on.
+    pub validation_from: ValidationFrom,
     /// Indices of the neurons, ascending.
     pub neurons: Vec<usize>,
+    /// Trials of any tier that are left out, ascending.
+    pub left_out: Vec<usize>,
+}
+
+/// Where validation trials come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ValidationFrom {
+    /// A tier of the recording.
+    Tier(Tier),
+    /// A share of the training tier, which is not fitted on.
+    Share(f64),
+}
+
+impl fmt::Display for ValidationFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tier(tier) => write!(f, "tier `{tier}`"),
+            Self::Share(share) => write!(f, "{} % of the training tier", (share * 1000.0).round() / 10.0),
+        }
+    }
 }
 
 impl Split {
@@ -58,7 +96,15 @@ impl Split {
     /// [`Kind::Data`](crate::error::Kind::Data) when the training tier is empty or its images were not recorded,
     /// [`Kind::Config`](crate::error::Kind::Config) when more is asked for than there is.
     pub fn new(session: &Session, config: &DataConfig) -> Result<Self> {
-        let tier = session.require_tier(&Tier::Train)?;
+        Self::of(session, config, Choice::new(session, config)?)
+    }
+
+    /// As [`Split::new`], with neurons and trials that were chosen before.
+    ///
+    /// # Errors
+    /// As [`Split::new`].
+    pub fn of(session: &Session, config: &DataConfig, choice: Choice) -> Result<Self> {
+        let tier = choice.kept(session.require_tier(&Tier::Train)?);
         if let Some(&trial) = tier.iter().find(|&&trial| !session.trials[trial].has_stimulus) {
             return Err(Error::data(
                 "the training images are missing, so nothing can be fitted to this recording",
@@ -68,26 +114,53 @@ impl Split {
             .key("images")
             .hint("`striate inspect` shows what the recording holds"));
         }
-        let validation = session.trials_of(&Tier::Validation);
-        let (train, validation) = if validation.is_empty() {
-            divide(&tier, config.validation_fraction)?
-        } else {
-            (tier.clone(), validation)
+        let (train, validation, validation_from) = match validation_tier(session, &config.validation_tier)? {
+            Some(name) => (tier.clone(), choice.kept(session.trials_of(&name)), ValidationFrom::Tier(name)),
+            None => {
+                let (train, validation) = divide(&tier, config.validation_fraction)?;
+                (train, validation, ValidationFrom::Share(config.validation_fraction))
+            }
         };
+        if train.is_empty() || validation.is_empty() {
+            let part = if train.is_empty() { "fit to" } else { "validate on" };
+            return Err(Error::config(format!("leaves no trial to {part}")).key("data.exclude_trials"));
+        }
         let train = first(train, config.train_trials)?;
-        let neurons = choose(session.neurons.len(), config)?;
-        Ok(Self { tier, train, validation, neurons })
+        let Choice { neurons, left_out } = choice;
+        Ok(Self { tier, train, validation, validation_from, neurons, left_out })
     }
 
     /// What a fit to `session` is judged on, for people.
-    pub fn judged_on(&self, session: &Session) -> String {
+    pub fn judged_on(&self) -> String {
         let n = self.validation.len();
         let trials = if n == 1 { "1 trial".into() } else { format!("{n} trials") };
-        match session.trials_of(&Tier::Validation).is_empty() {
-            true => format!("the {trials} of the training tier that are held out for validation"),
-            false => format!("the validation tier ({trials})"),
+        match &self.validation_from {
+            ValidationFrom::Share(_) => {
+                format!("the {trials} of the training tier that are held out for validation")
+            }
+            ValidationFrom::Tier(Tier::Validation) => format!("the validation tier ({trials})"),
+            ValidationFrom::Tier(tier) => format!("the tier `{tier}`, which is validated on ({trials})"),
         }
     }
+}
+
+/// Names that the tier to validate on goes by.
+const VALIDATION: [&str; 3] = ["validation", "val", "valid"];
+
+/// The tier called `asked`, or the one that is there to validate on; `None` where there is none.
+fn validation_tier(session: &Session, asked: &str) -> Result<Option<Tier>> {
+    let there = |tier: &Tier| session.trials.iter().any(|trial| trial.tier == *tier);
+    if asked.is_empty() {
+        return Ok(VALIDATION.into_iter().map(Tier::from).find(there));
+    }
+    let tier = Tier::from(asked);
+    if tier == Tier::Train {
+        return Err(Error::config("cannot be `train`: a model is chosen by trials it was not fitted to")
+            .key("data.validation_tier")
+            .hint("leave it empty, and `data.validation_fraction` of the training tier is held out"));
+    }
+    session.require_tier(&tier).map_err(|e| Error::config(e.message()).key("data.validation_tier"))?;
+    Ok(Some(tier))
 }
 
 /// The paper's split of recordings without a validation tier: NumPy's legacy generator with seed 1, the first
@@ -119,20 +192,6 @@ fn first(mut trials: Vec<usize>, count: usize) -> Result<Vec<usize>> {
         trials.truncate(count);
     }
     Ok(trials)
-}
-
-fn choose(recorded: usize, config: &DataConfig) -> Result<Vec<usize>> {
-    if config.neurons > recorded {
-        let message = format!("asks for {} neurons, the recording has {recorded}", config.neurons);
-        return Err(Error::config(message).key("data.neurons"));
-    }
-    if config.neurons == 0 {
-        return Ok((0..recorded).collect());
-    }
-    let mut neurons = permutation(&mut generator(config.neuron_seed, 3), recorded);
-    neurons.truncate(config.neurons);
-    neurons.sort_unstable();
-    Ok(neurons)
 }
 
 /// The session called `id`, or the only one when `id` is empty.

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use burn::prelude::*;
 use rayon::prelude::*;
 
-use super::{Normalisation, Variables};
+use super::{Normalisation, Variables, cortical_positions};
 use crate::error::{Error, Result};
 use crate::recording::{Session, Stream};
 
@@ -102,36 +102,12 @@ impl<'a> Trials<'a> {
         self.session.trials.len()
     }
 
-    /// Cortical position of each chosen neuron along x and y, minus the mean along each axis, divided by the largest
-    /// distance along either (spec §7.2, source coordinates of the grid-mean predictor).
+    /// As [`cortical_positions`], of the chosen neurons.
     ///
     /// # Errors
-    /// [`Kind::Data`](crate::error::Kind::Data) when the recording has none.
+    /// As there.
     pub fn cortical_positions(&self) -> Result<Vec<[f32; 2]>> {
-        let Some(all) = &self.session.neurons.position_um else {
-            return Err(Error::data(
-                "the recording has no cortical positions, which the readout's predictor needs",
-            )
-            .file(&self.session.path)
-            .key("cell_motor_coordinates")
-            .hint("set `model.readout.predictor=none`: positions are then parameters"));
-        };
-        if let Some(&n) = self.neurons.iter().find(|&&n| !all[n][..2].iter().all(|at| at.is_finite())) {
-            let unit = self.session.neurons.ids[n];
-            let message = format!(
-                "neuron {n} (unit {unit}) lies at {:?} µm, which the readout's predictor needs",
-                all[n]
-            );
-            return Err(Error::data(message)
-                .file(&self.session.path)
-                .key("cell_motor_coordinates")
-                .hint("set `model.readout.predictor=none`, leave the neuron out, or repair the table"));
-        }
-        let chosen: Vec<[f64; 2]> = self.neurons.iter().map(|&n| [all[n][0], all[n][1]]).collect();
-        let mean = [0, 1].map(|i| chosen.iter().map(|p| p[i]).sum::<f64>() / chosen.len().max(1) as f64);
-        let centred = chosen.iter().map(|p| [p[0] - mean[0], p[1] - mean[1]]).collect::<Vec<_>>();
-        let largest = centred.iter().flatten().fold(0.0, |most: f64, at| most.max(at.abs())).max(1e-12);
-        Ok(centred.iter().map(|p| p.map(|at| (at / largest) as f32)).collect())
+        cortical_positions(self.session, &self.neurons)
     }
 
     /// The given trials as one batch.
@@ -203,9 +179,9 @@ impl<'a> Trials<'a> {
         }
         let image = self.session.read(Stream::Images, trial)?;
         let image = self.normalisation.scale_image(image, self.session.image_shape());
-        let raw = self.session.read(Stream::Responses, trial)?;
+        let raw = self.session.responses(trial, &self.neurons)?;
         let scale = &self.normalisation.response_scale;
-        let responses: Vec<f32> = self.neurons.iter().zip(scale).map(|(&n, scale)| raw[n] * scale).collect();
+        let responses: Vec<f32> = raw.iter().zip(scale).map(|(response, scale)| response * scale).collect();
         let variables = |stream, scaling: &Option<Variables>| match scaling {
             Some(scaling) => Ok(scaling.scaled(&self.session.read(stream, trial)?)),
             None => Ok(Vec::new()),

@@ -7,7 +7,7 @@ use super::config::TrainConfig;
 use super::loss::Loss;
 use super::schedule::Monitor;
 use super::{FitConfig, linear};
-use crate::batch::{Split, Trials, fingerprint, smaller};
+use crate::batch::{Choice, Split, Trials, Which, cortical_positions, fingerprint, smaller};
 use crate::error::{Error, Result, unknown};
 use crate::model::encoder::EncoderConfig;
 use crate::model::output::Output;
@@ -15,6 +15,7 @@ use crate::model::readout::ReadoutConfig;
 use crate::recording::{Session, Stream};
 use crate::run::manifest::available_memory_mib;
 use crate::run::{RecordingInfo, RunFolder};
+use crate::twin::Card;
 
 /// Whether `config` can be fitted to `session`, before anything is measured or written.
 ///
@@ -23,17 +24,17 @@ use crate::run::{RecordingInfo, RunFolder};
 /// [`Kind::Config`](crate::error::Kind::Config) for options that do not fit the recording.
 pub fn check(config: &FitConfig, session: &Session) -> Result<()> {
     check_start(&config.fit)?;
-    check_recording(config, session)?;
-    check_monitor(config, session)
+    let split = Split::new(session, &config.data)?;
+    check_recording(config, session, &split)?;
+    check_monitor(config, session, &split)
 }
 
 /// Correlations need responses that differ: a fit judged by one trial, or by silent ones, could not be judged at all.
-fn check_monitor(config: &FitConfig, session: &Session) -> Result<()> {
-    let split = Split::new(session, &config.data)?;
-    if config.schedule.monitor != Monitor::Correlation || varies(&split, session)? {
+fn check_monitor(config: &FitConfig, session: &Session, split: &Split) -> Result<()> {
+    if config.schedule.monitor != Monitor::Correlation || varies(split, session)? {
         return Ok(());
     }
-    let message = format!("no neuron's response differs in {}", split.judged_on(session));
+    let message = format!("no neuron's response differs in {}", split.judged_on());
     Err(Error::data(format!("{message}: the correlation that decides when to stop is undefined"))
         .file(&session.path)
         .key("schedule.monitor")
@@ -43,10 +44,9 @@ fn check_monitor(config: &FitConfig, session: &Session) -> Result<()> {
 /// Whether at least one neuron responds differently in two of the validation trials; reads no further than that.
 fn varies(split: &Split, session: &Session) -> Result<bool> {
     let Some((&first, rest)) = split.validation.split_first() else { return Ok(false) };
-    let first = session.read(Stream::Responses, first)?;
+    let first = session.responses(first, &split.neurons)?;
     for &trial in rest {
-        let other = session.read(Stream::Responses, trial)?;
-        if split.neurons.iter().any(|&n| first[n] != other[n]) {
+        if session.responses(trial, &split.neurons)? != first {
             return Ok(true);
         }
     }
@@ -54,9 +54,11 @@ fn varies(split: &Split, session: &Session) -> Result<bool> {
 }
 
 /// As [`check`], without what only the beginning of a fit needs.
-pub(super) fn check_recording(config: &FitConfig, session: &Session) -> Result<()> {
-    let split = Split::new(session, &config.data)?;
+pub(super) fn check_recording(config: &FitConfig, session: &Session, split: &Split) -> Result<()> {
     check_streams(&config.model, session)?;
+    if config.model.readout.needs_cortex() {
+        cortical_positions(session, &split.neurons)?;
+    }
     check_loss(config)?;
     if config.model.readout.shares_features() && config.data.types.is_empty() {
         return Err(Error::config("needs a table of types, since `model.readout.shared_features` is on")
@@ -75,7 +77,7 @@ pub(super) fn check_recording(config: &FitConfig, session: &Session) -> Result<(
     }
     let behaviour = session.shape(Stream::Behavior).map_or(0, |shape| shape.iter().product());
     config.model.check(seen, behaviour)?;
-    check_memory(config, config.model.core.out_shape(seen), &split)
+    check_memory(config, config.model.core.out_shape(seen), split)
 }
 
 /// Masks that depend on the image are there for every neuron and image of a batch at once.
@@ -169,6 +171,29 @@ pub(super) fn check_responses(loss: Loss, trials: &Trials<'_>, train: &[usize]) 
     Err(Error::config(format!("has no meaning for responses below 0, and there are some of {least:.3}"))
         .key("fit.loss")
         .hint("set `fit.loss=mse`, and `model.output=identity` if predictions should go there too"))
+}
+
+/// Neurons and trials stay those that were chosen at first, whatever became of tables since; without tables they are a
+/// function of the configuration.
+pub(super) fn chosen_before(
+    card: &Card,
+    config: &FitConfig,
+    session: &Session,
+    run: &RunFolder,
+) -> Result<Choice> {
+    let (data, choice) = (&config.data, card.choice());
+    let by_table = [&data.neuron_ids, &data.exclude_neurons, &data.exclude_trials]
+        .into_iter()
+        .any(|which| matches!(which, Which::Text(_)));
+    let there = |(&index, id): (&usize, &i64)| session.neurons.ids.get(index) == Some(id);
+    let same_ids = card.neurons.iter().zip(&card.unit_ids).all(there);
+    if same_ids && (by_table || Choice::new(session, data)? == choice) {
+        return Ok(choice);
+    }
+    Err(Error::data("the card of this run names other neurons than its configuration")
+        .file(run.path())
+        .key("neurons")
+        .hint("one of both was changed since: restore it, or fit into a fresh folder"))
 }
 
 /// A fit goes on only with the recording it began with. Gives the stamp of the files it was found in.

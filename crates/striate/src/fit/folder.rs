@@ -57,6 +57,13 @@ pub fn recording_info(session: &Session, path: &str) -> RecordingInfo {
             .map_or(String::new(), |found| format!("{} ({})", found.title, found.file)),
         neurons: session.neurons.len(),
         trials: session.tiers().into_iter().map(|(tier, n)| (tier.to_string(), n)).collect(),
+        // A trial that cannot be read is found by whoever needs it.
+        withheld: session
+            .tiers()
+            .into_keys()
+            .filter(|tier| session.is_withheld(tier).unwrap_or(false))
+            .map(|tier| tier.to_string())
+            .collect(),
     }
 }
 

@@ -11,6 +11,23 @@ const MEANINGS: &[(&str, &str)] = &[
     ("data.neurons", "number of neurons, drawn at random; 0 takes all"),
     ("data.neuron_seed", "seed of the draw of `data.neurons`"),
     (
+        "data.neuron_ids",
+        "neurons to choose from, by unit_id: [3, 17], a CSV with that column, or a rule; [] for all",
+    ),
+    (
+        "data.exclude_neurons",
+        "neurons left out: unit_ids, a CSV, or a rule (oracle<0.05, explainable_variance, mean_response, area!=V1, layer, x, y, z)",
+    ),
+    (
+        "data.exclude_trials",
+        "trials of any tier left out: [0, 5], a CSV with a column `trial`, or a rule such as behavior[2]<1",
+    ),
+    ("data.nan", "values that are not finite: refuse, drop_neurons, drop_trials"),
+    (
+        "data.validation_tier",
+        "the tier to validate on; empty takes `validation`, `val` or `valid` where there is one",
+    ),
+    (
         "data.types",
         "a CSV with unit_id and type (explain barcode writes one), for readouts with shared features",
     ),

@@ -43,7 +43,7 @@ use crate::run::manifest::new_id;
 use crate::run::metrics::Row;
 use crate::run::{Best, Bond, Checkpoint, EventLog, Manifest, MetricsLog, RunFolder, Status};
 use crate::twin::{Card, WEIGHTS};
-use check::{check_recording, check_responses, check_start, same_recording};
+use check::{check_recording, check_responses, check_start, chosen_before, same_recording};
 use checkpoint::{LoopState, Saved};
 use optimiser::Optimiser;
 use schedule::Monitor;
@@ -199,8 +199,6 @@ impl<'a> Fit<'a> {
         run: &'a RunFolder,
         device: &Device,
     ) -> Result<Self> {
-        check_recording(config, session)?;
-        let split = Split::new(session, &config.data)?;
         let saved = Saved::latest(run, &config.schedule)?;
         if let Some((saved, Checkpoint::Best)) = &saved {
             warn_of_missing_last(run, saved.state.step)?;
@@ -210,12 +208,11 @@ impl<'a> Fit<'a> {
             check_start(&config.fit)?;
         }
         let known = saved.as_ref().map(|_| Card::load(run)).transpose()?;
-        if known.as_ref().is_some_and(|card| card.neurons != split.neurons) {
-            return Err(Error::data("the card of this run names other neurons than its configuration")
-                .file(run.path())
-                .key("neurons")
-                .hint("one of both was changed since: restore it, or fit into a fresh folder"));
-        }
+        let split = match &known {
+            Some(card) => Split::of(session, &config.data, chosen_before(card, config, session, run)?)?,
+            None => Split::new(session, &config.data)?,
+        };
+        check_recording(config, session, &split)?;
         let groups = match &known {
             Some(card) => card.groups.clone(),
             None => groups(config, session, &split)?,
@@ -481,6 +478,7 @@ fn card(
         neurons: split.neurons.clone(),
         unit_ids: split.neurons.iter().map(|&n| session.neurons.ids[n]).collect(),
         groups,
+        left_out: split.left_out.clone(),
         normalisation: normalisation.clone(),
     }
 }

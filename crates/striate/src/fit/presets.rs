@@ -4,7 +4,7 @@ use super::config::{FitConfig, TrainConfig};
 use super::linear::{LinearConfig, Solver};
 use super::loss::{Loss, OverNeurons, OverTrials};
 use super::schedule::{Monitor, ScheduleConfig};
-use crate::batch::{DataConfig, ImageScaling, ResponseScaling};
+use crate::batch::{DataConfig, ImageScaling, NotFinite, ResponseScaling, Which};
 use crate::error::{Result, unknown};
 use crate::model::EncoderConfig;
 
@@ -270,8 +270,13 @@ fn data() -> DataConfig {
         session: String::new(),
         neurons: 0,
         neuron_seed: 1,
+        neuron_ids: Which::default(),
+        exclude_neurons: Which::default(),
+        exclude_trials: Which::default(),
+        nan: NotFinite::Refuse,
         types: String::new(),
         train_trials: 0,
+        validation_tier: String::new(),
         validation_fraction: 0.2,
         image_height: 0,
         images: ImageScaling::None,

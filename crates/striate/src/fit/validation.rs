@@ -62,7 +62,7 @@ impl Fit<'_> {
         let (checks, metric) = (self.state.progress.checks, self.config.schedule.monitor.metric());
         let message = format!(
             "keeps no model: `{metric}` on {} was undefined at each of {checks} checks",
-            self.split.judged_on(self.trials.session())
+            self.split.judged_on()
         );
         Error::diverged(message)
             .file(self.run.path())

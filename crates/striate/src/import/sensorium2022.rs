@@ -104,6 +104,7 @@ fn read(arrays: &Arrays, options: &Options<'_>, linear: bool) -> Result<Imported
     let normalisation = options.data.normalisation(neurons, planes, model.shifter.is_some())?;
     let card = Card {
         groups: Vec::new(),
+        left_out: Vec::new(),
         normalisation: Normalisation { image_height: options.image_height, ..normalisation },
         model,
         image_shape: options.data.image_shape(),

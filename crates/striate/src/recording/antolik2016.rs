@@ -8,8 +8,10 @@
 //! # Source
 //! Antolik, Hofer, Bednar, Mrsic-Flogel 2016 (doi 10.1371/journal.pcbi.1004927), supplement S1.
 
+use std::path::PathBuf;
+
 use super::root::Root;
-use super::{Format, Neurons, Session, StimulusInfo, Stream, StreamInfo, Tier, Trial, TrialSource, finite};
+use super::{Format, Neurons, Session, StimulusInfo, Stream, StreamInfo, Tier, Trial, TrialSource};
 use crate::error::{Error, Result};
 
 /// The entry in the list of formats.
@@ -197,23 +199,19 @@ impl TrialSource for Region {
     }
 
     fn read(&self, stream: Stream, trial: usize, shape: &[usize]) -> Result<Vec<f32>> {
-        let values = finite(self.read_as_stored(stream, trial, shape)?);
-        values.map_err(|error| {
-            let file = self.row(stream, trial).map_or("", |(table, _)| table.file);
-            error.file(self.root.place(file)).trial(trial).key(stream.name())
-        })
-    }
-
-    fn read_as_stored(&self, stream: Stream, trial: usize, shape: &[usize]) -> Result<Vec<f32>> {
         let values = self.row(stream, trial).and_then(|(table, row)| {
             let values = table.values.get(row * table.width..(row + 1) * table.width)?;
             (table.width == shape.iter().product::<usize>()).then(|| values.to_vec())
         });
-        values.ok_or_else(|| {
-            Error::data(format!("has no values of shape {shape:?} for this trial"))
-                .file(self.root.place(if stream == Stream::Images { TRAINING_INPUTS } else { "" }))
-                .trial(trial)
-                .key(stream.name())
-        })
+        values.ok_or_else(|| Error::data(format!("has no values of shape {shape:?} for this trial")))
+    }
+
+    fn place(&self, stream: Stream, trial: usize) -> PathBuf {
+        let absent = if stream == Stream::Images { TRAINING_INPUTS } else { "" };
+        self.root.place(self.row(stream, trial).map_or(absent, |(table, _)| table.file))
+    }
+
+    fn table(&self, name: &str) -> PathBuf {
+        self.root.place(name)
     }
 }

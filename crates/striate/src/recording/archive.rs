@@ -7,9 +7,9 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use zip::ZipArchive;
 use zip::read::ZipFileEntry;
 use zip::result::ZipError;
+use zip::{CompressionMethod, ZipArchive};
 
 use super::files::{Entry, Files, MEMBER_LIMIT, missing, read_within, stamped, too_large};
 use crate::error::{Error, Result};
@@ -44,8 +44,9 @@ impl Archive {
         let mut members = BTreeMap::new();
         for index in 0..archive.len() {
             let entry = archive.by_index_data(index).map_err(|error| damaged(error, path))?;
-            if let Some(name) = checked_name(&entry, path)? {
-                members.insert(name, index);
+            let Some(name) = checked_name(&entry, path)? else { continue };
+            if members.insert(name.clone(), index).is_some() {
+                return Err(Error::data(format!("holds several members that are `{name}`")).file(path));
             }
         }
         Ok(Self { path: path.to_path_buf(), archive, members })
@@ -108,22 +109,19 @@ impl Files for Archive {
     }
 }
 
-/// The name of a member that is safe to read, `None` for folders.
+/// The name of a member that is safe to read, with `/` between its parts; `None` for folders.
 fn checked_name(entry: &ZipFileEntry<'_>, path: &Path) -> Result<Option<String>> {
-    let name = entry.name().map_err(|error| damaged(error, path))?.into_owned();
+    let stored = entry.name().map_err(|error| damaged(error, path))?.into_owned();
     let refuse = |why: &str| {
-        Err(Error::data(format!("its member `{}` {why}", name.escape_default()))
+        Err(Error::data(format!("its member `{}` {why}", stored.escape_default()))
             .file(path)
             .hint("such an archive is damaged or made to do harm; get it again from its source"))
     };
-    let outside = name.starts_with('/') || name.contains(['\\', '\0', ':']);
-    if outside || name.split('/').any(|part| part == ".." || part == ".") {
-        return refuse("points outside the archive");
-    }
+    let Some(name) = plain_name(&stored) else { return refuse("points outside the archive") };
     if entry.is_symlink() {
         return refuse("is a link");
     }
-    if entry.is_dir() {
+    if entry.is_dir() || name.is_empty() || stored.ends_with('\\') {
         return Ok(None);
     }
     if entry.encrypted() {
@@ -137,12 +135,52 @@ fn checked_name(entry: &ZipFileEntry<'_>, path: &Path) -> Result<Option<String>>
     if entry.size() > RATIO_FLOOR && entry.size() / entry.compressed_size().max(1) > RATIO_LIMIT {
         return refuse(&format!("grows from {} to {} bytes", entry.compressed_size(), entry.size()));
     }
-    Ok(Some(name))
+    match entry.compression() {
+        CompressionMethod::STORE | CompressionMethod::DEFLATE | CompressionMethod::DEFLATE64 => {
+            Ok(Some(name))
+        }
+        method => Err(Error::data(format!("its member `{name}` is compressed by {}", method_name(method)))
+            .file(path)
+            .hint(UNPACK)),
+    }
+}
+
+/// The way out of archives that are sound, but of another kind than is read.
+const UNPACK: &str = "unpack it and name the folder, or pack it again with the usual method, deflate";
+
+fn method_name(method: CompressionMethod) -> &'static str {
+    match method {
+        CompressionMethod::BZIP2 => "bzip2",
+        CompressionMethod::LZMA => "lzma",
+        CompressionMethod::ZSTD => "zstd",
+        CompressionMethod::XZ => "xz",
+        _ => "a method that is not read",
+    }
+}
+
+/// A stored name as a path within the archive, as ordinary tools mean it: `./a/b` and `a\\b` are `a/b`. `None` where it
+/// leads out of the archive.
+fn plain_name(stored: &str) -> Option<String> {
+    let name = stored.replace('\\', "/");
+    let drive = name.as_bytes().get(1) == Some(&b':');
+    if name.starts_with('/') || drive || name.contains('\0') || name.split('/').any(|part| part == "..") {
+        return None;
+    }
+    let parts: Vec<&str> = name.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    Some(parts.join("/"))
+}
+
+fn unsupported(why: &str, place: &Path) -> Error {
+    Error::data(format!("cannot be read: {why}")).file(place).hint(UNPACK)
 }
 
 fn damaged(error: ZipError, place: &Path) -> Error {
     match error {
+        ZipError::Io(source) if source.kind() == ErrorKind::Unsupported => {
+            unsupported(&source.to_string(), place)
+        }
         ZipError::Io(source) if !is_content(source.kind()) => Error::io("cannot read", place, source),
+        ZipError::UnsupportedArchive(why) => unsupported(&why.to_string(), place),
         error => Error::data(format!("is damaged ({error})"))
             .file(place)
             .hint("copy or download the archive again"),
@@ -298,11 +336,39 @@ mod tests {
 
     #[test]
     fn refuses_names_that_leave_the_archive() {
-        for name in ["s/../x", "/etc/x", "a\\b", "C:x", "./x"] {
+        for name in ["s/../x", "/etc/x", "..\\x", "C:x", "\\x"] {
             let (_dir, path) = zip_of(&[("s/a", b"1"), ("12345678", b"1")]);
             let padded = format!("{name:_<8}");
             patch(&path, b"12345678", padded.as_bytes());
             assert!(refusal(&path).contains("outside"), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_of_ordinary_tools_are_read() {
+        for name in ["./s/a.np", "s\\a.np", ".\\s\\a.np", "s//a.np"] {
+            let (_dir, path) = zip_of(&[(&"x".repeat(name.len()), b"1")]);
+            patch(&path, "x".repeat(name.len()).as_bytes(), name.as_bytes());
+            let archive = Archive::open(&path).unwrap();
+            assert_eq!(archive.read("s/a.np", 9).unwrap(), b"1", "{name}");
+        }
+        let (_dir, path) = zip_of(&[("s/a", b"1"), ("s-a", b"2")]);
+        patch(&path, b"s-a", b"s\\a");
+        assert!(refusal(&path).contains("several members that are `s/a`"));
+    }
+
+    #[test]
+    fn methods_that_are_not_read_are_named_with_a_way_out() {
+        for (method, word) in [(12u16, "bzip2"), (14, "lzma"), (97, "a method that")] {
+            let (_dir, path) = zip_of(&[("s/a", b"1")]);
+            let mut bytes = std::fs::read(&path).unwrap();
+            let find = |sign: &[u8]| (0..bytes.len()).find(|&i| bytes[i..].starts_with(sign)).unwrap();
+            let places = [find(b"PK\x03\x04") + 8, find(b"PK\x01\x02") + 10];
+            places.iter().for_each(|&at| bytes[at..at + 2].copy_from_slice(&method.to_le_bytes()));
+            std::fs::write(&path, bytes).unwrap();
+            let error = Archive::open(&path).unwrap_err();
+            assert!(error.message().contains(word), "{error}");
+            assert!(error.advice().is_some_and(|hint| hint.contains("name the folder")), "{error}");
         }
     }
 

@@ -170,42 +170,39 @@ pub struct Format {
 
 /// Reads the streams of one trial at a time.
 pub trait TrialSource: Send + Sync + fmt::Debug {
-    /// Values of `stream` in trial `trial` (index into [`Session::trials`]), C order, cast to `f32`.
+    /// Values of `stream` in trial `trial` (index into [`Session::trials`]), C order, cast to `f32`, as they are stored:
+    /// whether they are finite is for [`Session`] to say.
     ///
     /// # Errors
-    /// [`Kind::Data`](crate::error::Kind::Data) naming file, trial and stream when the stored array is
-    /// missing, truncated, of another shape than `shape`, or not finite.
+    /// [`Kind::Data`](crate::error::Kind::Data) when the stored array is missing, truncated, or of another shape than
+    /// `shape`.
     fn read(&self, stream: Stream, trial: usize, shape: &[usize]) -> Result<Vec<f32>>;
 
-    /// As [`read`](TrialSource::read), but values that are not finite are kept as they are stored:
-    /// for looking at a recording, not for computing with it.
+    /// As [`read`](TrialSource::read), with all stored digits: for statistics of responses, which may lie on a baseline that
+    /// leaves nothing of them in an `f32`.
     ///
     /// # Errors
-    /// As [`read`](TrialSource::read), except for values that are not finite.
-    fn read_as_stored(&self, stream: Stream, trial: usize, shape: &[usize]) -> Result<Vec<f32>> {
-        self.read(stream, trial, shape)
-    }
-
-    /// As [`read_as_stored`](TrialSource::read_as_stored), with all stored digits: for statistics of responses, which may
-    /// lie on a baseline that leaves nothing of them in an `f32`.
-    ///
-    /// # Errors
-    /// As [`read_as_stored`](TrialSource::read_as_stored).
-    fn read_f64_as_stored(&self, stream: Stream, trial: usize, shape: &[usize]) -> Result<Vec<f64>> {
-        Ok(self.read_as_stored(stream, trial, shape)?.into_iter().map(f64::from).collect())
+    /// As [`read`](TrialSource::read).
+    fn read_f64(&self, stream: Stream, trial: usize, shape: &[usize]) -> Result<Vec<f64>> {
+        Ok(self.read(stream, trial, shape)?.into_iter().map(f64::from).collect())
     }
 
     /// A text that changes when one of the files behind it is written; none where there are no files.
     fn stamp(&self) -> Option<String> {
         None
     }
+
+    /// The file that holds `stream` of trial `trial`, as people are shown it.
+    fn place(&self, stream: Stream, trial: usize) -> PathBuf;
+
+    /// The table `name`, as people are shown it.
+    fn table(&self, name: &str) -> PathBuf;
 }
 
 /// `values`, if all of them are finite.
 pub(crate) fn finite(values: Vec<f32>) -> Result<Vec<f32>> {
     match values.iter().position(|value| !value.is_finite()) {
-        Some(index) => Err(Error::data(format!("value {index} is {}", values[index]))
-            .hint("leave the neuron or trial out, or repair the recording")),
+        Some(index) => Err(Error::data(format!("value {index} is {}", values[index]))),
         None => Ok(values),
     }
 }
@@ -242,17 +239,54 @@ impl Session {
     /// Values of `stream` in one trial, C order.
     ///
     /// # Errors
-    /// [`Kind::Data`](crate::error::Kind::Data) when the recording lacks the stream or the trial is damaged.
+    /// [`Kind::Data`](crate::error::Kind::Data) naming file, trial and stream when the recording lacks the stream, the
+    /// trial is damaged, or a value is not finite.
     pub fn read(&self, stream: Stream, trial: usize) -> Result<Vec<f32>> {
-        self.source.read(stream, trial, self.require_shape(stream, trial)?)
+        let values = finite(self.read_as_stored(stream, trial)?);
+        values.map_err(|error| self.placed(error, stream, trial).hint(way_out(trial)))
     }
 
-    /// As [`Session::read`], but values that are not finite are kept.
+    /// As [`Session::read`], but values that are not finite are kept: for looking at a recording, not for computing
+    /// with it.
     ///
     /// # Errors
     /// As [`Session::read`], except for values that are not finite.
     pub fn read_as_stored(&self, stream: Stream, trial: usize) -> Result<Vec<f32>> {
-        self.source.read_as_stored(stream, trial, self.require_shape(stream, trial)?)
+        let values = self.source.read(stream, trial, self.require_shape(stream, trial)?);
+        values.map_err(|error| self.placed(error, stream, trial))
+    }
+
+    /// Responses of some `neurons`, by index, in one trial; those of others need not be finite.
+    ///
+    /// # Errors
+    /// As [`Session::read`], naming the neuron.
+    pub fn responses(&self, trial: usize, neurons: &[usize]) -> Result<Vec<f32>> {
+        Ok(self.responses_f64(trial, neurons)?.into_iter().map(|value| value as f32).collect())
+    }
+
+    /// As [`Session::responses`], with all stored digits.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn responses_f64(&self, trial: usize, neurons: &[usize]) -> Result<Vec<f64>> {
+        let all = self.read_f64_as_stored(Stream::Responses, trial)?;
+        let chosen: Vec<f64> = neurons.iter().map(|&neuron| all[neuron]).collect();
+        // What is too large for an `f32` is infinite to a fit.
+        let Some(at) = chosen.iter().position(|value| !(*value as f32).is_finite()) else {
+            return Ok(chosen);
+        };
+        let id = self.neurons.ids[neurons[at]];
+        let error =
+            Error::data(format!("value {} is {}, of the neuron with unit_id {id}", neurons[at], chosen[at]));
+        Err(self.placed(error, Stream::Responses, trial).hint(format!(
+            "leave the neuron out with `data.exclude_neurons=[{id}]`, or all such neurons with \
+             `data.nan=drop_neurons`; {}",
+            way_out(trial)
+        )))
+    }
+
+    fn placed(&self, error: Error, stream: Stream, trial: usize) -> Error {
+        error.file(self.source.place(stream, trial)).trial(trial).key(stream.name())
     }
 
     /// As [`Session::read_as_stored`], with all stored digits.
@@ -260,7 +294,8 @@ impl Session {
     /// # Errors
     /// As [`Session::read_as_stored`].
     pub fn read_f64_as_stored(&self, stream: Stream, trial: usize) -> Result<Vec<f64>> {
-        self.source.read_f64_as_stored(stream, trial, self.require_shape(stream, trial)?)
+        let values = self.source.read_f64(stream, trial, self.require_shape(stream, trial)?);
+        values.map_err(|error| self.placed(error, stream, trial))
     }
 
     fn require_shape(&self, stream: Stream, trial: usize) -> Result<&[usize]> {
@@ -292,6 +327,68 @@ impl Session {
         Err(Error::data(format!("no trial has tier `{tier}`; {}", list("there are", &have)))
             .file(&self.path)
             .key("tiers"))
+    }
+
+    /// As [`Session::require_tier`], but a tier whose responses are withheld is an error, too.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when no trial has that tier, or its responses are withheld or cannot be
+    /// read.
+    pub fn require_responses(&self, tier: &Tier) -> Result<Vec<usize>> {
+        let trials = self.require_tier(tier)?;
+        if !self.is_withheld(tier)? {
+            return Ok(trials);
+        }
+        let mut others: Vec<String> = Vec::new();
+        for (other, n) in self.tiers().into_iter().filter(|(other, _)| other != tier) {
+            if !self.is_withheld(&other)? {
+                others.push(format!("{other} ({n})"));
+            }
+        }
+        let error = Error::data(withheld(tier)).file(&self.path).key("responses");
+        Err(error.hint(format!("tiers with responses: {}", others.join(", "))))
+    }
+
+    /// Whether a tier has trials, and all of their responses are 0: so the publishers of a competition withhold them.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when a trial is damaged.
+    pub fn is_withheld(&self, tier: &Tier) -> Result<bool> {
+        let trials = self.trials_of(tier);
+        for &trial in &trials {
+            if self.read_as_stored(Stream::Responses, trial)?.iter().any(|response| *response != 0.0) {
+                return Ok(false);
+            }
+        }
+        Ok(!trials.is_empty())
+    }
+
+    /// The tier whose repeats say how reliable responses are: the test tier, else `oracle`, else any with repeats and
+    /// responses that are not withheld.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when a trial is damaged.
+    pub fn repeated_tier(&self) -> Result<Option<Tier>> {
+        let mut tiers: Vec<Tier> = self.tiers().into_keys().collect();
+        tiers.sort_by_key(|tier| match tier {
+            Tier::Test => 0,
+            Tier::Other(name) if name == "oracle" => 1,
+            _ => 2,
+        });
+        for tier in tiers {
+            if !self.repeated_trials(&tier).is_empty() && !self.is_withheld(&tier)? {
+                return Ok(Some(tier));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Trials of `tier` whose stimulus was shown in another of them, too.
+    pub fn repeated_trials(&self, tier: &Tier) -> Vec<usize> {
+        let trials = self.trials_of(tier);
+        let mut shown: BTreeMap<&str, usize> = BTreeMap::new();
+        trials.iter().for_each(|&trial| *shown.entry(&self.trials[trial].stimulus_id).or_default() += 1);
+        trials.into_iter().filter(|&trial| shown[self.trials[trial].stimulus_id.as_str()] > 1).collect()
     }
 
     /// Number of trials per tier.
@@ -368,6 +465,19 @@ impl fmt::Display for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
+}
+
+/// What is said of a tier that [`Session::is_withheld`].
+pub fn withheld(tier: &Tier) -> String {
+    format!(
+        "all responses of tier `{tier}` are 0: its publishers withhold them, so nothing can be scored on it"
+    )
+}
+
+fn way_out(trial: usize) -> String {
+    format!(
+        "a fit leaves the trial out with `data.exclude_trials=[{trial}]`, or all such trials with `data.nan=drop_trials`"
+    )
 }
 
 /// Opens a recording of any known format at `path`: a folder or a `.zip` of one session, or of several.

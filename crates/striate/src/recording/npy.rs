@@ -37,6 +37,7 @@ macro_rules! numbers {
             (Kind::Unsigned, 2) => $array.decode(|b| u16::from_le_bytes(b) as $to),
             (Kind::Unsigned, 4) => $array.decode(|b| u32::from_le_bytes(b) as $to),
             (Kind::Unsigned, 8) => $array.decode(|b| u64::from_le_bytes(b) as $to),
+            (Kind::Object, _) => return Err(objects("f4")),
             _ => return Err(Error::data("holds text where numbers are expected")),
         }
     };
@@ -46,11 +47,16 @@ macro_rules! numbers {
 ///
 /// # Errors
 /// [`Kind::Data`](crate::error::Kind::Data) when it is not an `.npy` array, its elements are of a kind
-/// that is not read (objects, records, complex numbers), or bytes are missing or left over.
+/// that is not read (records, complex numbers), or bytes are missing or left over. Python objects are refused when
+/// their values are asked for.
 pub fn parse(bytes: Vec<u8>) -> Result<Array> {
     let header = npy_header::parse(&bytes)?;
     let have = bytes.len() - header.start;
     let need = header.payload_size()?;
+    if header.kind == Kind::Object {
+        // How long a pickle is only Python knows; what is wanted instead, whoever asks for the elements.
+        return Ok(Array { shape: header.shape.clone(), header, bytes });
+    }
     if have < need {
         return Err(Error::data(format!(
             "is truncated: shape {:?} needs {need} bytes, {have} are there",
@@ -75,12 +81,12 @@ impl Array {
         self.len() == 0
     }
 
-    /// The array itself if it has `shape`.
+    /// The array itself if it has `shape`, but for axes of length 1: `[1, n]` is read where `[n]` is meant.
     ///
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) stating both shapes.
     pub fn expect(self, shape: &[usize]) -> Result<Self> {
-        if self.shape == shape {
+        if self.shape == shape || lengths(&self.shape).eq(lengths(shape)) {
             return Ok(self);
         }
         Err(Error::data(format!("has shape {:?}, expected {shape:?}", self.shape)))
@@ -110,6 +116,9 @@ impl Array {
         if self.header.kind == Kind::Float {
             return self.to_f64()?.into_iter().map(whole).collect();
         }
+        if self.header.kind == Kind::Object {
+            return Err(objects("i8"));
+        }
         numbers!(self, i128)
             .into_iter()
             .map(|value| {
@@ -127,6 +136,7 @@ impl Array {
         match self.header.kind {
             Kind::Unicode => self.texts(|element| unicode(element, self.header.big_endian)),
             Kind::Bytes => self.texts(latin_or_utf8),
+            Kind::Object => Err(objects("U")),
             _ => Ok(self.to_i64()?.iter().map(i64::to_string).collect()),
         }
     }
@@ -174,6 +184,16 @@ impl Array {
         }
         position
     }
+}
+
+/// The axes that count: those of another length than 1.
+pub(super) fn lengths(shape: &[usize]) -> impl Iterator<Item = &usize> {
+    shape.iter().filter(|length| **length != 1)
+}
+
+fn objects(wanted: &str) -> Error {
+    Error::data("holds Python objects, which are not read")
+        .hint(format!("save it again: `numpy.save(file, array.astype(\"{wanted}\"))`"))
 }
 
 fn whole(value: f64) -> Result<i64> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use crate::recording::{Session, Stream, StreamInfo, Tier};
+use crate::recording::{Session, Stream, StreamInfo};
 
 /// Smallest and largest finite value of one element of a stream.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,7 +17,10 @@ pub(super) struct Extent {
 /// What one pass over all trials of a stream found.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
-    tiers: BTreeMap<Tier, Pass>,
+    /// A hash of the values of each trial that can be read.
+    pub contents: BTreeMap<usize, u64>,
+    /// Trials with one value in all elements, of several.
+    pub constant_trials: Vec<usize>,
     total: Pass,
     /// Trials that cannot be read, in order, and why.
     pub failures: Vec<(usize, String)>,
@@ -29,26 +32,23 @@ struct Pass {
     extents: Vec<Extent>,
     failures: Vec<(usize, String)>,
     first_not_finite: Option<usize>,
+    contents: BTreeMap<usize, u64>,
+    constant_trials: Vec<usize>,
 }
 
 /// Reads every trial of the stream once, in parallel; memory does not grow with the trials.
 pub(super) fn scan(session: &Session, info: &StreamInfo) -> Scan {
-    let mut scan = Scan::default();
-    for tier in session.tiers().into_keys() {
-        let trials = session.trials_of(&tier);
-        let shown = |trial: &&usize| info.stream != Stream::Images || session.trials[**trial].has_stimulus;
-        let mut pass = trials
-            .par_iter()
-            .filter(shown)
-            .fold(Pass::default, |pass, &trial| pass.with_trial(session, info.stream, trial))
-            .reduce(Pass::default, Pass::joined);
-        scan.failures.append(&mut pass.failures);
-        scan.total = scan.total.joined(Pass { extents: pass.extents.clone(), ..Pass::default() });
-        scan.total.first_not_finite = earliest(scan.total.first_not_finite, pass.first_not_finite);
-        scan.tiers.insert(tier, pass);
-    }
-    scan.failures.sort();
-    scan
+    let shown = |trial: &usize| info.stream != Stream::Images || session.trials[*trial].has_stimulus;
+    let mut total = (0..session.trials.len())
+        .into_par_iter()
+        .filter(shown)
+        .fold(Pass::default, |pass, trial| pass.with_trial(session, info.stream, trial))
+        .reduce(Pass::default, Pass::joined);
+    let mut failures = std::mem::take(&mut total.failures);
+    failures.sort();
+    let mut constant_trials = std::mem::take(&mut total.constant_trials);
+    constant_trials.sort_unstable();
+    Scan { contents: std::mem::take(&mut total.contents), constant_trials, total, failures }
 }
 
 impl Scan {
@@ -82,12 +82,6 @@ impl Scan {
         self.total.first_not_finite.map(|trial| (trial, count))
     }
 
-    /// Tiers in which every value is zero.
-    pub fn silent_tiers(&self) -> impl Iterator<Item = &Tier> {
-        let silent = |pass: &Pass| !pass.extents.is_empty() && pass.extents.iter().all(Extent::is_zero);
-        self.tiers.iter().filter(move |(_, pass)| silent(pass)).map(|(tier, _)| tier)
-    }
-
     fn which(&self, condition: impl Fn(&Extent) -> bool) -> Vec<usize> {
         self.extents().enumerate().filter(|(_, extent)| condition(extent)).map(|(index, _)| index).collect()
     }
@@ -104,6 +98,10 @@ impl Pass {
 
     fn add(&mut self, trial: usize, values: &[f32]) {
         self.extents.resize(values.len(), Extent::EMPTY);
+        self.contents.insert(trial, content(values));
+        if values.len() > 1 && values.iter().all(|value| *value == values[0]) {
+            self.constant_trials.push(trial);
+        }
         let mut finite = true;
         for (extent, &value) in self.extents.iter_mut().zip(values) {
             if value.is_finite() {
@@ -128,6 +126,8 @@ impl Pass {
             extent.not_finite += more.not_finite;
         }
         self.failures.append(&mut other.failures);
+        self.contents.append(&mut other.contents);
+        self.constant_trials.append(&mut other.constant_trials);
         self.first_not_finite = earliest(self.first_not_finite, other.first_not_finite);
         self
     }
@@ -148,10 +148,14 @@ impl Extent {
             (high > low || size >= 1e6) && high - low < 1e-4 * size
         })
     }
+}
 
-    fn is_zero(&self) -> bool {
-        self.low == 0.0 && self.high == 0.0
-    }
+/// A hash of the bits that tells contents apart, but not on purpose made ones.
+fn content(values: &[f32]) -> u64 {
+    let step = |hash: u64, value: &f32| {
+        (hash.rotate_left(5) ^ u64::from(value.to_bits())).wrapping_mul(0x517c_c1b7_2722_0a95)
+    };
+    values.iter().fold(0, step)
 }
 
 fn earliest(a: Option<usize>, b: Option<usize>) -> Option<usize> {

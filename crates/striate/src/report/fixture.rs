@@ -63,6 +63,7 @@ impl Fixture {
             licence: "CC BY-NC-ND (LICENSE)".into(),
             neurons: self.neurons,
             trials: trials.map(|(tier, n)| (tier.to_owned(), n)).into(),
+            withheld: Vec::new(),
         };
         manifest.created = "2026-11-21T06:00:00Z".into();
         manifest.status = Status::Finished;

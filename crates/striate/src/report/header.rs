@@ -51,6 +51,7 @@ fn facts(run: &Results) -> Vec<(&'static str, String)> {
         ("Licence", recording.licence.clone()),
         ("Neurons", of_all(&BTreeSet::from([run.neurons()]), recording.neurons)),
         ("Trials", join(trials)),
+        ("Withheld", join(recording.withheld.iter().map(|tier| format!("responses of tier {tier}")))),
         ("Model", run.model().unwrap_or_default()),
         ("Parameters", join(std::iter::once(known(manifest.total_parameters)).chain(parts))),
         ("Best check", best.unwrap_or_default()),

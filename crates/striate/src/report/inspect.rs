@@ -6,9 +6,12 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::contradictions::contradictions;
 use super::extent::{Scan, scan};
 use crate::error::{Error, Result};
-use crate::recording::{Licence, Recording, Session, StimulusInfo, Stream, StreamInfo, Tier, Trial};
+use crate::recording::{
+    Licence, Recording, Session, StimulusInfo, Stream, StreamInfo, Tier, Trial, withheld,
+};
 use crate::score::{
     Evaluation, Settings, Summary, explainable_variance, find, number_stimuli, oracle_jackknife,
 };
@@ -135,7 +138,11 @@ fn inspect_session(session: &Session) -> Result<SessionInspection> {
         .ok_or_else(|| unreadable(session, &scans))?;
     let repeats = repeats(session);
     let mut warnings = session.warnings.clone();
-    warnings.extend(responses.silent_tiers().map(withheld));
+    // Trials that cannot be read are among the problems already.
+    let tiers = session.tiers().into_keys();
+    warnings
+        .extend(tiers.filter(|tier| session.is_withheld(tier).unwrap_or(false)).map(|tier| withheld(&tier)));
+    warnings.extend(contradictions(session, &scans));
     warnings.extend(baseline(responses));
     let sound = responses.finite();
     Ok(SessionInspection {
@@ -148,7 +155,7 @@ fn inspect_session(session: &Session) -> Result<SessionInspection> {
         stimulus: session.stimulus.clone(),
         streams: session.streams.clone(),
         ranges: scans.iter().map(|(&stream, scan)| (stream, ranges(stream, scan))).collect(),
-        reliability: reliability(session, &repeats, responses, &sound)?,
+        reliability: reliability(session, &sound)?,
         repeats,
         constant_neurons: flagged(session, responses.constant()),
         not_finite_neurons: flagged(session, responses.not_finite()),
@@ -163,10 +170,6 @@ fn unreadable(session: &Session, scans: &BTreeMap<Stream, Scan>) -> Error {
     let why = first.map_or(String::new(), |(_, message)| format!(": {message}"));
     Error::data(format!("no trial of session `{}` has readable responses{why}", session.id))
         .file(&session.path)
-}
-
-fn withheld(tier: &Tier) -> String {
-    format!("all responses of tier `{tier}` are zero: withheld by the publishers?")
 }
 
 /// Models compute with `f32`, in which little is left of responses on a large baseline.
@@ -249,23 +252,12 @@ fn presentations(stimuli: BTreeMap<&str, usize>) -> Option<Repeats> {
     (max > 1).then_some(Repeats { images: counts.len(), min, median, max })
 }
 
-/// Metrics on the test tier, else the oracle tier, else any tier with repeats.
-fn reliability(
-    session: &Session,
-    repeats: &BTreeMap<Tier, Repeats>,
-    responses: &Scan,
-    sound: &[usize],
-) -> Result<BTreeMap<&'static str, Reliability>> {
-    let silent: Vec<&Tier> = responses.silent_tiers().collect();
-    let mut tiers: Vec<&Tier> = repeats.keys().filter(|tier| !silent.contains(tier)).collect();
-    tiers.sort_by_key(|tier| match tier {
-        Tier::Test => 0,
-        Tier::Other(name) if name == "oracle" => 1,
-        _ => 2,
-    });
+/// Metrics on the repeats that [`Session::repeated_tier`] finds.
+fn reliability(session: &Session, sound: &[usize]) -> Result<BTreeMap<&'static str, Reliability>> {
     // Trials that cannot be read are among the problems already.
-    let evaluation = tiers.first().and_then(|tier| Some((*tier, evaluation(session, tier, sound).ok()?)));
-    let Some((tier, evaluation)) = evaluation.filter(|(_, of)| of.repeated_stimuli() > 1) else {
+    let tier = session.repeated_tier().ok().flatten();
+    let evaluation = tier.and_then(|tier| Some((evaluation(session, &tier, sound).ok()?, tier)));
+    let Some((evaluation, tier)) = evaluation.filter(|(of, _)| of.repeated_stimuli() > 1) else {
         return Ok(BTreeMap::new());
     };
     let measure = |(id, metric): &(&'static str, PerNeuron)| {
@@ -286,12 +278,8 @@ fn reliability(
 
 /// Responses of the sound neurons to the repeated stimuli of a tier.
 fn evaluation(session: &Session, tier: &Tier, sound: &[usize]) -> Result<Evaluation> {
-    let trials = session.trials_of(tier);
+    let trials = session.repeated_trials(tier);
     let ids = number_stimuli(trials.iter().map(|&trial| &session.trials[trial].stimulus_id));
-    let mut shown = vec![0; ids.len()];
-    ids.iter().for_each(|&id| shown[id] += 1);
-    let (trials, ids): (Vec<usize>, Vec<usize>) =
-        trials.into_iter().zip(ids).filter(|&(_, id)| shown[id] > 1).unzip();
     let rows: Vec<Vec<f64>> = trials
         .par_iter()
         .map(|&trial| {

@@ -11,6 +11,7 @@ use crate::run::RunFolder;
 mod barcode;
 mod types;
 mod compare;
+mod contradictions;
 mod curves;
 mod extent;
 mod field;

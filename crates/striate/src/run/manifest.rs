@@ -94,6 +94,9 @@ pub struct RecordingInfo {
     pub neurons: usize,
     /// Number of trials per tier.
     pub trials: BTreeMap<String, usize>,
+    /// Tiers whose responses are withheld, so that no score can be had on them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withheld: Vec<String>,
 }
 
 /// How far a run has come.

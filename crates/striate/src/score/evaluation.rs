@@ -209,7 +209,7 @@ fn by_neuron<T: Number>(key: &str, values: &[T], trials: usize, neurons: usize) 
 fn advice(key: &str) -> &'static str {
     match key {
         "predictions" => "did the fit diverge? lower its learning rate",
-        _ => "leave the trial or the neuron out",
+        _ => "leave the trial or the neuron out: `data.exclude_trials`, `data.exclude_neurons`",
     }
 }
 

@@ -22,6 +22,14 @@ impl TrialSource for Memory {
         };
         Ok(values[trial * size..][..size].to_vec())
     }
+
+    fn place(&self, _: Stream, _: usize) -> PathBuf {
+        PathBuf::from("memory")
+    }
+
+    fn table(&self, _: &str) -> PathBuf {
+        PathBuf::from("memory")
+    }
 }
 
 impl Simulation {

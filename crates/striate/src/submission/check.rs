@@ -59,7 +59,7 @@ pub fn check(path: &Path, session: &Session, tier: Option<&Tier>) -> Result<Chec
     };
     let mut checker = Checker::new(Form::new(session, &tier)?);
     checker.read(path)?;
-    let metrics = if checker.problems.is_empty() { checker.metrics()? } else { None };
+    let metrics = if checker.problems.is_empty() { checker.metrics(&tier)? } else { None };
     Ok(Check {
         tier,
         trials: checker.form.trials.len(),
@@ -227,17 +227,17 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// The challenge's metrics; `None` where all responses are 0, which is how the competition withholds them.
-    fn metrics(&self) -> Result<Option<BTreeMap<String, Summary>>> {
+    /// The challenge's metrics; `None` where the competition withholds the responses.
+    fn metrics(&self, tier: &Tier) -> Result<Option<BTreeMap<String, Summary>>> {
         let Form { session, trials, .. } = &self.form;
+        if session.is_withheld(tier)? {
+            return Ok(None);
+        }
         let precisions = stored_precisions(session)?;
         let mut recorded = Vec::with_capacity(trials.len() * precisions.len());
         for &trial in trials {
             let responses = session.read(Stream::Responses, trial)?;
             recorded.extend(responses.iter().zip(&precisions).map(|(response, scale)| response * scale));
-        }
-        if recorded.iter().all(|response| *response == 0.0) {
-            return Ok(None);
         }
         let stimuli = number_stimuli(trials.iter().map(|&trial| session.trials[trial].stimulus_id.as_str()));
         let evaluation = Evaluation::new(precisions.len(), &recorded, &stimuli)?

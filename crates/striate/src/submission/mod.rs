@@ -90,7 +90,9 @@ impl<'a> Form<'a> {
         let all = self.session.neurons.len();
         if !neurons.iter().copied().eq(0..all) {
             let message = format!("are {} of the recording's {all}; a submission holds all", neurons.len());
-            return Err(Error::data(message).key("neurons").hint("fit a model with `data.neurons=0`"));
+            return Err(Error::data(message)
+                .key("neurons")
+                .hint("fit a model to all: `data.neurons=0`, and none in `data.exclude_neurons`"));
         }
         if predictions.len() != self.trials.len() * all {
             let message = format!(

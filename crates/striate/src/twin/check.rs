@@ -85,6 +85,7 @@ mod tests {
             neurons: vec![0, 3, 4],
             unit_ids: vec![10, 13, 14],
             groups: Vec::new(),
+            left_out: Vec::new(),
             normalisation: Normalisation {
                 image_mean: vec![0.0],
                 image_scale: vec![1.0],

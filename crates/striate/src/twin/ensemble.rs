@@ -8,7 +8,7 @@ use burn::prelude::*;
 use serde::Serialize;
 
 use super::{CARD, Card, Field, State, Twin, WEIGHTS};
-use crate::batch::Uses;
+use crate::batch::{Normalisation, Uses, Variables};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::run::{Checkpoint, Manifest, Member, RunFolder, Status};
@@ -66,6 +66,11 @@ impl Ensemble {
         &self.members[0].card.unit_ids
     }
 
+    /// Trials of the recording that at least one member left out.
+    pub fn left_out(&self) -> BTreeSet<usize> {
+        self.members.iter().flat_map(|twin| twin.card.left_out.iter().copied()).collect()
+    }
+
     /// Streams beside the images that at least one member takes in.
     pub fn uses(&self) -> Uses {
         let uses = self.members.iter().map(|twin| twin.card.model.uses());
@@ -98,6 +103,17 @@ impl Ensemble {
                  recording, neither z-scored nor divided by 255"
             );
         }
+    }
+
+    /// Number of variables of behaviour, and of pupil centre, that its members take in; 0 for none.
+    pub fn variables(&self) -> [usize; 2] {
+        let normalisations = || self.members.iter().map(|twin| &twin.card.normalisation);
+        let pupil = |pupil: &Option<Variables>| pupil.as_ref().map_or(0, |variables| variables.mean.len());
+        let most = |widths: &mut dyn Iterator<Item = usize>| widths.max().unwrap_or_default();
+        [
+            most(&mut normalisations().map(Normalisation::behaviours)),
+            most(&mut normalisations().map(|n| pupil(&n.pupil))),
+        ]
     }
 
     /// Mean over the members of their predicted responses `[image, neuron]`, as [`Twin::respond`].

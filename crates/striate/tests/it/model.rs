@@ -9,9 +9,9 @@ use burn::module::Module;
 use burn::prelude::*;
 use burn::tensor::Gradients;
 use striate::array::{Array, Arrays};
-use striate::batch::{DataConfig, Inputs, Split};
-use striate::fit::FitConfig;
+use striate::batch::{DataConfig, Inputs, Split, cortical_positions};
 use striate::fit::loss::Loss;
+use striate::fit::{self, FitConfig};
 use striate::model::core::stacked::{Nonlinearity, Padding};
 use striate::model::encoder::Made;
 use striate::model::modulator::ModulatorConfig;
@@ -24,6 +24,7 @@ use striate::model::weights::{count, export, import};
 use striate::model::{Encoder, EncoderConfig, Pass};
 use striate::ops::Masks;
 use striate::random::{generator, normal};
+use striate::recording::{Session, Tier};
 use striate::simulate::KlindtLinear;
 
 use super::simulated;
@@ -307,6 +308,65 @@ fn recordings_without_a_validation_tier_are_split_as_numpy_does() {
         let error = Split::new(&session, &config(impossible)).unwrap_err();
         assert_eq!(error.place().key.as_deref(), Some("data.validation_fraction"), "{impossible}");
     }
+}
+
+/// A tier that is there to validate on is never replaced by a part of the training tier.
+#[test]
+fn validation_trials_come_from_a_tier_by_any_of_its_names_or_from_training() {
+    let whole = || simulated::session(&simulated::tiny());
+    let named = |name: &str| {
+        let mut session = whole();
+        session.trials.iter_mut().filter(|t| t.tier == Tier::Validation).for_each(|t| t.tier = name.into());
+        session
+    };
+    let data = |tier: &str| {
+        let change = format!("data.validation_tier={tier}");
+        FitConfig::preset("demo").unwrap().with(&[change]).unwrap().data
+    };
+    let from = |session: &Session, tier: &str| {
+        let split = Split::new(session, &data(tier)).unwrap();
+        (split.validation_from.to_string(), split.validation.len())
+    };
+    let count = whole().trials_of(&Tier::Validation).len();
+    for name in ["validation", "val", "valid"] {
+        assert_eq!(from(&named(name), ""), (format!("tier `{name}`"), count));
+    }
+    assert_eq!(from(&named("dev"), "dev"), ("tier `dev`".into(), count));
+    assert_eq!(from(&named("dev"), "").0, "20 % of the training tier");
+    let error = Split::new(&named("dev"), &data("none")).unwrap_err();
+    assert_eq!(error.place().key.as_deref(), Some("data.validation_tier"));
+    assert!(error.message().contains("dev ("), "{error}");
+}
+
+/// Only those of neurons in use have to be finite.
+#[test]
+fn cortical_positions_that_are_not_finite_are_refused_with_row_and_way_out() {
+    let mut session = simulated::session(&simulated::tiny());
+    let mut positions: Vec<[f64; 3]> = (0..8).map(|n| [f64::from(n), 1.0, 2.0]).collect();
+    positions[2][1] = f64::NAN;
+    session.neurons.position_um = Some(positions);
+    assert_eq!(cortical_positions(&session, &[0, 1, 3]).unwrap().len(), 3);
+    let error = cortical_positions(&session, &[0, 2]).unwrap_err();
+    let id = session.neurons.ids[2];
+    assert!(
+        error.message().starts_with(&format!("row 2, the neuron with unit_id {id}, is [2.0, NaN")),
+        "{error}"
+    );
+    assert_eq!(error.place().key.as_deref(), Some("cell_motor_coordinates"));
+    let hint = error.advice().unwrap();
+    assert!(
+        hint.contains(&format!("data.exclude_neurons=[{id}]")) && hint.contains("predictor=none"),
+        "{hint}"
+    );
+
+    let config = FitConfig::preset("sensorium2022")
+        .unwrap()
+        .with(&["model.core.kernels=[3, 3, 3, 3]".into()])
+        .unwrap();
+    let refused = fit::check(&config, &session).unwrap_err();
+    assert_eq!(refused.message(), error.message(), "before anything is written");
+    let without = config.with(&[format!("data.exclude_neurons=[{id}]")]).unwrap();
+    fit::check(&without, &session).unwrap();
 }
 
 #[test]

@@ -291,14 +291,6 @@ fn tables_must_fit_the_trials_and_neurons() {
         expect(&damaged(file, &bytes), file, None, Some(key), message);
     };
     case("meta/neurons/unit_ids.npy", write_i64(&[4], &[1; 4]), "neurons", "has shape [4], expected [5]");
-    case(
-        "meta/neurons/cell_motor_coordinates.npy",
-        write_f32(&[5, 2], &[0.0; 10]),
-        "neurons",
-        "expected [5, 3]",
-    );
-    case("meta/neurons/area.npy", write_strings(&["V1"]), "neurons", "has shape [1]");
-    case("meta/statistics/responses/all/std.npy", write_f32(&[4], &[1.0; 4]), "responses", "has shape [4]");
     case("meta/trials/frame_image_id.npy", write_i64(&[7], &[0; 7]), "frame_image_id", "expected [8]");
     case("meta/trials/trial_idx.npy", write_f32(&[8], &[0.5; 8]), "trial_idx", "not a whole number");
     case("meta/trials/tiers.npy", write_strings::<&str>(&[]), "tiers", "lists no trials");
@@ -308,13 +300,192 @@ fn tables_must_fit_the_trials_and_neurons() {
     expect(&more, "data/responses/8.npy", Some(8), Some("responses"), "is missing");
 }
 
+/// What is only looked at, or needed by a few, stops nobody else.
+#[test]
+fn optional_tables_that_cannot_be_read_are_left_out_with_a_warning() {
+    let (positions, area, sd) = (
+        "meta/neurons/cell_motor_coordinates.npy",
+        "meta/neurons/area.npy",
+        "meta/statistics/responses/all/std.npy",
+    );
+    for (file, bytes, message) in [
+        (positions, write_f32(&[5, 2], &[0.0; 10]), "expected [5, 3]"),
+        (positions, b"no array".to_vec(), "not a .npy file"),
+        (area, write_strings(&["V1"]), "has shape [1]"),
+        (area, objects(NEURONS), "array.astype(\"U\")"),
+        (sd, write_f32(&[4], &[1.0; 4]), "has shape [4]"),
+        (sd, write_f32(&[5], &[f32::NAN; 5]), "value 0 is NaN"),
+        ("meta/trials/condition_hash.npy", objects(8), "array.astype(\"U\")"),
+    ] {
+        let (_dir, path) = tiny();
+        fs::write(path.join(file), bytes).unwrap();
+        let session = only(&path);
+        let warning = session.warnings.iter().find(|warning| warning.contains("left out")).unwrap();
+        assert!(warning.contains(file) && warning.contains(message), "{warning}");
+        assert_eq!(session.neurons.position_um.is_none(), file == positions);
+        assert_eq!(session.neurons.area.is_none(), file == area);
+        assert_eq!(session.statistics.contains_key(&Stream::Responses), file != sd);
+    }
+}
+
+/// What `numpy.save` makes of an array of Python objects.
+fn objects(count: usize) -> Vec<u8> {
+    let header = format!("{{'descr': '|O', 'fortran_order': False, 'shape': ({count},), }}\n");
+    let length = u16::try_from(header.len()).unwrap().to_le_bytes();
+    [&b"\x93NUMPY\x01\x00"[..], &length, header.as_bytes(), b"\x80\x04a pickle."].concat()
+}
+
+#[test]
+fn tables_of_python_objects_are_refused_with_what_to_save_instead() {
+    for (file, count, wanted) in [
+        ("meta/trials/tiers.npy", 8, "astype(\"U\")"),
+        ("meta/trials/frame_image_id.npy", 8, "astype(\"U\")"),
+        ("meta/neurons/unit_ids.npy", NEURONS, "astype(\"i8\")"),
+        ("data/behavior/3.npy", 3, "astype(\"f4\")"),
+    ] {
+        let error = damaged(file, &objects(count));
+        assert!(error.message().contains("Python objects"), "{error}");
+        assert!(error.place().file.as_ref().unwrap().ends_with(file), "{error}");
+        assert!(error.advice().unwrap().contains(wanted), "{file}: {:?}", error.advice());
+    }
+}
+
+/// Moves every file of every stream of a tiny recording to another name.
+fn renamed(name: impl Fn(usize) -> String) -> (TempDir, PathBuf) {
+    let (dir, path) = tiny();
+    for stream in ["images", "responses", "behavior", "pupil_center"] {
+        let folder = path.join("data").join(stream);
+        // Backwards, since 0.npy may become 1.npy.
+        for trial in (0..TIERS.len()).rev() {
+            fs::rename(folder.join(format!("{trial}.npy")), folder.join(name(trial))).unwrap();
+        }
+    }
+    (dir, path)
+}
+
+#[test]
+fn names_of_trials_are_read_where_it_is_plain_what_is_meant() {
+    let from_1 = |trial: usize| format!("{}.npy", trial + 1);
+    let names: [&dyn Fn(usize) -> String; 4] =
+        [&|t| format!("{t:04}.npy"), &|t| format!("{t}.NPY"), &from_1, &|t| format!("{:02}.npy", t + 1)];
+    for name in names {
+        let (_dir, path) = renamed(name);
+        let session = conforms(&path);
+        for trial in 0..TIERS.len() {
+            assert_eq!(session.read(Stream::Responses, trial).unwrap(), values(trial).responses);
+            assert_eq!(session.read(Stream::Images, trial).unwrap(), values(trial).image);
+        }
+        let says = session.warnings.iter().any(|warning| warning.contains("numbered from 1"));
+        assert_eq!(says, !name(0).starts_with('0'.to_string().as_str()) || name(0).starts_with("01"));
+    }
+}
+
+#[test]
+fn names_that_tell_no_trial_are_shown_beside_the_expected_ones() {
+    let (_dir, path) = renamed(|trial| format!("trial_{trial}.npy"));
+    let error = refused(&path);
+    expect(
+        &error,
+        "data/responses/0.npy",
+        Some(0),
+        Some("responses"),
+        "8 files of other names: trial_0.npy, ",
+    );
+    assert!(error.advice().unwrap().contains("0.npy, 1.npy"));
+    // From 1, but not all of them: nobody can say which trial is missing.
+    let (_dir, path) = renamed(|trial| format!("{}.npy", trial + 1));
+    fs::remove_file(path.join("data/responses/4.npy")).unwrap();
+    expect(&refused(&path), "8.npy", Some(8), None.or(Some("images")), "belongs to no trial");
+    let (_dir, path) = tiny();
+    fs::copy(path.join("data/images/3.npy"), path.join("data/images/03.npy")).unwrap();
+    expect(&refused(&path), "03.npy", Some(3), Some("images"), "two files of trial 3");
+}
+
+#[test]
+fn axes_of_length_1_do_not_matter() {
+    let (_dir, path) = tiny();
+    for trial in 0..TIERS.len() {
+        let values = values(trial);
+        let put = |stream: &str, bytes: Vec<u8>| {
+            fs::write(path.join(format!("data/{stream}/{trial}.npy")), bytes).unwrap();
+        };
+        put("behavior", write_f32(&[1, 3], &values.behavior.unwrap()));
+        put("pupil_center", write_f32(&[2, 1], &values.pupil_center.unwrap()));
+        put("responses", write_f32(&[1, 1, NEURONS], &values.responses));
+        put("images", write_f32(&[2, 3], &values.image));
+    }
+    let tiers: Vec<&str> = TIERS.to_vec();
+    let flat = write_strings(&tiers);
+    let at = flat.windows(4).position(|bytes| bytes == b"(8,)").unwrap();
+    let mut row = flat.clone();
+    row[at..at + 8].copy_from_slice(b"(1, 8), ");
+    // What stood behind the shape: `, }`.
+    row[at + 8..at + 9].copy_from_slice(b"}");
+    fs::write(path.join("meta/trials/tiers.npy"), row).unwrap();
+    fs::write(path.join("meta/neurons/unit_ids.npy"), write_i64(&[NEURONS, 1], &[4, 5, 6, 7, 8])).unwrap();
+    let session = conforms(&path);
+    assert_eq!(session.shape(Stream::Behavior), Some(&[3][..]));
+    assert_eq!((session.image_shape(), session.neurons.ids[4]), ([1, 2, 3], 8));
+    assert_eq!(session.read(Stream::PupilCenter, 2).unwrap(), [2.0, 2.0]);
+}
+
+/// Sensorium's recordings count images anew in each class.
+#[test]
+fn a_stimulus_is_named_by_all_columns_that_name_it() {
+    let put = |path: &Path, name: &str, bytes: Vec<u8>| {
+        fs::write(path.join(format!("meta/trials/{name}.npy")), bytes).unwrap();
+    };
+    let (_dir, path) = tiny();
+    put(&path, "frame_image_class", write_strings(&["a", "a", "a", "a", "b", "a", "b", "a"]));
+    let ids = |session: &Session| session.trials.iter().map(|t| t.stimulus_id.clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&only(&path)), IMAGES, "where numbers differ between classes they are enough");
+    put(&path, "frame_image_id", write_i64(&[8], &[11, 12, 13, 21, 21, 21, 21, 31]));
+    let session = only(&path);
+    assert_eq!(ids(&session)[3..7], ["a/21", "b/21", "a/21", "b/21"]);
+    assert!(session.warnings.iter().any(|warning| warning.contains("counts anew")), "{:?}", session.warnings);
+    put(&path, "condition_hash", write_strings(&["p", "q", "r", "s", "t", "s", "x", "u"]));
+    let warnings = only(&path).warnings;
+    let said = "trials 4 and 6 have the same frame_image_id, but not the same condition_hash";
+    assert!(warnings.iter().any(|warning| warning.contains(said)), "{warnings:?}");
+}
+
+/// The neurons in use are checked, and no others.
+#[test]
+fn a_neuron_that_is_not_finite_does_not_spoil_the_others() {
+    let (_dir, path) = tiny();
+    let file = path.join("data/responses/6.npy");
+    fs::write(&file, write_f32(&[NEURONS], &[1.0, 2.0, f32::NAN, 4.0, 5.0])).unwrap();
+    let session = only(&path);
+    assert_eq!(session.responses(6, &[0, 4]).unwrap(), [1.0, 5.0]);
+    let error = session.responses(6, &[1, 2]).unwrap_err();
+    expect(&error, "6.npy", Some(6), Some("responses"), "value 2 is NaN, of the neuron with unit_id 102");
+    let advice = error.advice().unwrap();
+    assert!(advice.contains("data.exclude_neurons=[102]") && advice.contains("data.exclude_trials=[6]"));
+    let advice = session.read(Stream::Responses, 6).unwrap_err();
+    assert!(advice.advice().unwrap().contains("data.exclude_trials=[6]"));
+}
+
+#[test]
+fn a_tier_without_any_response_is_withheld() {
+    let (_dir, path) = tiny();
+    for trial in 3..7 {
+        fs::write(path.join(format!("data/responses/{trial}.npy")), write_f32(&[5], &[0.0; 5])).unwrap();
+    }
+    let session = only(&path);
+    assert!(session.is_withheld(&Tier::Test).unwrap() && !session.is_withheld(&Tier::Train).unwrap());
+    assert!(!session.is_withheld(&Tier::FinalTest).unwrap(), "no trials are no answer");
+    let error = session.require_responses(&Tier::Test).unwrap_err();
+    assert!(error.message().contains("all responses of tier `test` are 0"), "{error}");
+    assert_eq!(error.advice(), Some("tiers with responses: train (2), validation (1), oddball (1)"));
+    assert_eq!(session.require_responses(&Tier::Train).unwrap(), [0, 1]);
+}
+
 #[test]
 fn missing_files_are_named() {
     for (file, trial, key) in [
         ("data/responses/5.npy", Some(5), Some("responses")),
         ("data/behavior/0.npy", Some(0), Some("behavior")),
         ("meta/trials/tiers.npy", None, None),
-        ("meta/statistics/images/all/std.npy", None, Some("images")),
     ] {
         let (_dir, path) = tiny();
         fs::remove_file(path.join(file)).unwrap();

@@ -89,6 +89,7 @@ fn load(run: &RunFolder, shown: Option<&Session>, common: &Common) -> Result<Loa
     let features = features.ok_or_else(none)?;
     let maps = |session: &Session| -> Result<Array> {
         let mut trials = session.require_tier(&Tier::Train)?;
+        trials.retain(|trial| !twin.card.left_out.contains(trial));
         trials.truncate(IMAGES);
         let (images, state) = scoring::seen(session, &trials, twin.card.image_shape, twin.card.model.uses())?;
         twin.maps(&images, &state, &device)

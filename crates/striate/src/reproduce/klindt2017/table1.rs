@@ -1,6 +1,7 @@
 //! Table 1: mouse V1 of Antolik et al. 2016, mean correlation with averaged test responses.
 
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 
 use crate::error::{Error, Result};
 use crate::fit::FitConfig;
@@ -268,6 +269,14 @@ impl TrialSource for Rectified {
             values.iter_mut().for_each(|value| *value = value.max(0.0));
         }
         Ok(values)
+    }
+
+    fn place(&self, stream: Stream, trial: usize) -> PathBuf {
+        self.0.place(stream, trial)
+    }
+
+    fn table(&self, name: &str) -> PathBuf {
+        self.0.table(name)
     }
 }
 

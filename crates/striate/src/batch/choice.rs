@@ -1,0 +1,245 @@
+//! The neurons and trials that a configuration chooses.
+
+use std::collections::BTreeSet;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::DataConfig;
+use super::which::{Asked, Rule, Which};
+use crate::error::{Error, Result, unknown};
+use crate::random::{generator, permutation};
+use crate::recording::{Session, Stream, Tier};
+use crate::score::{Evaluation, explainable_variance, number_stimuli, oracle_jackknife};
+
+/// What is done about values that are not finite.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotFinite {
+    /// The fit is refused, with the place of the first.
+    #[default]
+    Refuse,
+    /// Neurons with such a response in any trial are left out.
+    DropNeurons,
+    /// Trials with such a value in any stream, or in the response of a chosen neuron, are left out.
+    DropTrials,
+}
+
+/// Neurons and trials, once chosen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// Indices of the neurons, ascending.
+    pub neurons: Vec<usize>,
+    /// Trials of any tier that are left out, ascending.
+    pub left_out: Vec<usize>,
+}
+
+impl Choice {
+    /// What `config` chooses of `session`.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config) naming the key for what is not there, or when nothing is left;
+    /// [`Kind::Data`](crate::error::Kind::Data) when a table or a trial cannot be read.
+    pub fn new(session: &Session, config: &DataConfig) -> Result<Self> {
+        let mut left_out =
+            trials(session, &config.exclude_trials).map_err(|e| e.key("data.exclude_trials"))?;
+        let mut neurons: Vec<usize> = (0..session.neurons.len()).collect();
+        if !config.neuron_ids.is_empty() {
+            let wanted = neurons_of(session, &config.neuron_ids).map_err(|e| e.key("data.neuron_ids"))?;
+            neurons.retain(|&neuron| wanted[neuron]);
+        }
+        let unwanted =
+            neurons_of(session, &config.exclude_neurons).map_err(|e| e.key("data.exclude_neurons"))?;
+        neurons.retain(|&neuron| !unwanted[neuron]);
+        if config.nan == NotFinite::DropNeurons {
+            drop_neurons(session, &left_out, &mut neurons)?;
+        }
+        let neurons = draw(neurons, config)?;
+        if config.nan == NotFinite::DropTrials {
+            left_out.extend(damaged_trials(session, &neurons)?);
+        }
+        Ok(Self { neurons, left_out: left_out.into_iter().collect() })
+    }
+
+    /// Those of `trials` that are not left out.
+    pub fn kept(&self, mut trials: Vec<usize>) -> Vec<usize> {
+        trials.retain(|trial| self.left_out.binary_search(trial).is_err());
+        trials
+    }
+}
+
+/// `data.neurons` of the neurons that may be drawn.
+fn draw(candidates: Vec<usize>, config: &DataConfig) -> Result<Vec<usize>> {
+    if candidates.is_empty() {
+        return Err(Error::config("leaves no neuron to fit").key("data.exclude_neurons"));
+    }
+    if config.neurons > candidates.len() {
+        let message = format!(
+            "asks for {} neurons, the recording has {} to choose from",
+            config.neurons,
+            candidates.len()
+        );
+        return Err(Error::config(message).key("data.neurons"));
+    }
+    if config.neurons == 0 {
+        return Ok(candidates);
+    }
+    let order = permutation(&mut generator(config.neuron_seed, 3), candidates.len());
+    let mut neurons: Vec<usize> = order[..config.neurons].iter().map(|&at| candidates[at]).collect();
+    neurons.sort_unstable();
+    Ok(neurons)
+}
+
+/// Whether each neuron of the recording is meant.
+fn neurons_of(session: &Session, which: &Which) -> Result<Vec<bool>> {
+    let ids = &session.neurons.ids;
+    match which.asked("unit_id")? {
+        Asked::Rule(rule) => neurons_by(session, &rule),
+        Asked::Numbers(wanted) => {
+            let known: BTreeSet<i64> = ids.iter().copied().collect();
+            if let Some(stranger) = wanted.difference(&known).next() {
+                let message =
+                    format!("names the neuron with unit_id {stranger}, which the recording does not have");
+                return Err(
+                    Error::config(message).hint("`striate inspect` names neurons by their unit_id, too")
+                );
+            }
+            Ok(ids.iter().map(|id| wanted.contains(id)).collect())
+        }
+    }
+}
+
+/// What a rule can ask of a neuron.
+const OF_NEURONS: [&str; 8] =
+    ["oracle", "explainable_variance", "mean_response", "area", "layer", "x", "y", "z"];
+
+fn neurons_by(session: &Session, rule: &Rule) -> Result<Vec<bool>> {
+    let absent = || Error::config(format!("asks for `{}`, which the recording does not tell", rule.name));
+    let neurons = &session.neurons;
+    let axis = |axis: usize| {
+        let positions = neurons.position_um.as_ref().ok_or_else(absent)?;
+        rule.numbers(positions.iter().map(|position| position[axis]))
+    };
+    match rule.name.as_str() {
+        "oracle" => rule.numbers(reliability(session, oracle_jackknife)?.into_iter()),
+        "explainable_variance" => rule.numbers(reliability(session, explainable_variance)?.into_iter()),
+        "mean_response" => rule.numbers(mean_response(session)?.into_iter()),
+        "area" => rule.labels(neurons.area.as_ref().ok_or_else(absent)?),
+        "layer" => rule.labels(neurons.layer.as_ref().ok_or_else(absent)?),
+        "x" => axis(0),
+        "y" => axis(1),
+        "z" => axis(2),
+        name => Err(unknown("number or label of a neuron", name, &OF_NEURONS)),
+    }
+}
+
+/// A metric of each neuron on the repeats that [`Session::repeated_tier`] finds; NaN where it is not defined.
+fn reliability(session: &Session, metric: fn(&Evaluation) -> Vec<f64>) -> Result<Vec<f64>> {
+    let Some(tier) = session.repeated_tier()? else {
+        return Err(Error::config("needs stimuli that were shown more than once, and there are none"));
+    };
+    let trials = session.repeated_trials(&tier);
+    let rows = rows(session, &trials)?;
+    let sound: Vec<usize> =
+        (0..session.neurons.len()).filter(|&n| rows.iter().all(|row| row[n].is_finite())).collect();
+    let mut values = vec![f64::NAN; session.neurons.len()];
+    if sound.is_empty() {
+        return Ok(values);
+    }
+    let responses: Vec<f64> = rows.iter().flat_map(|row| sound.iter().map(|&n| row[n])).collect();
+    let stimuli = number_stimuli(trials.iter().map(|&trial| &session.trials[trial].stimulus_id));
+    let evaluation = Evaluation::new(sound.len(), &responses, &stimuli)?;
+    sound.iter().zip(metric(&evaluation)).for_each(|(&neuron, value)| values[neuron] = value);
+    Ok(values)
+}
+
+/// Over the training tier, in recorded units.
+fn mean_response(session: &Session) -> Result<Vec<f64>> {
+    let trials = session.require_tier(&Tier::Train)?;
+    let mut mean = vec![0.0; session.neurons.len()];
+    for &trial in &trials {
+        let row = session.read_as_stored(Stream::Responses, trial)?;
+        mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += f64::from(value) / trials.len() as f64);
+    }
+    Ok(mean)
+}
+
+fn rows(session: &Session, trials: &[usize]) -> Result<Vec<Vec<f64>>> {
+    trials.par_iter().map(|&trial| session.read_f64_as_stored(Stream::Responses, trial)).collect()
+}
+
+/// The trials that are meant.
+fn trials(session: &Session, which: &Which) -> Result<BTreeSet<usize>> {
+    let count = session.trials.len();
+    match which.asked("trial")? {
+        Asked::Rule(rule) => {
+            let met = trials_by(session, &rule)?;
+            Ok((0..count).filter(|&trial| met[trial]).collect())
+        }
+        Asked::Numbers(wanted) => {
+            let index = |&number: &i64| {
+                usize::try_from(number).ok().filter(|&trial| trial < count).ok_or_else(|| {
+                    let message = format!("names trial {number}, the recording has {count}, counted from 0");
+                    Error::config(message)
+                })
+            };
+            wanted.iter().map(index).collect()
+        }
+    }
+}
+
+/// A rule about one value of a stream: `behavior[2]<1`.
+fn trials_by(session: &Session, rule: &Rule) -> Result<Vec<bool>> {
+    const KNOWN: [(&str, Stream); 2] =
+        [("behavior", Stream::Behavior), ("pupil_center", Stream::PupilCenter)];
+    let parts = rule.name.strip_suffix(']').and_then(|name| name.split_once('['));
+    let named = parts.and_then(|(name, at)| {
+        let stream = KNOWN.iter().find(|(known, _)| *known == name)?.1;
+        Some((stream, at.trim().parse::<usize>().ok()?))
+    });
+    let Some((stream, at)) = named else {
+        return Err(Error::config(format!("`{}` is nothing that a rule can ask of a trial", rule.name))
+            .hint("rules of trials are about a value of a stream: `behavior[2]<1`, `pupil_center[0]>3`"));
+    };
+    if session.shape(stream).is_none_or(|shape| shape[0] <= at) {
+        return Err(Error::config(format!("asks for `{}`, which was not recorded", rule.name)));
+    }
+    let value = |trial: usize| Ok(f64::from(session.read_as_stored(stream, trial)?[at]));
+    let values: Vec<f64> = (0..session.trials.len()).into_par_iter().map(value).collect::<Result<_>>()?;
+    rule.numbers(values.into_iter())
+}
+
+/// Takes away the neurons with a response that is not finite in a trial that is used.
+fn drop_neurons(session: &Session, left_out: &BTreeSet<usize>, neurons: &mut Vec<usize>) -> Result<()> {
+    for trial in (0..session.trials.len()).filter(|trial| !left_out.contains(trial)) {
+        let row = session.read_as_stored(Stream::Responses, trial)?;
+        neurons.retain(|&neuron| row[neuron].is_finite());
+    }
+    Ok(())
+}
+
+fn damaged_trials(session: &Session, neurons: &[usize]) -> Result<Vec<usize>> {
+    let is_damaged = |trial: &usize| -> Result<bool> {
+        let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
+        for info in &session.streams {
+            let absent = info.stream == Stream::Images && !session.trials[*trial].has_stimulus;
+            if absent {
+                continue;
+            }
+            let values = session.read_as_stored(info.stream, *trial)?;
+            let sound = match info.stream {
+                Stream::Responses => neurons.iter().all(|&neuron| values[neuron].is_finite()),
+                _ => finite(&values),
+            };
+            if !sound {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    let found: Vec<Option<usize>> = (0..session.trials.len())
+        .into_par_iter()
+        .map(|trial| Ok(is_damaged(&trial)?.then_some(trial)))
+        .collect::<Result<_>>()?;
+    Ok(found.into_iter().flatten().collect())
+}
