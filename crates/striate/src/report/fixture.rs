@@ -188,15 +188,15 @@ impl Fixture {
         let points: Vec<Value> = kinds.iter().map(|&kind| point(kind)).collect();
         let sizes: Vec<usize> =
             (0..4).map(|kind| kinds.iter().filter(|other| **other == kind).count()).collect();
-        let count = json!({"found": 4, "bic": [9.0, 7.0, 5.0, 2.0, 2.4], "gain": [0.0, 1.2, 2.1, 2.9, 2.7],
-            "null_gain": [0.0, 0.7, 1.1, 1.5, 1.7], "gap_error": [0.0, 0.1, 0.1, 0.1, 0.1], "null_gap": 0.2});
+        let count = json!({"answer": {"types": 4}, "resamples": [4, 4, 5], "null": [2, 3, 2], "one_way": 0.4,
+            "spread_deg": 50.0, "null_spread_deg": [40.0, 41.0, 39.0]});
         let spread = |mean: f64| json!({"mean": mean, "sd": 0.02});
         let result = json!({"run": "mouse", "neurons": self.neurons, "silent": 0, "channels": self.channels,
             "copies": [[1, 0], [2]], "types": 4, "sizes": sizes, "count": count, "stability": spread(0.97), "ari_truth": 0.98,
             "null": {"stability": spread(0.4), "ari_found": spread(0.0), "ari_truth": spread(0.0)}});
         let neurons = json!({"unit_id": (0..self.neurons).collect::<Vec<_>>(), "type": kinds,
             "agreement": vec![1.0; self.neurons], "points": points});
-        let found = json!({"format": 1, "striate": "0.1.0", "options": Options::default(), "criterion": "",
+        let found = json!({"format": 2, "striate": "0.1.0", "options": Options::default(), "criterion": "",
             "runs": [result], "across": null, "variance_shares": [0.41, 0.32], "neurons": neurons});
         save(&run.explain("barcode").join("barcode.json"), &found);
     }

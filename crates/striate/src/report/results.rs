@@ -191,7 +191,7 @@ impl Results {
             curve: if is_single { curve(folder) } else { Err(NOT_FITTED.into()) },
             tiers: tiers(folder),
             parts: if is_single { parts() } else { Err(NO_PARTS.into()) },
-            types: optional(&folder.explain("barcode").join("barcode.json")),
+            types: barcode(&folder.explain("barcode").join("barcode.json")),
         })
     }
 
@@ -340,8 +340,11 @@ fn curve(run: &RunFolder) -> Found<Vec<metrics::Row>> {
     run.read_metrics().map_err(|error| format!("`{}` is damaged: {}.", short(&path), error.message()))
 }
 
-fn optional<T: DeserializeOwned>(path: &Path) -> Option<Found<T>> {
-    path.is_file().then(|| json(path))
+/// Cell types, where they were looked for by the rule of this version.
+fn barcode(path: &Path) -> Option<Found<Explanation>> {
+    let known =
+        |json: Vec<u8>| Explanation::check_format(&json).map_err(|why| format!("`{}` {why}.", short(path)));
+    path.is_file().then(|| bytes(path).and_then(known).and_then(|()| json(path)))
 }
 
 fn json<T: DeserializeOwned>(path: &Path) -> Found<T> {

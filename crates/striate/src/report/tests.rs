@@ -54,7 +54,7 @@ fn a_complete_run_has_every_figure_and_needs_nothing_from_outside() {
         "unit 10",
         "best 0.2",
         "4 types",
-        "Types more stable than shuffled barcodes (limit 0.42)",
+        "More stable than shuffled barcodes (limit 0.42)",
         "count as one here: 1 = 0.",
         "What each number is",
         "Around the median",
@@ -103,7 +103,7 @@ fn damaged_files_are_named_in_the_page() {
         disk::write_bytes(&file, b"\xff{\n").unwrap();
     }
     disk::write_bytes(&run.explain("parts").join("parts.safetensors"), b"\xff\xff\xff").unwrap();
-    disk::write_bytes(&run.explain("barcode").join("barcode.json"), b"{\"format\": 1}").unwrap();
+    disk::write_bytes(&run.explain("barcode").join("barcode.json"), b"{\"format\": 2}").unwrap();
     let html = page(&run);
     for words in [
         "not a metrics file",
@@ -113,6 +113,18 @@ fn damaged_files_are_named_in_the_page() {
     ] {
         assert!(html.contains(words), "`{words}` is missing");
     }
+}
+
+#[test]
+fn types_of_an_earlier_version_are_refused_in_a_sentence() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = bare(&dir.path().join("run"));
+    disk::write_bytes(&run.explain("barcode").join("barcode.json"), b"{\"format\": 1}").unwrap();
+    let html = page(&run);
+    assert!(
+        html.contains("is of format 1, this striate reads 2: run <code>striate explain RUN barcode</code>")
+    );
+    assert!(!html.contains("barcode.json</code> is damaged"));
 }
 
 #[test]

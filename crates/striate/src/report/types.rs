@@ -4,7 +4,7 @@ use super::markup::{Tag, decimal, figure, key, note, tag, thousands};
 use super::palette::{KINDS, kind_colour, swatch};
 use super::plot::{Axis, Plot};
 use super::results::Results;
-use crate::explain::barcode::{Explanation, RunResult, Spread};
+use crate::explain::barcode::{Answer, Explanation, RunResult, Spread};
 
 const WIDTH: f64 = 530.0;
 const HEIGHT: f64 = 330.0;
@@ -19,15 +19,19 @@ pub fn section(run: &Results) -> Vec<Tag> {
 }
 
 fn figures(found: &Explanation, run: &RunResult) -> Vec<Tag> {
-    let heading = tag("h3").text(match found.types().0.len() {
-        1 => "One type".into(),
-        types => format!("{types} types"),
-    });
+    let answer = match found.types().0.len() {
+        _ if found.is_continuum() => Answer::Continuum,
+        1 => Answer::OneType,
+        types => Answer::Types(types),
+    };
+    let heading = tag("h3").text(capitalised(&answer.words()));
     let evidence = tag("p").class("caption").text(evidence(found, run));
-    let verdict = run.verdict().map(|words| tag("strong").text(format!("Types {words}.")));
+    let verdict = run.verdict().map(|words| tag("strong").text(format!("{}.", capitalised(&words))));
     let verdict = verdict.map(|words| tag("p").with(words));
-    let plots = tag("div").class("two").with(plane(found)).with(gains(run));
-    [heading].into_iter().chain(verdict).chain([evidence, plots]).collect()
+    let plots = tag("div").class("two").with(plane(found)).with(numbers(run));
+    let strong = |words: String| tag("p").with(tag("strong").text(format!("{}.", capitalised(&words))));
+    let warning = run.warning().map(strong);
+    [heading].into_iter().chain(verdict).chain(warning).chain([evidence, plots]).collect()
 }
 
 /// The numbers that tell whether to believe the types, beside their null.
@@ -65,11 +69,10 @@ fn percent(share: f64) -> String {
 /// Every neuron on the first two principal components, in the colour of its type.
 fn plane(found: &Explanation) -> Tag {
     let neurons = &found.neurons;
-    let points: Vec<(usize, (f64, f64))> = neurons
-        .types
-        .iter()
+    let kinds = neurons.types.iter().map(|kind| if found.is_continuum() { Some(0) } else { *kind });
+    let points: Vec<(usize, (f64, f64))> = kinds
         .zip(&neurons.points)
-        .filter_map(|(kind, point)| Some(((*kind)?, point.map(|[x, y]| (x, y))?)))
+        .filter_map(|(kind, point)| Some((kind?, point.map(|[x, y]| (x, y))?)))
         .collect();
     let axis = |i: usize, values: Vec<f64>| {
         let share = percent(found.variance_shares[i]);
@@ -84,7 +87,8 @@ fn plane(found: &Explanation) -> Tag {
             points.iter().filter(|point| point.0 == kind).map(|point| point.1).collect();
         plot.styled_dots("dots", &format!("stroke:{}", kind_colour(kind)), &own);
     }
-    let keys = sizes.iter().enumerate().take(KINDS.len());
+    let shown = if found.is_continuum() { 0 } else { KINDS.len() };
+    let keys = sizes.iter().enumerate().take(shown);
     let keys = keys
         .map(|(kind, size)| swatch(kind_colour(kind), &format!("type {kind} ({})", thousands(*size as f64))));
     let legend = tag("p").class("legend").all(keys);
@@ -96,31 +100,47 @@ fn plane(found: &Explanation) -> Tag {
     figure([legend, plot.finish("Barcodes of all neurons on two principal components")], &caption)
 }
 
-/// What more types explain, beside the same in shuffled barcodes.
-fn gains(run: &RunResult) -> Tag {
+/// How many groups resamples of the neurons fall into, beside shuffled barcodes.
+fn numbers(run: &RunResult) -> Tag {
     let count = &run.count;
-    let curve = |values: &[f64]| (1..).map(f64::from).zip(values.iter().copied()).collect::<Vec<_>>();
-    let (real, null) = (curve(&count.gain), curve(&count.null_gain));
-    let both = count.gain.iter().chain(&count.null_gain).copied();
-    let x = Axis::exactly("types", 1.0, count.gain.len() as f64);
-    let mut plot = Plot::new(WIDTH, HEIGHT, x, Axis::around("gain (nats per neuron)", both.chain([0.0])));
-    plot.line("line drop", &null);
-    plot.line("line model", &real);
+    let most = count.resamples.iter().chain(&count.null).copied().chain([run.types]).max().unwrap_or(1) + 1;
+    let share =
+        |of: &[usize], k: usize| of.iter().filter(|&&n| n == k).count() as f64 / of.len().max(1) as f64;
+    let curve = |of: &[usize]| (0..=most).map(|k| (k as f64, share(of, k))).collect::<Vec<_>>();
+    let x = Axis::exactly("groups with valleys between them", 0.0, most as f64);
+    let mut plot = Plot::new(WIDTH, HEIGHT, x, Axis::exactly("share of resamples", 0.0, 1.0));
+    plot.line("line drop", &curve(&count.null));
+    plot.line("line model", &curve(&count.resamples));
     plot.vertical("line best", run.types as f64);
     let legend = tag("p").class("legend").all([
         key("line model", "barcodes"),
         key("line drop", "shuffled barcodes"),
         key("line best", "number of types"),
     ]);
-    let chosen = if run.types == count.found {
-        "The number of types is the smallest at which the distance between the lines is within one standard error of \
-         its largest, and 1 where that is no larger than between shuffled draws."
-    } else {
-        "The number of types was given."
+    let chosen = match count.answer {
+        answer if run.types != answer.groups() => "The number of types was given.".into(),
+        Answer::Types(_) => "The number of types is that on which the resamples agree.".into(),
+        answer => format!(
+            "No valley is found again in enough of them: {}, since barcodes {}. Their mean has length {} of 1, and \
+             their s.d. along one direction is {}° (shuffled barcodes {}°).",
+            answer.words(),
+            if answer == Answer::OneType { "point one way" } else { "do not point one way" },
+            decimal(Some(count.one_way), 2),
+            decimal(Some(count.spread_deg), 0),
+            decimal(Spread::of(&count.null_spread_deg).map(|spread| spread.mean), 0)
+        ),
     };
     let caption = format!(
-        "How much better a mixture of so many types describes the barcodes than a single one: half the difference of \
-         BIC per neuron. Shuffling each channel over neurons leaves what looks like types and is none. {chosen}"
+        "Into how many groups, with few neurons between them, the barcodes of resamples of nine tenths of the neurons \
+         fall. Shuffling each channel over neurons leaves what looks like types and is none. {chosen}"
     );
-    figure([legend, plot.finish("Gain of more types, for barcodes and shuffled barcodes")], &caption)
+    figure(
+        [legend, plot.finish("Number of groups in resamples, for barcodes and shuffled barcodes")],
+        &caption,
+    )
+}
+
+fn capitalised(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use striate::array::Array;
 use striate::error::{Error, Result};
-use striate::explain::barcode::{self, Across, Explanation, KEYS, Options, Run, RunResult, Spread};
+use striate::explain::barcode::{self, Across, Answer, Explanation, KEYS, Options, Run, RunResult, Spread};
 use striate::ops;
 use striate::recording::{Session, Tier};
 use striate::run::RunFolder;
@@ -122,61 +122,49 @@ fn words(found: &Explanation, folder: &Path) -> String {
 fn block(run: &RunResult) -> String {
     let silent = if run.silent > 0 { format!(" ({} without weights)", run.silent) } else { String::new() };
     let copies = run.equalities().map(|which| format!(" (copies: {which})")).unwrap_or_default();
+    let types = match run.count.answer {
+        Answer::Continuum if run.types == 1 => Answer::Continuum.words(),
+        _ => types(&run.sizes),
+    };
     let mut text = format!(
-        "{} · {} neurons{silent} · {} channels{copies} · {}\n\n{:<30}{:>15}  {:>15}\n",
-        run.run,
-        run.neurons,
-        run.channels,
-        types(&run.sizes),
-        "",
-        "found",
-        "null"
+        "{} · {} neurons{silent} · {} channels{copies} · {types}\n\n{:<30}{:>15}  {:>15}\n",
+        run.run, run.neurons, run.channels, "", "found", "null"
     );
-    let at = run.types - 1;
-    let number = |values: &[f64]| values.get(at).map_or("-".into(), |value| format!("{value:.3}"));
     let ari = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.3}"));
     let mut line = |name: &str, found: String, null: String| {
         let _ = writeln!(text, "{name:<30}{found:>15}  {null:>15}");
     };
-    line("gain, nats per neuron", number(&run.count.gain), number(&run.count.null_gain));
+    let count = &run.count;
+    line("groups in resamples", tenths(count.over_resamples()), tenths(count.over_null()));
+    line("length of the mean barcode", format!("{:.2}", count.one_way), "-".into());
+    let degrees = format!("{:.1}", count.spread_deg);
+    line("s.d. along one direction, deg", degrees, tenths(Spread::of(&count.null_spread_deg)));
     line("stability (ARI, resamples)", spread(run.stability), spread(run.null.stability));
     line("ARI with the types found", "-".into(), spread(run.null.ari_found));
     if run.ari_truth.is_some() {
         line("ARI with the true types", ari(run.ari_truth), spread(run.null.ari_truth));
     }
     let verdict = run.verdict().map(|words| format!("{words}\n")).unwrap_or_default();
-    text + &verdict + &curve(run)
-}
-
-/// Gain over the shuffled barcodes of each number of types.
-fn curve(run: &RunResult) -> String {
-    let row = |name: &str, cells: Vec<String>| {
-        format!("{name:<12}{}\n", cells.iter().map(|cell| format!("{cell:>8}")).collect::<String>())
-    };
-    let gap = run.count.gap();
-    let numbers = (1..=gap.len()).map(|k| if k == run.types { format!("[{k}]") } else { k.to_string() });
-    let at_the_end = run.count.found == gap.len() && gap.len() > 1;
-    format!(
-        "\n{}{}{}\n{}\n",
-        row("types", numbers.collect()),
-        row("gain - null", gap.iter().map(|gap| format!("{gap:.3}")).collect()),
-        rule(run),
-        if at_the_end { "as many as were tried: raise `most`, or doubt that there are types\n" } else { "" }
-    )
+    let warning = run.warning().map(|words| format!("warning: {words}\n")).unwrap_or_default();
+    text + &verdict + &warning + &rule(run)
 }
 
 /// How the number of types was chosen.
 fn rule(run: &RunResult) -> String {
-    let (types, count) = (run.types, &run.count);
-    if types != count.found {
-        return format!("[{types}] was given; the gains speak for {}", count.found);
-    }
-    match count.gap().iter().all(|gap| *gap <= count.null_gap) {
-        true => format!("[{types}]: more types gain no more than in shuffled barcodes"),
-        false => {
-            format!("[{types}]: the smallest number within one standard error of the largest gain - null")
+    let (types, answer) = (run.types, run.count.answer);
+    let why = match answer {
+        _ if types != answer.groups() => format!("was given; the barcodes speak for {}", answer.words()),
+        Answer::Types(_) => "resamples agree on as many groups with few neurons between them".into(),
+        Answer::OneType => "no valley parts the barcodes, and they point one way: one type".into(),
+        Answer::Continuum => {
+            "no valley parts the barcodes, and they do not point one way: a continuum".into()
         }
-    }
+    };
+    format!("\n[{types}]: {why}\n\n")
+}
+
+fn tenths(of: Option<Spread>) -> String {
+    of.map_or("-".into(), |Spread { mean, sd }| format!("{mean:.1} ± {sd:.1}"))
 }
 
 fn together(across: &Across, found: &Explanation) -> String {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::barcodes::{Barcodes, normalise};
 use super::consensus::{Labels, Spread, Vote, consensus, similarity, stability};
 use super::copies::Copies;
-use super::count::Count;
+use super::count::{Answer, Count};
 use super::{Options, Run};
 use crate::error::{Error, Result};
 use crate::random::generator;
@@ -28,7 +28,7 @@ pub struct RunResult {
     pub types: usize,
     /// Neurons of each type.
     pub sizes: Vec<usize>,
-    /// Evidence for 1, 2, … types.
+    /// What the barcodes speak for.
     pub count: Count,
     /// Adjusted Rand index between resamples of the neurons, over the neurons in both; `None` for a single type.
     pub stability: Option<Spread>,
@@ -58,14 +58,45 @@ impl RunResult {
         (self.types > 1).then(|| found > null.mean && found >= limit(null))
     }
 
-    /// [`RunResult::is_stable`] in words.
+    /// What to make of the types: of several how stable they are, and what the barcodes speak for where it is another
+    /// number than was asked for.
     pub fn verdict(&self) -> Option<String> {
+        let asked = self.types != self.count.answer.groups();
+        match self.count.answer {
+            answer if asked => Some(format!(
+                "{} asked for, but the barcodes speak for {}: do not read these as types",
+                counted(self.types),
+                answer.words()
+            )),
+            Answer::Continuum => Some("a continuum, no types: no valley parts the barcodes".into()),
+            _ => self.beside_null(),
+        }
+    }
+
+    /// [`RunResult::is_stable`] in words.
+    fn beside_null(&self) -> Option<String> {
         let shuffled = format!("shuffled barcodes (limit {:.2})", limit(self.null.stability?));
         self.is_stable().map(|stable| match stable {
             true => format!("more stable than {shuffled}"),
             false => format!("no more stable than {shuffled}: do not read these as types"),
         })
     }
+
+    /// Says when joining copies left fewer channels than there are types.
+    pub fn warning(&self) -> Option<String> {
+        let (left, types) = (self.copies.len(), self.types);
+        (left < self.channels && left < types).then(|| {
+            format!(
+                "copies of channels were joined to {left} for {types} types: types whose features are alike may be one \
+                 here; `copies=1` leaves all {} channels as they are",
+                self.channels
+            )
+        })
+    }
+}
+
+fn counted(types: usize) -> String {
+    if types == 1 { "1 type was".into() } else { format!("{types} types were") }
 }
 
 /// The stability that types must reach beside that of shuffled barcodes.
@@ -99,6 +130,7 @@ enum Purpose {
     Shuffle,
     Resample,
     ResampleOfNull,
+    Group,
 }
 
 fn derived(seed: u64, purpose: Purpose, draw: usize) -> u64 {
@@ -116,8 +148,9 @@ impl Analysis {
         let nulls: Vec<Barcodes> =
             draws.map(|draw| barcodes.shuffled(derived(options.seed, Purpose::Shuffle, draw))).collect();
         let most = options.most.max(options.types.unwrap_or(1));
-        let count = Count::of(&barcodes, &nulls, most, options.seed)?;
-        let search = Search { options, types: options.types.unwrap_or(count.found) };
+        let count =
+            Count::of(&barcodes, &nulls, most, options.seeds, derived(options.seed, Purpose::Group, 0));
+        let search = Search { options, types: options.types.unwrap_or(count.answer.groups()) };
         let resamples = search.resamples(&barcodes, Purpose::Resample, options.seeds)?;
         let stability = stability(&resamples);
         let whole = search.labels(&barcodes, options.seed)?;
@@ -216,12 +249,12 @@ mod tests {
 
     fn result(types: usize, stability: f64, null: Option<(f64, f64)>) -> RunResult {
         let count = Count {
-            found: types,
-            bic: Vec::new(),
-            gain: Vec::new(),
-            null_gain: Vec::new(),
-            gap_error: Vec::new(),
-            null_gap: 0.0,
+            answer: if types == 1 { Answer::OneType } else { Answer::Types(types) },
+            resamples: Vec::new(),
+            null: Vec::new(),
+            one_way: 0.0,
+            spread_deg: 0.0,
+            null_spread_deg: Vec::new(),
         };
         let null = NullResult {
             stability: null.map(|(mean, sd)| Spread { mean, sd }),
@@ -255,5 +288,31 @@ mod tests {
         assert_eq!(result(1, 0.2, None).verdict(), None);
         let verdict = result(5, 0.31, Some((0.33, 0.05))).verdict().unwrap();
         assert_eq!(verdict, "no more stable than shuffled barcodes (limit 0.38): do not read these as types");
+    }
+
+    #[test]
+    fn other_types_than_the_barcodes_speak_for_are_no_types() {
+        let mut asked = result(5, 0.9, Some((0.1, 0.05)));
+        asked.count.answer = Answer::Types(4);
+        let verdict = asked.verdict().unwrap();
+        assert_eq!(
+            verdict,
+            "5 types were asked for, but the barcodes speak for 4 types: do not read these as types"
+        );
+        asked.count.answer = Answer::Continuum;
+        assert!(asked.verdict().unwrap().contains("a continuum, no types"));
+        asked.types = 1;
+        assert!(asked.verdict().unwrap().contains("a continuum, no types: no valley"));
+    }
+
+    #[test]
+    fn copies_that_leave_fewer_channels_than_types_are_said() {
+        let mut joined = result(3, 0.9, None);
+        joined.copies = vec![vec![0], vec![1]];
+        assert_eq!(joined.warning(), None, "no copies were joined");
+        joined.channels = 4;
+        assert!(joined.warning().unwrap().contains("joined to 2 for 3 types"));
+        joined.types = 2;
+        assert_eq!(joined.warning(), None);
     }
 }

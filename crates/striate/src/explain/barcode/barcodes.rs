@@ -136,16 +136,26 @@ impl Barcodes {
     /// What is shuffled are the weights before they were normalised. Barcodes without types then stay what they were:
     /// directions depend on each other through their common length, and shuffling those would take that away too.
     pub fn shuffled(&self, seed: u64) -> Self {
-        let (neurons, channels) = (self.len(), self.channels);
-        let mut weights = vec![0.0; neurons * channels];
-        for channel in 0..channels {
-            let order = permutation(&mut generator(seed, channel as u64), neurons);
+        let weights = self.permuted(seed, |neuron| self.lengths[neuron]);
+        Self::unit(&weights, self.channels, self.norm, self.neurons.iter().copied(), self.total)
+    }
+
+    /// The same entries in every channel, of other neurons each: what varies together no longer does.
+    pub(super) fn independent(&self, seed: u64) -> Self {
+        Self { values: self.permuted(seed, |_| 1.0), ..self.clone() }
+    }
+
+    /// Entries times the scale of their neuron, every channel in an order of its own.
+    fn permuted(&self, seed: u64, scale: impl Fn(usize) -> f64) -> Vec<f64> {
+        let mut weights = vec![0.0; self.values.len()];
+        for channel in 0..self.channels {
+            let order = permutation(&mut generator(seed, channel as u64), self.len());
             for (to, from) in order.into_iter().enumerate() {
-                weights[to * channels + channel] =
-                    self.values[from * channels + channel] * self.lengths[from];
+                weights[to * self.channels + channel] =
+                    self.values[from * self.channels + channel] * scale(from);
             }
         }
-        Self::unit(&weights, channels, self.norm, self.neurons.iter().copied(), self.total)
+        weights
     }
 
     /// As many neurons, drawn with replacement (Efron 1979).

@@ -7,14 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use super::analysis::{Analysis, RunResult, labels, sizes, truth};
 use super::consensus::{Labels, Spread, Vote, consensus, similarity, stability};
-use super::count::CRITERION;
+use super::count::{Answer, CRITERION};
 use super::embed::principal_components;
 use super::{Options, Run};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::run::RunFolder;
 
-const FORMAT: u64 = 1;
+/// 1: gains in BIC in place of groups.
+const FORMAT: u64 = 2;
 /// Digits behind the point of what is only looked at.
 const DIGITS: f64 = 1e4;
 
@@ -61,7 +62,8 @@ pub struct Across {
 pub struct Neurons {
     /// Identifier of the neuron in the recording.
     pub unit_id: Vec<i64>,
-    /// Type by the consensus of resamples, or of runs where there are several; 0 is the largest.
+    /// Type by the consensus of resamples, or of runs where there are several; 0 is the largest. Of a
+    /// continuum no neuron has one.
     #[serde(rename = "type")]
     pub types: Labels,
     /// Share of the resamples, or of the runs, that say so.
@@ -90,11 +92,15 @@ pub fn explain(runs: &[Run<'_>], options: &Options) -> Result<Explanation> {
     } else {
         (None, first.votes.clone())
     };
+    let none = is_continuum(&first.result, across.as_ref());
     let embedding = principal_components(&first.barcodes);
     let neurons = Neurons {
         unit_id: run.unit_ids.to_vec(),
-        types: labels(&votes),
-        agreement: votes.iter().map(|vote| vote.map(|vote| rounded(vote.agreement))).collect(),
+        types: labels(&votes).into_iter().map(|kind| kind.filter(|_| !none)).collect(),
+        agreement: votes
+            .iter()
+            .map(|vote| vote.filter(|_| !none).map(|vote| rounded(vote.agreement)))
+            .collect(),
         points: first.barcodes.spread(&embedding.points.iter().map(|at| at.map(rounded)).collect::<Vec<_>>()),
         barcodes: everyones(first),
     };
@@ -152,13 +158,40 @@ fn rounded(value: f64) -> f64 {
     (value * DIGITS).round() / DIGITS
 }
 
+fn is_continuum(run: &RunResult, across: Option<&Across>) -> bool {
+    let groups = across.map_or(run.types, |across| across.sizes.len());
+    groups == 1 && run.count.answer == Answer::Continuum
+}
+
 impl Explanation {
+    /// Whether the neurons have no types, their barcodes being a continuum.
+    pub fn is_continuum(&self) -> bool {
+        self.runs.first().is_some_and(|run| is_continuum(run, self.across.as_ref()))
+    }
+
     /// Number of types, sizes, and adjusted Rand index with the truth: of the consensus where there are several runs.
     pub fn types(&self) -> (&[usize], Option<f64>) {
         match (&self.across, self.runs.first()) {
             (Some(across), _) => (&across.sizes, across.ari_truth),
             (None, Some(run)) => (&run.sizes, run.ari_truth),
             (None, None) => (&[], None),
+        }
+    }
+
+    /// Refuses what an earlier striate wrote, in a sentence.
+    ///
+    /// # Errors
+    /// When `json` is of another format; what has none is left to who reads it.
+    pub fn check_format(json: &[u8]) -> std::result::Result<(), String> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            format: u64,
+        }
+        match serde_json::from_slice(json) {
+            Ok(Versioned { format }) if format != FORMAT => Err(format!(
+                "is of format {format}, this striate reads {FORMAT}: run `striate explain RUN barcode` again"
+            )),
+            _ => Ok(()),
         }
     }
 
@@ -201,7 +234,7 @@ mod tests {
     use super::*;
     use crate::run::Manifest;
 
-    const PLANTED: Planted = Planted { types: 4, per_type: 25, channels: 4, jitter: 0.15 };
+    const PLANTED: Planted = Planted { types: 4, per_type: 40, channels: 4, jitter: 0.15 };
 
     fn options(changes: &[(&str, &str)]) -> Options {
         let mut options = Options { most: 5, seeds: 3, ..Options::default() };
@@ -221,7 +254,7 @@ mod tests {
     fn planted_types_are_found_and_their_null_is_not() {
         let (mut features, truth) = PLANTED.weights(1);
         features[4 * 7..4 * 8].fill(0.0);
-        let neurons: Vec<usize> = (0..100).collect();
+        let neurons: Vec<usize> = (0..160).collect();
         let ids = ids(&neurons);
         let first = Run { truth: Some(&truth), ..run(&neurons, &ids, &features, 4) };
         for method in ["mixture", "kmeans"] {
@@ -240,13 +273,13 @@ mod tests {
     #[test]
     fn the_number_of_types_can_be_given() {
         let (features, _) = PLANTED.weights(2);
-        let neurons: Vec<usize> = (0..100).collect();
+        let neurons: Vec<usize> = (0..160).collect();
         let ids = ids(&neurons);
         let first = run(&neurons, &ids, &features, 4);
-        let found = explain(&[first], &options(&[("types", "2"), ("most", "1")])).unwrap();
-        assert_eq!((found.runs[0].types, found.runs[0].count.gain.len()), (2, 2));
-        let error = explain(&[first], &options(&[("types", "101")])).unwrap_err();
-        assert!(error.to_string().starts_with("first, `types`: cannot make 101 types of "), "{error}");
+        let found = explain(&[first], &options(&[("types", "2")])).unwrap();
+        assert_eq!((found.runs[0].types, found.runs[0].count.answer), (2, Answer::Types(4)));
+        let error = explain(&[first], &options(&[("types", "161")])).unwrap_err();
+        assert!(error.to_string().starts_with("first, `types`: cannot make 161 types of "), "{error}");
         assert!(explain(&[], &options(&[])).is_err());
     }
 
@@ -256,7 +289,7 @@ mod tests {
         let (features, truth) = PLANTED.weights(3);
         let other = Planted { channels: 5, ..PLANTED }.weights(4).0;
         let turned: Vec<f32> = other.chunks(5).skip(10).flat_map(|row| row.iter().rev()).copied().collect();
-        let (all, fewer): (Vec<usize>, Vec<usize>) = ((0..100).collect(), (10..100).collect());
+        let (all, fewer): (Vec<usize>, Vec<usize>) = ((0..160).collect(), (10..160).collect());
         let (all_ids, fewer_ids) = (ids(&all), ids(&fewer));
         let first = Run { truth: Some(&truth), ..run(&all, &all_ids, &features, 4) };
         let second = Run { name: "second", ..run(&fewer, &fewer_ids, &turned, 5) };
@@ -264,7 +297,7 @@ mod tests {
         let across = found.across.as_ref().unwrap();
         assert!(across.agreement.unwrap().mean > 0.95 && across.ari[0][1] == across.ari[1][0], "{across:?}");
         assert!(across.ari_truth.unwrap() > 0.95 && across.mean_share > 0.97, "{across:?}");
-        assert_eq!((across.labels[1][9], across.labels[1].len()), (None, 100));
+        assert_eq!((across.labels[1][9], across.labels[1].len()), (None, 160));
         assert_eq!(found.neurons.agreement[9], Some(1.0));
         let stranger = Run { neurons: &[500], unit_ids: &[1], features: &[1.0], channels: 1, ..second };
         let error = explain(&[first, stranger], &options(&[])).unwrap_err();

@@ -20,15 +20,19 @@ const MOST_STEPS: usize = 100;
 /// [`Kind::Config`](crate::error::Kind::Config) for no cluster, or more than there are different barcodes.
 pub fn k_means(barcodes: &Barcodes, clusters: usize, seed: u64) -> Result<Vec<usize>> {
     barcodes.check(clusters)?;
-    let values = barcodes.matrix();
-    let search = |restart| {
+    let labels = search(barcodes.matrix(), clusters, seed);
+    let names = by_size(labels.iter().copied());
+    Ok(labels.iter().map(|label| names[label]).collect())
+}
+
+/// Labels of the neurons `[neuron, channel]` with the least summed squared distance in several searches.
+pub(super) fn search(values: ArrayView2<'_, f64>, clusters: usize, seed: u64) -> Vec<usize> {
+    let one = |restart| {
         let labels = lloyd(values, clusters, &mut generator(seed, restart));
         (inertia(values, &labels, clusters), labels)
     };
-    let found = (0..RESTARTS).map(search).min_by(|a, b| a.0.total_cmp(&b.0));
-    let labels = found.map(|(_, labels)| labels).unwrap_or_default();
-    let names = by_size(labels.iter().copied());
-    Ok(labels.iter().map(|label| names[label]).collect())
+    let found = (0..RESTARTS).map(one).min_by(|a, b| a.0.total_cmp(&b.0));
+    found.map(|(_, labels)| labels).unwrap_or_default()
 }
 
 /// Labels of the neurons `[neuron, channel]` after one search.
@@ -49,11 +53,12 @@ pub(super) fn lloyd(values: ArrayView2<'_, f64>, clusters: usize, rng: &mut ChaC
 /// Neurons drawn one by one, with a probability that grows with the squared distance from those before.
 fn distant(values: ArrayView2<'_, f64>, clusters: usize, rng: &mut ChaCha8Rng) -> Array2<f64> {
     let mut drawn = vec![rng.random_range(0..values.nrows())];
+    let square = (&values * &values).sum_axis(Axis(1));
     let mut apart = Array1::from_elem(values.nrows(), f64::INFINITY);
     while drawn.len() < clusters {
-        let last = values.row(drawn[drawn.len() - 1]);
-        let distance = (&values - &last).mapv(|d| d * d).sum_axis(Axis(1));
-        apart.zip_mut_with(&distance, |apart, &distance| *apart = apart.min(distance));
+        let last = drawn[drawn.len() - 1];
+        let distance = &square + square[last] - values.dot(&values.row(last)) * 2.0;
+        apart.zip_mut_with(&distance, |apart, &distance| *apart = apart.min(distance.max(0.0)));
         let mut left = rng.random::<f64>() * apart.sum();
         let reached = apart.iter().position(|distance| {
             left -= distance;

@@ -20,11 +20,14 @@ mod labels;
 mod k_means;
 mod mixture;
 mod cluster;
+mod valleys;
 mod count;
 mod consensus;
 mod embed;
 mod analysis;
 mod explanation;
+#[cfg(test)]
+mod bank;
 #[cfg(test)]
 mod planted;
 
@@ -33,7 +36,7 @@ pub use ari::adjusted_rand_index;
 pub use barcodes::{Barcodes, Norm, normalise};
 pub use cluster::Method;
 pub use consensus::{Consensus, Labels, Spread, Vote, consensus, similarity, stability};
-pub use count::{CRITERION, Count};
+pub use count::{Answer, CRITERION, Count};
 pub use embed::{Embedding, principal_components};
 pub use explanation::{Across, Explanation, Neurons, explain};
 pub use k_means::k_means;
@@ -71,7 +74,7 @@ pub struct Options {
     pub method: Method,
     /// Number of types; `None` looks for it.
     pub types: Option<usize>,
-    /// The largest number that is tried.
+    /// The largest number that can be found; twice as many pieces are joined.
     pub most: usize,
     /// Number of resamples behind the stability, and of shuffled draws.
     pub seeds: usize,
@@ -84,7 +87,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let (norm, method) = (Norm::default(), Method::default());
-        Self { copies: 0.9, norm, method, types: None, most: 12, seeds: 10, seed: 1, with: Vec::new() }
+        Self { copies: 0.9, norm, method, types: None, most: 20, seeds: 10, seed: 1, with: Vec::new() }
     }
 }
 
@@ -94,7 +97,7 @@ pub const KEYS: [(&str, &str); 8] = [
     ("norm", "length that becomes 1: l2, l1"),
     ("method", "what assigns neurons to types: mixture (of Gaussians), kmeans"),
     ("types", "number of types; found from the barcodes when not given"),
-    ("most", "largest number of types that is tried"),
+    ("most", "largest number of types that can be found"),
     ("seeds", "resamples behind the stability, and shuffled draws"),
     ("seed", "seed of every random draw"),
     ("with", "other runs of the same recording, RUN2,RUN3: their consensus"),
