@@ -1,11 +1,20 @@
 //! The `striate` command: words, colours and exit codes around the library.
 
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "these panic where nobody can take the words, and show names raw: use `print`"
+)]
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+#[macro_use]
+mod print;
 mod outcome;
 mod progress;
+mod signals;
 mod verb;
 
 use outcome::Outcome;
@@ -30,7 +39,7 @@ const FIRST_STEPS: &str = "First steps:
 
 Exit codes:
   0 done · 1 the answer is no · 2 usage or configuration · 3 recording, run folder or disk
-  4 device · 101 a bug in striate · 130 stopped by Ctrl-C, saved";
+  4 device · 101 a bug in striate · 130, 143 or 129 stopped by Ctrl-C, SIGTERM or SIGHUP, saved";
 
 /// Flags every verb understands.
 #[derive(clap::Args, Clone, Debug)]
@@ -69,7 +78,7 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| outcome::refuse(&error));
     striate::ops::keep_freed_memory();
     outcome::start_log(&cli.common);
     let started = striate::ops::set_threads(cli.common.threads).map_err(anyhow::Error::from);

@@ -1,11 +1,11 @@
 //! How a verb ends: exit codes, and errors written for people.
 
-use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use striate::error::{Error, Kind};
 
-use crate::Common;
+use crate::print::{Label, Log, is_plain, labelled};
+use crate::{Common, signals};
 
 /// Done.
 pub const DONE: u8 = 0;
@@ -17,9 +17,6 @@ pub const USAGE: u8 = 2;
 pub const DATA: u8 = 3;
 /// A device that is missing or failed.
 pub const DEVICE: u8 = 4;
-/// Stopped by Ctrl-C; the work so far is saved.
-pub const INTERRUPTED: u8 = 130;
-
 /// What a verb returns: an exit code, or an error to show.
 pub type Outcome = Result<u8, anyhow::Error>;
 
@@ -27,7 +24,6 @@ pub type Outcome = Result<u8, anyhow::Error>;
 pub fn exit(outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code),
-        Err(error) if is_broken_pipe(&error) => ExitCode::from(DONE),
         Err(error) => {
             show(&error);
             ExitCode::from(code_of(&error))
@@ -35,16 +31,15 @@ pub fn exit(outcome: Outcome) -> ExitCode {
     }
 }
 
-/// Prints to stdout. That nobody reads on is an error here, which [`exit`] takes for done.
-pub fn say(text: std::fmt::Arguments<'_>) -> std::io::Result<()> {
-    std::io::stdout().write_fmt(text)
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+/// Shows what cannot be used of a command line, or the help that it asks for, and ends.
+pub fn refuse(error: &clap::Error) -> ! {
+    let text = error.to_string();
+    if is_plain(&text) {
+        // With its colours.
+        error.exit();
+    }
+    tell!("{text}");
+    std::process::exit(error.exit_code())
 }
 
 fn code_of(error: &anyhow::Error) -> u8 {
@@ -52,17 +47,15 @@ fn code_of(error: &anyhow::Error) -> u8 {
         Some(Kind::Data | Kind::Io) => DATA,
         Some(Kind::Diverged) => NO,
         Some(Kind::Device) => DEVICE,
-        Some(Kind::Interrupted) => INTERRUPTED,
+        Some(Kind::Interrupted) => signals::code(),
         Some(Kind::Config | Kind::Busy) | None => USAGE,
     }
 }
 
 fn show(error: &anyhow::Error) {
-    let (red, cyan, plain) =
-        if std::io::stderr().is_terminal() { ("\x1b[1;31m", "\x1b[36m", "\x1b[0m") } else { ("", "", "") };
-    eprintln!("{red}error{plain}: {error}");
+    labelled(Label::Error, &error.to_string());
     if let Some(hint) = error.downcast_ref::<Error>().and_then(Error::advice) {
-        eprintln!("{cyan}hint{plain}: {hint}");
+        labelled(Label::Hint, hint);
     }
 }
 
@@ -76,7 +69,8 @@ pub fn start_log(common: &Common) {
     };
     tracing_subscriber::fmt()
         .with_env_filter(format!("warn,striate={level},striate_cli={level}"))
-        .with_writer(std::io::stderr)
+        .with_writer(|| Log)
+        .with_ansi(false)
         .with_target(false)
         .without_time()
         .init();

@@ -3,12 +3,14 @@
 use std::fs::{File, OpenOptions};
 use std::io::{IsTerminal, Write};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use striate::fit::Event;
+use striate::fit::schedule::{End, Horizon};
 
 use crate::Common;
+use crate::print::one_line;
 
 /// Turns [`Event`]s into words.
 pub struct Progress {
@@ -16,6 +18,8 @@ pub struct Progress {
     log: Option<File>,
     quiet: bool,
     steps_per_epoch: u64,
+    /// Step and time at which this process began to fit.
+    begin: (u64, Instant),
     best: Option<String>,
 }
 
@@ -24,40 +28,22 @@ impl Progress {
     pub fn new(common: &Common, log: &Path) -> Self {
         let bar = (std::io::stderr().is_terminal() && !common.quiet).then(bar);
         let log = OpenOptions::new().create(true).append(true).open(log).ok();
-        Self { bar, log, quiet: common.quiet, steps_per_epoch: 1, best: None }
+        let begin = (0, Instant::now());
+        Self { bar, log, quiet: common.quiet, steps_per_epoch: 1, begin, best: None }
     }
 
     /// Shows one event.
     pub fn show(&mut self, event: &Event) {
         match event {
-            Event::Started {
-                images: [_, height, width],
-                parameters,
-                steps_per_epoch,
-                step,
-                adopted,
-                anew,
-            } => {
-                self.steps_per_epoch = *steps_per_epoch;
-                let from = if *step > 0 { format!(", going on from step {step}") } else { String::new() };
-                self.line(&format!(
-                    "images of {height}x{width} pixels, {parameters} parameters, {steps_per_epoch} steps per epoch{from}"
-                ));
-                if !adopted.is_empty() {
-                    self.line(&format!("starts from given weights: {}", adopted.join(", ")));
-                }
-                if !anew.is_empty() {
-                    self.line(&format!("start anew: {}", anew.join(", ")));
-                }
-            }
+            Event::Started { .. } => self.started(event),
             Event::Step { step } => self.step(*step),
-            Event::Check { row, improved } => {
+            Event::Check { row, improved, until } => {
                 let number = |value: Option<f64>| value.map_or("-".into(), |v| format!("{v:.4}"));
                 if *improved {
                     self.best = Some(format!("r {} at step {}", number(row.val_correlation), row.step));
                 }
                 self.line(&format!(
-                    "step {:>6}  epoch {:>6.1}  train {}  val {}  r {}{}  {:.0} s",
+                    "step {:>6}  epoch {:>6.1}  train {}  val {}  r {}{}  {:.0} s{}",
                     row.step,
                     row.epoch,
                     number(row.train_loss),
@@ -65,10 +51,73 @@ impl Progress {
                     number(row.val_correlation),
                     if *improved { " *" } else { "  " },
                     row.seconds.unwrap_or(0.0),
+                    self.left(row.step, *until),
                 ));
+                self.reach(*until);
             }
             Event::Solved { alpha, unconverged } => self.solved(*alpha, *unconverged),
             Event::NewRound { learning_rate } => self.line(&format!("learning rate {learning_rate:.2e}")),
+            Event::AlreadyFinished { step } => {
+                self.tell(&format!("was finished before, at step {step}: nothing is left to do"));
+            }
+        }
+    }
+
+    fn started(&mut self, event: &Event) {
+        let Event::Started {
+            images: [_, height, width],
+            neurons,
+            recorded,
+            train,
+            validation,
+            validation_tier,
+            parameters,
+            steps_per_epoch,
+            step,
+            until,
+            adopted,
+            anew,
+        } = event
+        else {
+            return;
+        };
+        (self.steps_per_epoch, self.begin) = (*steps_per_epoch, (*step, Instant::now()));
+        let tier = validation_tier.as_ref().map(|tier| one_line(&tier.to_string()));
+        let from = tier.map_or("held out of the tier `train`".into(), |tier| format!("the tier `{tier}`"));
+        self.line(&format!(
+            "{neurons} of {recorded} neurons; {train} trials to fit, {validation} to validate ({from})"
+        ));
+        let from = if *step > 0 { format!(", going on from step {step}") } else { String::new() };
+        self.line(&format!(
+            "images of {height}x{width} pixels, {parameters} parameters, {steps_per_epoch} steps per epoch{from}"
+        ));
+        if !adopted.is_empty() {
+            self.line(&format!("starts from given weights: {}", adopted.join(", ")));
+        }
+        if !anew.is_empty() {
+            self.line(&format!("start anew: {}", anew.join(", ")));
+        }
+        self.reach(*until);
+        if let Some(bar) = &self.bar {
+            bar.set_position(*step);
+            bar.reset_eta();
+        }
+    }
+
+    /// Time that is left, as far as is known.
+    fn left(&self, step: u64, until: Horizon) -> String {
+        let (from, begin) = self.begin;
+        let each = begin.elapsed().as_secs_f64() / step.saturating_sub(from).max(1) as f64;
+        let seconds = each * until.step.saturating_sub(step) as f64;
+        let time = match seconds {
+            ..100.0 => format!("{seconds:.0} s"),
+            ..6000.0 => format!("{:.0} min", seconds / 60.0),
+            _ => format!("{:.1} h", seconds / 3600.0),
+        };
+        match until.by {
+            _ if until.step <= step => String::new(),
+            End::Steps | End::Solved => format!(", {time} left"),
+            End::Patience | End::Rounds => format!(", {time} left if no better"),
         }
     }
 
@@ -83,25 +132,35 @@ impl Progress {
         }
     }
 
+    /// The bar is full where the fit ends.
+    fn reach(&self, until: Horizon) {
+        let Some(bar) = &self.bar else { return };
+        bar.set_length(until.step);
+    }
+
     fn step(&self, step: u64) {
         let Some(bar) = &self.bar else { return };
-        bar.set_length(self.steps_per_epoch);
-        bar.set_position((step - 1) % self.steps_per_epoch + 1);
+        bar.set_position(step);
         bar.set_prefix(format!("epoch {}", (step - 1) / self.steps_per_epoch + 1));
         if let Some(best) = &self.best {
             bar.set_message(format!("best {best}"));
         }
     }
 
-    fn line(&mut self, text: &str) {
+    /// A line for the terminal and the log.
+    pub fn line(&mut self, text: &str) {
         // The log is a convenience; the numbers are in metrics.csv, whose errors do surface.
         if let Some(log) = &mut self.log {
-            let _ = writeln!(log, "{text}");
+            let _ = writeln!(log, "{}", one_line(text));
         }
+        self.tell(text);
+    }
+
+    fn tell(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
+            Some(bar) => bar.suspend(|| tell!("{text}")),
             None if self.quiet => {}
-            None => eprintln!("{text}"),
+            None => tell!("{text}"),
         }
     }
 }

@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn what_another_process_fits_is_asked_for_again() {
         let points = Sweep::parse(TEXT).unwrap().points(&[]).unwrap();
-        let outcome = || Outcome { best: None, steps: 1, finished: true };
+        let outcome = || Outcome { best: None, steps: 1, finished: true, end: None };
         let mut asked = Vec::new();
         let mut free = |point: &Point, _| {
             asked.push(point.name.clone());

@@ -3,7 +3,7 @@
 use striate::fit::{self, FitConfig, PRESETS};
 
 use crate::Common;
-use crate::outcome::{DONE, Outcome, say};
+use crate::outcome::{DONE, Outcome};
 
 /// Print a preset or a configuration as a complete, commented file to edit, or list the presets.
 #[derive(clap::Args)]
@@ -23,11 +23,11 @@ pub struct Args {
 
 pub fn run(args: &Args, _common: &Common) -> Outcome {
     match &args.what {
-        Some(name) => say(format_args!("{}", fit::commented(&FitConfig::named(name, &args.overrides)?)))?,
+        Some(name) => answer!("{}", fit::commented(&FitConfig::named(name, &args.overrides)?))?,
         None => {
             let width = PRESETS.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
             for (name, purpose) in PRESETS {
-                say(format_args!("{name:<width$}  {purpose}\n"))?;
+                answer!("{name:<width$}  {purpose}\n")?;
             }
         }
     }

@@ -1,7 +1,6 @@
 //! `striate demo`: simulate, fit, score and report on an embedded example.
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use striate::error::Error;
@@ -12,8 +11,8 @@ use striate::simulate::{self, KlindtLinear, Simulation};
 use striate::{disk, report};
 
 use super::{fit, score};
-use crate::Common;
-use crate::outcome::{DONE, NO, Outcome, say};
+use crate::outcome::{DONE, NO, Outcome};
+use crate::{Common, signals};
 
 /// What the demo must recover: the same floor its end-to-end test holds it to.
 const ENOUGH: f64 = 0.8;
@@ -37,27 +36,33 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
             .into());
     }
     let data = args.out.join("recording");
+    let mut config = FitConfig::preset("demo")?;
+    config.data.path = data.to_str().map(str::to_owned).ok_or_else(|| {
+        Error::config("is not UTF-8, as paths in a configuration must be").file(&args.out).key("--out")
+    })?;
     let simulation = Simulation::new(KlindtLinear::demo())?;
     if !common.quiet {
-        eprintln!("simulating {} neurons of two types", simulation.neurons().len());
+        tell!("simulating {} neurons of two types", simulation.neurons().len());
     }
     simulate::write(&simulation, &data)?;
 
     let path = args.out.join("run");
-    let mut config = FitConfig::preset("demo")?;
-    config.data.path = data.display().to_string();
-    fit::train(&config, &path, common, &AtomicBool::new(false))?;
+    let fitted = fit::train(&config, &path, common, &*signals::watch()?)?;
+    if !fitted.finished {
+        tell!("stopped at step {}; go on with: striate fit --out {}", fitted.steps, path.display());
+        return Ok(signals::code());
+    }
 
     let run = RunFolder::open(&path)?;
     let scores = score::score_run(&run, None, "test", &Null::ALL, Settings::default(), common)?;
     disk::write_bytes(&run.report(), report::render(std::slice::from_ref(&run))?.as_bytes())?;
     let fev = scores.metrics.get("fev").and_then(|summary| summary.mean).unwrap_or(f64::NAN);
     let seconds = clock.elapsed().as_secs_f64();
-    say(format_args!("recovered FEV {fev:.3} against ground truth (1 is perfect), in {seconds:.0} s\n"))?;
-    say(format_args!("report: {}\n", run.report().display()))?;
+    say!("recovered FEV {fev:.3} against ground truth (1 is perfect), in {seconds:.0} s\n");
+    say!("report: {}\n", run.report().display());
     if fev >= ENOUGH {
         return Ok(DONE);
     }
-    eprintln!("the neurons were not recovered: {ENOUGH} was expected");
+    tell!("the neurons were not recovered: {ENOUGH} was expected");
     Ok(NO)
 }

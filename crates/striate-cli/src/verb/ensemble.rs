@@ -6,9 +6,9 @@ use striate::error;
 use striate::run::Member;
 use striate::twin;
 
-use super::opened;
+use super::{command_line, opened};
 use crate::Common;
-use crate::outcome::{DONE, Outcome, say};
+use crate::outcome::{DONE, Outcome};
 
 /// Make a run that predicts the mean of what several runs predict.
 #[derive(clap::Args)]
@@ -29,12 +29,11 @@ pub struct Args {
 
 pub fn run(args: &Args, common: &Common) -> Outcome {
     let runs = args.runs.iter().map(|path| opened(path)).collect::<error::Result<Vec<_>>>()?;
-    let command: Vec<String> = std::env::args().collect();
-    let made = twin::combine(&runs, &args.out, &command.join(" "))?;
+    let made = twin::combine(&runs, &args.out, &command_line())?;
     if !common.quiet {
-        made.read_manifest()?.members.iter().for_each(|member| eprintln!("{}", line(member)));
+        made.read_manifest()?.members.iter().for_each(|member| tell!("{}", line(member)));
     }
-    say(format_args!("{}\n", args.out.display()))?;
+    say!("{}\n", args.out.display());
     Ok(DONE)
 }
 

@@ -7,7 +7,7 @@ use striate::run::RunFolder;
 
 use super::{opened, split};
 use crate::Common;
-use crate::outcome::{DONE, Outcome, say};
+use crate::outcome::{DONE, Outcome};
 
 mod barcode;
 
@@ -63,6 +63,6 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
         || unknown("kind of explanation", &args.kind, &KINDS.iter().map(|k| k.name).collect::<Vec<_>>());
     let kind = KINDS.iter().find(|kind| kind.name == args.kind).ok_or_else(known)?;
     let changes = args.changes.iter().map(|change| split(change)).collect::<Result<Vec<_>>>()?;
-    say(format_args!("{}", (kind.explain)(&opened(&args.run)?, &changes, args.data.as_deref(), common)?))?;
+    say!("{}", (kind.explain)(&opened(&args.run)?, &changes, args.data.as_deref(), common)?);
     Ok(DONE)
 }

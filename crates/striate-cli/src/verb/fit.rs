@@ -1,11 +1,11 @@
 //! `striate fit`: train a model; resume it when the run folder exists.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use striate::error::Error;
-use striate::fit::{self, FitConfig, Outcome as Fitted};
+use striate::fit::schedule::End;
+use striate::fit::{self, Event, FitConfig, Outcome as Fitted};
 use striate::recording;
 use striate::run::{RunFolder, Status};
 use striate::scoring::Known;
@@ -13,9 +13,10 @@ use striate::simulate::Truth;
 use striate::twin::Ensemble;
 use striate::{batch, ops, scoring};
 
-use crate::Common;
-use crate::outcome::{DONE, INTERRUPTED, Outcome, say};
+use super::command_line;
+use crate::outcome::{DONE, Outcome};
 use crate::progress::Progress;
+use crate::{Common, signals};
 
 /// Fit a model to a recording, or go on with a run that was stopped.
 #[derive(clap::Args)]
@@ -40,34 +41,44 @@ pub struct Args {
 pub fn run(args: &Args, common: &Common) -> Outcome {
     let fitted = fit_into(args, common)?;
     if !fitted.finished {
-        eprintln!("stopped at step {}; resume with: striate fit --out {}", fitted.steps, args.out.display());
-        return Ok(INTERRUPTED);
+        tell!("stopped at step {}; resume with: striate fit --out {}", fitted.steps, args.out.display());
+        return Ok(signals::code());
+    }
+    if let (Some(end), false) = (fitted.end, common.quiet) {
+        let out = args.out.display();
+        tell!("{}", end_in_words(end, fitted.steps));
+        tell!(
+            "{}",
+            match end {
+                End::Steps =>
+                    format!("more steps: striate fit --out {out} schedule.max_steps={}", 2 * fitted.steps),
+                _ =>
+                    format!("to go on differently, begin a new run with these weights: fit.start_from={out}"),
+            }
+        );
     }
     if let Some(best) = &fitted.best {
         let alpha = best.alpha.map_or(String::new(), |alpha| format!(", alpha {alpha}"));
-        eprintln!("best {} {:.4} at step {}{alpha}", best.metric, best.value, best.step);
+        tell!("best {} {:.4} at step {}{alpha}", best.metric, best.value, best.step);
     }
-    say(format_args!("{}\n", args.out.display()))?;
+    say!("{}\n", args.out.display());
     Ok(DONE)
 }
 
 fn fit_into(args: &Args, common: &Common) -> anyhow::Result<Fitted> {
-    let stop = stop_on_ctrl_c()?;
+    let stop = signals::watch()?;
     let config = resolve(args)?;
     Ok(train(&config, &args.out, common, &stop)?)
 }
 
-/// A flag that Ctrl-C sets; a second Ctrl-C ends the program.
-pub fn stop_on_ctrl_c() -> anyhow::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::SeqCst) {
-            std::process::exit(i32::from(INTERRUPTED));
-        }
-        eprintln!("\nstopping at the next step (again: at once)");
-    })?;
-    Ok(stop)
+fn end_in_words(end: End, steps: u64) -> String {
+    let why = match end {
+        End::Steps => "that was its number of steps (schedule.max_steps)",
+        End::Patience => "it became no better (schedule.patience)",
+        End::Rounds => "its rounds are over (schedule.rounds)",
+        End::Solved => "it is solved",
+    };
+    format!("finished at step {steps}: {why}")
 }
 
 /// Fits `config` into the run folder `out`, showing progress.
@@ -80,11 +91,19 @@ pub fn train(
     let device = ops::device(&common.device)?;
     let recording = recording::open(Path::new(&config.data.path))?;
     let session = batch::session_of(&recording, &config.data.session)?;
-    let command: Vec<String> = std::env::args().collect();
-    let run = fit::run_folder(config, session, out, &common.device, &command.join(" "))?;
+    let run = fit::run_folder(config, session, out, &common.device, &command_line())?;
     let mut progress = Progress::new(common, &run.log());
     let known = run.read_manifest()?.status == Status::Finished && run.neurons().is_file();
-    let fitted = fit::fit(config, session, &run, &device, stop, &mut |event| progress.show(event))?;
+    let fitted = fit::fit(config, session, &run, &device, stop, &mut |event| {
+        progress.show(event);
+        if let Event::Started { .. } = event {
+            progress.line(&format!(
+                "{} saves and stops it; go on with: striate fit --out {}",
+                signals::names(),
+                out.display()
+            ));
+        }
+    })?;
     if fitted.best.is_some() && !(known && fitted.finished) {
         let truth = Truth::open(Path::new(&config.data.path)).ok().flatten();
         let centres = truth.as_ref().map(Truth::centres).unwrap_or_default();

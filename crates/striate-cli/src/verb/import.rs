@@ -6,8 +6,9 @@ use striate::error::{Error, Result};
 use striate::import::{self, Data, Imported, Options};
 use striate::{batch, recording};
 
+use super::command_line;
 use crate::Common;
-use crate::outcome::{DONE, Outcome, say};
+use crate::outcome::{DONE, Outcome};
 
 /// Turn a PyTorch checkpoint of another toolkit into a run folder.
 #[derive(clap::Args)]
@@ -68,28 +69,27 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
         partial: args.partial,
     };
     let imported = read(args, &options)?;
-    let command: Vec<String> = std::env::args().collect();
-    imported.write(&args.checkpoint, &args.out, &command.join(" "))?;
+    imported.write(&args.checkpoint, &args.out, &command_line())?;
     if !common.quiet {
-        eprintln!("{} arrays of {} neurons", imported.weights.len(), imported.card.neurons.len());
+        tell!("{} arrays of {} neurons", imported.weights.len(), imported.card.neurons.len());
         let [_, height, width] = imported.card.seen_shape();
         let scaling = match args.data {
             Some(_) => "scaling as stored with the recording".to_owned(),
             None => format!("pixels of mean {} and s.d. {}", args.image_mean, args.image_sd),
         };
         let core = if args.kind.ends_with("linear") { "no nonlinearities" } else { "ELU" };
-        eprintln!(
+        tell!(
             "taken for granted: {core} between layers, no padding before the first, positions through tanh, ELU + 1 at the \
              end, images of {height}x{width}, {scaling}"
         );
         if height > SHOWN {
-            eprintln!("hint: the starter kit shows its models a quarter of 144x256: --image-height {SHOWN}");
+            tell!("hint: the starter kit shows its models a quarter of 144x256: --image-height {SHOWN}");
         }
         for (name, reason) in &imported.unused {
-            eprintln!("not used: {name} ({reason})");
+            tell!("not used: {name} ({reason})");
         }
     }
-    say(format_args!("{}\n", args.out.display()))?;
+    say!("{}\n", args.out.display());
     Ok(DONE)
 }
 

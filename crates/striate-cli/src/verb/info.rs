@@ -1,7 +1,7 @@
 //! `striate info`: what this build can do.
 
 use crate::Common;
-use crate::outcome::{DONE, Outcome, say};
+use crate::outcome::{DONE, Outcome};
 
 /// Show version, devices, instruction set and threads.
 #[derive(clap::Args)]
@@ -20,9 +20,9 @@ pub fn run(args: &Args, _common: &Common) -> Outcome {
         let info = serde_json::json!({
             "version": version, "devices": ["cpu"], "simd": simd, "threads": threads,
         });
-        say(format_args!("{info:#}\n"))?;
+        answer!("{info:#}\n")?;
     } else {
-        say(format_args!("striate {version}\ndevices  cpu\nsimd     {simd}\nthreads  {threads}\n"))?;
+        answer!("striate {version}\ndevices  cpu\nsimd     {simd}\nthreads  {threads}\n")?;
     }
     Ok(DONE)
 }

@@ -8,7 +8,8 @@ use striate::report::inspect::{Flagged, Inspection, Reliability, Repeats, Sessio
 use striate::score;
 
 use crate::Common;
-use crate::outcome::{DATA, DONE, Outcome, say};
+use crate::outcome::{DATA, DONE, Outcome};
+use crate::print::one_line;
 
 /// Show what is in a recording, and whether it is sound.
 ///
@@ -28,7 +29,7 @@ pub struct Args {
 pub fn run(args: &Args, _common: &Common) -> Outcome {
     let inspection = inspect(&recording::open(&args.data)?)?;
     let text = if args.json { serde_json::to_string_pretty(&inspection)? + "\n" } else { page(&inspection) };
-    say(format_args!("{text}"))?;
+    answer!("{text}")?;
     Ok(if inspection.is_sound() { DONE } else { DATA })
 }
 
@@ -48,13 +49,13 @@ struct Page(String);
 
 impl Page {
     fn line(&mut self, text: &str) {
-        self.0.push_str(text);
+        self.0.push_str(&one_line(text));
         self.0.push('\n');
     }
 
     fn row(&mut self, label: impl Display, value: &str) {
         if !value.is_empty() {
-            let _ = writeln!(self.0, "  {label:<13} {value}");
+            let _ = writeln!(self.0, "  {label:<13} {}", one_line(value));
         }
     }
 

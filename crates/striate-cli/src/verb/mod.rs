@@ -74,3 +74,8 @@ fn split(change: &str) -> Result<(&str, &str)> {
     let missing = || Error::config(format!("`{change}` sets nothing")).hint("write key=value, e.g. `seed=7`");
     change.split_once('=').ok_or_else(missing)
 }
+
+/// What was typed, for the manifest.
+fn command_line() -> String {
+    std::env::args_os().map(|part| part.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+}

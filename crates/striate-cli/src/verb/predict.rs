@@ -9,7 +9,7 @@ use striate::{batch, disk, ops, scoring, stimulus};
 
 use super::opened;
 use crate::Common;
-use crate::outcome::{DONE, Outcome, say};
+use crate::outcome::{DONE, Outcome};
 
 /// Predict the response of every neuron of a run to any images.
 #[derive(clap::Args)]
@@ -73,7 +73,7 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     };
     let neurons = twin.neurons().len();
     disk::write_bytes(&args.out, &npy::write_f32(&[responses.len() / neurons, neurons], &responses))?;
-    say(format_args!("{}\n", args.out.display()))?;
+    say!("{}\n", args.out.display());
     Ok(DONE)
 }
 

@@ -6,7 +6,7 @@ use striate::run::RunFolder;
 use striate::{disk, error, report};
 
 use crate::Common;
-use crate::outcome::{DONE, Outcome, say};
+use crate::outcome::{DONE, Outcome};
 
 /// Show one or several runs as one HTML page that opens offline.
 #[derive(clap::Args)]
@@ -26,6 +26,6 @@ pub fn run(args: &Args, _common: &Common) -> Outcome {
     let runs = args.runs.iter().map(|path| RunFolder::open(path)).collect::<error::Result<Vec<_>>>()?;
     let out = args.out.clone().unwrap_or_else(|| runs[0].report());
     disk::write_bytes(&out, report::render(&runs)?.as_bytes())?;
-    say(format_args!("{}\n", out.display()))?;
+    say!("{}\n", out.display());
     Ok(DONE)
 }

@@ -6,10 +6,9 @@ use std::sync::atomic::Ordering;
 use striate::ops;
 use striate::reproduce::{ITEMS, Item, News, Reproduction, Row, Task};
 
-use super::fit;
-use crate::Common;
-use crate::outcome::{DONE, INTERRUPTED, NO, Outcome, say};
+use crate::outcome::{DONE, NO, Outcome};
 use crate::progress::Progress;
+use crate::{Common, signals};
 
 /// Run a published figure or table again, and print ours beside the published numbers.
 #[derive(clap::Args)]
@@ -53,7 +52,7 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     let device = ops::device(&common.device)?;
     let default = PathBuf::from("reproduce").join(item.id.replace('/', "-"));
     let out = args.out.clone().unwrap_or(if args.quick { default.with_extension("quick") } else { default });
-    let stop = fit::stop_on_ctrl_c()?;
+    let stop = signals::watch()?;
     let task = Task {
         out: &out,
         quick: args.quick,
@@ -68,7 +67,7 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
             // The bar of the last fit goes before anything is printed.
             progress = None;
             if !common.quiet {
-                eprintln!("{}", run.path().display());
+                tell!("{}", run.path().display());
             }
             progress = Some(Progress::new(common, &run.log()));
         }
@@ -76,16 +75,16 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     });
     drop(progress);
     if stop.load(Ordering::Relaxed) {
-        eprintln!("stopped; the same command goes on");
-        return Ok(INTERRUPTED);
+        tell!("stopped; the same command goes on");
+        return Ok(signals::code());
     }
     let found = found?;
     if args.json {
-        say(format_args!("{}\n", serde_json::to_string_pretty(&found)?))?;
+        answer!("{}\n", serde_json::to_string_pretty(&found)?)?;
     } else {
-        say(format_args!("{}", table(&found)))?;
+        say!("{}", table(&found));
     }
-    eprintln!("figure: {}", out.join("figure.html").display());
+    tell!("figure: {}", out.join("figure.html").display());
     Ok(if found.ok() { DONE } else { NO })
 }
 

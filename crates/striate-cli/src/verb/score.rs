@@ -13,7 +13,8 @@ use striate::twin::Ensemble;
 
 use super::{Asked, opened};
 use crate::Common;
-use crate::outcome::{DONE, Outcome, say};
+use crate::outcome::{DONE, Outcome};
+use crate::print::one_line;
 
 /// Score a fitted model on a tier, beside the same score on shuffled data.
 #[derive(clap::Args)]
@@ -48,9 +49,9 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     let run = opened(&args.run)?;
     let report = score_run(&run, args.data.as_deref(), &args.tier, &nulls, settings, common)?;
     if args.json {
-        say(format_args!("{}\n", serde_json::to_string_pretty(&report)?))?;
+        answer!("{}\n", serde_json::to_string_pretty(&report)?)?;
     } else {
-        say(format_args!("{}", table(&report)))?;
+        say!("{}", table(&report));
     }
     Ok(DONE)
 }
@@ -95,9 +96,9 @@ fn nulls(asked: &[String]) -> Result<Vec<Null>> {
 fn table(report: &ScoreReport) -> String {
     let mut text = format!(
         "{} · {} · tier {} · {} neurons · {} trials\n\n{:<WIDTH$}{:>8}  {:<18}{:>8}{:>7}  null\n",
-        report.run,
-        report.recording,
-        report.tier,
+        one_line(&report.run),
+        one_line(&report.recording),
+        one_line(&report.tier),
         report.neurons,
         report.trials,
         "",

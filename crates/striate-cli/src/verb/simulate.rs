@@ -7,7 +7,7 @@ use striate::simulate::{PRESETS, Parameters, Simulation, write};
 
 use super::split;
 use crate::Common;
-use crate::outcome::{DONE, Outcome, say};
+use crate::outcome::{DONE, Outcome};
 
 /// Make a recording whose right answer is known.
 #[derive(clap::Args)]
@@ -66,7 +66,7 @@ pub fn run(args: &Args, _common: &Common) -> Outcome {
     }
     let simulation = Simulation::new(parameters)?;
     write(&simulation, &args.out)?;
-    say(format_args!("{}", summary(&simulation, &args.out)))?;
+    say!("{}", summary(&simulation, &args.out));
     Ok(DONE)
 }
 

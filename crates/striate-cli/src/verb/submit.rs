@@ -11,7 +11,8 @@ use striate::{batch, ops, scoring};
 
 use super::opened;
 use crate::Common;
-use crate::outcome::{DONE, NO, Outcome, say};
+use crate::outcome::{DONE, NO, Outcome};
+use crate::print::one_line;
 
 /// Write a run's predictions as a Sensorium 2022 submission, or check one offline.
 #[derive(clap::Args)]
@@ -57,20 +58,23 @@ fn write(run: &RunFolder, session: &Session, tier: &str, out: &Path, common: &Co
     let tier = submission::tier(session, tier);
     let predictions = scoring::predict(&twin, session, &session.require_tier(&tier)?, &device)?;
     submission::write(out, session, &tier, twin.neurons(), &predictions)?;
-    say(format_args!("{}\n", out.display()))?;
+    say!("{}\n", out.display());
     Ok(DONE)
 }
 
 fn check(file: &Path, session: &Session, tier: Option<&str>) -> Outcome {
     let tier = tier.map(|name| submission::tier(session, name));
     let check = submission::check(file, session, tier.as_ref())?;
-    say(format_args!("{}", page(&check, session)))?;
+    answer!("{}", page(&check, session))?;
     Ok(if check.problems.is_empty() { DONE } else { NO })
 }
 
 fn page(check: &Check, session: &Session) -> String {
     let Check { tier, trials, neurons, rows, .. } = check;
-    let head = format!("{} · tier {tier} · {trials} trials · {neurons} neurons · {rows} rows", session.id);
+    let head = format!(
+        "{} · tier {tier} · {trials} trials · {neurons} neurons · {rows} rows",
+        one_line(&session.id)
+    );
     let rest: String = match &check.metrics {
         _ if !check.problems.is_empty() => check.problems.iter().map(problem).collect(),
         Some(metrics) => metrics.iter().map(|(id, summary)| metric(id, summary)).collect(),
@@ -81,7 +85,8 @@ fn page(check: &Check, session: &Session) -> String {
 
 fn problem(problem: &Problem) -> String {
     let more = if problem.count > problem.examples.len() { "    …\n" } else { "" };
-    let examples: String = problem.examples.iter().map(|example| format!("    {example}\n")).collect();
+    let examples: String =
+        problem.examples.iter().map(|example| format!("    {}\n", one_line(example))).collect();
     format!("✗ {} {}\n{examples}{more}", problem.count, problem.what)
 }
 

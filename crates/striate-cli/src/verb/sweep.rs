@@ -8,8 +8,9 @@ use striate::error::{Error, Kind};
 use striate::sweep::{self, Fitted, Point, Sweep, Swept};
 
 use super::fit;
-use crate::Common;
-use crate::outcome::{DONE, INTERRUPTED, NO, Outcome, say};
+use crate::outcome::{DONE, NO, Outcome};
+use crate::print::{Label, labelled};
+use crate::{Common, signals};
 
 /// Fit a grid of configurations, and say which did best on the validation tier.
 #[derive(clap::Args)]
@@ -54,39 +55,36 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
         return Err(error.file(&point.name).into());
     }
     sweep::check_folder(&args.out)?;
-    let stop = fit::stop_on_ctrl_c()?;
+    let stop = signals::watch()?;
     let Swept { fitted, busy } = sweep::run(&points, &args.out, &mut |point, out| {
         if !common.quiet {
             let number = point.name.parse().map_or(0, |index: usize| index + 1);
-            eprintln!("{} ({number} of {count}): {}", point.name, point.values.join(" "));
+            tell!("{} ({number} of {count}): {}", point.name, point.values.join(" "));
         }
         fit::train(&point.config, &out, common, &stop).inspect_err(|error| {
             if error.kind() == Kind::Busy {
                 return;
             }
-            eprintln!("error: {}: {error}", point.name);
-            error.advice().into_iter().for_each(|hint| eprintln!("hint: {hint}"));
+            labelled(Label::Error, &format!("{}: {error}", point.name));
+            error.advice().into_iter().for_each(|hint| labelled(Label::Hint, hint));
         })
     });
     let table = sweep::table(&fitted);
-    say(format_args!("{table}"))?;
+    say!("{table}");
     // Of the tasks of a job array, each knows its own point; the whole sweep run once more collects them.
     let whole = fitted.len() == count;
     if whole {
         disk::write_bytes(&args.out.join(sweep::TABLE), table.as_bytes())?;
     }
     if stop.load(Ordering::Relaxed) {
-        eprintln!("stopped; the same command goes on");
-        return Ok(INTERRUPTED);
+        tell!("stopped; the same command goes on");
+        return Ok(signals::code());
     }
     if !busy.is_empty() {
-        eprintln!(
-            "left to another process: {}; run again when it is done for the whole table",
-            busy.join(", ")
-        );
+        tell!("left to another process: {}; run again when it is done for the whole table", busy.join(", "));
     }
     if let Some(Fitted { name, values, .. }) = sweep::best(&fitted).filter(|_| whole) {
-        eprintln!("best: {} ({})", args.out.join(name).display(), values.join(" "));
+        tell!("best: {} ({})", args.out.join(name).display(), values.join(" "));
     }
     Ok(if fitted.iter().any(|one| one.failure.is_some()) { NO } else { DONE })
 }

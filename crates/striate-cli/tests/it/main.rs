@@ -16,4 +16,5 @@ mod run_folder;
 mod score;
 mod simulate;
 mod submit;
+mod surroundings;
 mod sweep;

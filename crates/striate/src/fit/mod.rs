@@ -38,7 +38,7 @@ use crate::model::Encoder;
 use crate::model::encoder::Made;
 use crate::model::readout::FactorisedConfig;
 use crate::model::weights::{export, freeze, import};
-use crate::recording::Session;
+use crate::recording::{Session, Tier};
 use crate::run::manifest::new_id;
 use crate::run::metrics::Row;
 use crate::run::{Best, Bond, Checkpoint, EventLog, Manifest, MetricsLog, RunFolder, Status};
@@ -46,7 +46,7 @@ use crate::twin::{Card, WEIGHTS};
 use check::{check_recording, check_responses, check_start, chosen_before, same_recording};
 use checkpoint::{LoopState, Saved};
 use optimiser::Optimiser;
-use schedule::Monitor;
+use schedule::{End, Horizon, Monitor};
 
 /// What happens during a fit, for whoever shows it.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,12 +55,24 @@ pub enum Event {
     Started {
         /// Shape of the images as the model sees them, `[channel, height, width]`.
         images: [usize; 3],
+        /// Neurons that are fitted.
+        neurons: usize,
+        /// Neurons of the recording.
+        recorded: usize,
+        /// Trials that parameters are fitted on.
+        train: usize,
+        /// Trials that stopping is decided on.
+        validation: usize,
+        /// Their tier; `None` where they are held out of the training tier.
+        validation_tier: Option<Tier>,
         /// Parameters of the model.
         parameters: usize,
         /// Steps in an epoch.
         steps_per_epoch: u64,
         /// Step it resumes from; 0 for a new fit.
         step: u64,
+        /// Where it ends as far as is known.
+        until: Horizon,
         /// Names of the weights that `fit.start_from` gave.
         adopted: Vec<String>,
         /// Names of those that start anew, where it gave any.
@@ -77,6 +89,8 @@ pub enum Event {
         row: Row,
         /// Whether it is the best so far.
         improved: bool,
+        /// Where the fit ends as far as is known.
+        until: Horizon,
     },
     /// A linear model was solved in closed form.
     Solved {
@@ -84,6 +98,11 @@ pub enum Event {
         alpha: f64,
         /// Neurons whose weights are not as exact as they should be.
         unconverged: usize,
+    },
+    /// The fit was over before, and nothing is done.
+    AlreadyFinished {
+        /// Steps it made.
+        step: u64,
     },
     /// The learning rate was lowered.
     NewRound {
@@ -101,6 +120,8 @@ pub struct Outcome {
     pub steps: u64,
     /// Whether it ended by itself.
     pub finished: bool,
+    /// Why, if it did.
+    pub end: Option<End>,
 }
 
 /// Everything one fit works with.
@@ -141,6 +162,7 @@ pub fn fit(
 ) -> Result<Outcome> {
     run.require_single()?;
     if let Some(outcome) = finished(config, run, session)? {
+        observe(&Event::AlreadyFinished { step: outcome.steps });
         return Ok(outcome);
     }
     let _alone = run.lock()?;
@@ -150,7 +172,7 @@ pub fn fit(
         prepared.or_else(|error| if run.latest().is_none() { fail(run, error) } else { Err(error) })?;
     let before = fit.state.seconds;
     let mut clock = |state: &mut LoopState| state.seconds = before + clock.elapsed().as_secs_f64();
-    observe(&fit.started());
+    observe(&fit.started(session));
     let fitted = match &config.linear {
         Some(linear) => fit.solve(linear, stop, observe, &mut clock),
         None => fit.train(stop, observe, &mut clock),
@@ -184,7 +206,13 @@ fn finished(config: &FitConfig, run: &RunFolder, session: &Session) -> Result<Op
         return Ok(None);
     }
     same_recording(run, session)?;
-    Ok(Some(Outcome { best: manifest.best, steps: saved.state.step, finished: true }))
+    let steps = saved.state.step;
+    Ok(Some(Outcome { best: manifest.best, steps, finished: true, end: Some(end(config, steps)) }))
+}
+
+/// Why a fit of `config` that ended by itself at `step` did so.
+fn end(config: &FitConfig, step: u64) -> End {
+    if config.linear.is_some() { End::Solved } else { config.schedule.end(step) }
 }
 
 /// Whether a fit ended only because it was given fewer steps than `config` gives it now.
@@ -283,14 +311,37 @@ impl<'a> Fit<'a> {
         Ok(fit)
     }
 
-    fn started(&self) -> Event {
+    fn started(&self, session: &Session) -> Event {
         Event::Started {
             images: self.card.seen_shape(),
+            neurons: self.split.neurons.len(),
+            recorded: session.neurons.len(),
+            train: self.split.train.len(),
+            validation: self.split.validation.len(),
+            validation_tier: self.validation_tier(session),
             parameters: crate::model::weights::count(&self.model).values().sum(),
             steps_per_epoch: self.batches_per_epoch(),
             step: self.state.step,
+            until: self.horizon(),
             adopted: self.adopted.clone(),
             anew: self.anew(),
+        }
+    }
+
+    fn validation_tier(&self, session: &Session) -> Option<Tier> {
+        let trial = *self.split.validation.first()?;
+        (!self.split.tier.contains(&trial)).then(|| session.trials[trial].tier.clone())
+    }
+
+    /// Where it ends as far as is known.
+    fn horizon(&self) -> Horizon {
+        let every = match self.config.schedule.check_every {
+            0 => self.batches_per_epoch(),
+            every => every,
+        };
+        match &self.config.linear {
+            Some(linear) => Horizon { step: linear.alphas().len() as u64, by: End::Solved },
+            None => self.config.schedule.horizon(&self.state.progress, self.state.step, every),
         }
     }
 
@@ -433,7 +484,8 @@ impl<'a> Fit<'a> {
         manifest.peak_memory_mib = crate::run::manifest::peak_memory_mib();
         manifest.best = best.clone();
         manifest.save(&self.run.manifest())?;
-        Ok(Outcome { best, steps: self.state.step, finished: self.state.finished })
+        let (steps, finished) = (self.state.step, self.state.finished);
+        Ok(Outcome { best, steps, finished, end: finished.then(|| end(self.config, steps)) })
     }
 }
 

@@ -74,6 +74,28 @@ pub struct Verdict {
     pub next: Next,
 }
 
+/// Why a fit ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It made `schedule.max_steps` steps.
+    Steps,
+    /// It became no better for `schedule.patience` checks, in the last round.
+    Patience,
+    /// Its rounds are over, of which each ends by patience or after `schedule.round_steps`.
+    Rounds,
+    /// A linear model is solved for every alpha.
+    Solved,
+}
+
+/// Where a fit ends as far as is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Horizon {
+    /// The step; with patience, that at which the round ends if no check is better.
+    pub step: u64,
+    /// Why it ends there.
+    pub by: End,
+}
+
 /// What comes after a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
@@ -108,6 +130,26 @@ impl ScheduleConfig {
     /// Whether a fit that ended by itself at `step` would end there under this schedule, too.
     pub fn ends_at(&self, progress: &Progress, step: u64) -> bool {
         progress.rounds >= self.rounds || (self.max_steps > 0 && step >= self.max_steps)
+    }
+
+    /// Why a fit that ended by itself at `step` did so.
+    pub fn end(&self, step: u64) -> End {
+        match self {
+            _ if self.max_steps > 0 && step >= self.max_steps => End::Steps,
+            _ if self.round_steps > 0 => End::Rounds,
+            _ => End::Patience,
+        }
+    }
+
+    /// Where a fit at `step` ends, checked every `every` steps.
+    pub fn horizon(&self, progress: &Progress, step: u64, every: u64) -> Horizon {
+        if self.max_steps > 0 {
+            return Horizon { step: self.max_steps, by: End::Steps };
+        }
+        let left = u64::from(self.patience.saturating_sub(progress.bad));
+        let tired = step.saturating_add(left.saturating_mul(every));
+        let long = if self.round_steps > 0 { progress.round_start + self.round_steps } else { u64::MAX };
+        Horizon { step: tired.min(long), by: if long < tired { End::Rounds } else { End::Patience } }
     }
 
     /// Learning rate after `rounds` completed rounds.
@@ -209,5 +251,18 @@ mod tests {
         assert!(schedule.check(&mut progress, 2, 0.2).improved);
         assert!(!schedule.check(&mut progress, 3, f64::NAN).improved);
         assert_eq!(progress.best, Some(-0.2));
+    }
+
+    #[test]
+    fn the_end_is_known_as_far_as_it_can_be() {
+        let no_end = ScheduleConfig { patience: 5, ..ScheduleConfig::no_end(Monitor::Loss) };
+        let progress = Progress { bad: 2, round_start: 40, ..Progress::default() };
+        assert_eq!(no_end.horizon(&progress, 50, 10), Horizon { step: 80, by: End::Patience });
+        assert_eq!(no_end.end(80), End::Patience);
+        let rounds = ScheduleConfig { round_steps: 20, ..no_end.clone() };
+        assert_eq!(rounds.horizon(&progress, 50, 10), Horizon { step: 60, by: End::Rounds });
+        let steps = ScheduleConfig { max_steps: 100, ..no_end };
+        assert_eq!(steps.horizon(&progress, 50, 10), Horizon { step: 100, by: End::Steps });
+        assert_eq!((steps.end(99), steps.end(100)), (End::Patience, End::Steps));
     }
 }

@@ -35,7 +35,7 @@ impl Fit<'_> {
             self.bond.best = array::digest(&export(&self.model));
             self.saved().write(self.run, Checkpoint::Best)?;
         }
-        observe(&Event::Check { row, improved: verdict.improved });
+        observe(&Event::Check { row, improved: verdict.improved, until: self.horizon() });
         self.turn(verdict.next, observe)?;
         self.saved().write(self.run, Checkpoint::Last)
     }

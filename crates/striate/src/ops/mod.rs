@@ -44,11 +44,16 @@ pub fn device(name: &str) -> crate::error::Result<Device> {
     }
 }
 
+/// Threads beyond which a number is a slip: starting them takes minutes.
+const MOST_THREADS: usize = 1024;
+
 /// Fixes the number of worker threads of this process; 0 means one per core.
 ///
 /// # Errors
+/// [`Kind::Config`](crate::error::Kind::Config) for more than 1024,
 /// [`Kind::Device`](crate::error::Kind::Device) when the threads cannot be started or already run.
 pub fn set_threads(threads: usize) -> crate::error::Result<()> {
+    crate::error::in_range("--threads", threads as f64, 0.0..=MOST_THREADS as f64)?;
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build_global()
