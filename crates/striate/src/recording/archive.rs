@@ -180,7 +180,7 @@ fn damaged(error: ZipError, place: &Path) -> Error {
             unsupported(&source.to_string(), place)
         }
         ZipError::Io(source) if !is_content(source.kind()) => Error::io("cannot read", place, source),
-        ZipError::UnsupportedArchive(why) => unsupported(&why.to_string(), place),
+        ZipError::UnsupportedArchive(why) => unsupported(why, place),
         error => Error::data(format!("is damaged ({error})"))
             .file(place)
             .hint("copy or download the archive again"),
