@@ -2,6 +2,8 @@
 //!
 //! The protocol is that of `bench/peer/worker.py`.
 
+#![allow(clippy::disallowed_methods, reason = "a measurement reads and writes its own files")]
+
 mod networks;
 mod source;
 mod trainer;

@@ -1,11 +1,12 @@
 //! Shows a fit: a bar on a terminal, plain lines elsewhere.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use striate::disk;
 use striate::fit::Event;
 use striate::fit::schedule::{End, Horizon};
 
@@ -27,7 +28,7 @@ impl Progress {
     /// A display for stderr that repeats its lines in the file `log`.
     pub fn new(common: &Common, log: &Path) -> Self {
         let bar = (std::io::stderr().is_terminal() && !common.quiet).then(bar);
-        let log = OpenOptions::new().create(true).append(true).open(log).ok();
+        let log = disk::append(log).ok();
         let begin = (0, Instant::now());
         Self { bar, log, quiet: common.quiet, steps_per_epoch: 1, begin, best: None }
     }

@@ -1,5 +1,7 @@
 //! Speed of the depthwise convolution: `RAYON_NUM_THREADS=1 cargo run --release --example depthwise`.
 
+#![allow(clippy::disallowed_methods, reason = "reads what the system says of this process")]
+
 use striate_kernels::depthwise::Depthwise;
 
 /// Batch, height, width, channels, kernel size, padding.

@@ -2,6 +2,8 @@
 //!
 //! Set `RAYON_NUM_THREADS=1` for the speed of one core.
 
+#![allow(clippy::disallowed_methods, reason = "reads what the system says of this process")]
+
 use striate_kernels::factorised::{Factorised, SparseMasks};
 
 fn noise(n: usize, seed: u32) -> Vec<f32> {

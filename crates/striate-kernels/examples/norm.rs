@@ -3,6 +3,8 @@
 //! GB/s count what each pass must read and write: `x` (moments), `x`, `y` (forward), twice `x`, `g` and the
 //! gradient (backward).
 
+#![allow(clippy::disallowed_methods, reason = "reads what the system says of this process")]
+
 use striate_kernels::activation::Activation;
 use striate_kernels::norm::{Affine, backward, forward, moments};
 

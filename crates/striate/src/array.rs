@@ -67,7 +67,7 @@ pub fn digest(arrays: &Arrays) -> String {
 /// [`Kind::Io`](crate::error::Kind::Io) when the file cannot be read, [`Kind::Data`](crate::error::Kind::Data)
 /// when it is no safetensors file or an array is not `f32`.
 pub fn load(path: &Path) -> Result<Arrays> {
-    let bytes = std::fs::read(path).map_err(|e| Error::io("cannot read", path, e))?;
+    let bytes = disk::read(path, disk::ARRAYS)?;
     let file = safetensors::SafeTensors::deserialize(&bytes)
         .map_err(|e| Error::data(format!("is not a readable safetensors file: {e}")).file(path))?;
     file.iter().map(|(name, view)| Ok((name.to_owned(), read_view(&view, path, name)?))).collect()

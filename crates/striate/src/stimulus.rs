@@ -1,6 +1,5 @@
 //! Images to show a twin, from files: an `.npy` stack or PNGs, in raw pixel values.
 
-use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
@@ -57,7 +56,7 @@ fn is_png(path: &Path) -> bool {
 }
 
 fn read_stack(path: &Path, shape: [usize; 3]) -> Result<Vec<f32>> {
-    let bytes = fs::read(path).map_err(|e| Error::io("cannot read", path, e))?;
+    let bytes = disk::read(path, disk::ARRAYS)?;
     let array = npy::parse(bytes).map_err(|e| e.file(path))?;
     if array.shape.len() != 4 || array.shape[1..] != shape {
         let [channels, height, width] = shape;
@@ -78,7 +77,7 @@ fn read_stack(path: &Path, shape: [usize; 3]) -> Result<Vec<f32>> {
 
 fn read_png(path: &Path, shape: [usize; 3]) -> Result<Vec<f32>> {
     let damaged = |e: png::DecodingError| Error::data(format!("is no readable PNG: {e}")).file(path);
-    let file = File::open(path).map_err(|e| Error::io("cannot read", path, e))?;
+    let file = disk::open(path, disk::TABLE)?;
     let mut decoder = png::Decoder::new(BufReader::new(file));
     // Palettes and 1-, 2- and 4-bit greys become 8-bit values.
     decoder.set_transformations(png::Transformations::EXPAND);
@@ -108,6 +107,8 @@ fn read_png(path: &Path, shape: [usize; 3]) -> Result<Vec<f32>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, File};
+
     use super::*;
 
     fn write(path: &Path, colour: png::ColorType, bytes: &[u8], width: u32) {

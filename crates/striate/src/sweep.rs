@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::fit::{FitConfig, Outcome};
 use crate::run::{Best, RunFolder};
@@ -67,7 +68,7 @@ impl Sweep {
     /// # Errors
     /// [`Kind::Config`](crate::error::Kind::Config) naming what cannot be read.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io("cannot read", path, e))?;
+        let text = disk::read_text(path, disk::TEXT)?;
         Self::parse(&text).map_err(|e| e.file(path))
     }
 

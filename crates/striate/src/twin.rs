@@ -5,7 +5,6 @@ mod ensemble;
 mod field;
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 
 use burn::prelude::*;
@@ -91,7 +90,7 @@ impl Card {
     /// The card in a folder: that of a run, or of a member of an ensemble.
     fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(CARD);
-        let text = fs::read(&path).map_err(|e| Error::io("cannot read", &path, e))?;
+        let text = disk::read(&path, disk::TABLE)?;
         let card: Self = serde_json::from_slice(&text).map_err(|e| Error::data(e.to_string()).file(&path))?;
         card.check().map_err(|e| e.file(&path))?;
         Ok(card)

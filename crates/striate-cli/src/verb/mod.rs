@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use striate::batch;
 use striate::error::{Error, Result};
 use striate::recording::{self, Recording, Session};
 use striate::run::{RunFolder, State};
+use striate::{batch, disk};
 
 pub mod config;
 pub mod demo;
@@ -36,6 +36,19 @@ fn opened(path: &Path) -> Result<RunFolder> {
         ),
     }
     Ok(run)
+}
+
+/// Refuses the name `out` that a user gave a result made from `inputs`, before anything is computed: where it does not end
+/// in `ending`, the format that is written, or takes the place of something that is not to be replaced.
+fn check_out(out: &Path, ending: &str, inputs: &[&Path]) -> Result<()> {
+    let refused = |message: String| Error::config(message).file(out).key("--out");
+    if out.is_dir() {
+        return Err(refused("is a folder".into()).hint(format!("name a file in it, e.g. result.{ending}")));
+    }
+    if !out.extension().is_some_and(|found| found.eq_ignore_ascii_case(ending)) {
+        return Err(refused(format!("does not end in .{ending}, the format that is written")));
+    }
+    disk::check_output(out, inputs).map_err(|error| error.key("--out"))
 }
 
 /// The recording that a run is asked about.

@@ -1,13 +1,13 @@
 //! `striate predict`: what a twin says about any images.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use striate::error::{Error, Result};
 use striate::recording::{self, Tier, npy};
 use striate::twin::{Ensemble, State};
 use striate::{batch, disk, ops, scoring, stimulus};
 
-use super::opened;
+use super::{check_out, opened};
 use crate::Common;
 use crate::outcome::{DONE, Outcome};
 
@@ -44,7 +44,8 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, common: &Common) -> Outcome {
-    check_out(&args.out)?;
+    let inputs = args.data.iter().chain(&args.behavior).chain(&args.pupil);
+    check_out(&args.out, "npy", &inputs.map(PathBuf::as_path).collect::<Vec<_>>())?;
     let device = ops::device(&common.device)?;
     let twin = Ensemble::load(&opened(&args.run)?, &device)?;
     let responses = if args.data.iter().all(|path| stimulus::is_images(path)) {
@@ -102,15 +103,3 @@ fn state(args: &Args, twin: &Ensemble, images: usize) -> Result<State> {
 }
 
 const TAKEN: &str = "--data takes a stack .npy, PNGs, or a recording: a folder or a .zip";
-
-/// Refuses a name that says something else than what is written, before anything is computed.
-fn check_out(path: &Path) -> Result<()> {
-    let refused = |message: &str| Error::config(message).file(path).key("--out");
-    if path.is_dir() {
-        return Err(refused("is a folder").hint("name a file in it, e.g. responses.npy"));
-    }
-    match path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npy")) {
-        true => Ok(()),
-        false => Err(refused("does not end in .npy, the format of the responses")),
-    }
-}

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use striate::run::RunFolder;
 use striate::{disk, error, report};
 
+use super::check_out;
 use crate::Common;
 use crate::outcome::{DONE, Outcome};
 
@@ -25,6 +26,7 @@ pub struct Args {
 pub fn run(args: &Args, _common: &Common) -> Outcome {
     let runs = args.runs.iter().map(|path| RunFolder::open(path)).collect::<error::Result<Vec<_>>>()?;
     let out = args.out.clone().unwrap_or_else(|| runs[0].report());
+    check_out(&out, "html", &[])?;
     disk::write_bytes(&out, report::render(&runs)?.as_bytes())?;
     say!("{}\n", out.display());
     Ok(DONE)

@@ -9,7 +9,7 @@ use striate::submission::{self, Check, Problem};
 use striate::twin::Ensemble;
 use striate::{batch, ops, scoring};
 
-use super::opened;
+use super::{check_out, opened};
 use crate::Common;
 use crate::outcome::{DONE, NO, Outcome};
 use crate::print::one_line;
@@ -46,7 +46,10 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     let session = batch::session_of(&recording, "")?;
     match (&args.check, &args.run, &args.tier, &args.out) {
         (Some(file), ..) => check(file, session, args.tier.as_deref()),
-        (None, Some(run), Some(tier), Some(out)) => write(&opened(run)?, session, tier, out, common),
+        (None, Some(run), Some(tier), Some(out)) => {
+            check_out(out, "csv", &[&args.data])?;
+            write(&opened(run)?, session, tier, out, common)
+        }
         _ => unreachable!("required by the definition of the arguments"),
     }
 }

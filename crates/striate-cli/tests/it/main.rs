@@ -1,11 +1,14 @@
 //! End-to-end tests through the `striate` binary, one module per verb.
 
+#![allow(clippy::disallowed_methods, reason = "tests make the files that users have")]
+
 mod bench;
 mod choice;
 mod config;
 mod demo;
 mod ensemble;
 mod explain;
+mod files;
 mod fit;
 mod inspect;
 mod linear;

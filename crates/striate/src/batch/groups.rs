@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use crate::disk;
 use crate::error::{Error, Result};
 
 /// One line of the table; further columns are for others.
@@ -23,7 +24,7 @@ struct Line {
 pub fn groups(table: &Path, unit_ids: &[i64]) -> Result<Vec<usize>> {
     let damaged = |e: csv::Error| Error::data(format!("cannot be read as a table: {e}")).file(table);
     let mut types = BTreeMap::new();
-    let mut reader = csv::Reader::from_path(table).map_err(damaged)?;
+    let mut reader = csv::Reader::from_reader(disk::open(table, disk::TABLE)?);
     let columns = reader.headers().map_err(damaged)?.clone();
     for column in ["unit_id", "type"] {
         if !columns.iter().any(|name| name == column) {

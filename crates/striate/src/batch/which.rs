@@ -144,7 +144,7 @@ impl Which {
 /// The whole numbers in a column of a CSV; further columns are for others.
 fn numbers(table: &Path, column: &str) -> Result<BTreeSet<i64>> {
     let damaged = |e: csv::Error| Error::data(format!("cannot be read as a table: {e}")).file(table);
-    let mut reader = csv::Reader::from_reader(disk::open(table)?);
+    let mut reader = csv::Reader::from_reader(disk::open(table, disk::TABLE)?);
     let header = reader.headers().map_err(damaged)?;
     let at = header.iter().position(|name| name.trim() == column);
     let at = at.ok_or_else(|| Error::data(format!("has no column `{column}`")).file(table))?;

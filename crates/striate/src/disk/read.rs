@@ -10,27 +10,30 @@ use crate::error::{Error, Result};
 /// Largest text that people write: configurations, sweeps, states, manifests.
 pub const TEXT: u64 = 16 << 20;
 /// Largest table with a row per neuron or trial: cards, scores, CSV.
-pub const TABLE: u64 = 256 << 20;
+pub const TABLE: u64 = 1 << 30;
 /// Largest file of arrays.
 pub const ARRAYS: u64 = 8 << 30;
 
 /// A pointer of git-annex has at most this many bytes; one of LFS has fewer.
 const POINTER: u64 = 32 << 10;
 
-/// Opens the regular file `path` to read it.
+/// Opens the regular file `path`, of at most `limit` bytes, to read it.
 ///
 /// Asks before opening, since opening a pipe would wait, and again after it.
 ///
 /// # Errors
 /// [`Kind::Data`](crate::error::Kind::Data) when it is no regular file, a link to nothing, or a pointer that git-annex or
-/// LFS left in place of the content; [`Kind::Io`](crate::error::Kind::Io) when it is missing or cannot be opened.
-pub fn open(path: &Path) -> Result<File> {
+/// LFS left in place of the content, or larger than `limit`; [`Kind::Io`](crate::error::Kind::Io) when it is missing or cannot be opened.
+pub fn open(path: &Path, limit: u64) -> Result<File> {
     let failed = |source| Error::io("cannot read", path, source);
     let metadata = fs::metadata(path).map_err(|source| dangling(path, source))?;
     require_regular(path, &metadata)?;
     let mut file = for_reading().open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     require_regular(path, &metadata)?;
+    if metadata.len() > limit {
+        return Err(too_large(metadata.len(), limit).file(path));
+    }
     if metadata.len() <= POINTER {
         refuse_pointer(path, &mut file)?;
     }
@@ -40,14 +43,11 @@ pub fn open(path: &Path) -> Result<File> {
 /// All bytes of the regular file `path`, at most `limit` of them.
 ///
 /// # Errors
-/// As [`open`]; [`Kind::Data`](crate::error::Kind::Data) when it is larger than `limit`.
+/// As [`open`].
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let failed = |source| Error::io("cannot read", path, source);
-    let file = open(path)?;
+    let file = open(path, limit)?;
     let size = file.metadata().map_err(failed)?.len();
-    if size > limit {
-        return Err(too_large(size, limit).file(path));
-    }
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(size as usize).map_err(|_| failed(ErrorKind::OutOfMemory.into()))?;
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;

@@ -66,7 +66,7 @@ pub fn check_output(path: &Path, inputs: &[&Path]) -> Result<()> {
 }
 
 /// What a run is made of; `report.html` and what users add may be replaced.
-const RUN: [&str; 10] = [
+const RUN: [&str; 13] = [
     MANIFEST,
     "config.toml",
     "twin.json",
@@ -76,6 +76,9 @@ const RUN: [&str; 10] = [
     "checkpoints",
     "members",
     "scores",
+    "explain",
+    "neurons.csv",
+    "neurons.parquet",
     "tensorboard",
 ];
 

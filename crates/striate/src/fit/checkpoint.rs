@@ -1,7 +1,5 @@
 //! The state of a fit on disk: replaced as a whole, so that a kill at any moment leaves a usable one.
 
-use std::fs;
-
 use serde::{Deserialize, Serialize};
 
 use super::schedule::{Progress, ScheduleConfig};
@@ -100,7 +98,7 @@ impl Saved {
             return Ok(None);
         }
         let path = folder.join("state.json");
-        let state = fs::read(&path).map_err(|e| Error::io("cannot read", &path, e))?;
+        let state = disk::read(&path, disk::TEXT)?;
         let state = serde_json::from_slice(&state).map_err(|e| Error::data(e.to_string()).file(&path))?;
         let optimiser = array::load(&folder.join(OPTIMISER))?;
         let saved = Self { weights: load_weights(&folder)?, optimiser, state };

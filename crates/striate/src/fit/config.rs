@@ -16,6 +16,7 @@ pub use train::TrainConfig;
 use super::linear::LinearConfig;
 use super::schedule::ScheduleConfig;
 use crate::batch::DataConfig;
+use crate::disk;
 use crate::error::{Error, Result, in_range};
 use crate::model::EncoderConfig;
 use crate::model::modulator::ModulatorConfig;
@@ -50,8 +51,9 @@ impl FitConfig {
     /// # Errors
     /// As [`FitConfig::preset`] and [`FitConfig::read`].
     pub fn named(name: &str, overrides: &[String]) -> Result<Self> {
-        match Path::new(name).is_file() {
-            true => Self::read(Path::new(name), overrides),
+        let path = Path::new(name);
+        match path.exists() && !path.is_dir() {
+            true => Self::read(path, overrides),
             false => Self::preset(name)?.with(overrides),
         }
     }
@@ -61,7 +63,7 @@ impl FitConfig {
     /// # Errors
     /// As [`FitConfig::parse`], with the file; [`Kind::Io`](crate::error::Kind::Io) when it cannot be read.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io("cannot read", path, e))?;
+        let text = disk::read_text(path, disk::TEXT)?;
         Self::parse(&text, overrides).map_err(|e| e.file(path))
     }
 

@@ -79,7 +79,7 @@ struct Table {
 
 impl Region {
     fn read(root: &Root) -> Result<Self> {
-        let repeats = root.array(TEST_REPEATS, MOST_ELEMENTS)?;
+        let repeats = root.numbers(TEST_REPEATS, MOST_ELEMENTS)?;
         let &[_, images, neurons] = repeats.shape.as_slice() else {
             let message = format!("has shape {:?}, expected [repeat, image, neuron]", repeats.shape);
             return Err(Error::data(message).file(root.place(TEST_REPEATS)).key("responses"));
@@ -175,7 +175,7 @@ impl Region {
 impl Table {
     /// A matrix, held against the numbers of rows and columns that are known.
     fn read(root: &Root, file: &'static str, rows: Option<usize>, width: Option<usize>) -> Result<Self> {
-        let array = root.array(file, MOST_ELEMENTS)?;
+        let array = root.numbers(file, MOST_ELEMENTS)?;
         let fits = matches!(*array.shape, [r, w] if rows.is_none_or(|rows| rows == r) && width.is_none_or(|width| width == w));
         if !fits {
             let show = |known: Option<usize>| known.map_or("any".to_owned(), |length| length.to_string());

@@ -11,7 +11,8 @@ use zip::read::ZipFileEntry;
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
-use super::files::{Entry, Files, MEMBER_LIMIT, missing, read_within, stamped, too_large};
+use super::files::{Entry, Files, MEMBER_LIMIT, missing, read_start, read_within, stamped, too_large};
+use crate::disk;
 use crate::error::{Error, Result};
 use crate::hash::Digest;
 
@@ -36,7 +37,7 @@ impl Archive {
     /// [`Kind::Data`](crate::error::Kind::Data) for damaged archives, duplicate names, members that
     /// point outside the archive, links, encryption, and sizes that smell of a zip bomb.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = Positioned::open(path).map_err(|source| Error::io("cannot open", path, source))?;
+        let file = Positioned::open(path)?;
         let archive = ZipArchive::new(file).map_err(|error| damaged(error, path))?;
         if archive.has_duplicate_names() {
             return Err(Error::data("holds several members of the same name").file(path));
@@ -96,6 +97,16 @@ impl Files for Archive {
 
     fn stamp(&self, _folder: &str) -> Option<String> {
         Some(stamped(Digest::default(), &std::fs::metadata(&self.path).ok()?).finish())
+    }
+
+    fn start(&self, name: &str, limit: u64) -> Result<(Vec<u8>, u64)> {
+        let place = self.place(name);
+        let Some(&index) = self.members.get(name) else { return Err(missing(place)) };
+        let mut archive = self.archive.clone();
+        let member = archive.by_index(index).map_err(|error| damaged(error, &place))?;
+        let size = member.size();
+        let start = read_start(member, limit).map_err(|error| damaged(ZipError::Io(error), &place))?;
+        Ok((start, size))
     }
 
     fn place(&self, name: &str) -> PathBuf {
@@ -208,9 +219,9 @@ struct Positioned {
 const BUFFER: usize = 16 << 10;
 
 impl Positioned {
-    fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        let length = file.metadata()?.len();
+    fn open(path: &Path) -> Result<Self> {
+        let file = disk::open(path, u64::MAX)?;
+        let length = file.metadata().map_err(|source| Error::io("cannot open", path, source))?.len();
         Ok(Self::new(Arc::new(file), length, 0))
     }
 

@@ -9,6 +9,7 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::time::UNIX_EPOCH;
 
+use crate::disk;
 use crate::error::{Error, Result};
 use crate::hash::Digest;
 
@@ -44,6 +45,12 @@ pub trait Files: Send + Sync + Debug {
     /// Sizes and times of all files in `folder`, as a hash; none when they cannot be told.
     fn stamp(&self, folder: &str) -> Option<String>;
 
+    /// The first bytes of `name`, at most `limit` of them, and how many it has or claims to have.
+    ///
+    /// # Errors
+    /// When it is missing or cannot be read.
+    fn start(&self, name: &str, limit: u64) -> Result<(Vec<u8>, u64)>;
+
     /// How to show `name` to people: `folder/name` or `archive.zip:name`.
     fn place(&self, name: &str) -> PathBuf;
 }
@@ -68,10 +75,17 @@ pub(super) fn read_within(reader: impl Read, expected: u64, limit: u64) -> std::
     Ok((bytes.len() as u64 <= limit).then_some(bytes))
 }
 
+/// The first bytes of `reader`, at most `limit` of them.
+pub(super) fn read_start(reader: impl Read, limit: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 pub(super) fn missing(place: PathBuf) -> Error {
     Error::data("is missing").file(place).hint("was the recording copied or unpacked completely?")
 }
 
 pub(super) fn too_large(size: u64, limit: u64, place: PathBuf) -> Error {
-    Error::data(format!("has {size} bytes, at most {limit} are expected here")).file(place)
+    disk::too_large(size, limit).file(place)
 }

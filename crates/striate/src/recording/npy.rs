@@ -50,12 +50,26 @@ macro_rules! numbers {
 /// that is not read (records, complex numbers), or bytes are missing or left over. Python objects are refused when
 /// their values are asked for.
 pub fn parse(bytes: Vec<u8>) -> Result<Array> {
-    let header = npy_header::parse(&bytes)?;
-    let have = bytes.len() - header.start;
-    let need = header.payload_size()?;
+    let header = checked(&bytes, bytes.len() as u64)?;
+    Ok(Array { shape: header.shape.clone(), header, bytes })
+}
+
+/// Shape of the array whose file begins with the bytes `start` and has `size` bytes.
+///
+/// # Errors
+/// As [`parse`].
+pub fn shape(start: &[u8], size: u64) -> Result<Vec<usize>> {
+    Ok(checked(start, size)?.shape)
+}
+
+/// The header at the `start` of a file of `size` bytes, held against that size.
+fn checked(start: &[u8], size: u64) -> Result<Header> {
+    let header = npy_header::parse(start)?;
+    let have = size.saturating_sub(header.start as u64);
+    let need = header.payload_size()? as u64;
     if header.kind == Kind::Object {
         // How long a pickle is only Python knows; what is wanted instead, whoever asks for the elements.
-        return Ok(Array { shape: header.shape.clone(), header, bytes });
+        return Ok(header);
     }
     if have < need {
         return Err(Error::data(format!(
@@ -67,7 +81,7 @@ pub fn parse(bytes: Vec<u8>) -> Result<Array> {
     if have > need {
         return Err(Error::data(format!("has {} bytes too many for shape {:?}", have - need, header.shape)));
     }
-    Ok(Array { shape: header.shape.clone(), header, bytes })
+    Ok(header)
 }
 
 impl Array {

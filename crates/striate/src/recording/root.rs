@@ -1,12 +1,13 @@
 //! Where one session lives: a folder, on disk or inside an archive.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::archive::Archive;
-use super::files::{Entry, Files, MEMBER_LIMIT, missing, read_within, stamped, too_large};
+use super::files::{Entry, Files, MEMBER_LIMIT, missing, read_start, stamped};
 use super::npy::{self, Array};
+use crate::disk;
 use crate::error::{Error, Result};
 use crate::hash::Digest;
 
@@ -59,20 +60,22 @@ impl Files for Folder {
     }
 
     fn has(&self, name: &str) -> bool {
-        self.place(name).is_file()
+        // A link to nothing, or a pipe, is to be named when it is read, and not taken for a table that is not there.
+        let path = self.place(name);
+        path.symlink_metadata().is_ok() && !path.is_dir()
     }
 
     fn read(&self, name: &str, limit: u64) -> Result<Vec<u8>> {
         let path = self.place(name);
-        // Asked before opening: opening a pipe would wait forever.
-        if !path.is_file() {
-            return Err(missing(path));
-        }
+        if path.symlink_metadata().is_err() { Err(missing(path)) } else { disk::read(&path, limit) }
+    }
+
+    fn start(&self, name: &str, limit: u64) -> Result<(Vec<u8>, u64)> {
+        let path = self.place(name);
         let failed = |source| Error::io("cannot read", &path, source);
-        let file = File::open(&path).map_err(failed)?;
+        let file = disk::open(&path, u64::MAX)?;
         let size = file.metadata().map_err(failed)?.len();
-        let bytes = if size > limit { None } else { read_within(file, size, limit).map_err(failed)? };
-        bytes.ok_or_else(|| too_large(size, limit, path))
+        Ok((read_start(file, limit).map_err(failed)?, size))
     }
 
     fn stamp(&self, folder: &str) -> Option<String> {
@@ -191,14 +194,44 @@ impl Root {
         self.files.read(&format!("{}{name}", self.base), limit)
     }
 
-    /// The `.npy` array `name` that should have about `elements` elements.
+    /// The `.npy` array `name` that should have about `elements` elements, numbers or texts of 64 letters.
     ///
     /// # Errors
     /// When it is missing, far larger than that, or not a sound array.
     pub fn array(&self, name: &str, elements: usize) -> Result<Array> {
-        // 256 bytes hold a 64-letter text; wrong shapes should be reported as such, not as a wrong size.
-        let limit = (elements as u64).saturating_mul(256).saturating_add(NPY_ROOM).min(MEMBER_LIMIT);
-        npy::parse(self.read(name, limit)?).map_err(|error| error.file(self.place(name)))
+        self.array_within(name, elements, 256)
+    }
+
+    /// The `.npy` array `name` that should have `elements` numbers.
+    ///
+    /// # Errors
+    /// When it is missing, larger than that, or not a sound array.
+    pub fn numbers(&self, name: &str, elements: usize) -> Result<Array> {
+        self.array_within(name, elements, 8)
+    }
+
+    fn array_within(&self, name: &str, elements: usize, bytes: u64) -> Result<Array> {
+        let limit = (elements as u64).saturating_mul(bytes).saturating_add(NPY_ROOM).min(MEMBER_LIMIT);
+        let parsed = match self.read(name, limit) {
+            Ok(bytes) => npy::parse(bytes),
+            // A wrong shape should be reported as such, not as a wrong size.
+            Err(error) => match self.array_shape(name) {
+                Ok(shape) if shape.iter().product::<usize>() > elements => {
+                    Err(Error::data(format!("has shape {shape:?}, {elements} values are expected here")))
+                }
+                _ => Err(error),
+            },
+        };
+        parsed.map_err(|error| error.file(self.place(name)))
+    }
+
+    /// Shape of the `.npy` array `name`, from its beginning and its size; its values are not read.
+    ///
+    /// # Errors
+    /// When it is missing, or not a sound array.
+    pub fn array_shape(&self, name: &str) -> Result<Vec<usize>> {
+        let (start, size) = self.files.start(&format!("{}{name}", self.base), NPY_ROOM)?;
+        npy::shape(&start, size).map_err(|error| error.file(self.place(name)))
     }
 }
 
@@ -225,7 +258,7 @@ mod tests {
         assert_eq!(root.array("a.npy", 1).unwrap().to_f32().unwrap(), [4.0]);
         assert_eq!(root.array("b.npy", 1).unwrap_err().message(), "is missing");
         assert!(root.read("a.npy", 10).unwrap_err().message().contains("at most 10"));
-        assert!(root.read("data", 10).unwrap_err().message().contains("is missing"));
+        assert!(root.read("data", 10).unwrap_err().message().contains("is a folder"));
     }
 
     #[test]

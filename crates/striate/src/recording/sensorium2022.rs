@@ -26,8 +26,10 @@ pub const FORMAT: Format = Format {
     open,
 };
 
-/// More elements than any trial has; the first trial of a stream is read before its shape is known.
-const FIRST_TRIAL: usize = 1 << 22;
+/// More values than an image has.
+const MOST_PIXELS: usize = 1 << 22;
+/// More neurons than are recorded at once.
+const MOST_NEURONS: usize = 1 << 20;
 
 fn recognise(root: &Root) -> bool {
     (root.has(tables::TIERS) || root.has_any("data/responses")) && !root.has_any("data/videos")
@@ -70,7 +72,11 @@ fn streams(root: &Root, names: &Names) -> Result<Vec<StreamInfo>> {
 
 fn first_shape(root: &Root, names: &Names, stream: Stream, trial: usize) -> Result<Vec<usize>> {
     let placed = |error: Error| error.file(names.place(stream, trial)).trial(trial).key(stream.name());
-    let shape = root.array(&names.file(stream, trial), FIRST_TRIAL).map_err(placed)?.shape;
+    let shape = root.array_shape(&names.file(stream, trial)).map_err(placed)?;
+    let most = if stream == Stream::Images { MOST_PIXELS } else { MOST_NEURONS };
+    if shape.iter().product::<usize>() > most {
+        return Err(placed(Error::data(format!("has shape {shape:?}, a trial has at most {most} values"))));
+    }
     match plain_shape(stream, &shape) {
         Some(plain) => Ok(plain),
         None => {
@@ -127,6 +133,6 @@ impl TrialSource for TrialFiles {
 
 impl TrialFiles {
     fn array(&self, stream: Stream, trial: usize, shape: &[usize]) -> Result<Array> {
-        self.root.array(&self.names.file(stream, trial), shape.iter().product())?.expect(shape)
+        self.root.numbers(&self.names.file(stream, trial), shape.iter().product())?.expect(shape)
     }
 }

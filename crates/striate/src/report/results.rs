@@ -1,14 +1,13 @@
 //! What a run folder holds, read from its plain files.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
 use crate::array::{self, Array};
+use crate::disk;
 use crate::error::Result;
 use crate::explain::barcode::Explanation;
 use crate::run::{Manifest, RunFolder, Standing, metrics};
@@ -283,7 +282,7 @@ impl PerNeuron {
 impl Parts {
     /// Takes the arrays that have the expected number of axes out of a safetensors file.
     fn read(path: &Path) -> Found<Self> {
-        if !path.is_file() {
+        if path.symlink_metadata().is_err() {
             return Err(missing(path));
         }
         let mut arrays = array::load(path)
@@ -334,7 +333,7 @@ fn tiers(folder: &RunFolder) -> Vec<Tier> {
 
 fn curve(run: &RunFolder) -> Found<Vec<metrics::Row>> {
     let path = run.metrics();
-    if !path.is_file() {
+    if path.symlink_metadata().is_err() {
         return Err(missing(&path));
     }
     run.read_metrics().map_err(|error| format!("`{}` is damaged: {}.", short(&path), error.message()))
@@ -344,7 +343,7 @@ fn curve(run: &RunFolder) -> Found<Vec<metrics::Row>> {
 fn barcode(path: &Path) -> Option<Found<Explanation>> {
     let known =
         |json: Vec<u8>| Explanation::check_format(&json).map_err(|why| format!("`{}` {why}.", short(path)));
-    path.is_file().then(|| bytes(path).and_then(known).and_then(|()| json(path)))
+    path.symlink_metadata().is_ok().then(|| bytes(path).and_then(known).and_then(|()| json(path)))
 }
 
 fn json<T: DeserializeOwned>(path: &Path) -> Found<T> {
@@ -356,10 +355,11 @@ fn text(path: &Path) -> Found<String> {
 }
 
 fn bytes(path: &Path) -> Found<Vec<u8>> {
-    fs::read(path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => missing(path),
-        _ => format!("`{}` cannot be read: {error}.", short(path)),
-    })
+    if path.symlink_metadata().is_err() {
+        return Err(missing(path));
+    }
+    disk::read(path, disk::TABLE)
+        .map_err(|error| format!("`{}` cannot be read: {}.", short(path), error.message()))
 }
 
 fn missing(path: &Path) -> String {

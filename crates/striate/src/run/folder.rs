@@ -266,7 +266,7 @@ impl RunFolder {
     /// Whether a process fits into this run now; `None` where the file system does not tell.
     pub(super) fn is_held(&self) -> Option<bool> {
         let path = self.path.join(LOCK);
-        let Ok(file) = disk::open(&path) else { return (!path.exists()).then_some(false) };
+        let Ok(file) = disk::open(&path, disk::TEXT) else { return (!path.exists()).then_some(false) };
         match file.try_lock_shared() {
             Ok(()) => Some(false),
             Err(fs::TryLockError::WouldBlock) => Some(true),

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -174,11 +173,8 @@ impl Manifest {
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when the file is missing, damaged or of a newer format.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path).map_err(|error| match error.kind() {
-            ErrorKind::InvalidData => damaged(path, &"not text"),
-            _ => Error::io("cannot read", path, error),
-        })?;
-        let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| damaged(path, &e))?;
+        let bytes = disk::read(path, disk::TEXT)?;
+        let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|e| damaged(path, &e))?;
         check_format(value["format"].as_u64(), path)?;
         serde_json::from_value(value).map_err(|e| damaged(path, &e))
     }
@@ -221,12 +217,14 @@ fn damaged(path: &Path, why: &dyn std::fmt::Display) -> Error {
 }
 
 /// Largest resident memory of this process so far in MiB; `None` where the system does not tell.
+#[expect(clippy::disallowed_methods, reason = "a table of the system, not a file of a user")]
 pub fn peak_memory_mib() -> Option<f64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     kib_of(&status, "VmHWM:").map(|kib| kib / 1024.0)
 }
 
 /// Memory that this machine has left, in MiB; `None` where the system does not tell.
+#[expect(clippy::disallowed_methods, reason = "a table of the system, not a file of a user")]
 pub fn available_memory_mib() -> Option<f64> {
     let all = fs::read_to_string("/proc/meminfo").ok()?;
     kib_of(&all, "MemAvailable:").map(|kib| kib / 1024.0)

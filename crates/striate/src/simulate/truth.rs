@@ -1,6 +1,5 @@
 //! The right answers of a simulated recording: the folder `truth/` beside its data.
 
-use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -132,7 +131,7 @@ fn header(parameters: &Parameters) -> Vec<u8> {
 
 fn read_parameters(folder: &Path) -> Result<Parameters> {
     let path = folder.join("truth.json");
-    let text = fs::read_to_string(&path).map_err(|source| Error::io("cannot read", &path, source))?;
+    let text = disk::read_text(&path, disk::TEXT)?;
     let damaged = |error: &dyn std::fmt::Display| Error::data(format!("is damaged: {error}")).file(&path);
     // The format first: what follows it may look different in a newer one.
     let value: serde_json::Value = serde_json::from_str(&text).map_err(|error| damaged(&error))?;
@@ -151,7 +150,7 @@ fn read_parameters(folder: &Path) -> Result<Parameters> {
 
 fn read(folder: &Path, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
     let path = folder.join(name);
-    let bytes = fs::read(&path).map_err(|source| Error::io("cannot read", &path, source))?;
+    let bytes = disk::read(&path, disk::ARRAYS)?;
     let values = npy::parse(bytes).and_then(|array| array.expect(shape)?.to_f32());
     values.map_err(|error| error.file(&path))
 }

@@ -9,6 +9,7 @@ use csv::{Reader, StringRecord};
 
 use super::{COLUMNS, Form, is_response, unreadable};
 use crate::batch::stored_precisions;
+use crate::disk;
 use crate::error::{Error, Result};
 use crate::recording::{Session, Stream, Tier};
 use crate::score::{self, Evaluation, Preset, Settings, Summary, number_stimuli};
@@ -71,7 +72,7 @@ pub fn check(path: &Path, session: &Session, tier: Option<&Tier>) -> Result<Chec
 }
 
 fn reader(path: &Path) -> Result<Reader<File>> {
-    let file = File::open(path).map_err(|e| Error::io("cannot open", path, e))?;
+    let file = disk::open(path, disk::TABLE)?;
     // Rows of another length are counted as problems, they do not end the reading.
     Ok(csv::ReaderBuilder::new().flexible(true).from_reader(file))
 }

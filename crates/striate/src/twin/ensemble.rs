@@ -217,7 +217,7 @@ impl Source {
         for (folder, file) in [(&self.folder, "config.toml"), (&self.folder, CARD), (&self.weights, WEIGHTS)]
         {
             let from = folder.join(file);
-            let bytes = fs::read(&from).map_err(|e| Error::io("cannot read", &from, e))?;
+            let bytes = disk::read(&from, disk::ARRAYS)?;
             disk::write_bytes(&to.join(file), &bytes)?;
         }
         Ok(())

@@ -253,7 +253,7 @@ pub(super) fn statistics(
 fn moment(root: &Root, name: &str, info: &StreamInfo) -> Result<Vec<f32>> {
     let elements: usize = info.shape.iter().product();
     let read = || {
-        let array = root.array(name, elements)?;
+        let array = root.numbers(name, elements)?;
         if array.len() == 1 || array.len() == elements {
             return finite(array.to_f32()?);
         }

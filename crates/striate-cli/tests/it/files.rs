@@ -1,0 +1,120 @@
+//! Files that are not what they seem, and files of others: nothing waits, nothing of theirs is lost.
+
+use std::fs;
+
+use crate::bench::Bench;
+
+const AGAIN: [&str; 10] = [
+    "simulate",
+    "klindt-linear",
+    "neurons=2",
+    "side=8",
+    "kernel=5",
+    "samples=10",
+    "validation=2",
+    "test=1",
+    "--out",
+    "recording",
+];
+
+#[cfg(unix)]
+fn pipe(bench: &Bench, name: &str) {
+    let _ = fs::remove_file(bench.path(name));
+    assert!(std::process::Command::new("mkfifo").arg(bench.path(name)).status().unwrap().success());
+}
+
+#[cfg(unix)]
+fn link(bench: &Bench, to: &str, name: &str) {
+    let _ = fs::remove_file(bench.path(name));
+    std::os::unix::fs::symlink(bench.path(to), bench.path(name)).unwrap();
+}
+
+#[test]
+#[cfg(unix)]
+fn no_verb_waits_for_a_pipe() {
+    let bench = Bench::with_run();
+    for name in ["a.npy", "a.png", "a.zip", "a.csv", "a.toml", "a.pth"] {
+        pipe(&bench, name);
+    }
+    for args in [
+        &["predict", "run", "--data", "a.npy", "--out", "out.npy"][..],
+        &["predict", "run", "--data", "a.png", "--out", "out.npy"],
+        &["inspect", "a.zip"],
+        &["submit", "--check", "a.csv", "--data", "recording"],
+        &["sweep", "a.toml", "--data", "recording", "--out", "grid"],
+        &["fit", "a.toml", "--data", "recording", "--out", "other"],
+        &[
+            "fit",
+            "demo",
+            "--data",
+            "recording",
+            "--out",
+            "other",
+            "model.readout.shared_features=true",
+            "data.types=a.csv",
+        ],
+        &["import", "a.pth", "--as", "sensorium2022", "--image-shape", "1,36,64", "--out", "other"],
+    ] {
+        bench.run(args).fails(3, &["is a named pipe"]);
+    }
+    for name in ["twin.json", "config.toml", "metrics.csv", "checkpoints/last/state.json"] {
+        let intact = bench.read(&format!("run/{name}"));
+        pipe(&bench, &format!("run/{name}"));
+        bench.run(&["fit", "--out", "run", "schedule.max_steps=50"]).fails(3, &[name]);
+        fs::remove_file(bench.path(&format!("run/{name}"))).unwrap();
+        fs::write(bench.path(&format!("run/{name}")), intact).unwrap();
+    }
+}
+
+#[test]
+fn an_output_takes_the_place_of_no_input_and_no_part_of_a_run() {
+    let bench = Bench::with_run();
+    let image = "recording/data/images/0.npy";
+    let before = [bench.read(image), bench.read("run/manifest.json")];
+    for args in [
+        &["predict", "run", "--data", image, "--out", image][..],
+        &["predict", "run", "--data", "recording", "--out", image],
+        &["report", "run", "--out", "run/manifest.json"],
+        &["submit", "run", "--data", "recording", "--tier", "test", "--out", "run/metrics.csv"],
+    ] {
+        bench.run(args).fails(2, &["--out"]);
+    }
+    assert!(before == [bench.read(image), bench.read("run/manifest.json")]);
+    bench.run(&["predict", "run", "--data", "recording", "--out", "run/mine.npy"]).succeeds();
+    bench.run(&["predict", "run", "--data", "recording", "--out", "run/mine.npy"]).succeeds();
+}
+
+#[test]
+#[cfg(unix)]
+fn nothing_is_written_through_a_link_in_a_run() {
+    let bench = Bench::with_run();
+    fs::create_dir(bench.path("outside")).unwrap();
+    fs::write(bench.path("victim"), "mine").unwrap();
+    link(&bench, "outside", "run/scores");
+    bench.run(&["score", "run"]).fails(2, &["run/scores", "is a link"]);
+    link(&bench, "victim", "run/report.html");
+    bench.run(&["report", "run"]).fails(2, &["run/report.html", "is a link"]);
+    for name in ["log.txt", "metrics.csv", "lock"] {
+        link(&bench, "victim", &format!("run/{name}"));
+        bench.run(&["fit", "--out", "run", "schedule.max_steps=50"]);
+    }
+    assert_eq!(bench.read("victim"), b"mine");
+    assert_eq!(fs::read_dir(bench.path("outside")).unwrap().count(), 0);
+}
+
+#[test]
+fn simulating_again_keeps_what_others_put_there_and_beside_it() {
+    let bench = Bench::with_recording();
+    for name in ["recording.tmp/thesis.tex", "recording.previous/thesis.tex"] {
+        fs::create_dir(bench.path(name).parent().unwrap()).unwrap();
+        fs::write(bench.path(name), "mine").unwrap();
+    }
+    bench.run(&AGAIN).succeeds();
+    for name in ["recording.tmp/thesis.tex", "recording.previous/thesis.tex"] {
+        assert_eq!(bench.read(name), b"mine");
+    }
+    fs::create_dir(bench.path("recording/myrun")).unwrap();
+    fs::write(bench.path("recording/myrun/weights"), "mine").unwrap();
+    bench.run(&AGAIN).fails(2, &["myrun/weights"]);
+    assert_eq!(bench.read("recording/myrun/weights"), b"mine");
+}
