@@ -64,6 +64,7 @@ fn taken() -> Vec<i32> {
 /// Whether this process was started to go on in spite of `signal`, as by `nohup`. Where the system does not tell: whether
 /// it prints elsewhere than to a terminal.
 #[cfg(unix)]
+#[expect(clippy::disallowed_methods, reason = "a table of the system, not a file of a user")]
 fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
