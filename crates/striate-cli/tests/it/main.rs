@@ -5,11 +5,13 @@
 mod bench;
 mod choice;
 mod config;
+mod deaths;
 mod demo;
 mod ensemble;
 mod explain;
 mod files;
 mod fit;
+mod hostile;
 mod inspect;
 mod linear;
 mod predict;
