@@ -6,7 +6,7 @@ check:
     cargo clippy --workspace --all-targets -- -D warnings
 
 test:
-    cargo test --workspace
+    cargo test --release --workspace
 
 fmt:
     cargo fmt --all
