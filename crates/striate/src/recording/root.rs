@@ -22,6 +22,8 @@ const NPY_ROOM: u64 = super::npy_header::LIMIT as u64 + 64;
 /// When the path does not exist, or the archive is damaged or unsafe.
 pub fn open(path: &Path) -> Result<Arc<dyn Files>> {
     let metadata = fs::metadata(path).map_err(|source| match source.kind() {
+        // Where a link leads to nothing, the one door to the disk says so, and what has to be fetched.
+        std::io::ErrorKind::NotFound if path.is_symlink() => dangling(path, source),
         std::io::ErrorKind::NotFound => Error::data("does not exist").file(path),
         _ => Error::io("cannot open", path, source),
     })?;
@@ -30,6 +32,10 @@ pub fn open(path: &Path) -> Result<Arc<dyn Files>> {
         (false, true) => Ok(Arc::new(Archive::open(path)?)),
         (false, false) => Err(Error::data("is neither a folder nor a .zip archive").file(path)),
     }
+}
+
+fn dangling(path: &Path, source: std::io::Error) -> Error {
+    disk::open(path, 0).err().unwrap_or_else(|| Error::io("cannot open", path, source))
 }
 
 /// Whether the name ends in `.zip`.
@@ -268,5 +274,16 @@ mod tests {
         fs::write(&file, b"x").unwrap();
         assert!(open(&file).unwrap_err().message().contains("neither"));
         assert!(open(&dir.path().join("no")).unwrap_err().message().contains("does not exist"));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_link_to_what_was_not_fetched_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("mouse.zip");
+        std::os::unix::fs::symlink(".git/annex/objects/00.zip", &link).unwrap();
+        let error = open(&link).unwrap_err();
+        assert!(error.message().contains("which is not there"), "{error}");
+        assert!(error.advice().unwrap().contains("git annex get"), "{error}");
     }
 }
