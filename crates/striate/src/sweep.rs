@@ -66,7 +66,7 @@ impl Sweep {
     /// Reads a sweep file.
     ///
     /// # Errors
-    /// [`Kind::Config`](crate::error::Kind::Config) naming what cannot be read.
+    /// [`Kind::Config`] naming what cannot be read.
     pub fn read(path: &Path) -> Result<Self> {
         let text = disk::read_text(path, disk::TEXT)?;
         Self::parse(&text).map_err(|e| e.file(path))
@@ -83,7 +83,7 @@ impl Sweep {
     /// All fits, grid after grid, the last key in the alphabet moving fastest. `overrides` `key=value` come last.
     ///
     /// # Errors
-    /// [`Kind::Config`](crate::error::Kind::Config) for an unknown base, key or value, and for an empty grid.
+    /// [`Kind::Config`] for an unknown base, key or value, and for an empty grid.
     pub fn points(&self, overrides: &[String]) -> Result<Vec<Point>> {
         let (base, set) = (self.base()?, self.set.iter().map(assignment).collect::<Vec<_>>());
         let mut all = Vec::new();
@@ -130,7 +130,7 @@ fn combinations(grid: &toml::Table) -> Result<Vec<Vec<String>>> {
 /// Refuses a folder of something else: a run or a recording. Other files, such as the logs of a cluster, do not matter.
 ///
 /// # Errors
-/// [`Kind::Config`](crate::error::Kind::Config) naming what it holds.
+/// [`Kind::Config`] naming what it holds.
 pub fn check_folder(out: &Path) -> Result<()> {
     let problem = match out {
         _ if RunFolder::exists(out) => "holds a run",

@@ -60,7 +60,7 @@ impl Answer {
 ///
 /// Likelihoods and spreads within clusters go on improving with every cluster where types are not Gaussian, and so does
 /// their distance from a null. So no curve over the number of clusters is asked, but whether there are neurons between
-/// groups ([`valleys`]), in resamples without replacement of nine tenths of the neurons. A continuum is cut at
+/// groups (`valleys.rs`), in resamples without replacement of nine tenths of the neurons. A continuum is cut at
 /// another place in each, types at the same: of the groups of the resample that has most, those are joined whose pairs of
 /// neurons are together in more than 30 % of the resamples (consensus clustering, Monti et al. 2003, with average linkage).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
