@@ -101,12 +101,23 @@ fn stopped(mut command: Command, word: &str, signal: &str) -> Done {
     done
 }
 
+/// Whether this process ignores SIGHUP, and with it every command that it starts.
+fn hangups_are_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+}
+
 #[test]
 fn every_signal_that_asks_for_an_end_saves() {
     let bench = Bench::with_recording();
     let fit = [FIT, &LONG].concat();
     bench.run(&[&fit[..], &["--out", "whole"]].concat()).succeeds();
     for (signal, code) in [("-TERM", 143), ("-HUP", 129)] {
+        if signal == "-HUP" && hangups_are_ignored() {
+            println!("skipped: whoever started the tests ignores SIGHUP, and so does a fit then");
+            continue;
+        }
         let run = signal.trim_start_matches('-');
         let done = stopped(bench.command(&[&fit[..], &["--out", run]].concat()), "step     20 ", signal);
         assert_eq!(done.code, Some(code), "{}", done.err);
