@@ -63,7 +63,7 @@ impl World {
         self.random =
             self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let mut child = self.bench.command(args).stdout(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(20 + (self.random >> 33) % 400));
+        std::thread::sleep(Duration::from_millis(5 + (self.random >> 33) % 100));
         let stderr = child.stderr.take();
         match death {
             Death::Killed => child.kill().unwrap(),
