@@ -269,33 +269,9 @@ impl Twin {
         responses
     }
 
-    /// Row and column where each neuron looks, `[neuron, 2]`, in pixels of the recorded image: the centre of mass of its
-    /// squared mask; NaN where that is 0. A map lies in the middle of the image, as far apart as its pooling.
-    fn centres(&self, masks: &Array) -> Array {
-        let [_, height, width] = self.card.image_shape;
-        let [_, seen_height, seen_width] = self.card.seen_shape();
-        let (map, pool) = ([masks.shape[1], masks.shape[2]], self.card.model.core.pool);
-        let at = |axis: usize, on_map: f64| {
-            let (seen, recorded) = ([seen_height, seen_width][axis] as f64, [height, width][axis] as f64);
-            let from_middle = (on_map - (map[axis] as f64 - 1.0) / 2.0) * pool as f64;
-            (from_middle * recorded / seen + (recorded - 1.0) / 2.0) as f32
-        };
-        let centre = |mask: &[f32]| {
-            let mut sum = [0.0; 3];
-            for (i, weight) in mask.iter().enumerate() {
-                let power = f64::from(*weight).powi(2);
-                let moments = [1.0, (i / map[1]) as f64, (i % map[1]) as f64];
-                sum.iter_mut().zip(moments).for_each(|(sum, moment)| *sum += power * moment);
-            }
-            [at(0, sum[1] / sum[0]), at(1, sum[2] / sum[0])]
-        };
-        let values: Vec<f32> = masks.values.chunks(map[0] * map[1]).flat_map(centre).collect();
-        Array { shape: vec![values.len() / 2, 2], values }
-    }
-
     /// First-layer `kernels` `[channel, in, height, width]`, `masks` `[neuron, height, width]` and `features`
-    /// `[neuron, channel]` (the barcodes), all after their constraints, and `centres` `[neuron, 2]`, rows and columns where
-    /// the neurons look in pixels of the recorded image, as far as the model has them.
+    /// `[neuron, channel]` (the barcodes), all after their constraints, and `centres` `[neuron, 2]`, rows and columns of
+    /// the [`receptive_fields`](Self::receptive_fields), as far as the model has them.
     pub fn parts(&self) -> Arrays {
         let [_, height, width] = self.card.model.core.out_shape(self.card.seen_shape());
         let kernels = self.model.core().first_kernels().map(to_host);
@@ -306,7 +282,10 @@ impl Twin {
         if let Some(masks) = self.model.readout().location([height, width]) {
             let mut masks = to_host(masks.transpose());
             masks.shape = vec![self.card.neurons.len(), height, width];
-            parts.insert("centres".into(), self.centres(&masks));
+            let centres = self.receptive_fields().into_iter().flat_map(|field| [field.y_px, field.x_px]);
+            let centres = centres.map(|at| at as f32).collect();
+            parts
+                .insert("centres".into(), Array { shape: vec![self.card.neurons.len(), 2], values: centres });
             parts.insert("masks".into(), masks);
         }
         parts

@@ -24,8 +24,8 @@ fn caption(centres: &Centres) -> String {
         format!(" Half of the neurons lie within {} px of their true centre.", decimal(Some(error), 1))
     });
     format!(
-        "Receptive fields of {} neurons on the {width} × {height} px of the images as recorded: the centre of mass of the \
-         squared spatial mask, at the middle of the pixels that the kernels see from there.{} Recorded neurons usually \
+        "Receptive fields of {} neurons on the {width} × {height} px of the images as recorded: where the spatial mask lies, and \
+         where the channels look from there that the neuron weighs, each by the square of its weights.{} Recorded neurons usually \
          gather where the microscope looked. A heap in the very middle, or a ring along the border, are neurons whose place was \
          not found.",
         thousands(shown as f64),

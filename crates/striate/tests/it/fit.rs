@@ -148,8 +148,16 @@ fn receptive_fields_lie_where_the_simulated_ones_do() {
         let run = start(&dir.path().join(name), &config(&[changes, &more[..]].concat()));
         let config = FitConfig::read(&run.config(), &[]).unwrap();
         fit_until(&config, &session, &run, u64::MAX);
-        let fields = Twin::load(&run, &Device::flex()).unwrap().receptive_fields();
-        for (field, neuron) in fields.iter().zip(simulation.linear()) {
+        let twin = Twin::load(&run, &Device::flex()).unwrap();
+        let (fields, centres) = (twin.receptive_fields(), &twin.parts()["centres"]);
+        assert_eq!(centres.shape, [fields.len(), 2]);
+        for ((field, neuron), centre) in fields.iter().zip(simulation.linear()).zip(centres.values.chunks(2))
+        {
+            assert_eq!(
+                centre,
+                [field.y_px as f32, field.x_px as f32],
+                "{name}: one centre for all who show it"
+            );
             let middle = (neuron.kernel.len().isqrt() - 1) as f64 / 2.0;
             let [y, x] = neuron.location().map(|at| at + middle);
             let far = (field.x_px - x).hypot(field.y_px - y);
