@@ -17,6 +17,7 @@ pub const USAGE: u8 = 2;
 pub const DATA: u8 = 3;
 /// A device that is missing or failed.
 pub const DEVICE: u8 = 4;
+
 /// What a verb returns: an exit code, or an error to show.
 pub type Outcome = Result<u8, anyhow::Error>;
 
