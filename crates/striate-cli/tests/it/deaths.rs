@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::bench::{Bench, FIT};
 
@@ -24,6 +24,8 @@ enum Death {
 struct World {
     bench: Bench,
     random: u64,
+    /// How long each verb takes undisturbed, so that deaths come at any moment of it on machines of any speed.
+    lasts: Vec<(&'static str, Duration)>,
     /// Processes that were hit before they were done.
     hit: u32,
 }
@@ -48,22 +50,29 @@ impl World {
     fn new() -> Self {
         let bench = Bench::with_recording();
         fs::write(bench.path("sweep.toml"), sweep_file()).unwrap();
-        bench.run(&[FIT, &LONG, &["--out", "whole"]].concat()).succeeds();
+        let mut lasts = Vec::new();
+        let mut timed = |args: &[&'static str]| {
+            let start = Instant::now();
+            bench.run(args).succeeds();
+            lasts.push((args[0], start.elapsed()));
+        };
+        timed(&[FIT, &LONG, &["--out", "whole"]].concat());
+        bench.fit(&["--out", "done"]).succeeds();
+        bench.fit(&["--out", "same"]).succeeds();
         for run in ["done", "same"] {
-            bench.fit(&["--out", run]).succeeds();
-            bench.run(&["score", run]).succeeds();
-            bench.run(&["explain", run, "barcode", "most=4", "seeds=4"]).succeeds();
+            timed(&["score", run]);
+            timed(&["explain", run, "barcode", "most=4", "seeds=4"]);
         }
-        bench.run(&["sweep", "sweep.toml", "--data", "recording", "--out", "whole-grid"]).succeeds();
-        Self { bench, random: 4711, hit: 0 }
+        timed(&["report", "done", "same"]);
+        timed(&["sweep", "sweep.toml", "--data", "recording", "--out", "whole-grid"]);
+        Self { bench, random: 4711, lasts, hit: 0 }
     }
 
-    /// Lets a command die after a while that looks random; whether it was hit before it was done.
+    /// Lets a command die at a moment that looks random.
     fn dies(&mut self, args: &[&str], death: Death) {
-        self.random =
-            self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let mut child = self.bench.command(args).stdout(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(5 + (self.random >> 33) % 100));
+        std::thread::sleep(self.moment(args[0]));
+        self.hit += u32::from(child.try_wait().unwrap().is_none());
         let stderr = child.stderr.take();
         match death {
             Death::Killed => child.kill().unwrap(),
@@ -72,14 +81,20 @@ impl World {
         }
         let code = child.wait().unwrap().code();
         match death {
-            Death::Killed => self.hit += u32::from(code.is_none()),
+            Death::Killed => assert!(matches!(code, None | Some(0)), "{args:?}: {code:?} before it was killed"),
             // Verbs that take no steps end as the system ends them.
             Death::Terminated => {
-                assert!(matches!(code, None | Some(0 | 143)), "{args:?}: {code:?} after SIGTERM");
-                self.hit += u32::from(code != Some(0));
+                assert!(matches!(code, None | Some(0 | 143)), "{args:?}: {code:?} after SIGTERM")
             }
             Death::Unread => assert_eq!(code, Some(0), "{args:?} minds that nobody reads"),
         }
+    }
+
+    fn moment(&mut self, verb: &str) -> Duration {
+        self.random =
+            self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let (_, lasts) = self.lasts.iter().find(|(name, _)| *name == verb).expect("every verb was timed");
+        lasts.mul_f64((self.random >> 33) as f64 / f64::from(1u32 << 31))
     }
 
     fn fit(&mut self, death: Death) {
@@ -106,6 +121,10 @@ impl World {
     }
 
     fn sweep(&mut self, death: Death) {
+        let table = self.bench.path("grid/sweep.csv");
+        if table.exists() {
+            fs::remove_dir_all(self.bench.path("grid")).unwrap();
+        }
         self.dies(&SWEEP, death);
     }
 
