@@ -81,7 +81,9 @@ impl World {
         }
         let code = child.wait().unwrap().code();
         match death {
-            Death::Killed => assert!(matches!(code, None | Some(0)), "{args:?}: {code:?} before it was killed"),
+            Death::Killed => {
+                assert!(matches!(code, None | Some(0)), "{args:?}: {code:?} before it was killed")
+            }
             // Verbs that take no steps end as the system ends them.
             Death::Terminated => {
                 assert!(matches!(code, None | Some(0 | 143)), "{args:?}: {code:?} after SIGTERM")
