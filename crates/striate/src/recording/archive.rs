@@ -21,6 +21,11 @@ const RATIO_FLOOR: u64 = 16 << 20;
 /// Deflate can reach 1032:1, real arrays stay far below.
 const RATIO_LIMIT: u64 = 1000;
 
+/// So much may be in any archive, and in larger ones so many times their own size: tables and responses of all trials
+/// are in memory at once. Recordings stay below 10.
+const TOTAL_FLOOR: u64 = 256 << 20;
+const TOTAL_RATIO: u64 = 100;
+
 /// An open archive.
 #[derive(Debug)]
 pub(super) struct Archive {
@@ -38,18 +43,22 @@ impl Archive {
     /// point outside the archive, links, encryption, and sizes that smell of a zip bomb.
     pub fn open(path: &Path) -> Result<Self> {
         let file = Positioned::open(path)?;
+        let file_size = file.length;
         let archive = ZipArchive::new(file).map_err(|error| damaged(error, path))?;
         if archive.has_duplicate_names() {
             return Err(Error::data("holds several members of the same name").file(path));
         }
         let mut members = BTreeMap::new();
+        let mut total = 0u64;
         for index in 0..archive.len() {
             let entry = archive.by_index_data(index).map_err(|error| damaged(error, path))?;
             let Some(name) = checked_name(&entry, path)? else { continue };
+            total = total.saturating_add(entry.size());
             if members.insert(name.clone(), index).is_some() {
                 return Err(Error::data(format!("holds several members that are `{name}`")).file(path));
             }
         }
+        check_total(total, file_size).map_err(|error| error.file(path))?;
         Ok(Self { path: path.to_path_buf(), archive, members })
     }
 }
@@ -154,6 +163,15 @@ fn checked_name(entry: &ZipFileEntry<'_>, path: &Path) -> Result<Option<String>>
             .file(path)
             .hint(UNPACK)),
     }
+}
+
+/// That all members together are no more than a recording can be that takes `file_size` bytes.
+fn check_total(total: u64, file_size: u64) -> Result<()> {
+    if total <= TOTAL_FLOOR || total / file_size.max(1) <= TOTAL_RATIO {
+        return Ok(());
+    }
+    Err(Error::data(format!("grows from {file_size} to {total} bytes"))
+        .hint("if it is sound all the same, unpack it and name the folder"))
 }
 
 /// The way out of archives that are sound, but of another kind than is read.
@@ -419,6 +437,26 @@ mod tests {
         let (_dir, path) = zip_of(&[("a", &zeros[..1_000_000])]);
         patch(&path, &1_000_000u32.to_le_bytes(), &0xf000_0000u32.to_le_bytes());
         assert!(refusal(&path).contains("declares"));
+    }
+
+    #[test]
+    fn members_that_are_bombs_only_together_are_refused() {
+        let names: Vec<String> = (0..20).map(|n| format!("s/data/images/{n}.npy")).collect();
+        let members: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), &[0; 7777][..])).collect();
+        let (_dir, path) = zip_of(&members);
+        patch(&path, &7777u32.to_le_bytes(), &(RATIO_FLOOR as u32).to_le_bytes());
+        assert!(refusal(&path).ends_with("to 335544320 bytes"), "{}", refusal(&path));
+    }
+
+    /// 65,539 times `a` in the method that Windows Explorer takes above 2 GiB, with a repeat longer than deflate has.
+    const DEFLATE64: &[u8] = b"PK\x03\x04\x15\x00\x00\x00\x09\x00\x00\x00!\x00\x90\xdc\xab\x1d\x06\x00\x00\x00\x03\x00\x01\x00\x03\x00\x00\x00s/aK\x1c\xfd\xff\x07\x00PK\x01\x02\x15\x00\x15\x00\x00\x00\x09\x00\x00\x00!\x00\x90\xdc\xab\x1d\x06\x00\x00\x00\x03\x00\x01\x00\x03\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00s/aPK\x05\x06\x00\x00\x00\x00\x01\x00\x01\x001\x00\x00\x00'\x00\x00\x00\x00\x00";
+
+    #[test]
+    fn deflate64_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.zip");
+        std::fs::write(&path, DEFLATE64).unwrap();
+        assert_eq!(Archive::open(&path).unwrap().read("s/a", 65_539).unwrap(), [b'a'; 65_539]);
     }
 
     #[test]
