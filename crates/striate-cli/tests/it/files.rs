@@ -118,3 +118,60 @@ fn simulating_again_keeps_what_others_put_there_and_beside_it() {
     bench.run(&AGAIN).fails(2, &["myrun/weights"]);
     assert_eq!(bench.read("recording/myrun/weights"), b"mine");
 }
+
+/// What file managers and notebooks leave anywhere.
+const OF_THE_SYSTEM: [&str; 4] = [".DS_Store", "Thumbs.db", "._0.npy", ".ipynb_checkpoints/notes.ipynb"];
+
+fn litter(bench: &Bench, folder: &str) -> Vec<String> {
+    let names = OF_THE_SYSTEM.map(|name| format!("{folder}/{name}"));
+    for name in &names {
+        fs::create_dir_all(bench.path(name).parent().unwrap()).unwrap();
+        fs::write(bench.path(name), "theirs").unwrap();
+    }
+    names.to_vec()
+}
+
+#[test]
+fn files_of_the_system_block_nothing_and_stay() {
+    let bench = Bench::new();
+    let folders = ["recording", "run", "grid/000", "both"];
+    let mut theirs: Vec<String> = folders.iter().flat_map(|folder| litter(&bench, folder)).collect();
+    bench.run(&AGAIN).succeeds();
+    theirs.extend(litter(&bench, "recording/data/images"));
+    bench.run(&AGAIN).succeeds();
+    let other: Vec<&str> = AGAIN[..9].iter().copied().chain(["both/one"]).collect();
+    bench.run(&other).succeeds();
+    bench.run(&[&other[..9], &["both/two"]].concat()).succeeds();
+    assert_eq!(bench.run(&["inspect", "both"]).succeeds().out.matches("\n  neurons ").count(), 2);
+    let fit =
+        ["demo", "--data", "recording", "model.core.kernels=[5]", "fit.batch=5", "schedule.max_steps=4"];
+    bench.run(&[&["fit"], &fit[..], &["schedule.check_every=2", "--out", "run"]].concat()).succeeds();
+    fs::write(bench.path("sweep.toml"), "base = \"run/config.toml\"\n[[grid]]\nseed = [1]\n").unwrap();
+    bench.run(&["sweep", "sweep.toml", "--out", "grid"]).succeeds();
+    theirs.extend(litter(&bench, "run/scores"));
+    fs::write(bench.path("run/scores/._test.json"), "theirs").unwrap();
+    bench.run(&["score", "run", "--tier", "validation"]).succeeds();
+    bench.run(&["report", "run"]).succeeds();
+    assert!(!String::from_utf8(bench.read("run/report.html")).unwrap().contains("._test"));
+    bench.run(&["fit", "--out", "run"]).succeeds();
+    for name in theirs {
+        assert_eq!(bench.read(&name), b"theirs", "{name}");
+    }
+}
+
+#[test]
+fn what_kills_left_in_a_run_is_cleared_by_its_next_fit() {
+    let bench = Bench::with_run();
+    let left =
+        [".striate-0123456789.tmp", "scores/.striate-abcdefghij.tmp", "explain/.striate-parts-0123456789/x"];
+    for name in left {
+        let path = bench.path("run").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "half").unwrap();
+    }
+    fs::write(bench.path("run/.striate-notes.txt"), "mine").unwrap();
+    bench.run(&["fit", "--out", "run"]).succeeds();
+    let rest: Vec<String> =
+        bench.files("run").into_iter().filter(|name| name.contains(".striate-")).collect();
+    assert_eq!(rest, ["run/.striate-notes.txt"]);
+}

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::write::{folder_of, sync_folder, temporary};
-use super::{OURS, is_link, kind_of, refuse_links_below_run};
+use super::{OURS, is_link, is_system_file, kind_of, leftover, refuse_links_below_run};
 use crate::error::{Error, Result};
 
 /// Replaces folder `path` by one that `fill` has completely written; what lies in it under other names is kept.
@@ -29,8 +29,11 @@ pub fn replace_folder(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Re
 /// # Errors
 /// As [`replace_folder`].
 pub fn renew_folder(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    if let Some(earlier) = swap(&resolved(path)?, fill)? {
-        let _ = fs::remove_dir_all(earlier);
+    let path = resolved(path)?;
+    let earlier = swap(&path, fill)?;
+    for left in earlier.into_iter().chain(leftover::of(&path)) {
+        hand_on(&left, &path);
+        let _ = fs::remove_dir_all(left);
     }
     Ok(())
 }
@@ -53,19 +56,17 @@ pub fn recover_folder(path: &Path) -> Result<()> {
     if earlier != path {
         fs::rename(&earlier, path).map_err(|e| Error::io("cannot recover", path, e))?;
     }
-    for left in leftovers(path) {
-        if path.exists() {
-            retire(&left, path);
-        } else {
-            let _ = fs::remove_dir_all(left);
-        }
-    }
+    leftover::of(path).iter().for_each(|left| discard(left, path));
     Ok(())
 }
 
-/// Whether `name` is that of a file or folder that was cut off while it was written.
-pub fn is_leftover(name: &str) -> bool {
-    name.starts_with(OURS)
+/// Removes what was cut off while it was to become `path`, or was that before.
+pub(super) fn discard(left: &Path, path: &Path) {
+    if path.exists() {
+        retire(left, path);
+    } else {
+        let _ = fs::remove_dir_all(left);
+    }
 }
 
 /// Makes the folder `path` and those above it.
@@ -98,11 +99,18 @@ fn swap(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<Option<Pa
     let parent = folder_of(path);
     let io = |what: &'static str| move |source| Error::io(what, path, source);
     fs::create_dir_all(&parent).map_err(io("cannot create"))?;
-    let mut builder = temporary();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
-    let prefix = prefix(path);
-    let new = builder.prefix(&prefix).tempdir_in(&parent).map_err(io("cannot create"))?;
+    let prefix = leftover::prefix(path);
+    let (new, _kept) = leftover::keep(
+        || {
+            let mut builder = temporary();
+            #[cfg(unix)]
+            builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+            builder.prefix(&prefix).tempdir_in(&parent)
+        },
+        |new| fs::File::open(new.path()).ok(),
+        tempfile::TempDir::path,
+    )
+    .map_err(io("cannot create"))?;
     fill(new.path())?;
     sync_folder(new.path());
     let earlier = put(new.path(), path).map_err(io("cannot replace"))?;
@@ -154,15 +162,18 @@ fn retire(earlier: &Path, current: &Path) {
     let _ = fs::remove_dir(earlier);
 }
 
-/// What was cut off while it was to become `path`.
-fn leftovers(path: &Path) -> Vec<PathBuf> {
-    let prefix = prefix(path);
-    let is_left = |entry: &fs::DirEntry| {
-        entry.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes())
-            && entry.file_type().is_ok_and(|kind| kind.is_dir())
-    };
-    let entries = fs::read_dir(folder_of(path)).into_iter().flatten().flatten();
-    entries.filter(is_left).map(|entry| entry.path()).collect()
+/// Moves what no striate wrote, and the system or a notebook left everywhere, from `earlier` over to `current`.
+fn hand_on(earlier: &Path, current: &Path) {
+    for entry in fs::read_dir(earlier).into_iter().flatten().flatten() {
+        let (old, new) = (entry.path(), current.join(entry.file_name()));
+        if entry.file_name().to_str().is_some_and(is_system_file) {
+            if new.symlink_metadata().is_err() {
+                let _ = fs::create_dir_all(current).and_then(|()| fs::rename(&old, &new));
+            }
+        } else if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            hand_on(&old, &new);
+        }
+    }
 }
 
 /// Where an earlier `path` may be in the middle of a swap: under the name used where folders cannot be exchanged in one
@@ -181,18 +192,6 @@ fn names(path: &Path) -> [PathBuf; 2] {
         path.with_file_name(whole)
     };
     [with(OURS, ".previous"), with("", ".previous")]
-}
-
-/// Beginning of the temporary names of `path`.
-fn prefix(path: &Path) -> OsString {
-    const LONGEST: usize = 100;
-    let mut prefix = OsString::from(OURS);
-    // A name of 255 bytes, the most there can be, has no room for more.
-    if let Some(name) = path.file_name().filter(|name| name.len() <= LONGEST) {
-        prefix.push(name);
-        prefix.push("-");
-    }
-    prefix
 }
 
 #[cfg(test)]
@@ -280,13 +279,31 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("best");
         replaced(&path, "2").unwrap();
-        let left = dir.path().join(".striate-best-x");
+        let left = dir.path().join(".striate-best-0123456789");
         fs::create_dir(&left).unwrap();
         fs::write(left.join("w"), "1").unwrap();
         fs::write(left.join("note.txt"), "mine").unwrap();
         recover_folder(&path).unwrap();
         assert_eq!((content(&path).as_str(), count(dir.path())), ("2", 1));
         assert_eq!(fs::read_to_string(path.join("note.txt")).unwrap(), "mine");
+    }
+
+    #[test]
+    fn what_the_system_left_outlives_a_folder_that_is_renewed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("recording");
+        let fill = |folder: &Path| write_bytes(&folder.join("data/0.npy"), b"1");
+        renew_folder(&path, fill).unwrap();
+        fs::write(path.join("data/.DS_Store"), "").unwrap();
+        fs::create_dir(path.join(".ipynb_checkpoints")).unwrap();
+        fs::write(path.join(".ipynb_checkpoints/a.ipynb"), "mine").unwrap();
+        fs::write(path.join("data/1.npy"), "").unwrap();
+        let cut_off = dir.path().join(".striate-recording-0123456789");
+        fs::create_dir(&cut_off).unwrap();
+        fs::write(cut_off.join("9.npy"), "").unwrap();
+        renew_folder(&path, fill).unwrap();
+        assert!(path.join("data/.DS_Store").is_file() && path.join(".ipynb_checkpoints/a.ipynb").is_file());
+        assert_eq!((count(&path), count(&path.join("data")), count(dir.path())), (2, 2, 1));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::{MANIFEST, OURS, is_link, kind_of, refuse_links_below_run};
+use super::{MANIFEST, OURS, is_link, kind_of, leftover, refuse_links_below_run};
 use crate::error::{Error, Result};
 
 /// Writes `path` through a temporary file beside it: fill, sync, rename.
@@ -19,7 +19,12 @@ pub fn write_atomic(path: &Path, fill: impl FnOnce(&mut dyn Write) -> std::io::R
     let folder = folder_of(path);
     let failed = |source| Error::io("cannot write", path, source);
     fs::create_dir_all(&folder).map_err(failed)?;
-    let temporary = temporary().suffix(".tmp").tempfile_in(&folder).map_err(failed)?;
+    let (temporary, _) = leftover::keep(
+        || temporary().suffix(leftover::ENDING).tempfile_in(&folder),
+        |made| made.as_file().try_clone().ok(),
+        tempfile::NamedTempFile::path,
+    )
+    .map_err(failed)?;
     fill_and_sync(temporary.as_file(), fill).map_err(failed)?;
     temporary.persist(path).map_err(|refused| failed(refused.error))?;
     sync_folder(&folder);
@@ -162,7 +167,7 @@ pub(super) fn folder_of(path: &Path) -> PathBuf {
 /// Temporary names that nobody can guess, with the permissions of any other new file.
 pub(super) fn temporary() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(OURS).rand_bytes(10);
+    builder.prefix(OURS).rand_bytes(leftover::RANDOM);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder

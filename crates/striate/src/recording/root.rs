@@ -94,7 +94,9 @@ impl Files for Folder {
             }
             let mut entries = fs::read_dir(&folder).ok()?.collect::<std::io::Result<Vec<_>>>().ok()?;
             entries.sort_by_key(fs::DirEntry::file_name);
-            for path in entries.iter().map(fs::DirEntry::path) {
+            let is_system =
+                |entry: &&fs::DirEntry| entry.file_name().to_str().is_some_and(disk::is_system_file);
+            for path in entries.iter().filter(|entry| !is_system(entry)).map(fs::DirEntry::path) {
                 let Ok(file) = fs::metadata(&path) else { continue };
                 match file.is_dir() {
                     true => folders.push(path),
@@ -178,7 +180,7 @@ impl Root {
     /// When the folder cannot be read.
     pub fn list(&self, folder: &str) -> Result<Vec<Entry>> {
         let mut entries = self.files.list(format!("{}{folder}", self.base).trim_end_matches('/'))?;
-        entries.retain(|entry| !entry.name.starts_with('.') && entry.name != "__MACOSX");
+        entries.retain(|entry| !entry.name.starts_with('.') && !disk::is_system_file(&entry.name));
         Ok(entries)
     }
 

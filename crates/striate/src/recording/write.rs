@@ -215,6 +215,9 @@ fn stranger(path: &Path, name: &str, known: &dyn Fn(&str) -> bool) -> Result<Opt
     };
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
+        if entry.file_name().to_str().is_some_and(disk::is_system_file) {
+            continue;
+        }
         let inner = format!("{name}{}", entry.file_name().to_string_lossy());
         let found = match entry.file_type().map_err(failed)? {
             kind if kind.is_dir() => stranger(&entry.path(), &format!("{inner}/"), known)?,

@@ -28,7 +28,10 @@ pub fn write(simulation: &Simulation, path: &Path) -> Result<()> {
 
 /// Nothing but a simulation is ever replaced by one.
 fn refuse_foreign(path: &Path) -> Result<()> {
-    let is_empty = || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    let is_system = |entry: std::io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|entry| entry.file_name().to_str().is_some_and(disk::is_system_file))
+    };
+    let is_empty = || fs::read_dir(path).is_ok_and(|mut entries| entries.all(is_system));
     if !path.exists() || is_empty() {
         return Ok(());
     }
