@@ -224,6 +224,17 @@ pub fn list(what: &str, names: &[impl AsRef<str>]) -> String {
     }
 }
 
+/// A path as a shell takes it back: quoted where it holds blanks, or what a shell would obey.
+pub fn pasted(path: impl AsRef<Path>) -> String {
+    let text = path.as_ref().display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./:=+,@%".contains(c) || cfg!(windows) && c == '\\';
+    match text {
+        _ if !text.is_empty() && text.chars().all(is_plain) => text,
+        _ if cfg!(windows) => format!("\"{text}\""),
+        _ => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
 /// The value of the key `key` in a text.
 ///
 /// # Errors
@@ -275,6 +286,19 @@ mod tests {
         assert_eq!(unknown("session", "a", &["xyz", "uvw"]).advice(), Some("there are: xyz, uvw"));
         let many: Vec<String> = (0..30).map(|n| n.to_string()).collect();
         assert!(list("there are", &many).ends_with(", 23, and 6 more"));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn what_is_pasted_is_one_word_to_a_shell() {
+        for path in ["runs/first", "my runs/µ", "", "it's", "$HOME", "a;b"] {
+            let word = std::process::Command::new("sh")
+                .args(["-c", &format!("printf '%s|' {}", pasted(path))])
+                .output()
+                .unwrap();
+            assert_eq!(String::from_utf8_lossy(&word.stdout), format!("{path}|"));
+        }
+        assert_eq!(pasted("runs/first-2"), "runs/first-2");
     }
 
     #[test]

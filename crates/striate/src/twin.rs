@@ -18,7 +18,7 @@ use crate::model::encoder::Made;
 use crate::model::readout::Start;
 use crate::model::weights::{import, to_host};
 use crate::model::{Encoder, EncoderConfig};
-use crate::run::{Checkpoint, RunFolder, State as Stood};
+use crate::run::{Checkpoint, RunFolder};
 
 pub use ensemble::{Ensemble, combine};
 pub use field::Field;
@@ -83,8 +83,11 @@ impl Card {
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when it is missing or damaged.
     pub fn load(run: &RunFolder) -> Result<Self> {
-        Self::read(run.path())
-            .map_err(when_missing("the fit stopped before its first step; run `striate fit` again"))
+        Self::read(run.path()).map_err(|e| match e.kind() {
+            error::Kind::Io if !run.has_model() => run.no_model(),
+            error::Kind::Io => e.hint("restore it from a copy of the run"),
+            _ => e,
+        })
     }
 
     /// The card in a folder: that of a run, or of a member of an ensemble.
@@ -121,33 +124,6 @@ impl Card {
     }
 }
 
-/// Why a run has no weights to load.
-fn no_model(run: &RunFolder) -> Error {
-    let weights = run.checkpoint(Checkpoint::Best).join(WEIGHTS);
-    let error = |message: String, hint: &str| Error::data(message).file(&weights).hint(hint);
-    match run.standing().map(|standing| (standing.state, standing.step)) {
-        Ok((Stood::Failed(why), _)) => error(
-            format!("there is no model to ask: the fit failed ({why})"),
-            "fit again, into a fresh folder",
-        ),
-        Ok((_, Some(step))) if run.read_manifest().is_ok_and(|manifest| manifest.best.is_some()) => {
-            error(format!("is missing, though the fit came to step {step}"), MISSING_BEST)
-        }
-        _ => error(
-            "is missing".into(),
-            "the fit has not reached its first check; run `striate fit` again to go on",
-        ),
-    }
-}
-
-/// What can be done about a run whose best checkpoint was taken away.
-pub(crate) const MISSING_BEST: &str = "restore it; or begin a new run with what is left: `fit.start_from=RUN/checkpoints/last/weights.safetensors`";
-
-/// Adds advice to an error of a file that is not there.
-fn when_missing(hint: &str) -> impl Fn(Error) -> Error {
-    move |e| if e.kind() == error::Kind::Io { e.hint(hint) } else { e }
-}
-
 /// Writes the weights of `model` into a checkpoint folder.
 ///
 /// # Errors
@@ -173,10 +149,10 @@ impl Twin {
     pub fn load(run: &RunFolder, device: &Device) -> Result<Self> {
         run.require_single()?;
         let card = Card::load(run)?;
-        let best = || disk::current_folder(&run.checkpoint(Checkpoint::Best));
-        if !best().is_dir() {
-            return Err(no_model(run));
+        if !run.has_model() {
+            return Err(run.no_model());
         }
+        let best = || disk::current_folder(&run.checkpoint(Checkpoint::Best));
         let twin = Self::read(card, &best(), device)?;
         if let Some(bond) = run.bond(Checkpoint::Best) {
             let own = run.check_bond(Checkpoint::Best, &bond, &load_weights(&best())?, None);

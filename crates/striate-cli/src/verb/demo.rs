@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use striate::error::Error;
+use striate::error::{Error, pasted};
 use striate::fit::FitConfig;
 use striate::run::RunFolder;
 use striate::score::{Null, Settings};
@@ -32,7 +32,10 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     if args.out.exists() {
         return Err(Error::config("exists already, and the demo starts afresh")
             .file(&args.out)
-            .hint("delete it, or choose another folder with --out")
+            .hint(format!(
+                "another folder is free: `striate demo --out {}`",
+                pasted(disk::free_beside(&args.out))
+            ))
             .into());
     }
     let data = args.out.join("recording");
@@ -49,7 +52,7 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     let path = args.out.join("run");
     let fitted = fit::train(&config, &path, common, &*signals::watch()?)?;
     if !fitted.finished {
-        tell!("stopped at step {}; go on with: striate fit --out {}", fitted.steps, path.display());
+        tell!("stopped at step {}; go on with: striate fit --out {}", fitted.steps, pasted(&path));
         return Ok(signals::code());
     }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use striate::error::Error;
+use striate::error::{Error, pasted};
 use striate::fit::schedule::End;
 use striate::fit::{self, Event, FitConfig, Outcome as Fitted};
 use striate::recording;
@@ -11,9 +11,9 @@ use striate::run::{RunFolder, Status};
 use striate::scoring::Known;
 use striate::simulate::Truth;
 use striate::twin::Ensemble;
-use striate::{batch, ops, scoring};
+use striate::{ops, scoring};
 
-use super::command_line;
+use super::{command_line, session_of};
 use crate::outcome::{DONE, Outcome};
 use crate::progress::Progress;
 use crate::{Common, signals};
@@ -41,21 +41,12 @@ pub struct Args {
 pub fn run(args: &Args, common: &Common) -> Outcome {
     let fitted = fit_into(args, common)?;
     if !fitted.finished {
-        tell!("stopped at step {}; resume with: striate fit --out {}", fitted.steps, args.out.display());
+        tell!("stopped at step {}; resume with: striate fit --out {}", fitted.steps, pasted(&args.out));
         return Ok(signals::code());
     }
     if let (Some(end), false) = (fitted.end, common.quiet) {
-        let out = args.out.display();
         tell!("{}", end_in_words(end, fitted.steps));
-        tell!(
-            "{}",
-            match end {
-                End::Steps =>
-                    format!("more steps: striate fit --out {out} schedule.max_steps={}", 2 * fitted.steps),
-                _ =>
-                    format!("to go on differently, begin a new run with these weights: fit.start_from={out}"),
-            }
-        );
+        next_in_words(end, fitted.steps, &args.out)?.into_iter().for_each(|next| tell!("{next}"));
     }
     if let Some(best) = &fitted.best {
         let alpha = best.alpha.map_or(String::new(), |alpha| format!(", alpha {alpha}"));
@@ -69,6 +60,18 @@ fn fit_into(args: &Args, common: &Common) -> anyhow::Result<Fitted> {
     let stop = signals::watch()?;
     let config = resolve(args)?;
     Ok(train(&config, &args.out, common, &stop)?)
+}
+
+/// The command for those who want more.
+fn next_in_words(end: End, steps: u64, out: &Path) -> striate::error::Result<Option<String>> {
+    let run = RunFolder::open(out)?;
+    Ok(match end {
+        End::Steps => Some(format!("more steps: {} schedule.max_steps={}", run.resume_command(), 2 * steps)),
+        End::Solved => None,
+        End::Patience | End::Rounds => {
+            Some(format!("to go on differently, from these weights: {}", run.restart_command(Some(out))))
+        }
+    })
 }
 
 fn end_in_words(end: End, steps: u64) -> String {
@@ -90,7 +93,7 @@ pub fn train(
 ) -> striate::error::Result<Fitted> {
     let device = ops::device(&common.device)?;
     let recording = recording::open(Path::new(&config.data.path))?;
-    let session = batch::session_of(&recording, &config.data.session)?;
+    let session = session_of(&recording, &config.data.session)?;
     let run = fit::run_folder(config, session, out, &common.device, &command_line())?;
     let mut progress = Progress::new(common, &run.log());
     let known = run.read_manifest()?.status == Status::Finished && run.neurons().is_file();
@@ -100,7 +103,7 @@ pub fn train(
             progress.line(&format!(
                 "{} saves and stops it; go on with: striate fit --out {}",
                 signals::names(),
-                out.display()
+                pasted(out)
             ));
         }
     })?;
@@ -128,7 +131,9 @@ fn resolve(args: &Args) -> striate::error::Result<FitConfig> {
             FitConfig::read(&run.config(), overrides)?
         }
         None => {
-            return Err(Error::config("name a configuration file or a preset").hint("see `striate config`"));
+            return Err(
+                Error::config("name a configuration file or a preset").hint("`striate config` lists presets")
+            );
         }
     };
     if let Some(data) = &args.data {

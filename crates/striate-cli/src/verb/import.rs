@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use striate::error::{Error, Result};
 use striate::import::{self, Data, Imported, Options};
-use striate::{batch, recording};
+use striate::recording;
 
-use super::command_line;
+use super::{command_line, session_of};
 use crate::Common;
 use crate::outcome::{DONE, Outcome};
 
@@ -59,7 +59,7 @@ const SHOWN: usize = 36;
 pub fn run(args: &Args, common: &Common) -> Outcome {
     let recording = args.data.as_deref().map(recording::open).transpose()?;
     let data = match (&recording, &args.data) {
-        (Some(recording), Some(path)) => Data::Recording { session: batch::session_of(recording, "")?, path },
+        (Some(recording), Some(path)) => Data::Recording { session: session_of(recording, "")?, path },
         _ => numbers(args)?,
     };
     let options = Options {

@@ -1,6 +1,8 @@
 //! One file per verb.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use striate::error::{Error, Result};
 use striate::recording::{self, Recording, Session};
@@ -28,6 +30,8 @@ fn opened(path: &Path) -> Result<RunFolder> {
     let run = RunFolder::open(path)?;
     let standing = run.standing()?;
     match standing.state {
+        // What has no model says so when it is asked.
+        _ if !run.has_model() => {}
         State::Finished => {}
         State::Failed(_) => tracing::warn!("{}: the fit {standing}", path.display()),
         _ => tracing::warn!(
@@ -78,8 +82,21 @@ impl Asked {
     }
 
     fn session(&self) -> Result<&Session> {
-        batch::session_of(&self.recording, &self.session)
+        session_of(&self.recording, &self.session)
     }
+}
+
+/// The session `name` of a recording, or its only one; tells what is to be known of it, once, whoever asks again.
+fn session_of<'a>(recording: &'a Recording, name: &str) -> Result<&'a Session> {
+    static TOLD: Mutex<BTreeSet<(PathBuf, String)>> = Mutex::new(BTreeSet::new());
+    let session = batch::session_of(recording, name)?;
+    let key = (session.path.clone(), session.id.clone());
+    if TOLD.lock().is_ok_and(|mut told| told.insert(key)) {
+        for warning in &session.warnings {
+            tracing::warn!("{}: {warning}", session.path.display());
+        }
+    }
+    Ok(session)
 }
 
 /// Key and value of an argument `key=value`.

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use striate::error::{Error, Result};
 use striate::recording::{self, Tier, npy};
 use striate::twin::{Ensemble, State};
-use striate::{batch, disk, ops, scoring, stimulus};
+use striate::{disk, ops, scoring, stimulus};
 
-use super::{check_out, opened};
+use super::{check_out, opened, session_of};
 use crate::Common;
 use crate::outcome::{DONE, Outcome};
 
@@ -65,7 +65,7 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
             return Err(Error::config("several files must all be PNGs").key("--data").into());
         };
         let recording = recording::open(data).map_err(|e| e.hint(TAKEN))?;
-        let session = batch::session_of(&recording, "")?;
+        let session = session_of(&recording, "")?;
         let trials = match &args.tier {
             Some(tier) => session.require_tier(&Tier::from(tier.as_str()))?,
             None => (0..session.trials.len()).collect(),

@@ -7,9 +7,9 @@ use striate::run::RunFolder;
 use striate::score::Summary;
 use striate::submission::{self, Check, Problem};
 use striate::twin::Ensemble;
-use striate::{batch, ops, scoring};
+use striate::{ops, scoring};
 
-use super::{check_out, opened};
+use super::{check_out, opened, session_of};
 use crate::Common;
 use crate::outcome::{DONE, NO, Outcome};
 use crate::print::one_line;
@@ -43,7 +43,7 @@ pub struct Args {
 
 pub fn run(args: &Args, common: &Common) -> Outcome {
     let recording = recording::open(&args.data)?;
-    let session = batch::session_of(&recording, "")?;
+    let session = session_of(&recording, "")?;
     match (&args.check, &args.run, &args.tier, &args.out) {
         (Some(file), ..) => check(file, session, args.tier.as_deref()),
         (None, Some(run), Some(tier), Some(out)) => {

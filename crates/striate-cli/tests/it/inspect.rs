@@ -291,3 +291,25 @@ fn lurz2020_has_its_oracle_and_licence() {
         );
     }
 }
+
+#[test]
+fn what_inspect_warns_of_every_verb_tells_once() {
+    let bench = crate::bench::Bench::with_run();
+    std::fs::write(bench.path("recording/meta/neurons/area.npy"), "damaged").unwrap();
+    std::fs::write(bench.path("sweep.toml"), "base = \"run/config.toml\"\n[[grid]]\nseed = [2, 3]\n")
+        .unwrap();
+    assert!(bench.run(&["inspect", "recording"]).out.contains("visual areas are left out"));
+    let fit = ["fit", "run/config.toml", "--out", "new"];
+    let verbs: [&[&str]; 6] = [
+        &fit,
+        &["sweep", "sweep.toml", "--out", "grid"],
+        &["score", "run"],
+        &["predict", "run", "--data", "recording", "--out", "o.npy"],
+        &["explain", "run", "barcode", "most=2", "seeds=2"],
+        &["submit", "run", "--data", "recording", "--tier", "test", "--out", "s.csv"],
+    ];
+    for args in verbs {
+        let err = bench.run(args).err;
+        assert_eq!(err.matches("visual areas are left out").count(), 1, "{args:?}: {err}");
+    }
+}

@@ -11,6 +11,7 @@ mod ensemble;
 mod explain;
 mod files;
 mod fit;
+mod hints;
 mod hostile;
 mod inspect;
 mod linear;

@@ -100,9 +100,8 @@ fn neurons_of(session: &Session, which: &Which) -> Result<Vec<bool>> {
             if let Some(stranger) = wanted.difference(&known).next() {
                 let message =
                     format!("names the neuron with unit_id {stranger}, which the recording does not have");
-                return Err(
-                    Error::config(message).hint("`striate inspect` names neurons by their unit_id, too")
-                );
+                let hint = format!("`{}` names neurons by their unit_id, too", session.inspect_command());
+                return Err(Error::config(message).hint(hint));
             }
             Ok(ids.iter().map(|id| wanted.contains(id)).collect())
         }

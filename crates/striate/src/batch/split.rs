@@ -112,7 +112,7 @@ impl Split {
             .file(&session.path)
             .trial(trial)
             .key("images")
-            .hint("`striate inspect` shows what the recording holds"));
+            .hint(format!("`{}` shows what the recording holds", session.inspect_command())));
         }
         let (train, validation, validation_from) = match validation_tier(session, &config.validation_tier)? {
             Some(name) => (tier.clone(), choice.kept(session.trials_of(&name)), ValidationFrom::Tier(name)),

@@ -162,8 +162,10 @@ impl<'a> Trials<'a> {
             };
             let message =
                 format!("the training loss is no number at step {step}, and {what} is {value:e}, scaled");
-            let hint =
-                "look at it with `striate inspect`; leave the trial or neuron out, or repair the recording";
+            let hint = format!(
+                "look at it with `{}`; leave the trial or neuron out, or repair the recording",
+                self.session.inspect_command()
+            );
             let error = Error::data(message).file(&self.session.path).trial(trial);
             Some(error.key(stream.name()).hint(hint))
         })

@@ -63,7 +63,7 @@ pub(super) fn check_recording(config: &FitConfig, session: &Session, split: &Spl
     if config.model.readout.shares_features() && config.data.types.is_empty() {
         return Err(Error::config("needs a table of types, since `model.readout.shared_features` is on")
             .key("data.types")
-            .hint("`striate explain RUN barcode` writes one: RUN/explain/barcode/types.csv"));
+            .hint("explaining the barcodes of a run without it writes one, explain/barcode/types.csv"));
     }
     if !config.model.readout.shares_features() && !config.data.types.is_empty() {
         return Err(Error::config("is not used: the readout of this model shares no features")

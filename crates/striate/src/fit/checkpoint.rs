@@ -7,7 +7,7 @@ use crate::array::{self, Arrays};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::run::{Best, Bond, Checkpoint, RunFolder};
-use crate::twin::{MISSING_BEST, load_weights, save_weights};
+use crate::twin::{load_weights, save_weights};
 
 /// File of the optimiser's state in a checkpoint folder.
 pub(super) const OPTIMISER: &str = "optimiser.safetensors";
@@ -113,11 +113,7 @@ impl Saved {
         }
         let folder = run.checkpoint(Checkpoint::Best);
         let Some(best) = Self::read(run, Checkpoint::Best)? else {
-            let message = format!(
-                "is missing, the model of step {} that this run keeps",
-                self.state.progress.best_step
-            );
-            return Err(Error::data(message).file(folder).hint(MISSING_BEST));
+            return Err(run.no_model());
         };
         let known = &self.state.bond.best;
         if known.is_empty() || *known == best.state.bond.weights {

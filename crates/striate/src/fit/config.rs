@@ -17,11 +17,12 @@ use super::linear::LinearConfig;
 use super::schedule::ScheduleConfig;
 use crate::batch::DataConfig;
 use crate::disk;
-use crate::error::{Error, Result, in_range};
+use crate::error::{Error, Result, in_range, pasted};
 use crate::model::EncoderConfig;
 use crate::model::modulator::ModulatorConfig;
 use crate::model::readout::factorised::Constraint;
 use crate::model::shifter::ShifterConfig;
+use crate::run::RunFolder;
 
 /// A complete description of a fit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,6 +55,9 @@ impl FitConfig {
         let path = Path::new(name);
         match path.exists() && !path.is_dir() {
             true => Self::read(path, overrides),
+            false if RunFolder::exists(path) => Err(Error::config("is a run, not a configuration")
+                .file(path)
+                .hint(format!("`striate fit --out {}` goes on with it", pasted(path)))),
             false => Self::preset(name)?.with(overrides),
         }
     }

@@ -196,9 +196,13 @@ fn finished(config: &FitConfig, run: &RunFolder, session: &Session) -> Result<Op
         return Ok(None);
     }
     let Some((saved, _)) = Saved::latest(run, &config.schedule)? else {
+        if !run.has_model() {
+            return Err(run.no_model());
+        }
+        let anew = run.restart_command(Some(run.path()));
         return Err(Error::config("holds a model that was not fitted here, and nothing to go on with")
             .file(run.path())
-            .hint("begin a new run with its weights: `fit.start_from`"));
+            .hint(format!("begin a new run with its weights: `{anew}`")));
     };
     // One that was given more steps and then killed before its end still calls itself finished.
     // One of an early version may call itself finished though it could never be judged.

@@ -67,7 +67,7 @@ impl Fit<'_> {
         Error::diverged(message)
             .file(self.run.path())
             .key("schedule.monitor")
-            .hint("look at these trials with `striate inspect`, or set `schedule.monitor` to another number")
+            .hint("look at the responses of these trials, or set `schedule.monitor` to another number")
     }
 
     /// Loss and correlation on the validation trials, and the means since the last check.

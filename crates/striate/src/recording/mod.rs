@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result, list};
+use crate::error::{Error, Result, list, pasted};
 pub use content::Content;
 use root::Root;
 
@@ -229,6 +229,11 @@ impl Session {
     /// Shape of an image, `[channel, height, width]`; zeros where none was recorded.
     pub fn image_shape(&self) -> [usize; 3] {
         self.stimulus.shape.as_slice().try_into().unwrap_or_default()
+    }
+
+    /// The command that shows what it holds and what is wrong with it.
+    pub fn inspect_command(&self) -> String {
+        format!("striate inspect {}", pasted(&self.path))
     }
 
     /// Shape of one trial of `stream`, or `None` when it was not recorded.

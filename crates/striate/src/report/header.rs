@@ -140,7 +140,7 @@ fn memory(mib: f64) -> String {
 pub fn verdict(run: &Results) -> String {
     let unscored = || match &run.standing.state {
         State::Failed(why) => format!("The fit failed: {why}."),
-        _ => format!("Not scored yet: `striate score {}` adds the numbers.", run.name),
+        _ => run.unscored.clone(),
     };
     let Some(scores) = run.main_scores() else { return unscored() };
     let has_held = |id: &str| metric::held(id).is_some_and(|held| scores.metrics.contains_key(&held));

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::array::{self, Array};
 use crate::disk;
-use crate::error::Result;
+use crate::error::{Result, pasted};
 use crate::explain::barcode::Explanation;
 use crate::run::{Manifest, RunFolder, Standing, metrics};
 
@@ -40,6 +40,8 @@ pub struct Results {
     pub parts: Found<Parts>,
     /// Cell types, where they were looked for.
     pub types: Option<Found<Explanation>>,
+    /// What to say and to do while there are no scores.
+    pub unscored: String,
 }
 
 /// The score files of one tier.
@@ -190,7 +192,8 @@ impl Results {
             curve: if is_single { curve(folder) } else { Err(NOT_FITTED.into()) },
             tiers: tiers(folder),
             parts: if is_single { parts() } else { Err(NO_PARTS.into()) },
-            types: barcode(&folder.explain("barcode").join("barcode.json")),
+            types: barcode(folder),
+            unscored: unscored(folder),
         })
     }
 
@@ -340,10 +343,26 @@ fn curve(run: &RunFolder) -> Found<Vec<metrics::Row>> {
 }
 
 /// Cell types, where they were looked for by the rule of this version.
-fn barcode(path: &Path) -> Option<Found<Explanation>> {
-    let known =
-        |json: Vec<u8>| Explanation::check_format(&json).map_err(|why| format!("`{}` {why}.", short(path)));
+fn barcode(run: &RunFolder) -> Option<Found<Explanation>> {
+    let path = &run.explain("barcode").join("barcode.json");
+    let again = || format!("`striate explain {} barcode` writes it anew", pasted(run.path()));
+    let known = |json: Vec<u8>| {
+        Explanation::check_format(&json).map_err(|why| format!("`{}` {why}: {}.", short(path), again()))
+    };
     path.symlink_metadata().is_ok().then(|| bytes(path).and_then(known).and_then(|()| json(path)))
+}
+
+/// What to say and to do while there are no scores.
+fn unscored(run: &RunFolder) -> String {
+    if !run.has_model() {
+        let error = run.no_model();
+        let hint = error.advice().map_or(String::new(), |hint| format!("; {hint}"));
+        return format!("Not scored: {}{hint}.", error.message());
+    }
+    match run.score_command() {
+        Some(command) => format!("Not scored yet: `{command}` adds the numbers."),
+        None => "Not scored.".into(),
+    }
 }
 
 fn json<T: DeserializeOwned>(path: &Path) -> Found<T> {

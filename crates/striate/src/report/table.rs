@@ -9,7 +9,7 @@ const TRACK: f64 = 150.0;
 /// One table per scored tier.
 pub fn section(run: &Results) -> Vec<Tag> {
     if run.tiers.is_empty() {
-        return vec![note(format!("No tier was scored yet: `striate score {}` adds the numbers.", run.name))];
+        return vec![note(&run.unscored)];
     }
     run.tiers.iter().flat_map(tier).collect()
 }

@@ -149,6 +149,11 @@ impl RunFolder {
         self.path.join("checkpoints").join(which.name())
     }
 
+    /// The weights of a checkpoint, also in the middle of its being replaced.
+    pub fn weights(&self, which: Checkpoint) -> PathBuf {
+        disk::current_folder(&self.checkpoint(which)).join("weights.safetensors")
+    }
+
     /// `members/00`, `01`, …: the folder of one model of an ensemble.
     pub fn member(&self, index: usize) -> PathBuf {
         self.path.join("members").join(format!("{index:02}"))
@@ -203,6 +208,7 @@ impl RunFolder {
     pub fn scored_tiers(&self) -> Vec<String> {
         let entries = fs::read_dir(self.path.join("scores")).into_iter().flatten().flatten();
         let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let names = names.filter(|name| !disk::is_system_file(name));
         let mut tiers: Vec<String> = names
             .filter_map(|name| name.strip_suffix(".json").map(str::to_owned))
             .filter(|tier| !tier.ends_with(".per_neuron") && !tier.ends_with(".traces"))
@@ -237,7 +243,7 @@ impl RunFolder {
         );
         Err(Error::config(message)
             .file(&self.path)
-            .hint("take the run of a member; `striate ensemble` makes a new ensemble of runs"))
+            .hint("take the run of a member, or make another ensemble of other runs"))
     }
 
     /// Keeps other processes from fitting into this run until all copies of the file are dropped. Where the file system
@@ -255,7 +261,10 @@ impl RunFolder {
         for _ in 0..TRIES {
             match file.try_lock() {
                 Err(fs::TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
-                _ => return Ok(Arc::new(file)),
+                _ => {
+                    disk::clear_leftovers(&self.path);
+                    return Ok(Arc::new(file));
+                }
             }
         }
         Err(Error::busy("is being fitted by another process")
@@ -298,7 +307,7 @@ fn refuse_occupied(path: &Path) -> Result<()> {
     if RunFolder::has_begun(path) {
         return Err(Error::config("holds a run already")
             .file(path)
-            .hint("resume it, or choose another folder with `--out`"));
+            .hint("choose another folder with `--out`"));
     }
     // What a start leaves that was cut off or refused, written whole or not, and a report on it.
     const LEFT: [&str; 8] = [
@@ -311,7 +320,7 @@ fn refuse_occupied(path: &Path) -> Result<()> {
         "report.html",
         LOCK,
     ];
-    let is_left = |name: &str| LEFT.contains(&name) || disk::is_leftover(name);
+    let is_left = |name: &str| LEFT.contains(&name) || disk::is_leftover(name) || disk::is_system_file(name);
     let stranger = match fs::read_dir(path) {
         Ok(entries) => {
             entries.flatten().map(|entry| entry.file_name()).find(|name| !name.to_str().is_some_and(is_left))
@@ -329,11 +338,13 @@ fn refuse_occupied(path: &Path) -> Result<()> {
 
 fn not_a_run(path: &Path) -> Error {
     if !path.exists() {
-        return Error::data("no such run folder").file(path).hint("`striate fit … --out RUN` makes one");
+        return Error::data("no such run folder")
+            .file(path)
+            .hint("name the folder that `--out` of a fit named");
     }
     Error::data("is not a run: it has no `manifest.json`")
         .file(path)
-        .hint("point at the folder given to `striate fit --out`")
+        .hint("name the folder that `--out` of a fit named")
 }
 
 #[cfg(test)]

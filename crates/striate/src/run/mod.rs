@@ -15,6 +15,7 @@ pub mod bond;
 pub mod folder;
 pub mod manifest;
 pub mod metrics;
+mod next;
 pub mod standing;
 pub mod tensorboard;
 

@@ -188,9 +188,9 @@ impl Explanation {
             format: u64,
         }
         match serde_json::from_slice(json) {
-            Ok(Versioned { format }) if format != FORMAT => Err(format!(
-                "is of format {format}, this striate reads {FORMAT}: run `striate explain RUN barcode` again"
-            )),
+            Ok(Versioned { format }) if format != FORMAT => {
+                Err(format!("is of format {format}, this striate reads {FORMAT}"))
+            }
             _ => Ok(()),
         }
     }

@@ -66,7 +66,7 @@ pub(super) fn explain(error: &toml::de::Error) -> Error {
         }
         (Some(name), _) if message.starts_with("missing field ") => Error::config("is missing")
             .key(join(path, name))
-            .hint("`striate config PRESET` prints a complete file"),
+            .hint("`striate config whatwhere` prints a complete file"),
         _ => place(Error::config(message)),
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, pasted};
 use crate::fit::FitConfig;
 use crate::model::EncoderConfig;
 use crate::recording::{self, Session, Stream, Tier, TrialSource};
@@ -89,11 +89,16 @@ fn complete(work: &Work<'_>) -> Result<(Vec<Session>, Vec<String>)> {
     let (whole, partial): (Vec<_>, Vec<_>) = all.into_iter().partition(images);
     let note = |session: &Session| format!("{} is left out: some of its images are missing.", session.id);
     if whole.is_empty() {
-        return Err(Error::data("images are missing in every region").file(path).hint(
-            "each region needs training_inputs.npy and validation_inputs.npy; `striate inspect` lists them",
-        ));
+        return Err(Error::data("images are missing in every region").file(path).hint(format!(
+            "each region needs training_inputs.npy and validation_inputs.npy; `striate inspect {}` lists them",
+            pasted(path)
+        )));
     }
-    Ok((whole, partial.iter().map(note).collect()))
+    let mut notes: Vec<String> = partial.iter().map(note).collect();
+    for session in &whole {
+        notes.extend(session.warnings.iter().map(|warning| format!("{}: {warning}.", session.id)));
+    }
+    Ok((whole, notes))
 }
 
 /// Mean over neurons of the correlation of the fit that is best by validation.
