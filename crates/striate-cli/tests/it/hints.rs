@@ -42,6 +42,9 @@ fn work(bench: &Bench, shown: Vec<String>, by: &str) {
     }
 }
 
+/// Makes a run of this name that lacks something.
+type Damage = fn(&Bench, &str);
+
 /// A copy of the run, to be damaged.
 fn copy(bench: &Bench, name: &str) {
     let from = bench.path(RUN);
@@ -96,7 +99,7 @@ fn every_verb_says_what_to_do_about_a_run_without_a_model() {
         &["ensemble", "X", RUN, "--out", "mean"],
         &["submit", "X", "--data", "recording", "--tier", "test", "--out", "s.csv"],
     ];
-    let kinds: [(&str, fn(&Bench, &str), &str); 3] = [
+    let kinds: [(&str, Damage, &str); 3] = [
         ("cut off", cut_off, "has not reached its first check"),
         ("no best", without_best, "is missing, though the fit came to step 10"),
         ("nothing kept", without_checkpoints, "is missing"),
