@@ -95,6 +95,26 @@ fn channels_that_show_the_same_count_as_one() {
     shown(&["--data", "moved"]).succeeds();
 }
 
+/// The table of neurons, the table of types and what is printed speak of the same types.
+#[test]
+fn the_table_of_neurons_holds_the_types_that_were_found() {
+    let bench = Bench::with_run();
+    let done = bench.run(&[&QUICK[..], &["types=2"]].concat()).succeeds();
+    let cells = |file: &str, column: &str| -> Vec<String> {
+        let text = String::from_utf8(bench.read(file)).unwrap();
+        let at = text.lines().next().unwrap().split(',').position(|name| name == column);
+        let at = at.unwrap_or_else(|| panic!("{file} has no column {column}"));
+        text.lines().skip(1).map(|row| row.split(',').nth(at).unwrap().to_owned()).collect()
+    };
+    let kinds = cells("run/explain/barcode/types.csv", "type");
+    assert_eq!(cells("run/explain/barcode/types.csv", "unit_id"), cells("run/neurons.csv", "unit_id"));
+    assert_eq!(cells("run/neurons.csv", "type"), kinds);
+    let size = |kind| kinds.iter().filter(|of| *of == kind).count();
+    let words = format!("2 types of {}, {} neurons", size("0"), size("1"));
+    assert!(done.out.contains(&words), "`{words}` is not in: {}", done.out);
+    assert_eq!(cells("run/neurons.csv", "type_agreement").len(), 8);
+}
+
 /// What one fit found, another uses.
 #[test]
 fn the_types_found_share_features_in_the_next_fit() {

@@ -19,19 +19,14 @@ pub fn section(run: &Results) -> Vec<Tag> {
 }
 
 fn figures(found: &Explanation, run: &RunResult) -> Vec<Tag> {
-    let answer = match found.types().0.len() {
-        _ if found.is_continuum() => Answer::Continuum,
-        1 => Answer::OneType,
-        types => Answer::Types(types),
-    };
-    let heading = tag("h3").text(capitalised(&answer.words()));
+    let heading = tag("h3").text(capitalised(&found.answer().words()));
     let evidence = tag("p").class("caption").text(evidence(found, run));
     let verdict = run.verdict().map(|words| tag("strong").text(format!("{}.", capitalised(&words))));
     let verdict = verdict.map(|words| tag("p").with(words));
     let plots = tag("div").class("two").with(plane(found)).with(numbers(run));
     let strong = |words: String| tag("p").with(tag("strong").text(format!("{}.", capitalised(&words))));
-    let warning = run.warning().map(strong);
-    [heading].into_iter().chain(verdict).chain(warning).chain([evidence, plots]).collect()
+    let warnings = run.warning().into_iter().chain(found.disagreement()).map(strong);
+    [heading].into_iter().chain(verdict).chain(warnings).chain([evidence, plots]).collect()
 }
 
 /// The numbers that tell whether to believe the types, beside their null.

@@ -136,9 +136,15 @@ fn ascii(tier: &str) -> String {
 /// Cell types that `striate explain RUN barcode` found.
 fn types(path: &Path, ids: &[i64]) -> Result<Columns> {
     let Some(known) = read_csv(path)? else { return Ok(Vec::new()) };
-    let cells = column(&known, "type", ids);
-    let words = |cells: Vec<Option<&str>>| texts(cells.into_iter().map(|c| c.unwrap_or_default().to_owned()));
-    Ok(cells.map(|cells| ("type".to_owned(), words(cells))).into_iter().collect())
+    let cells =
+        |name| column(&known, name, ids).map(|cells| cells.into_iter().map(Option::unwrap_or_default));
+    let kinds = cells("type").map(|cells| texts(cells.map(str::to_owned)));
+    let numbers = |cells: &mut dyn Iterator<Item = &str>| {
+        Column::Numbers(cells.map(|cell| cell.parse().unwrap_or(f64::NAN)).collect())
+    };
+    let agreement = cells("agreement").map(|mut cells| numbers(&mut cells));
+    let named = [("type", kinds), ("type_agreement", agreement)];
+    Ok(named.into_iter().filter_map(|(name, values)| Some((name.to_owned(), values?))).collect())
 }
 
 /// Rows of a CSV file that striate wrote, the header first; none where there is no file.
@@ -176,7 +182,35 @@ fn as_csv(columns: &Columns, rows: usize) -> Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    use parquet::record::Field;
+
     use super::*;
+
+    /// Of a continuum no neuron has a type.
+    #[test]
+    fn a_table_whose_types_are_all_empty_is_written_and_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name| dir.path().join(name);
+        std::fs::write(path("types.csv"), "unit_id,type,agreement,weight_0\n7,,,1\n9,,,0.5\n").unwrap();
+        let mut columns: Columns = vec![("unit_id".into(), Column::Integers(vec![9, 7]))];
+        columns.extend(types(&path("types.csv"), &[9, 7]).unwrap());
+        std::fs::write(path("neurons.parquet"), parquet(&columns).unwrap()).unwrap();
+        let file = std::fs::File::open(path("neurons.parquet")).unwrap();
+        let reader = SerializedFileReader::new(file).unwrap();
+        let rows: Vec<_> = reader.get_row_iter(None).unwrap().map(Result::unwrap).collect();
+        for (row, id) in rows.iter().zip([9, 7]) {
+            let cells: Vec<(&str, &Field)> =
+                row.get_column_iter().map(|(name, cell)| (name.as_str(), cell)).collect();
+            let expected =
+                [("unit_id", &Field::Long(id)), ("type", &Field::Null), ("type_agreement", &Field::Null)];
+            assert_eq!(cells, expected);
+        }
+        let text = as_csv(&columns, 2).unwrap();
+        assert_eq!(String::from_utf8(text.clone()).unwrap(), "unit_id,type,type_agreement\n9,,\n7,,\n");
+        std::fs::write(path("neurons.csv"), text).unwrap();
+        assert_eq!(types(&path("neurons.csv"), &[7]).unwrap()[0].1, Column::Texts(vec![None]));
+    }
 
     #[test]
     fn a_table_written_by_us_is_read_by_identifier() {

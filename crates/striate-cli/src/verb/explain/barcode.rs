@@ -120,14 +120,14 @@ fn words(found: &Explanation, folder: &Path) -> String {
 }
 
 fn block(run: &RunResult) -> String {
-    let silent = if run.silent > 0 { format!(" ({} without weights)", run.silent) } else { String::new() };
+    let odd = [(run.silent, "without weights"), (run.unlike, "like no other")];
+    let odd = odd.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    let odd = Some(odd.collect::<Vec<_>>().join(", ")).filter(|words| !words.is_empty());
+    let odd = odd.map(|words| format!(" ({words})")).unwrap_or_default();
     let copies = run.equalities().map(|which| format!(" (copies: {which})")).unwrap_or_default();
-    let types = match run.count.answer {
-        Answer::Continuum if run.types == 1 => Answer::Continuum.words(),
-        _ => types(&run.sizes),
-    };
+    let types = types(run.answer(), &run.sizes);
     let mut text = format!(
-        "{} · {} neurons{silent} · {} channels{copies} · {types}\n\n{:<30}{:>15}  {:>15}\n",
+        "{} · {} neurons{odd} · {} channels{copies} · {types}\n\n{:<30}{:>15}  {:>15}\n",
         run.run, run.neurons, run.channels, "", "found", "null"
     );
     let ari = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.3}"));
@@ -168,7 +168,8 @@ fn tenths(of: Option<Spread>) -> String {
 }
 
 fn together(across: &Across, found: &Explanation) -> String {
-    let mut text = format!("{} runs together · {}\n\n", found.runs.len(), types(&across.sizes));
+    let mut text =
+        format!("{} runs together · {}\n\n", found.runs.len(), types(found.answer(), &across.sizes));
     for (run, row) in found.runs.iter().zip(&across.ari) {
         let cells: String = row.iter().map(|ari| format!("{ari:>8.3}")).collect();
         let _ = writeln!(text, "{:<30}{cells}", format!("ARI of {}", run.run));
@@ -178,14 +179,15 @@ fn together(across: &Across, found: &Explanation) -> String {
     if let Some(ari) = across.ari_truth {
         let _ = writeln!(text, "{:<30}{ari:>15.3}", "ARI with the true types");
     }
+    text += &found.disagreement().map(|words| format!("{words}\n")).unwrap_or_default();
     text + "\n"
 }
 
-fn types(sizes: &[usize]) -> String {
+fn types(answer: Answer, sizes: &[usize]) -> String {
     let list: Vec<String> = sizes.iter().map(usize::to_string).collect();
-    match sizes.len() {
-        1 => "1 type".into(),
-        n => format!("{n} types of {} neurons", list.join(", ")),
+    match answer {
+        Answer::Types(_) => format!("{} types of {} neurons", sizes.len(), list.join(", ")),
+        answer => answer.words(),
     }
 }
 

@@ -4,9 +4,11 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::barcodes::{Barcodes, normalise};
+use super::cluster::Method;
 use super::consensus::{Labels, Spread, Vote, consensus, similarity, stability};
 use super::copies::Copies;
 use super::count::{Answer, Count};
+use super::groups::{Groups, Resample};
 use super::{Options, Run};
 use crate::error::{Error, Result};
 use crate::random::generator;
@@ -28,9 +30,12 @@ pub struct RunResult {
     pub types: usize,
     /// Neurons of each type.
     pub sizes: Vec<usize>,
+    /// How many of them are like no other, and have the type of the nearest group.
+    #[serde(default)]
+    pub unlike: usize,
     /// What the barcodes speak for.
     pub count: Count,
-    /// Adjusted Rand index between resamples of the neurons, over the neurons in both; `None` for a single type.
+    /// Adjusted Rand index between resamples of the neurons, over the neurons that both place; `None` for a single type.
     pub stability: Option<Spread>,
     /// Adjusted Rand index with the true types, where they are known.
     pub ari_truth: Option<f64>,
@@ -39,6 +44,15 @@ pub struct RunResult {
 }
 
 impl RunResult {
+    /// What its neurons are given: so many types, one, or none.
+    pub fn answer(&self) -> Answer {
+        match (self.types, self.count.answer) {
+            (1, Answer::Types(_)) => Answer::OneType,
+            (1, answer) => answer,
+            (types, _) => Answer::Types(types),
+        }
+    }
+
     /// Which channels count as one, e.g. `4 = 5, 7 = 1`; `None` when all count.
     pub fn equalities(&self) -> Option<String> {
         let several = self.copies.iter().filter(|group| group.len() > 1);
@@ -52,10 +66,11 @@ impl RunResult {
     ///
     /// They are when their stability is above the mean of shuffled barcodes and reaches a limit: that mean and one
     /// standard deviation over draws, or half the way from the mean to 1 where that is nearer, since near 1 there is
-    /// little room for more.
+    /// little room for more. Those found again in nearly all resamples are, whatever the others: where neurons of one type read
+    /// a channel and others do not, that channel forms groups when shuffled, too.
     pub fn is_stable(&self) -> Option<bool> {
         let (found, null) = (self.stability?.mean, self.null.stability?);
-        (self.types > 1).then(|| found > null.mean && found >= limit(null))
+        (self.types > 1).then(|| found >= CERTAIN || is_above(found, null))
     }
 
     /// What to make of the types: of several how stable they are, and what the barcodes speak for where it is another
@@ -75,9 +90,11 @@ impl RunResult {
 
     /// [`RunResult::is_stable`] in words.
     fn beside_null(&self) -> Option<String> {
-        let shuffled = format!("shuffled barcodes (limit {:.2})", limit(self.null.stability?));
+        let (found, null) = (self.stability?.mean, self.null.stability?);
+        let shuffled = format!("shuffled barcodes (limit {:.2})", limit(null));
         self.is_stable().map(|stable| match stable {
-            true => format!("more stable than {shuffled}"),
+            true if is_above(found, null) => format!("more stable than {shuffled}"),
+            true => "found again in all resamples, as are groups of shuffled barcodes: single channels part the neurons".into(),
             false => format!("no more stable than {shuffled}: do not read these as types"),
         })
     }
@@ -97,6 +114,13 @@ impl RunResult {
 
 fn counted(types: usize) -> String {
     if types == 1 { "1 type was".into() } else { format!("{types} types were") }
+}
+
+/// Stability of types that nearly all resamples find.
+const CERTAIN: f64 = 0.95;
+
+fn is_above(found: f64, null: Spread) -> bool {
+    found > null.mean && found >= limit(null)
 }
 
 /// The stability that types must reach beside that of shuffled barcodes.
@@ -148,14 +172,18 @@ impl Analysis {
         let nulls: Vec<Barcodes> =
             draws.map(|draw| barcodes.shuffled(derived(options.seed, Purpose::Shuffle, draw))).collect();
         let most = options.most.max(options.types.unwrap_or(1));
-        let count =
-            Count::of(&barcodes, &nulls, most, options.seeds, derived(options.seed, Purpose::Group, 0));
-        let search = Search { options, types: options.types.unwrap_or(count.answer.groups()) };
-        let resamples = search.resamples(&barcodes, Purpose::Resample, options.seeds)?;
-        let stability = stability(&resamples);
-        let whole = search.labels(&barcodes, options.seed)?;
-        let votes = consensus(&[vec![whole], resamples].concat()).votes;
-        let found = labels(&votes);
+        let seed = derived(options.seed, Purpose::Group, 0);
+        let groups = Groups::of(&barcodes, most, options.seeds, seed);
+        let count = Count::of(&barcodes, &nulls, &groups, most, seed);
+        let types = options.types.unwrap_or(count.answer.groups());
+        let search = Search { options, types, most, seed };
+        // A single type is held against nothing.
+        let nulls = if types > 1 { &nulls[..] } else { &[] };
+        let typed = match options.method {
+            Method::Groups if types == count.answer.groups() => search.groups(&groups, &barcodes, nulls),
+            _ => search.clusters(&barcodes, nulls)?,
+        };
+        let found = labels(&typed.votes);
         let truth = truth(run)?;
         let result = RunResult {
             run: run.name.to_owned(),
@@ -163,14 +191,15 @@ impl Analysis {
             silent: run.neurons.len() - barcodes.len(),
             channels: run.channels,
             copies: copies.groups,
-            types: search.types,
+            types,
             sizes: sizes(&found),
+            unlike: typed.votes.iter().flatten().filter(|vote| vote.agreement == 0.0).count(),
             count,
-            stability,
+            stability: stability(&typed.resamples),
             ari_truth: truth.as_ref().map(|truth| similarity(truth, &found)),
-            null: search.null(&nulls, &found, truth.as_ref())?,
+            null: NullResult::of(&typed.null, &found, truth.as_ref()),
         };
-        Ok(Self { barcodes, votes, result })
+        Ok(Self { barcodes, votes: typed.votes, result })
     }
 }
 
@@ -204,42 +233,78 @@ pub(super) fn sizes(labels: &Labels) -> Vec<usize> {
     (0..types).map(|kind| labels.iter().filter(|label| **label == Some(kind)).count()).collect()
 }
 
+/// The types of all neurons, and what they are held against.
+struct Typed {
+    votes: Vec<Option<Vote>>,
+    /// Types of each resample.
+    resamples: Vec<Labels>,
+    /// As many types of two resamples of each shuffled draw.
+    null: Vec<[Labels; 2]>,
+}
+
 /// A search for a fixed number of types.
 struct Search<'a> {
     options: &'a Options,
     types: usize,
+    most: usize,
+    seed: u64,
 }
 
 impl Search<'_> {
-    fn labels(&self, barcodes: &Barcodes, seed: u64) -> Result<Labels> {
-        Ok(barcodes.spread(&self.options.method.labels(barcodes, self.types, seed)?))
+    /// The groups that were counted are the types.
+    fn groups(&self, groups: &Groups, barcodes: &Barcodes, nulls: &[Barcodes]) -> Typed {
+        let placed = |of: &Barcodes, resample: &Resample| -> Labels {
+            of.spread(&resample.labels).into_iter().map(Option::flatten).collect()
+        };
+        let joined = |of: &Barcodes, draw| {
+            placed(of, &Resample::of(of, 2 * self.most, Some(self.types), self.seed, draw))
+        };
+        Typed {
+            votes: barcodes.spread(&groups.votes(barcodes)),
+            resamples: groups.resamples().map(|resample| placed(barcodes, resample)).collect(),
+            null: nulls.par_iter().map(|null| [0, 1].map(|draw| joined(null, draw))).collect(),
+        }
+    }
+
+    /// The types are clusters, on which those of resamples vote.
+    fn clusters(&self, barcodes: &Barcodes, nulls: &[Barcodes]) -> Result<Typed> {
+        let draws = (0..self.options.seeds).into_par_iter();
+        let resamples: Vec<Labels> =
+            draws.map(|draw| self.resample(barcodes, Purpose::Resample, draw)).collect::<Result<_>>()?;
+        let pair = |null| {
+            let draw = |draw| self.resample(null, Purpose::ResampleOfNull, draw);
+            Ok([draw(0)?, draw(1)?])
+        };
+        let whole = self.labels(barcodes, self.options.seed)?;
+        Ok(Typed {
+            votes: consensus(&[&[whole], &resamples[..]].concat()).votes,
+            resamples,
+            null: nulls.par_iter().map(pair).collect::<Result<_>>()?,
+        })
     }
 
     /// Labels of resampled neurons, searched from other centres each.
-    fn resamples(&self, barcodes: &Barcodes, purpose: Purpose, draws: usize) -> Result<Vec<Labels>> {
-        let one = |draw| {
-            let seed = derived(self.options.seed, purpose, draw);
-            self.labels(&barcodes.resampled(seed), seed)
-        };
-        (0..draws).into_par_iter().map(one).collect()
+    fn resample(&self, barcodes: &Barcodes, purpose: Purpose, draw: usize) -> Result<Labels> {
+        let seed = derived(self.options.seed, purpose, draw);
+        self.labels(&barcodes.resampled(seed), seed)
     }
 
-    fn null(&self, nulls: &[Barcodes], found: &Labels, truth: Option<&Labels>) -> Result<NullResult> {
-        let labels: Vec<Labels> =
-            nulls.par_iter().map(|null| self.labels(null, self.options.seed)).collect::<Result<_>>()?;
+    fn labels(&self, barcodes: &Barcodes, seed: u64) -> Result<Labels> {
+        Ok(barcodes.spread(&self.options.method.labels(barcodes, self.types, seed)?))
+    }
+}
+
+impl NullResult {
+    fn of(null: &[[Labels; 2]], found: &Labels, truth: Option<&Labels>) -> Self {
         let with = |other: &Labels| {
-            Spread::of(&labels.iter().map(|null| similarity(null, other)).collect::<Vec<f64>>())
+            Spread::of(&null.iter().map(|[labels, _]| similarity(labels, other)).collect::<Vec<f64>>())
         };
-        let pairs: Vec<Option<Spread>> = nulls
-            .par_iter()
-            .map(|null| Ok(stability(&self.resamples(null, Purpose::ResampleOfNull, 2)?)))
-            .collect::<Result<_>>()?;
-        let stabilities: Vec<f64> = pairs.into_iter().flatten().map(|pair| pair.mean).collect();
-        Ok(NullResult {
-            stability: Spread::of(&stabilities),
-            ari_found: with(found).filter(|_| self.types > 1),
+        let stabilities = null.iter().filter_map(|pair| stability(pair)).map(|pair| pair.mean);
+        Self {
+            stability: Spread::of(&stabilities.collect::<Vec<f64>>()),
+            ari_found: with(found),
             ari_truth: truth.and_then(with),
-        })
+        }
     }
 }
 
@@ -269,6 +334,7 @@ mod tests {
             copies: Vec::new(),
             types,
             sizes: Vec::new(),
+            unlike: 0,
             count,
             stability: Some(Spread { mean: stability, sd: 0.1 }),
             ari_truth: None,
@@ -283,7 +349,10 @@ mod tests {
         assert!(stable(0.39, (0.33, 0.05)));
         assert!(stable(1.0, (0.65, 0.2)) && stable(1.0, (0.92, 0.15)), "there is no room for a whole s.d.");
         assert!(!stable(0.93, (0.92, 0.15)));
-        assert!(!stable(1.0, (1.0, 0.0)) && !stable(0.5, (0.5, 0.0)), "as stable is not more stable");
+        assert!(!stable(0.9, (0.9, 0.0)) && !stable(0.5, (0.5, 0.0)), "as stable is not more stable");
+        assert!(stable(1.0, (1.0, 0.0)), "nothing is more stable");
+        let verdict = result(2, 1.0, Some((1.0, 0.0))).verdict().unwrap();
+        assert!(verdict.starts_with("found again in all resamples, as are"), "{verdict}");
         assert_eq!(result(5, 0.2, None).is_stable(), None);
         assert_eq!(result(1, 0.2, None).verdict(), None);
         let verdict = result(5, 0.31, Some((0.33, 0.05))).verdict().unwrap();

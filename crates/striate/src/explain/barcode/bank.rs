@@ -9,8 +9,11 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
+use super::adjusted_rand_index;
 use super::barcodes::{Barcodes, Norm, normalise};
 use super::count::{Answer, Count};
+use super::groups::Groups;
+use super::mixture::mixture;
 use crate::random::{generator, permutation};
 
 const CHANNELS: [usize; 5] = [5, 8, 16, 32, 64];
@@ -86,7 +89,8 @@ impl Case {
         ndarray::stack(Axis(0), &found.iter().map(|one| one.view()).collect::<Vec<_>>()).unwrap()
     }
 
-    fn types(mut self, types: usize) -> Barcodes {
+    /// Barcodes, and the type of each; outliers have none.
+    fn types(mut self, types: usize) -> (Barcodes, Vec<Option<usize>>) {
         // One type whose neurons vary along a line is a continuum by definition.
         (self.elongated, self.copied) = (self.elongated && types > 1, self.copied && types > 1);
         let mut rng = generator(self.seed, 2);
@@ -100,7 +104,10 @@ impl Case {
         if self.sparse {
             weights.mapv_inplace(|w| (w - 0.5 * noise).max(0.0));
         }
-        self.finish(&mut rng, weights)
+        let (barcodes, outlier) = self.finish(&mut rng, weights);
+        let kind = |&neuron: &usize| Some(kinds[neuron]).filter(|_| !outlier[neuron]);
+        let planted = barcodes.neurons().iter().map(kind).collect();
+        (barcodes, planted)
     }
 
     /// Type of each neuron; where sizes differ no type has fewer than 24 neurons or a third of its share.
@@ -136,7 +143,8 @@ impl Case {
         noise
     }
 
-    fn finish(&self, rng: &mut ChaCha8Rng, mut weights: Array2<f64>) -> Barcodes {
+    /// Barcodes, and which neurons are outliers.
+    fn finish(&self, rng: &mut ChaCha8Rng, mut weights: Array2<f64>) -> (Barcodes, Vec<bool>) {
         if self.copied {
             let share = Array1::from_shape_simple_fn(weights.nrows(), || rng.random::<f64>());
             let copy = &weights.column(0) * &share;
@@ -144,8 +152,10 @@ impl Case {
             weights.column_mut(0).assign(&rest);
             weights.push_column(copy.view()).unwrap();
         }
-        for mut row in weights.rows_mut() {
-            if self.outliers && rng.random::<f64>() < 0.04 {
+        let mut outlier = vec![false; weights.nrows()];
+        for (mut row, is_outlier) in weights.rows_mut().into_iter().zip(&mut outlier) {
+            *is_outlier = self.outliers && rng.random::<f64>() < 0.04;
+            if *is_outlier {
                 row.mapv_inplace(|_| {
                     if rng.random::<f64>() < 0.4 { normal(rng).abs() * rng.random::<f64>() } else { 0.0 }
                 });
@@ -153,7 +163,7 @@ impl Case {
             row *= (0.5 * normal(rng)).exp();
         }
         let values: Vec<f32> = weights.iter().map(|w| *w as f32).collect();
-        normalise(&values, weights.ncols(), Norm::L2).unwrap()
+        (normalise(&values, weights.ncols(), Norm::L2).unwrap(), outlier)
     }
 
     /// Directions without types.
@@ -204,7 +214,7 @@ impl Case {
         if self.sparse && !["cloud", "ring"].contains(&kind) {
             weights.mapv_inplace(|w| (w - 0.5 * noise).max(0.0));
         }
-        self.finish(&mut rng, weights)
+        self.finish(&mut rng, weights).0
     }
 }
 
@@ -220,18 +230,49 @@ fn ends(rng: &mut ChaCha8Rng, count: usize, channels: usize) -> Array2<f64> {
     apart.unwrap_or_else(|| draw(rng))
 }
 
-fn answer(barcodes: &Barcodes, seed: u64) -> Answer {
+/// What is said of the barcodes, and the group of each.
+fn found(barcodes: &Barcodes, seed: u64) -> (Answer, Vec<usize>) {
     let nulls: Vec<Barcodes> = (0..4).map(|draw| barcodes.shuffled(100 + draw)).collect();
-    Count::of(barcodes, &nulls, 20, 10, seed).answer
+    let groups = Groups::of(barcodes, 20, 10, seed);
+    let labels = groups.votes(barcodes).iter().map(|vote| vote.label).collect();
+    (Count::of(barcodes, &nulls, &groups, 20, seed).answer, labels)
+}
+
+/// Adjusted Rand index with the planted types, over the neurons that have one.
+fn agreement(labels: &[usize], planted: &[Option<usize>]) -> f64 {
+    let known = labels.iter().zip(planted).filter_map(|(label, kind)| Some((*label, (*kind)?)));
+    let (labels, kinds): (Vec<_>, Vec<_>) = known.unzip();
+    adjusted_rand_index(&labels, &kinds)
 }
 
 fn planted(types: usize) -> Answer {
     if types == 1 { Answer::OneType } else { Answer::Types(types) }
 }
 
-/// Right answers and cases of each row, and each wrong one in words.
+/// What was found of the cases of a row of the table.
 #[derive(Default)]
-struct Table(BTreeMap<String, (usize, usize)>, Vec<String>);
+struct Row {
+    right: usize,
+    cases: usize,
+    /// Agreement of groups with the planted types, where their number is right and above 1.
+    groups: Vec<f64>,
+    /// The same of a mixture with as many clusters.
+    mixture: Vec<f64>,
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// The rows, and each wrong answer in words.
+#[derive(Default)]
+struct Table(BTreeMap<String, Row>, Vec<String>);
 
 impl Table {
     fn add(&mut self, rows: [String; 2], case: &Case, found: Answer, right: Answer) {
@@ -239,14 +280,33 @@ impl Table {
             self.1.push(format!("{}: {} ({case:?})", rows[1], found.words()));
         }
         for row in rows {
-            let entry = self.0.entry(row).or_default();
-            *entry = (entry.0 + usize::from(found == right), entry.1 + 1);
+            let row = self.0.entry(row).or_default();
+            (row.right, row.cases) = (row.right + usize::from(found == right), row.cases + 1);
+        }
+    }
+
+    fn compare(&mut self, rows: [String; 2], groups: f64, mixture: f64) {
+        for row in rows {
+            let row = self.0.entry(row).or_default();
+            row.groups.push(groups);
+            row.mixture.push(mixture);
         }
     }
 
     fn share(&self, row: &str) -> f64 {
-        let (right, all) = self.0[row];
-        right as f64 / all as f64
+        self.0[row].right as f64 / self.0[row].cases as f64
+    }
+
+    fn print(&self) {
+        self.1.iter().for_each(|wrong| println!("{wrong}"));
+        println!("{:38}ARI, median and mean: groups, mixture of as many", "");
+        for (name, Row { right, cases, groups, mixture }) in &self.0 {
+            print!("{name:20} {right:4} of {cases:4}  {:.2}", self.share(name));
+            for ari in [groups, mixture] {
+                print!("   {:.3} {:.3}", median(ari), mean(ari));
+            }
+            println!();
+        }
     }
 }
 
@@ -270,7 +330,13 @@ fn bank(first: u64, rounds: u64) -> Table {
             let case = Case::of(seed, channels, is_noisy, equal);
             let name = format!("types, {}", noisy(is_noisy));
             let rows = [name.clone(), format!("{name}: {types:2}")];
-            table.add(rows, &case, answer(&case.types(types), seed), planted(types));
+            let (barcodes, kinds) = case.types(types);
+            let (answer, groups) = found(&barcodes, seed);
+            table.add(rows.clone(), &case, answer, planted(types));
+            if types > 1 && answer == planted(types) {
+                let mixture = mixture(&barcodes, types, seed).unwrap().labels;
+                table.compare(rows, agreement(&groups, &kinds), agreement(&mixture, &kinds));
+            }
         }
     }
     for (kind, channels) in CONTINUA.into_iter().flat_map(|k| CHANNELS.map(|c| (k, c))) {
@@ -278,7 +344,7 @@ fn bank(first: u64, rounds: u64) -> Table {
             let seed = next();
             let case = Case::of(seed, channels, is_noisy, true);
             let rows = ["continua".into(), format!("continua: {kind}")];
-            table.add(rows, &case, answer(&case.continuum(kind), seed), Answer::Continuum);
+            table.add(rows, &case, found(&case.continuum(kind), seed).0, Answer::Continuum);
         }
     }
     table
@@ -289,10 +355,7 @@ fn bank(first: u64, rounds: u64) -> Table {
 #[ignore = "minutes; prints the table"]
 fn the_bank() {
     let table = bank(5000, 3);
-    table.1.iter().for_each(|wrong| println!("{wrong}"));
-    table.0.iter().for_each(|(row, (right, all))| {
-        println!("{row:26} {right:4} of {all:4}  {:.2}", *right as f64 / *all as f64)
-    });
+    table.print();
     assert!(table.share("types, clean") >= 0.9);
     assert!(table.share("types, noisy") >= 0.7);
     assert!(table.share("continua") >= 0.9);
@@ -300,12 +363,16 @@ fn the_bank() {
 
 #[test]
 fn a_slice_of_the_bank_is_right() {
-    let found = |types, channels, noisy| answer(&Case::of(3, channels, noisy, true).types(types), 1);
     let right = [(1, 16, true), (2, 8, false), (4, 8, true), (4, 32, false), (8, 16, false)];
     for (types, channels, noisy) in right {
-        assert_eq!(found(types, channels, noisy), planted(types), "{channels} channels, noisy: {noisy}");
+        let (barcodes, kinds) = Case::of(3, channels, noisy, true).types(types);
+        let (answer, labels) = found(&barcodes, 1);
+        assert_eq!(answer, planted(types), "{channels} channels, noisy: {noisy}");
+        let ari = agreement(&labels, &kinds);
+        assert!(ari > 0.9, "{types} types, {channels} channels: {ari}");
     }
     for kind in CONTINUA {
-        assert_eq!(answer(&Case::of(3, 8, true, true).continuum(kind), 1), Answer::Continuum, "{kind}");
+        let continuum = Case::of(3, 8, true, true).continuum(kind);
+        assert_eq!(found(&continuum, 1).0, Answer::Continuum, "{kind}");
     }
 }

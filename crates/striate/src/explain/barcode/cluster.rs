@@ -9,12 +9,14 @@ use super::k_means::k_means;
 use super::mixture::mixture;
 use crate::error::{Error, Result, unknown};
 
-/// How neurons are assigned to types.
+/// What assigns neurons to types.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
-    /// The most probable Gaussian of a [`mixture()`].
+    /// The groups that were counted; where another number is asked for, as [`Method::Mixture`].
     #[default]
+    Groups,
+    /// The most probable Gaussian of a [`mixture()`].
     Mixture,
     /// The nearest centre of [`k_means()`].
     KMeans,
@@ -25,9 +27,10 @@ impl FromStr for Method {
 
     fn from_str(name: &str) -> Result<Self> {
         match name {
+            "groups" => Ok(Self::Groups),
             "mixture" => Ok(Self::Mixture),
             "kmeans" => Ok(Self::KMeans),
-            _ => Err(unknown("method", name, &["mixture", "kmeans"])),
+            _ => Err(unknown("method", name, &["groups", "mixture", "kmeans"])),
         }
     }
 }
@@ -40,7 +43,7 @@ impl Method {
     pub fn labels(self, barcodes: &Barcodes, clusters: usize, seed: u64) -> Result<Vec<usize>> {
         let clusters = clusters.min(barcodes.distinct());
         match self {
-            Self::Mixture => Ok(mixture(barcodes, clusters, seed)?.labels),
+            Self::Groups | Self::Mixture => Ok(mixture(barcodes, clusters, seed)?.labels),
             Self::KMeans => k_means(barcodes, clusters, seed),
         }
     }

@@ -26,7 +26,7 @@ pub struct Consensus {
 pub struct Vote {
     /// Name of the cluster; of equals the one in the clustering that agrees best with all others, else the largest.
     pub label: usize,
-    /// Share of the clusterings that know the neuron and say so, above 0 and at most 1.
+    /// Share of the clusterings that know the neuron and say so, 0–1.
     pub agreement: f64,
 }
 

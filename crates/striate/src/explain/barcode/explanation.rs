@@ -53,7 +53,8 @@ pub struct Across {
     pub mean_share: f64,
     /// Adjusted Rand index of the consensus with the true types, where they are known.
     pub ari_truth: Option<f64>,
-    /// Labels `[run][neuron]` in the names of the consensus.
+    /// Labels `[run][neuron]` in the names of the consensus; none of a run that does not tell types apart where most do, or
+    /// does where most do not.
     pub labels: Vec<Labels>,
 }
 
@@ -66,7 +67,8 @@ pub struct Neurons {
     /// continuum no neuron has one.
     #[serde(rename = "type")]
     pub types: Labels,
-    /// Share of the resamples, or of the runs, that say so.
+    /// Share of the resamples, or of the runs, that say so; 0 for a neuron that is like no other, which has the type of the
+    /// nearest group.
     pub agreement: Vec<Option<f64>>,
     /// Barcode on its first two principal components.
     pub points: Vec<Option<[f64; 2]>>,
@@ -92,7 +94,7 @@ pub fn explain(runs: &[Run<'_>], options: &Options) -> Result<Explanation> {
     } else {
         (None, first.votes.clone())
     };
-    let none = is_continuum(&first.result, across.as_ref());
+    let none = is_continuum(analyses.iter().map(|analysis| &analysis.result), across.as_ref());
     let embedding = principal_components(&first.barcodes);
     let neurons = Neurons {
         unit_id: run.unit_ids.to_vec(),
@@ -116,22 +118,41 @@ pub fn explain(runs: &[Run<'_>], options: &Options) -> Result<Explanation> {
     })
 }
 
-/// Types on which the runs agree, and the votes for them.
+/// Types on which the runs agree, and the votes for them: those of the runs that tell types apart where these are most, else
+/// of the others.
 fn join(runs: &[Run<'_>], analyses: &[Analysis]) -> Result<(Across, Vec<Option<Vote>>)> {
     let fits = runs.iter().zip(analyses).map(|(run, analysis)| known_to(&runs[0], run, analysis));
     let fits: Vec<Labels> = fits.collect::<Result<_>>()?;
-    let consensus = consensus(&fits);
-    let found = labels(&consensus.votes);
-    let shares: Vec<f64> = consensus.votes.iter().flatten().map(|vote| vote.agreement).collect();
+    let telling: Vec<bool> = analyses.iter().map(|analysis| analysis.result.types > 1).collect();
+    let most = 2 * telling.iter().filter(|&&tells| tells).count() > fits.len();
+    let voters: Vec<Labels> =
+        fits.iter().zip(&telling).filter(|(_, tells)| **tells == most).map(|(fit, _)| fit.clone()).collect();
+    let consensus = consensus(&voters);
+    let votes = of_all(consensus.votes, &voters, &fits);
+    let mut aligned = consensus.aligned.into_iter();
+    let nothing = || vec![None; runs[0].neurons.len()];
+    let row = |&tells: &bool| if tells == most { aligned.next() } else { None }.unwrap_or_else(nothing);
+    let found = labels(&votes);
+    let shares: Vec<f64> = votes.iter().flatten().map(|vote| vote.agreement).collect();
     let across = Across {
         ari: fits.iter().map(|left| fits.iter().map(|right| similarity(left, right)).collect()).collect(),
         agreement: stability(&fits),
         sizes: sizes(&found),
         mean_share: Spread::of(&shares).map_or(0.0, |spread| spread.mean),
         ari_truth: truth(&runs[0])?.map(|truth| similarity(&truth, &found)),
-        labels: consensus.aligned,
+        labels: telling.iter().map(row).collect(),
     };
-    Ok((across, consensus.votes))
+    Ok((across, votes))
+}
+
+/// Votes of some clusterings, of which the others agree with none.
+fn of_all(votes: Vec<Option<Vote>>, voters: &[Labels], fits: &[Labels]) -> Vec<Option<Vote>> {
+    let known = |of: &[Labels], neuron: usize| of.iter().filter(|fit| fit[neuron].is_some()).count() as f64;
+    let share = |neuron| known(voters, neuron) / known(fits, neuron);
+    let vote = |(neuron, vote): (usize, Option<Vote>)| {
+        vote.map(|vote| Vote { agreement: vote.agreement * share(neuron), ..vote })
+    };
+    votes.into_iter().enumerate().map(vote).collect()
 }
 
 /// Labels of a run for the neurons of the first.
@@ -158,15 +179,33 @@ fn rounded(value: f64) -> f64 {
     (value * DIGITS).round() / DIGITS
 }
 
-fn is_continuum(run: &RunResult, across: Option<&Across>) -> bool {
-    let groups = across.map_or(run.types, |across| across.sizes.len());
-    groups == 1 && run.count.answer == Answer::Continuum
+/// Whether no run with a say tells types apart, and one of them not even one.
+fn is_continuum<'a>(mut runs: impl Iterator<Item = &'a RunResult>, across: Option<&Across>) -> bool {
+    across.is_none_or(|across| across.sizes.len() == 1) && runs.any(|run| run.answer() == Answer::Continuum)
 }
 
 impl Explanation {
     /// Whether the neurons have no types, their barcodes being a continuum.
     pub fn is_continuum(&self) -> bool {
-        self.runs.first().is_some_and(|run| is_continuum(run, self.across.as_ref()))
+        is_continuum(self.runs.iter(), self.across.as_ref())
+    }
+
+    /// What the neurons are given, by all runs together.
+    pub fn answer(&self) -> Answer {
+        match self.types().0.len() {
+            _ if self.is_continuum() => Answer::Continuum,
+            0 | 1 => Answer::OneType,
+            types => Answer::Types(types),
+        }
+    }
+
+    /// Says when runs do not agree on how many types there are.
+    pub fn disagreement(&self) -> Option<String> {
+        let first = self.runs.first()?.answer();
+        let said = |run: &RunResult| format!("{} in `{}`", run.answer().words(), run.run);
+        let differ = self.runs.iter().any(|run| run.answer() != first);
+        let all: Vec<String> = self.runs.iter().map(said).collect();
+        differ.then(|| format!("the runs do not agree: {}", all.join("; ")))
     }
 
     /// Number of types, sizes, and adjusted Rand index with the truth: of the consensus where there are several runs.
@@ -257,7 +296,7 @@ mod tests {
         let neurons: Vec<usize> = (0..160).collect();
         let ids = ids(&neurons);
         let first = Run { truth: Some(&truth), ..run(&neurons, &ids, &features, 4) };
-        for method in ["mixture", "kmeans"] {
+        for method in ["groups", "mixture", "kmeans"] {
             let found = explain(&[first], &options(&[("method", method)])).unwrap();
             let result = &found.runs[0];
             assert_eq!((result.types, result.silent, result.sizes.len()), (4, 1, 4), "{result:?}");
@@ -302,6 +341,70 @@ mod tests {
         let stranger = Run { neurons: &[500], unit_ids: &[1], features: &[1.0], channels: 1, ..second };
         let error = explain(&[first, stranger], &options(&[])).unwrap_err();
         assert_eq!(error.to_string(), "second: has no neuron of `first`");
+    }
+
+    /// Neurons that read two channels in any proportion.
+    fn segment(channels: usize) -> Vec<f32> {
+        let row = |neuron: usize| {
+            let mut row = vec![0.01; channels];
+            (row[0], row[1]) = (neuron as f32 / 159.0, 1.0 - neuron as f32 / 159.0);
+            row
+        };
+        (0..160).flat_map(row).collect()
+    }
+
+    /// Whichever is asked first: types are those of most runs.
+    #[test]
+    fn runs_that_are_a_continuum_have_their_say() {
+        let (line, typed, other) = (segment(5), PLANTED.weights(3).0, PLANTED.weights(4).0);
+        let neurons: Vec<usize> = (0..160).collect();
+        let ids = ids(&neurons);
+        let line = Run { name: "line", ..run(&neurons, &ids, &line, 5) };
+        let [typed, other] = [&typed, &other].map(|features| run(&neurons, &ids, features, 4));
+        let joined = |runs: &[Run<'_>]| explain(runs, &options(&[])).unwrap();
+        for runs in [[line, typed], [typed, line]] {
+            let found = joined(&runs);
+            assert_eq!(found.answer(), Answer::Continuum, "one of two is no agreement");
+            assert!(found.neurons.types.iter().all(Option::is_none), "{:?}", found.neurons.types);
+            let words = found.disagreement().unwrap();
+            assert!(
+                words.contains("a continuum, no types in `line`") && words.contains("4 types in `first`")
+            );
+            let across = found.across.unwrap();
+            assert_eq!((across.ari[0][1], across.agreement.unwrap().mean), (0.0, 0.0));
+        }
+        for runs in [[line, typed, other], [typed, other, line]] {
+            let found = joined(&runs);
+            assert_eq!((found.answer(), found.is_continuum()), (Answer::Types(4), false));
+            assert!((found.across.as_ref().unwrap().mean_share - 2.0 / 3.0).abs() < 0.02);
+            let (at, _) = runs.iter().enumerate().find(|(_, run)| run.name == "line").unwrap();
+            assert!(found.across.unwrap().labels[at].iter().all(Option::is_none));
+        }
+        let found = joined(&[line, Run { name: "again", ..line }]);
+        assert_eq!((found.answer(), found.disagreement()), (Answer::Continuum, None));
+        assert!(found.neurons.types.iter().all(Option::is_none) && found.across.unwrap().agreement.is_none());
+    }
+
+    /// Types need not have a channel of their own.
+    #[test]
+    fn there_can_be_fewer_channels_than_types() {
+        let (_, truth) = Planted { types: 5, per_type: 40, ..PLANTED }.weights(1);
+        let noise = Planted { types: 200, per_type: 1, channels: 2, jitter: 1.0 }.weights(2).0;
+        let angle = |kind: usize, noise: &[f32]| {
+            (kind as f32).mul_add(0.39, 0.05 * (noise[0] - noise[1]).clamp(-1.0, 1.0))
+        };
+        let read = |(&kind, noise): (&usize, &[f32])| <[f32; 2]>::from(angle(kind, noise).sin_cos());
+        let features: Vec<f32> = truth.iter().zip(noise.chunks(2)).flat_map(read).collect();
+        let neurons: Vec<usize> = (0..200).collect();
+        let ids = ids(&neurons);
+        let first = Run { truth: Some(&truth), ..run(&neurons, &ids, &features, 2) };
+        for (types, sizes) in [("5", 5), ("4", 4)] {
+            let found = explain(&[first], &options(&[("types", types), ("most", "9")])).unwrap();
+            assert_eq!((found.runs[0].count.answer, found.types().0.len()), (Answer::Types(5), sizes));
+            assert!(found.types().1.unwrap() > 0.7, "{types}: {:?}", found.types());
+        }
+        let found = explain(&[first], &options(&[("most", "9")])).unwrap();
+        assert!(found.answer() == Answer::Types(5) && found.types().1.unwrap() > 0.98, "{:?}", found.types());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A barcode is a neuron's vector of feature weights `[channel]`. Neurons of one type share its direction, wherever
 //! their receptive fields lie (Klindt et al. 2017; spec §6). [`explain`] joins channels that differ only by a shift, which
 //! masks undo ([`Options::copies`]), and asks how many types there are ([`Count`]), which
-//! neuron is of which ([`Method`]), whether other neurons and other fits would say the same ([`consensus()`]), and gives
+//! neuron is of which (its group, or by another [`Method`]), whether other neurons and other fits would say the same ([`consensus()`]), and gives
 //! the same numbers for barcodes whose channels are shuffled over neurons, which have no types. An [`Explanation`] is
 //! what is written.
 
@@ -21,6 +21,7 @@ mod k_means;
 mod mixture;
 mod cluster;
 mod valleys;
+mod groups;
 mod count;
 mod consensus;
 mod embed;
@@ -72,7 +73,7 @@ pub struct Options {
     pub norm: Norm,
     /// What assigns neurons to types.
     pub method: Method,
-    /// Number of types; `None` looks for it.
+    /// Number of types; `None` takes the groups that are found.
     pub types: Option<usize>,
     /// The largest number that can be found; twice as many pieces are joined.
     pub most: usize,
@@ -95,8 +96,11 @@ impl Default for Options {
 pub const KEYS: [(&str, &str); 8] = [
     ("copies", "channels whose maps correlate by this, but for a shift, count as one; 1: none do"),
     ("norm", "length that becomes 1: l2, l1"),
-    ("method", "what assigns neurons to types: mixture (of Gaussians), kmeans"),
-    ("types", "number of types; found from the barcodes when not given"),
+    (
+        "method",
+        "what assigns neurons to types: groups (those counted; mixture for another number), mixture (of Gaussians), kmeans",
+    ),
+    ("types", "number of types; when not given that of the groups found"),
     ("most", "largest number of types that can be found"),
     ("seeds", "resamples behind the stability, and shuffled draws"),
     ("seed", "seed of every random draw"),

@@ -35,11 +35,18 @@ const CHANCE: f64 = 0.02;
 ///
 /// with c taken without x itself: a centre is pulled towards its own neurons, which makes valleys where there are
 /// none. A group is parted when fewer neurons than by chance lie at t < 1/3 beside those between 1/3 and 5/3; the one that is
-/// least so joins the group with which it shares most neurons between.
-pub(super) fn valleys(values: ArrayView2<'_, f64>, most: usize, seed: u64) -> Vec<Option<usize>> {
+/// least so joins the group with which it shares most neurons between. Where a number is given, groups are joined `until` there
+/// are so many, parted or not.
+pub(super) fn valleys(
+    values: ArrayView2<'_, f64>,
+    most: usize,
+    until: Option<usize>,
+    seed: u64,
+) -> Vec<Option<usize>> {
     let Some(pieces) = Pieces::of(values, most, seed) else { return vec![Some(0); values.nrows()] };
     let mut groups = Groups::of(&pieces);
-    while groups.names.len() > 1 && groups.join_least_parted() {}
+    let chance = if until.is_some() { f64::NEG_INFINITY } else { CHANCE };
+    while groups.names.len() > until.unwrap_or(1) && groups.join_least_parted(chance) {}
     let group = groups.of_pieces(pieces.apart.nrows());
     let dense = pieces.dense();
     pieces.labels.iter().map(|&piece| dense[piece].then_some(group[piece])).collect()
@@ -64,10 +71,10 @@ impl Pieces {
             return None;
         }
         let centres = means(values, &search(values, clusters, seed), clusters, LEAST);
-        let labels = nearest(&distances(values, &centres));
+        let labels = nearest(&squared_distances(values, &centres));
         let centres = means(values, &labels, centres.nrows(), 1);
-        let labels = nearest(&distances(values, &centres));
-        let (mut distance, count) = (distances(values, &centres), centres.nrows());
+        let labels = nearest(&squared_distances(values, &centres));
+        let (mut distance, count) = (squared_distances(values, &centres), centres.nrows());
         let mut sizes = vec![0.0; count];
         labels.iter().for_each(|&piece| sizes[piece] += 1.0);
         let mut width = vec![0.0; count];
@@ -77,7 +84,12 @@ impl Pieces {
             *own *= (size / (size - 1.0).max(1.0)).powi(2);
             width[piece] += *own / size;
         }
-        (count > 1).then(|| Self { labels, distance, apart: distances(centres.view(), &centres), width })
+        (count > 1).then(|| Self {
+            labels,
+            distance,
+            apart: squared_distances(centres.view(), &centres),
+            width,
+        })
     }
 
     /// Which pieces are about as wide as those of most neurons.
@@ -100,14 +112,15 @@ fn means(values: ArrayView2<'_, f64>, labels: &[usize], pieces: usize, least: us
 }
 
 /// Squared distances `[row, centre]`.
-fn distances(rows: ArrayView2<'_, f64>, centres: &Array2<f64>) -> Array2<f64> {
+pub(super) fn squared_distances(rows: ArrayView2<'_, f64>, centres: &Array2<f64>) -> Array2<f64> {
     let square = |of: ArrayView2<'_, f64>| (&of * &of).sum_axis(Axis(1));
     let mut apart = rows.dot(&centres.t()) * -2.0 + square(centres.view());
     apart += &square(rows).insert_axis(Axis(1));
     apart.mapv_into(|square| square.max(0.0))
 }
 
-fn nearest(distance: &Array2<f64>) -> Vec<usize> {
+/// The nearest centre of each row.
+pub(super) fn nearest(distance: &Array2<f64>) -> Vec<usize> {
     let least = |row: ndarray::ArrayView1<'_, f64>| {
         (0..row.len()).min_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or(0)
     };
@@ -151,14 +164,14 @@ impl<'a> Groups<'a> {
         group
     }
 
-    /// Joins the group that is least parted from its neighbours; `false` when all are.
-    fn join_least_parted(&mut self) -> bool {
+    /// Joins the group that is least parted from its neighbours; `false` when all are by less than `limit`.
+    fn join_least_parted(&mut self, limit: f64) -> bool {
         let (evidence, shared) = self.evidence();
         let chance = |of: &Evidence| chance_of_so_few(of.between, of.core);
         let rank =
             |a: &Evidence, b: &Evidence| chance(a).total_cmp(&chance(b)).then(b.core.total_cmp(&a.core));
         let worst = (0..evidence.len()).rev().max_by(|&a, &b| rank(&evidence[a], &evidence[b]));
-        let Some(worst) = worst.filter(|&group| chance(&evidence[group]) > CHANCE) else { return false };
+        let Some(worst) = worst.filter(|&group| chance(&evidence[group]) > limit) else { return false };
         let closer = |a: usize, b: usize| self.gap(worst, b).total_cmp(&self.gap(worst, a));
         let others = (0..evidence.len()).filter(|&other| other != worst);
         let partner =
@@ -243,7 +256,7 @@ mod tests {
     use crate::random::generator;
 
     fn groups(values: &Array2<f64>) -> usize {
-        let found = valleys(values.view(), 20, 1);
+        let found = valleys(values.view(), 20, None, 1);
         found.iter().flatten().max().map_or(0, |most| most + 1)
     }
 
@@ -260,6 +273,8 @@ mod tests {
     fn clouds_are_parted_where_there_is_a_valley() {
         assert_eq!([1, 2, 3].map(|centres| groups(&clouds(centres, 7.0))), [1, 2, 3]);
         assert_eq!(groups(&clouds(2, 1.5)), 1, "their sum has one peak");
+        let two = valleys(clouds(3, 7.0).view(), 20, Some(2), 1);
+        assert_eq!(two.iter().flatten().max(), Some(&1), "as many as asked for");
     }
 
     #[test]
@@ -284,7 +299,7 @@ mod tests {
 
     #[test]
     fn few_or_identical_neurons_are_one_group() {
-        assert_eq!(valleys(Array2::zeros((3, 2)).view(), 20, 0), [Some(0); 3]);
+        assert_eq!(valleys(Array2::zeros((3, 2)).view(), 20, None, 0), [Some(0); 3]);
         assert_eq!(groups(&Array2::ones((100, 2))), 1);
     }
 }
