@@ -33,7 +33,7 @@ pub struct Task<'a> {
     pub tier: Tier,
     /// Controls on shuffled data.
     pub nulls: &'a [Null],
-    /// Noise-free responses `[trial, neuron]` of the whole recording, for simulated ones.
+    /// Noise-free responses of the whole recording, all its trials and neurons, `[trial, neuron]`, for simulated ones.
     pub truth: Option<&'a [f32]>,
     /// NaN rule, thresholds, bootstrap.
     pub settings: Settings,
@@ -136,7 +136,12 @@ pub fn score(twin: &Ensemble, session: &Session, task: &Task<'_>, device: &Devic
         evaluation = evaluation.with_held_predictions(&held)?;
     }
     if let Some(truth) = task.truth {
-        let width = session.neurons.len();
+        let (width, count) = (session.neurons.len(), session.trials.len());
+        if truth.len() != width * count {
+            let message =
+                format!("holds {} noise-free responses, not {width} in {count} trials", truth.len());
+            return Err(Error::data(message).file(&session.path).key("truth"));
+        }
         let row = |trial: usize| neurons.iter().map(move |&n| truth[trial * width + n]);
         let truth: Vec<f32> = trials.iter().flat_map(|&trial| row(trial)).collect();
         evaluation = evaluation.with_truth(&truth)?;

@@ -108,7 +108,10 @@ pub fn train(
         }
     })?;
     if fitted.best.is_some() && !(known && fitted.finished) {
-        let truth = Truth::open(Path::new(&config.data.path)).ok().flatten();
+        let truth = Truth::open(Path::new(&config.data.path), session).unwrap_or_else(|error| {
+            tracing::warn!("{error}: the fit is described without it");
+            None
+        });
         let centres = truth.as_ref().map(Truth::centres).unwrap_or_default();
         let known = truth.as_ref().map(|truth| Known { types: &truth.types, centres: &centres });
         scoring::describe(&Ensemble::load(&run, &device)?, &run, session, known)?;

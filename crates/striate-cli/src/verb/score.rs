@@ -68,7 +68,8 @@ pub fn score_run(
     let device = ops::device(&common.device)?;
     let twin = Ensemble::load(run, &device)?;
     let asked = Asked::open(run, data)?;
-    let (session, truth) = (asked.session()?, Truth::open(&asked.path)?);
+    let session = asked.session()?;
+    let truth = Truth::open(&asked.path, session)?;
     let name = run.name();
     let task = Task {
         name: &name,

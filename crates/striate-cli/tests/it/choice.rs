@@ -74,6 +74,19 @@ fn neurons_and_trials_are_left_out_by_list_table_and_rule() {
     refused("data.validation_tier=train", &["data.validation_tier"]);
 }
 
+/// Of a neuron that is silent in the repeats nothing is known: it is neither one of "these only" nor worth keeping.
+#[test]
+fn a_neuron_without_the_number_that_a_rule_compares_is_never_chosen() {
+    let bench = Bench::with_recording();
+    let session = recording::open(&bench.path("recording")).unwrap().sessions.remove(0);
+    respond(&bench, session.trials_of(&"test".into()).into_iter(), |values| values[2] = 1.0);
+    let sound: Vec<i64> = [0, 1, 3, 4, 5, 6, 7].map(|n| session.neurons.ids[n]).to_vec();
+    for (out, rule) in [("only", "data.neuron_ids=oracle>-2"), ("rest", "data.exclude_neurons=oracle<-2")] {
+        bench.fit(&[rule, "--out", out]).succeeds();
+        assert_eq!(card(&bench, out).0, sound, "{rule}");
+    }
+}
+
 /// What was chosen at first stays chosen.
 #[test]
 fn a_fit_that_goes_on_keeps_its_neurons_whatever_became_of_the_table() {

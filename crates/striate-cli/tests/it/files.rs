@@ -74,6 +74,9 @@ fn an_output_takes_the_place_of_no_input_and_no_part_of_a_run() {
     for args in [
         &["predict", "run", "--data", image, "--out", image][..],
         &["predict", "run", "--data", "recording", "--out", image],
+        &["predict", "run", "--data", "recording", "--out", "recording/data/images/500.npy"],
+        &["predict", "run", "--data", "recording", "--out", "recording/meta/new/a.npy"],
+        &["predict", "run", "--data", "recording", "--out", "run/scores/mine.npy"],
         &["report", "run", "--out", "run/manifest.json"],
         &["submit", "run", "--data", "recording", "--tier", "test", "--out", "run/metrics.csv"],
     ] {
@@ -82,6 +85,50 @@ fn an_output_takes_the_place_of_no_input_and_no_part_of_a_run() {
     assert!(before == [bench.read(image), bench.read("run/manifest.json")]);
     bench.run(&["predict", "run", "--data", "recording", "--out", "run/mine.npy"]).succeeds();
     bench.run(&["predict", "run", "--data", "recording", "--out", "run/mine.npy"]).succeeds();
+}
+
+/// A run is made where nothing is: files that only have the names of ours are the user's.
+#[test]
+fn a_new_run_takes_the_place_of_nothing() {
+    let bench = Bench::with_run();
+    bench.fit(&["seed=2", "--out", "second"]).succeeds();
+    fs::create_dir_all(bench.path("own/tensorboard")).unwrap();
+    let config = String::from_utf8(bench.read("run/config.toml")).unwrap();
+    for (name, text) in [
+        ("config.toml", format!("# my notes\n{config}").as_str()),
+        ("log.txt", "mine"),
+        ("tensorboard/events", "mine"),
+    ] {
+        fs::write(bench.path("own").join(name), text).unwrap();
+    }
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/import/tiny.pth");
+    let before = bench.files("own").into_iter().map(|file| (bench.read(&file), file)).collect::<Vec<_>>();
+    for args in [
+        &["ensemble", "run", "second", "--out", "own"][..],
+        &[
+            "import",
+            golden,
+            "--as",
+            "sensorium2022",
+            "--session",
+            "one",
+            "--image-shape",
+            "1,12,14",
+            "--out",
+            "own",
+        ],
+        &["fit", "own/config.toml", "--out", "own"],
+    ] {
+        bench.run(args).fails(2, &["own", "is not empty"]);
+        let after = bench.files("own").into_iter().map(|file| (bench.read(&file), file)).collect::<Vec<_>>();
+        assert!(before == after, "{args:?}");
+    }
+    // A fit that has only begun has nothing to show, and yet all of its folder.
+    let held = striate::run::RunFolder::hold(&bench.path("new")).unwrap();
+    bench.run(&["ensemble", "run", "second", "--out", "new"]).fails(2, &["another process"]);
+    drop(held);
+    bench.run(&["ensemble", "run", "second", "--out", "new"]).succeeds();
+    bench.run(&["score", "new"]).succeeds();
 }
 
 #[test]

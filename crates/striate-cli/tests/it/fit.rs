@@ -394,6 +394,19 @@ fn a_run_of_an_early_version_goes_on() {
     assert!(bench.result("run") == bench.result("whole"));
 }
 
+/// The configuration is that of the fit that is made, whether the one before it ended or was stopped.
+#[test]
+fn an_interrupted_fit_that_is_given_more_steps_says_so() {
+    let bench = Bench::with_recording();
+    interrupted(&bench);
+    bench.run(&["fit", "--out", "run", "schedule.max_steps=700"]).succeeds();
+    let config = String::from_utf8(bench.read("run/config.toml")).unwrap();
+    assert!(config.contains("max_steps = 700"), "{config}");
+    bench.run(&["fit", "--out", "run"]).succeeds();
+    bench.run(&[FIT, &LONG, &["schedule.max_steps=700", "--out", "whole"]].concat()).succeeds();
+    assert!(bench.result("run") == bench.result("whole"));
+}
+
 /// Starts a long fit and sends Ctrl-C after its third check.
 fn interrupted(bench: &Bench) -> Done {
     let mut child = bench.command(&[FIT, &LONG, &["--out", "run"]].concat()).spawn().unwrap();

@@ -50,6 +50,27 @@ fn tiers_and_nulls_are_chosen() {
     bench.run(&["score", "run", "--data", "none"]).fails(3, &["none"]);
 }
 
+/// A recording that was changed beside its `truth/` is not held against it, row by row of something else.
+#[test]
+fn the_truth_of_another_recording_is_refused() {
+    let bench = Bench::with_run();
+    let simulate = ["simulate", "klindt-linear", "--out", "other", "side=12", "kernel=5", "samples=160"];
+    for neurons in ["neurons=10", "neurons=6"] {
+        bench.run(&[&simulate[..], &["test=10", "test_repeats=4", neurons]].concat()).succeeds();
+        std::fs::remove_dir_all(bench.path("recording/truth")).unwrap();
+        std::fs::rename(bench.path("other/truth"), bench.path("recording/truth")).unwrap();
+        std::fs::remove_dir_all(bench.path("other")).unwrap();
+        let told = ["recording/truth", "in 200 trials, the recording holds 8 neurons", "hint: "];
+        bench.run(&["score", "run"]).fails(3, &told);
+        bench.run(&["explain", "run", "barcode", "seeds=2", "most=2"]).fails(3, &told);
+        let fit = bench.fit(&["--out", &neurons[8..]]).succeeds();
+        assert!(fit.err.contains(told[1]) && fit.err.contains("described without it"), "{}", fit.err);
+    }
+    std::fs::remove_dir_all(bench.path("recording/truth")).unwrap();
+    let metrics = json(&bench, &[])["metrics"].clone();
+    assert!(metrics.get("fev").is_none() && metrics.get("feve").is_some(), "{metrics}");
+}
+
 /// Neurons without a value are left out, or counted as 0 and told.
 #[test]
 fn the_rule_for_neurons_without_a_value_is_chosen() {

@@ -17,6 +17,11 @@ fn text(bytes: &[u8]) -> String {
 const TINY: [&str; 8] =
     ["klindt-linear", "--out", "sim", "neurons=4", "samples=10", "test=2", "test_repeats=3", "seed=5"];
 
+fn truth(path: &Path) -> Truth {
+    let recording = striate::recording::open(path).unwrap();
+    Truth::open(path, recording.single().unwrap()).unwrap().unwrap()
+}
+
 #[test]
 fn writes_a_recording_and_says_what() {
     let folder = tempfile::tempdir().unwrap();
@@ -30,7 +35,7 @@ fn writes_a_recording_and_says_what() {
          trials    8 train, 2 validation, 6 test (2 images × 3)\n  \
          truth/    receptive fields, locations, types, noise-free responses, parameters\n"
     );
-    let truth = Truth::open(&folder.path().join("sim")).unwrap().unwrap();
+    let truth = truth(&folder.path().join("sim"));
     assert!(matches!(&truth.parameters, Parameters::KlindtLinear(of) if of.seed == 5));
     assert_eq!(truth.responses.len(), 16 * 4);
 }
@@ -49,7 +54,7 @@ fn nonlinear_neurons_have_no_receptive_fields() {
          trials    14 train, 2 validation, 3 test (noise-free)\n  \
          truth/    locations, types, noise-free responses, parameters\n"
     );
-    let truth = Truth::open(&folder.path().join("sim")).unwrap().unwrap();
+    let truth = truth(&folder.path().join("sim"));
     assert_eq!((truth.kernels, truth.responses.len()), (None, 19 * 8));
 }
 

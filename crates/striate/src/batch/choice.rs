@@ -45,11 +45,12 @@ impl Choice {
             trials(session, &config.exclude_trials).map_err(|e| e.key("data.exclude_trials"))?;
         let mut neurons: Vec<usize> = (0..session.neurons.len()).collect();
         if !config.neuron_ids.is_empty() {
-            let wanted = neurons_of(session, &config.neuron_ids).map_err(|e| e.key("data.neuron_ids"))?;
+            let wanted =
+                neurons_of(session, &config.neuron_ids, false).map_err(|e| e.key("data.neuron_ids"))?;
             neurons.retain(|&neuron| wanted[neuron]);
         }
         let unwanted =
-            neurons_of(session, &config.exclude_neurons).map_err(|e| e.key("data.exclude_neurons"))?;
+            neurons_of(session, &config.exclude_neurons, true).map_err(|e| e.key("data.exclude_neurons"))?;
         neurons.retain(|&neuron| !unwanted[neuron]);
         if config.nan == NotFinite::DropNeurons {
             drop_neurons(session, &left_out, &mut neurons)?;
@@ -90,11 +91,11 @@ fn draw(candidates: Vec<usize>, config: &DataConfig) -> Result<Vec<usize>> {
     Ok(neurons)
 }
 
-/// Whether each neuron of the recording is meant.
-fn neurons_of(session: &Session, which: &Which) -> Result<Vec<bool>> {
+/// Whether each neuron of the recording is meant; by a rule, one without the number it compares is where `undefined` says.
+fn neurons_of(session: &Session, which: &Which, undefined: bool) -> Result<Vec<bool>> {
     let ids = &session.neurons.ids;
     match which.asked("unit_id")? {
-        Asked::Rule(rule) => neurons_by(session, &rule),
+        Asked::Rule(rule) => neurons_by(session, &rule, undefined),
         Asked::Numbers(wanted) => {
             let known: BTreeSet<i64> = ids.iter().copied().collect();
             if let Some(stranger) = wanted.difference(&known).next() {
@@ -112,17 +113,18 @@ fn neurons_of(session: &Session, which: &Which) -> Result<Vec<bool>> {
 const OF_NEURONS: [&str; 8] =
     ["oracle", "explainable_variance", "mean_response", "area", "layer", "x", "y", "z"];
 
-fn neurons_by(session: &Session, rule: &Rule) -> Result<Vec<bool>> {
+fn neurons_by(session: &Session, rule: &Rule, undefined: bool) -> Result<Vec<bool>> {
     let absent = || Error::config(format!("asks for `{}`, which the recording does not tell", rule.name));
     let neurons = &session.neurons;
+    let numbers = |values: Vec<f64>| rule.numbers(values.into_iter(), undefined);
     let axis = |axis: usize| {
         let positions = neurons.position_um.as_ref().ok_or_else(absent)?;
-        rule.numbers(positions.iter().map(|position| position[axis]))
+        numbers(positions.iter().map(|position| position[axis]).collect())
     };
     match rule.name.as_str() {
-        "oracle" => rule.numbers(reliability(session, oracle_jackknife)?.into_iter()),
-        "explainable_variance" => rule.numbers(reliability(session, explainable_variance)?.into_iter()),
-        "mean_response" => rule.numbers(mean_response(session)?.into_iter()),
+        "oracle" => numbers(reliability(session, oracle_jackknife)?),
+        "explainable_variance" => numbers(reliability(session, explainable_variance)?),
+        "mean_response" => numbers(mean_response(session)?),
         "area" => rule.labels(neurons.area.as_ref().ok_or_else(absent)?),
         "layer" => rule.labels(neurons.layer.as_ref().ok_or_else(absent)?),
         "x" => axis(0),
@@ -205,7 +207,7 @@ fn trials_by(session: &Session, rule: &Rule) -> Result<Vec<bool>> {
     }
     let value = |trial: usize| Ok(f64::from(session.read_as_stored(stream, trial)?[at]));
     let values: Vec<f64> = (0..session.trials.len()).into_par_iter().map(value).collect::<Result<_>>()?;
-    rule.numbers(values.into_iter())
+    rule.numbers(values.into_iter(), true)
 }
 
 /// Takes away the neurons with a response that is not finite in a trial that is used.

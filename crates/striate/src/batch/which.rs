@@ -79,11 +79,11 @@ impl Rule {
         known.then(|| Self { name: name.to_owned(), is, value: value.to_owned() })
     }
 
-    /// Which numbers meet it; one that is not defined does.
+    /// Which numbers meet it; of one that is not defined the caller says whether it does.
     ///
     /// # Errors
     /// When it does not compare with a number.
-    pub fn numbers(&self, values: impl Iterator<Item = f64>) -> Result<Vec<bool>> {
+    pub fn numbers(&self, values: impl Iterator<Item = f64>, undefined: bool) -> Result<Vec<bool>> {
         let limit: f64 = self.value.parse().map_err(|_| {
             Error::config(format!("compares `{}` with `{}`, which is no number", self.name, self.value))
         })?;
@@ -95,7 +95,7 @@ impl Rule {
             "!=" => value != limit,
             _ => value == limit,
         };
-        Ok(values.map(|value| value.is_nan() || meets(value)).collect())
+        Ok(values.map(|value| if value.is_nan() { undefined } else { meets(value) }).collect())
     }
 
     /// Which labels meet it.
@@ -186,8 +186,11 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_compares_and_what_is_not_defined_meets_it() {
-        let met = |rule: &str| Rule::parse(rule).unwrap().numbers([0.1, 0.2, f64::NAN].into_iter()).unwrap();
+    fn a_rule_compares_and_what_is_not_defined_meets_it_where_asked() {
+        let values = || [0.1, 0.2, f64::NAN].into_iter();
+        let met = |rule: &str| Rule::parse(rule).unwrap().numbers(values(), true).unwrap();
+        let only = Rule::parse("oracle>0.1").unwrap().numbers(values(), false).unwrap();
+        assert_eq!(only, [false, true, false]);
         assert_eq!(met("oracle<0.2"), [true, false, true]);
         assert_eq!(met("oracle <= 0.2"), [true, true, true]);
         assert_eq!(met("oracle>0.1"), [false, true, true]);
@@ -197,7 +200,7 @@ mod tests {
         assert_eq!(met("area!=V1").unwrap(), [false, true]);
         assert_eq!(met("area=V1").unwrap(), [true, false]);
         assert!(met("area<V1").is_err());
-        assert!(Rule::parse("oracle<x").unwrap().numbers(std::iter::empty()).is_err());
+        assert!(Rule::parse("oracle<x").unwrap().numbers(std::iter::empty(), true).is_err());
         for text in ["neurons.csv", "<3", "oracle<", "!a"] {
             assert_eq!(Rule::parse(text), None, "{text}");
         }

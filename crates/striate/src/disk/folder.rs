@@ -69,6 +69,15 @@ pub(super) fn discard(left: &Path, path: &Path) {
     }
 }
 
+/// Removes the folder `path` again, in which nothing came to be but the file `only`; any other stays.
+pub fn remove_folder_of(path: &Path, only: &str) {
+    let others = fs::read_dir(path).into_iter().flatten().flatten().any(|entry| entry.file_name() != only);
+    if !others {
+        let _ = fs::remove_file(path.join(only));
+        let _ = fs::remove_dir(path);
+    }
+}
+
 /// Makes the folder `path` and those above it.
 ///
 /// # Errors

@@ -10,7 +10,9 @@ mod leftover;
 mod read;
 mod write;
 
-pub use folder::{create_folder, current_folder, recover_folder, renew_folder, replace_folder};
+pub use folder::{
+    create_folder, current_folder, recover_folder, remove_folder_of, renew_folder, replace_folder,
+};
 pub use leftover::{clear_leftovers, is_leftover};
 pub use read::{ARRAYS, TABLE, TEXT, open, read, read_text, too_large};
 pub use write::{

@@ -39,14 +39,14 @@ pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     write_atomic(path, |out| out.write_all(bytes))
 }
 
-/// Refuses `path`, which a user named for a result made from `inputs`, where it would take the place of an input, of what
-/// a run or a recording is made of, or of anything that is no regular file.
+/// Refuses `path`, which a user named for a result made from `inputs`, where it would take the place of an input or of
+/// anything that is no regular file, or lie among what a run or a recording is made of.
 ///
 /// # Errors
 /// [`Kind::Config`](crate::error::Kind::Config) saying what is there.
 pub fn check_output(path: &Path, inputs: &[&Path]) -> Result<()> {
     require_replaceable(path)?;
-    let Ok(full) = fs::canonicalize(path) else { return Ok(()) };
+    let full = full(path);
     let refused = |what: &str| {
         Err(Error::config(format!("is {what}, and stays as it is")).file(path).hint("choose another name"))
     };
@@ -68,6 +68,19 @@ pub fn check_output(path: &Path, inputs: &[&Path]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// `path` without links, as far as it is there.
+fn full(path: &Path) -> PathBuf {
+    let there =
+        |folder: &Path| fs::canonicalize(if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+    let known =
+        path.ancestors().find_map(|folder| Some((there(folder).ok()?, path.strip_prefix(folder).ok()?)));
+    match known {
+        Some((full, rest)) if rest.as_os_str().is_empty() => full,
+        Some((full, rest)) => full.join(rest),
+        None => path.to_path_buf(),
+    }
 }
 
 /// What a run is made of; `report.html` and what users add may be replaced.
@@ -292,10 +305,13 @@ mod tests {
         let (manifest, page) = (file("run/manifest.json"), file("run/report.html"));
         let (image, table) = (file("s/data/images/0.npy"), file("s/meta/tiers.npy"));
         let (input, other) = (file("stack.npy"), file("run/responses.npy"));
-        for path in [&manifest, &image, &table, &input] {
+        let (new, deep) = (dir.path().join("s/data/images/9.npy"), dir.path().join("s/data/new/9.npy"));
+        let part = dir.path().join("run/explain/new/a.npy");
+        for path in [&manifest, &image, &table, &input, &new, &deep, &part] {
             let error = check_output(path, &[&input]).unwrap_err();
             assert!(error.message().ends_with("stays as it is"), "{error}");
         }
+        assert_eq!(full(&dir.path().join("s/none/x")), dir.path().canonicalize().unwrap().join("s/none/x"));
         for path in [&page, &other, &dir.path().join("new.npy"), &dir.path().join("run/new.csv")] {
             check_output(path, &[&input]).unwrap();
         }

@@ -161,11 +161,12 @@ pub fn fit(
     observe: &mut dyn FnMut(&Event),
 ) -> Result<Outcome> {
     run.require_single()?;
+    // First: to read a checkpoint is to repair what a kill left of it.
+    let _alone = run.lock()?;
     if let Some(outcome) = finished(config, run, session)? {
         observe(&Event::AlreadyFinished { step: outcome.steps });
         return Ok(outcome);
     }
-    let _alone = run.lock()?;
     let clock = Instant::now();
     let prepared = Fit::prepare(config, session, run, device);
     let mut fit =
@@ -407,13 +408,14 @@ impl<'a> Fit<'a> {
         Ok(())
     }
 
-    /// From now on a run that nobody holds was killed.
+    /// Notes what is fitted from now on, perhaps with more steps than before; one that nobody holds was killed from here on.
     fn note_begin(&mut self, stamp: Option<String>) -> Result<()> {
         let mut known = self.run.read_manifest()?.with_parameters(crate::model::weights::count(&self.model));
         if known.id.is_empty() {
             known.id = new_id();
         }
         known.recording.stamp = stamp;
+        disk::write_bytes(&self.run.config(), self.config.to_toml().as_bytes())?;
         let best = std::mem::take(&mut self.state.bond.best);
         self.bond = Bond { run: known.id.clone(), card: self.run.card_digest(), best, ..Bond::default() };
         Manifest { status: Status::Running, failure: None, ..known }.save(&self.run.manifest())
@@ -428,7 +430,6 @@ impl<'a> Fit<'a> {
                 .key("schedule.max_steps")
                 .hint("it cannot go on as if it had not: choose another folder with --out"));
         }
-        disk::write_bytes(&self.run.config(), self.config.to_toml().as_bytes())?;
         self.state.finished = false;
         let next = self.config.schedule.next(&mut self.state.progress, self.state.step);
         self.turn(next, &mut |_| {})

@@ -45,23 +45,23 @@ pub enum Checkpoint {
 impl RunFolder {
     /// Starts a run at `path` by writing its resolved configuration and its manifest.
     ///
-    /// The manifest is written last: a folder becomes a run only when it is complete, and a start
-    /// that was cut off can be repeated.
+    /// The lock is written first, by which the rest is known as ours, and the manifest last: a folder becomes a run only
+    /// when it is complete, and a start that was cut off can be repeated.
     ///
     /// # Errors
     /// [`Kind::Config`](crate::error::Kind::Config) when `path` holds a run or other files already,
+    /// [`Kind::Busy`](crate::error::Kind::Busy) when another process makes one there,
     /// [`Kind::Io`](crate::error::Kind::Io) when it cannot be written.
     pub fn create(path: &Path, config: &str, manifest: &Manifest) -> Result<Self> {
-        let run = Self::at(path);
-        run.begin(config, manifest)?;
-        Ok(run)
+        Self::hold(path)?.begin(config, manifest)?;
+        Ok(Self::at(path))
     }
 
-    /// As [`RunFolder::create`], in a folder that is there.
+    /// As [`RunFolder::create`], in a folder that is held.
     ///
     /// # Errors
     /// As [`RunFolder::create`].
-    pub fn begin(&self, config: &str, manifest: &Manifest) -> Result<()> {
+    pub(crate) fn begin(&self, config: &str, manifest: &Manifest) -> Result<()> {
         refuse_occupied(&self.path)?;
         disk::write_bytes(&self.config(), config.as_bytes())?;
         manifest.save(&self.manifest())
@@ -86,15 +86,21 @@ impl RunFolder {
         Self { path: path.to_path_buf(), lock: None }
     }
 
-    /// Makes a run that is complete from the start: `path` appears when `fill` has written all of it into the folder
-    /// it gets, or not at all.
+    /// Makes a run that is complete from the start, where nothing is: it appears at `path` when `fill` has written all of
+    /// it into the folder it gets, or not at all.
     ///
     /// # Errors
     /// Any error of `fill`; otherwise as [`RunFolder::create`].
-    pub fn create_whole(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
-        refuse_occupied(path)?;
-        disk::renew_folder(path, fill)?;
-        Self::open(path)
+    pub(crate) fn create_whole(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
+        refuse_all_but(path, &[LOCK])?;
+        let (was_there, held) = (path.exists(), Self::hold(path)?);
+        // Asked again: whoever held it until now may have filled it.
+        let made = refuse_all_but(path, &[LOCK]).and_then(|()| disk::replace_folder(path, fill));
+        drop(held);
+        if made.is_err() && !was_there {
+            disk::remove_folder_of(path, LOCK);
+        }
+        made.and_then(|()| Self::open(path))
     }
 
     /// Opens the run at `path`.
@@ -304,13 +310,10 @@ fn file_name(name: &str) -> String {
 }
 
 fn refuse_occupied(path: &Path) -> Result<()> {
-    if RunFolder::has_begun(path) {
-        return Err(Error::config("holds a run already")
-            .file(path)
-            .hint("choose another folder with `--out`"));
-    }
-    // What a start leaves that was cut off or refused, written whole or not, and a report on it.
+    // What a start leaves that was cut off or refused, written whole or not, and a report on it. Without the lock, which
+    // is there before all of them, they are a user's own.
     const LEFT: [&str; 8] = [
+        LOCK,
         "config.toml",
         "manifest.json",
         "twin.json",
@@ -318,9 +321,18 @@ fn refuse_occupied(path: &Path) -> Result<()> {
         "metrics.csv",
         "tensorboard",
         "report.html",
-        LOCK,
     ];
-    let is_left = |name: &str| LEFT.contains(&name) || disk::is_leftover(name) || disk::is_system_file(name);
+    refuse_all_but(path, if path.join(LOCK).is_file() { &LEFT } else { &[] })
+}
+
+/// Refuses `path` where it holds a run, or anything but what was cut off while it was written and is called one of `left`.
+fn refuse_all_but(path: &Path, left: &[&str]) -> Result<()> {
+    if RunFolder::has_begun(path) {
+        return Err(Error::config("holds a run already")
+            .file(path)
+            .hint("choose another folder with `--out`"));
+    }
+    let is_left = |name: &str| left.contains(&name) || disk::is_leftover(name) || disk::is_system_file(name);
     let stranger = match fs::read_dir(path) {
         Ok(entries) => {
             entries.flatten().map(|entry| entry.file_name()).find(|name| !name.to_str().is_some_and(is_left))
@@ -384,8 +396,42 @@ mod tests {
     #[test]
     fn a_start_that_was_cut_off_can_be_repeated() {
         let dir = tempfile::tempdir().unwrap();
+        drop(RunFolder::hold(dir.path()).unwrap());
         fs::write(dir.path().join("config.toml"), "half").unwrap();
         started(dir.path());
+    }
+
+    /// Names alone do not make a file ours, and what another process makes is left to it.
+    #[test]
+    fn a_run_is_made_where_nothing_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (theirs, free) = (dir.path().join("theirs"), dir.path().join("free"));
+        fs::create_dir(&theirs).unwrap();
+        for name in ["config.toml", "log.txt", "tensorboard"] {
+            fs::write(theirs.join(name), "mine").unwrap();
+            for refused in [
+                RunFolder::create(&theirs, "", &Manifest::start(1, "")),
+                RunFolder::create_whole(&theirs, |_| Ok(())),
+            ] {
+                assert!(refused.unwrap_err().message().contains(name));
+            }
+            assert_eq!(fs::read_to_string(theirs.join(name)).unwrap(), "mine");
+            assert_eq!(fs::read_dir(&theirs).unwrap().count(), 1);
+            fs::remove_file(theirs.join(name)).unwrap();
+        }
+        let held = RunFolder::hold(&theirs).unwrap();
+        let error = RunFolder::create_whole(&theirs, |_| Ok(())).unwrap_err();
+        assert_eq!(error.kind(), Kind::Busy, "{error}");
+        drop(held);
+        let whole = |folder: &Path| RunFolder::create(folder, "", &Manifest::start(1, "")).map(drop);
+        RunFolder::create_whole(&theirs, whole).unwrap();
+        RunFolder::create_whole(&free, |_| Err(Error::data("no"))).unwrap_err();
+        assert!(!free.exists());
+        // What appears in the meantime is kept.
+        let note =
+            |folder: &Path| whole(folder).and_then(|()| disk::write_bytes(&free.join("note"), b"mine"));
+        RunFolder::create_whole(&free, note).unwrap();
+        assert_eq!(fs::read_to_string(free.join("note")).unwrap(), "mine");
     }
 
     #[test]

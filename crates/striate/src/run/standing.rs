@@ -55,12 +55,17 @@ impl RunFolder {
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when the manifest is damaged or of a newer format.
     pub fn read_manifest(&self) -> Result<Manifest> {
-        let mut manifest = Manifest::read(&self.manifest())?;
-        if let Some(reached) = self.reached() {
+        Ok(self.saved()?.0)
+    }
+
+    /// The manifest, and the state of the checkpoint that completes it.
+    fn saved(&self) -> Result<(Manifest, Option<Reached>)> {
+        let (mut manifest, reached) = (Manifest::read(&self.manifest())?, self.reached());
+        if let Some(reached) = &reached {
             manifest.wall_seconds = reached.seconds;
-            manifest.best = reached.best.or(manifest.best);
+            manifest.best = reached.best.clone().or(manifest.best);
         }
-        Ok(manifest)
+        Ok((manifest, reached))
     }
 
     /// What the run is doing, or how it ended.
@@ -68,9 +73,11 @@ impl RunFolder {
     /// # Errors
     /// As [`RunFolder::read_manifest`].
     pub fn standing(&self) -> Result<Standing> {
-        let (manifest, reached) = (self.read_manifest()?, self.reached());
+        // Asked first: who held it and is gone by now has noted before how it ended.
+        let held = self.is_held();
+        let (manifest, reached) = self.saved()?;
         let goes_on = reached.as_ref().is_some_and(|reached| !reached.finished);
-        let state = match (manifest.status, self.is_held()) {
+        let state = match (manifest.status, held) {
             (Status::Finished, _) if !goes_on => State::Finished,
             (_, Some(true)) => State::Running,
             (Status::Interrupted, _) => State::Interrupted,

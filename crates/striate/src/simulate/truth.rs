@@ -5,10 +5,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::network::POSITIONS;
-use super::{DogNeuron, Neuron, Parameters, Simulation};
+use super::{Design, DogNeuron, Neuron, Parameters, Simulation};
 use crate::disk;
 use crate::error::{Error, Result};
-use crate::recording::npy;
+use crate::recording::{Session, npy};
 
 const FORMAT: u64 = 1;
 
@@ -40,18 +40,19 @@ struct Header {
 }
 
 impl Truth {
-    /// Truth of the recording folder `recording`; `None` when it is not a simulation.
+    /// Truth of `session` in the recording folder `recording`; `None` when it is not a simulation.
     ///
     /// # Errors
-    /// [`Kind::Data`](crate::error::Kind::Data) naming the file that is damaged, or written by a newer
-    /// striate.
-    pub fn open(recording: &Path) -> Result<Option<Self>> {
+    /// [`Kind::Data`](crate::error::Kind::Data) naming the file that is damaged, written by a newer striate, or speaks of
+    /// other neurons or trials than those of `session`.
+    pub fn open(recording: &Path, session: &Session) -> Result<Option<Self>> {
         if !is_simulation(recording) {
             return Ok(None);
         }
         let folder = recording.join("truth");
         let parameters = read_parameters(&folder)?;
         let design = parameters.design();
+        check_session(&design, session).map_err(|e| e.file(&folder))?;
         let neurons = design.neurons;
         let kernels = |side| read(&folder, "kernels.npy", &[neurons, side, side]);
         let types = read(&folder, "type.npy", &[neurons])?.iter().map(|&kind| kind as usize).collect();
@@ -75,6 +76,17 @@ impl Truth {
         let edge = (side - map) as f64 / 2.0;
         self.locations.iter().map(|at| at.map(|value| f64::from(value) + edge)).collect()
     }
+}
+
+/// Rows and columns of the truth are those of the recording.
+fn check_session(design: &Design, session: &Session) -> Result<()> {
+    let (truth, here) = ([design.neurons, design.trials()], [session.neurons.len(), session.trials.len()]);
+    if truth == here {
+        return Ok(());
+    }
+    let counts = |[neurons, trials]: [usize; 2]| format!("{neurons} neurons in {trials} trials");
+    Err(Error::data(format!("speaks of {}, the recording holds {}", counts(truth), counts(here)))
+        .hint("restore the one that was changed; a recording without `truth/` is scored like any other"))
 }
 
 /// Whether `path` is a recording that striate simulated.

@@ -89,10 +89,17 @@ fn responses_have_the_statistics_of_the_paper() {
     assert!((height - 0.138).abs() < 0.004, "noise_cancel {height}");
 }
 
+fn tiny_linear() -> KlindtLinear {
+    KlindtLinear { neurons: 4, samples: 20, test: 3, test_repeats: 2, ..KlindtLinear::demo() }
+}
+
 fn tiny() -> Simulation {
-    let parameters =
-        KlindtLinear { neurons: 4, samples: 20, test: 3, test_repeats: 2, ..KlindtLinear::demo() };
-    Simulation::new(parameters).unwrap()
+    Simulation::new(tiny_linear()).unwrap()
+}
+
+fn truth(path: &Path) -> striate::error::Result<Option<Truth>> {
+    let recording = recording::open(path)?;
+    Truth::open(path, recording.single()?)
 }
 
 #[test]
@@ -112,7 +119,7 @@ fn a_written_simulation_opens_as_a_recording_with_its_truth() {
     assert_eq!(session.trials_of(&Tier::Test), (20..26).collect::<Vec<_>>());
     assert_eq!(session.trials[20].stimulus_id, session.trials[21].stimulus_id);
     assert!(session.warnings.is_empty(), "{:?}", session.warnings);
-    let truth = Truth::open(&path).unwrap().unwrap();
+    let truth = truth(&path).unwrap().unwrap();
     assert_eq!(&truth.parameters, simulation.parameters());
     assert_eq!(truth.responses, simulation.block(0..26).truth);
     assert_eq!(truth.types, [0, 0, 1, 1]);
@@ -131,7 +138,7 @@ fn nonlinear_neurons_are_written_in_colour_and_without_kernels() {
     assert_eq!(session.stimulus.shape, [3, 44, 44]);
     assert_eq!(session.read(Stream::Images, 17).unwrap(), simulation.image(17));
     assert!(session.warnings.is_empty(), "{:?}", session.warnings);
-    let truth = Truth::open(&path).unwrap().unwrap();
+    let truth = truth(&path).unwrap().unwrap();
     assert_eq!((&truth.parameters, truth.kernels), (simulation.parameters(), None));
     assert_eq!(truth.types, [0, 0, 1, 1, 2, 2, 3, 3]);
     assert_eq!(truth.locations[0], truth.locations[2]);
@@ -148,9 +155,9 @@ fn truth_of_the_first_release_still_opens() {
         "neurons": 4, "types": [0.6, 1.0], "variation": 0.05, "centred": false, "side": 24, "kernel": 13,
         "mean_response": 0.1, "samples": 20, "validation": 4, "test": 3, "test_repeats": 2, "seed": 2452,
         "stimulus_seed": 2452}, "notes": ["images: independent standard normal pixels"]}"#;
-    let newest = Truth::open(&path).unwrap();
+    let newest = truth(&path).unwrap();
     std::fs::write(path.join("truth/truth.json"), text).unwrap();
-    assert_eq!(Truth::open(&path).unwrap(), newest);
+    assert_eq!(truth(&path).unwrap(), newest);
 }
 
 #[test]
@@ -164,7 +171,7 @@ fn only_a_simulation_is_replaced() {
     let error = write(&tiny(), &path).unwrap_err();
     assert_eq!((error.kind(), error.place().file.as_deref()), (Kind::Config, Some(path.as_path())));
     assert!(recording::open(&path).is_ok());
-    assert_eq!(Truth::open(&path).unwrap(), None);
+    assert_eq!(truth(&path).unwrap(), None);
 }
 
 #[test]
@@ -175,16 +182,41 @@ fn damaged_truth_names_its_file() {
     let file = path.join("truth/responses.npy");
     let bytes = std::fs::read(&file).unwrap();
     std::fs::write(&file, &bytes[..bytes.len() - 4]).unwrap();
-    let error = Truth::open(&path).unwrap_err();
+    let error = truth(&path).unwrap_err();
     assert_eq!((error.kind(), error.place().file.as_deref()), (Kind::Data, Some(file.as_path())));
     std::fs::write(path.join("truth/truth.json"), r#"{"format": 9}"#).unwrap();
-    let error = Truth::open(&path).unwrap_err();
+    let error = truth(&path).unwrap_err();
     assert!(error.to_string().contains("format 9"), "{error}");
     let unknown = r#"{"format": 1, "generator": "other", "striate": "9", "parameters": {}}"#;
     std::fs::write(path.join("truth/truth.json"), unknown).unwrap();
-    let error = Truth::open(&path).unwrap_err();
+    let error = truth(&path).unwrap_err();
     assert!(error.to_string().contains("other"), "{error}");
     assert!(error.advice().unwrap().contains("newer"));
+}
+
+/// Two simulations in one folder: as many trials or neurons as the truth speaks of, or no answer.
+#[test]
+fn truth_of_another_recording_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data");
+    write(&tiny(), &path).unwrap();
+    let other = folder.path().join("other");
+    for (change, told) in [
+        (
+            KlindtLinear { neurons: 6, ..tiny_linear() },
+            "6 neurons in 26 trials, the recording holds 4 neurons",
+        ),
+        (KlindtLinear { neurons: 2, ..tiny_linear() }, "2 neurons in 26 trials"),
+        (KlindtLinear { test_repeats: 3, ..tiny_linear() }, "4 neurons in 29 trials"),
+    ] {
+        write(&Simulation::new(change).unwrap(), &other).unwrap();
+        std::fs::remove_dir_all(path.join("truth")).unwrap();
+        std::fs::rename(other.join("truth"), path.join("truth")).unwrap();
+        std::fs::remove_dir_all(&other).unwrap();
+        let error = truth(&path).unwrap_err();
+        assert!(error.message().contains(told) && error.advice().is_some(), "{error}");
+        assert_eq!(error.place().file.as_deref(), Some(path.join("truth").as_path()));
+    }
 }
 
 #[test]

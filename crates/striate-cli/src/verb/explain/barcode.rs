@@ -53,7 +53,8 @@ fn explain(
     };
     let shown = asked.as_ref().filter(|_| options.copies < 1.0).map(Asked::session).transpose()?;
     let loaded = folders.iter().map(|folder| load(folder, shown, common)).collect::<Result<Vec<_>>>()?;
-    let truth = asked.map(|asked| Truth::open(&asked.path)).transpose()?.flatten();
+    let truth = asked.as_ref().map(|asked| Truth::open(&asked.path, asked.session()?));
+    let truth = truth.transpose()?.flatten();
     let runs: Vec<Run<'_>> = loaded.iter().map(|of| of.barcodes(truth.as_ref())).collect();
     let found = barcode::explain(&runs, &options)?;
     found.write(run)?;
