@@ -1,6 +1,6 @@
 //! Named arrays of `f32`, kept on disk as safetensors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView};
@@ -39,6 +39,14 @@ impl Array {
 /// # Errors
 /// [`Kind::Io`](crate::error::Kind::Io) when the file cannot be written.
 pub fn save(path: &Path, arrays: &Arrays) -> Result<()> {
+    save_noted(path, arrays, None)
+}
+
+/// As [`save`], with texts by name in the metadata of the file.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_noted(path: &Path, arrays: &Arrays, notes: Option<HashMap<String, String>>) -> Result<()> {
     let bytes: BTreeMap<&str, Vec<u8>> = arrays
         .iter()
         .map(|(name, array)| (name.as_str(), array.values.iter().flat_map(|v| v.to_le_bytes()).collect()))
@@ -49,7 +57,7 @@ pub fn save(path: &Path, arrays: &Arrays) -> Result<()> {
             .map_err(|e| Error::data(e.to_string()).file(path).key(name))
     });
     let views: Vec<_> = views.collect::<Result<_>>()?;
-    let file = safetensors::serialize(views, None).map_err(|e| Error::data(e.to_string()).file(path))?;
+    let file = safetensors::serialize(views, notes).map_err(|e| Error::data(e.to_string()).file(path))?;
     disk::write_bytes(path, &file)
 }
 
@@ -59,6 +67,13 @@ pub fn digest(arrays: &Arrays) -> String {
         all.bytes(name).bytes(format!("{:?}", array.shape)).numbers(&array.values)
     };
     arrays.iter().fold(Digest::default(), add).finish()
+}
+
+/// The text that [`save_noted`] wrote under `name`; none where there is none to be read.
+pub fn note(path: &Path, name: &str) -> Option<String> {
+    let bytes = disk::read(path, disk::ARRAYS).ok()?;
+    let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes).ok()?;
+    metadata.metadata().as_ref()?.get(name).cloned()
 }
 
 /// Reads all arrays of `path`.
@@ -98,6 +113,9 @@ mod tests {
         ]);
         save(&path, &arrays).unwrap();
         assert_eq!(load(&path).unwrap(), arrays);
+        assert_eq!(note(&path, "model"), None);
+        save_noted(&path, &arrays, Some([("model".into(), "c0ffee".into())].into())).unwrap();
+        assert_eq!((load(&path).unwrap(), note(&path, "model").as_deref()), (arrays, Some("c0ffee")));
         std::fs::write(&path, b"\xff\xff\xff\xff\xff\xff\xff\xff").unwrap();
         assert_eq!(load(&path).unwrap_err().place().file.as_deref(), Some(path.as_path()));
     }

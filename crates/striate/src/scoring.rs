@@ -3,7 +3,7 @@
 mod neurons;
 
 use std::cmp::Ordering;
-use std::path::Path;
+use std::path::PathBuf;
 
 use burn::prelude::*;
 use serde::Serialize;
@@ -12,6 +12,7 @@ use crate::array;
 use crate::batch::Uses;
 use crate::disk;
 use crate::error::{Error, Result};
+use crate::hash::Digest;
 use crate::recording::{Session, Stream, Tier};
 use crate::run::RunFolder;
 use crate::score::{self, Evaluation, Null, ScoreReport, Scored, Settings, Table, number_stimuli};
@@ -46,6 +47,7 @@ pub struct Scores {
     pub report: ScoreReport,
     scored: Scored,
     evaluation: Arrays,
+    neurons: Vec<usize>,
     unit_ids: Vec<i64>,
 }
 
@@ -154,8 +156,10 @@ pub fn score(twin: &Ensemble, session: &Session, task: &Task<'_>, device: &Devic
             report.omitted.insert(null.id().into(), error.message().to_owned());
         }
     }
+    report.model = twin.digest();
     let evaluation = Arrays { recorded, predicted, stimulus };
-    Ok(Scores { report, scored, evaluation, unit_ids: twin.unit_ids().to_vec() })
+    let (neurons, unit_ids) = (neurons.to_vec(), twin.unit_ids().to_vec());
+    Ok(Scores { report, scored, evaluation, neurons, unit_ids })
 }
 
 /// Whether `session` holds the neurons of `twin` where it expects them.
@@ -171,17 +175,20 @@ pub fn check_neurons(twin: &Ensemble, session: &Session) -> Result<()> {
 }
 
 impl Scores {
-    /// Writes `scores/TIER.{json,parquet,per_neuron.json,traces.json}`.
+    /// Writes `scores/TIER.{json,parquet,per_neuron.json,traces.json}`; the first, which is written last, is named by the
+    /// others, so that those of two scorings cannot be mixed.
     ///
     /// # Errors
     /// [`Kind::Io`](crate::error::Kind::Io) when a file cannot be written.
     pub fn write(&self, run: &RunFolder) -> Result<()> {
         let tier = &self.report.tier;
-        write_json(&run.scores(tier), &self.report)?;
-        let table = Table::new(&self.unit_ids, &self.scored)?;
+        let summary = json(&self.report)?;
+        let scores = Digest::default().bytes(&summary).finish();
+        let table = Table::new(&self.neurons, &self.unit_ids, &self.scored)?;
         table.write_parquet(&run.score_table(tier))?;
-        table.write_json(&run.per_neuron(tier))?;
-        write_json(&run.traces(tier), &Traces { neurons: self.traces() })
+        table.write_json(&run.per_neuron(tier), &scores)?;
+        disk::write_bytes(&run.traces(tier), &json(&Traces { scores, neurons: self.traces() })?)?;
+        disk::write_bytes(&run.scores(tier), &summary)
     }
 
     /// Values of a metric, one per neuron; NaN where it is undefined.
@@ -241,6 +248,7 @@ fn shown(count: usize) -> Vec<(&'static str, usize)> {
 
 #[derive(Serialize)]
 struct Traces {
+    scores: String,
     neurons: Vec<Trace>,
 }
 
@@ -269,9 +277,8 @@ fn standard_error(values: &[f64]) -> Option<f64> {
     (values.len() > 1).then(|| (squares / (n - 1.0) / n).sqrt())
 }
 
-fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_vec_pretty(value).map_err(|e| Error::data(e.to_string()).file(path))?;
-    disk::write_bytes(path, &text)
+fn json(value: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec_pretty(value).map_err(|e| Error::data(e.to_string()))
 }
 
 /// What is known of the neurons of a simulated recording, all of them.
@@ -283,14 +290,28 @@ pub struct Known<'a> {
     pub centres: &'a [[f64; 2]],
 }
 
-/// Writes what can be said of a run's model before it is asked anything: its parts, where it is a single one, and the table
-/// of its neurons.
+/// Writes what can be said of a run's model before it is asked anything: the table of its neurons and, where it is a single
+/// one, its parts.
 ///
 /// # Errors
 /// As [`write_parts`] and [`write_neurons`].
 pub fn describe(twin: &Ensemble, run: &RunFolder, session: &Session, known: Option<Known<'_>>) -> Result<()> {
-    twin.single().map_or(Ok(()), |single| write_parts(single, run, known))?;
-    write_neurons(twin, run, Some(session))
+    write_neurons(twin, run, Some(session))?;
+    twin.single().map_or(Ok(()), |single| write_parts(single, run, known))
+}
+
+/// Whether [`describe`] has written all it can of the single model that the run keeps now.
+pub fn is_described(run: &RunFolder) -> bool {
+    let model = run.model();
+    let tables = run.neurons().is_file() && run.neurons_csv().is_file();
+    tables && !model.is_empty() && array::note(&parts_file(run), MODEL) == Some(model)
+}
+
+/// Name, in the metadata of the parts, of the model they are of.
+const MODEL: &str = "model";
+
+fn parts_file(run: &RunFolder) -> PathBuf {
+    run.explain("parts").join("parts.safetensors")
 }
 
 /// Writes `explain/parts/parts.safetensors`: kernels, masks, barcodes and receptive fields for the report, with what is
@@ -313,7 +334,7 @@ pub fn write_parts(twin: &Twin, run: &RunFolder, known: Option<Known<'_>>) -> Re
         let centres = array::Array { shape: vec![neurons, 2], values: centres.collect() };
         parts.insert("truth_centres".into(), centres);
     }
-    array::save(&run.explain("parts").join("parts.safetensors"), &parts)
+    array::save_noted(&parts_file(run), &parts, Some([(MODEL.into(), twin.digest())].into()))
 }
 
 #[cfg(test)]

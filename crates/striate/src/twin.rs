@@ -16,7 +16,7 @@ use crate::disk;
 use crate::error::{self, Error, Result};
 use crate::model::encoder::Made;
 use crate::model::readout::Start;
-use crate::model::weights::{import, to_host};
+use crate::model::weights::{export, import, to_host};
 use crate::model::{Encoder, EncoderConfig};
 use crate::run::{Checkpoint, RunFolder};
 
@@ -154,10 +154,10 @@ impl Twin {
         }
         let best = || disk::current_folder(&run.checkpoint(Checkpoint::Best));
         let twin = Self::read(card, &best(), device)?;
-        if let Some(bond) = run.bond(Checkpoint::Best) {
+        if let Some(bond) = run.bond(Checkpoint::Best)? {
             let own = run.check_bond(Checkpoint::Best, &bond, &load_weights(&best())?, None);
             // A fit that goes on may have put a better one in its place between the two.
-            if own.is_err() && run.bond(Checkpoint::Best).as_ref() == Some(&bond) {
+            if own.is_err() && run.bond(Checkpoint::Best)?.as_ref() == Some(&bond) {
                 own?;
             }
         }
@@ -170,6 +170,11 @@ impl Twin {
         card.check_size(&weights).map_err(|e| e.file(folder.join(WEIGHTS)))?;
         let model = import(card.blank(device)?, &weights).map_err(|e| e.file(folder.join(WEIGHTS)))?;
         Ok(Self { card, model })
+    }
+
+    /// SHA-256 of its weights, as in [`RunFolder::model`].
+    pub fn digest(&self) -> String {
+        array::digest(&export(&self.model))
     }
 
     /// Predicted responses `[image, neuron]`, in the recording's units, to raw images

@@ -7,7 +7,7 @@ use striate::error::{Error, pasted};
 use striate::fit::schedule::End;
 use striate::fit::{self, Event, FitConfig, Outcome as Fitted};
 use striate::recording;
-use striate::run::{RunFolder, Status};
+use striate::run::RunFolder;
 use striate::scoring::Known;
 use striate::simulate::Truth;
 use striate::twin::Ensemble;
@@ -96,7 +96,6 @@ pub fn train(
     let session = session_of(&recording, &config.data.session)?;
     let run = fit::run_folder(config, session, out, &common.device, &command_line())?;
     let mut progress = Progress::new(common, &run.log());
-    let known = run.read_manifest()?.status == Status::Finished && run.neurons().is_file();
     let fitted = fit::fit(config, session, &run, &device, stop, &mut |event| {
         progress.show(event);
         if let Event::Started { .. } = event {
@@ -107,7 +106,7 @@ pub fn train(
             ));
         }
     })?;
-    if fitted.best.is_some() && !(known && fitted.finished) {
+    if fitted.best.is_some() && !scoring::is_described(&run) {
         let truth = Truth::open(Path::new(&config.data.path), session).unwrap_or_else(|error| {
             tracing::warn!("{error}: the fit is described without it");
             None

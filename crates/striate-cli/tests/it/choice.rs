@@ -74,6 +74,26 @@ fn neurons_and_trials_are_left_out_by_list_table_and_rule() {
     refused("data.validation_tier=train", &["data.validation_tier"]);
 }
 
+/// The report counts what was fitted, whichever keys chose it and whatever the validation tier is called.
+#[test]
+fn a_report_says_how_much_was_fitted() {
+    let bench = Bench::with_recording();
+    let ids = unit_ids(&bench);
+    let exclude = format!("data.exclude_neurons=[{}, {}, {}]", ids[0], ids[3], ids[7]);
+    for seed in ["1", "2"] {
+        let seeded = format!("seed={seed}");
+        bench.fit(&[&exclude, "data.exclude_trials=[0, 130]", &seeded, "--out", seed]).succeeds();
+    }
+    bench.run(&["ensemble", "1", "2", "--out", "mean"]).succeeds();
+    for run in ["1", "mean"] {
+        bench.run(&["report", run]).succeeds();
+        let page = String::from_utf8(bench.read(&format!("{run}/report.html"))).unwrap();
+        for words in ["<dd>5 of 8</dd>", "<dd>127 of 128 train · 31 of 32 validation · 40 test</dd>"] {
+            assert!(page.contains(words), "{run}: `{words}` is missing");
+        }
+    }
+}
+
 /// Of a neuron that is silent in the repeats nothing is known: it is neither one of "these only" nor worth keeping.
 #[test]
 fn a_neuron_without_the_number_that_a_rule_compares_is_never_chosen() {

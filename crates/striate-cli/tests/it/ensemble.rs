@@ -97,6 +97,16 @@ fn an_ensemble_is_not_fitted_and_a_damaged_one_says_where() {
     bench.run(&["fit", "--out", "mean"]).fails(2, &["is an ensemble of a, b", "hint: "]);
     bench.fit(&["--out", "mean"]).fails(2, &["is an ensemble of a, b"]);
     bench.run(&["ensemble", "a", "b", "--out", "mean"]).fails(2, &["holds a run already"]);
+    for (file, of) in [("weights.safetensors", "a/checkpoints/best"), ("twin.json", "a")] {
+        let (member, other) = (format!("mean/members/01/{file}"), format!("{of}/{file}"));
+        let intact = bench.read(&member);
+        fs::copy(bench.path(&other), bench.path(&member)).unwrap();
+        for args in [&["score", "mean"][..], &["predict", "mean", "--data", "recording", "--out", "x.npy"]] {
+            bench.run(args).fails(3, &[&format!("members/01/{file}"), "not what this run wrote", "hint: "]);
+        }
+        fs::write(bench.path(&member), intact).unwrap();
+    }
+    bench.run(&["score", "mean"]).succeeds();
     fs::remove_file(bench.path("mean/members/01/weights.safetensors")).unwrap();
     bench.run(&["score", "mean"]).fails(3, &["members/01/weights.safetensors"]);
 }

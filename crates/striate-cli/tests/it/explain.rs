@@ -57,7 +57,9 @@ fn several_runs_are_compared() {
     let mut other: Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
     other["recording"]["fingerprint"] = "another".into();
     fs::write(&manifest, other.to_string()).unwrap();
-    bench.run(&[&QUICK[..], &["with=second"]].concat()).fails(2, &["second", "another recording than `run`"]);
+    bench
+        .run(&[&QUICK[..], &["with=second"]].concat())
+        .fails(2, &["second", "not of the recording of `run`"]);
 }
 
 #[test]

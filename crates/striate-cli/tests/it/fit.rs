@@ -356,6 +356,16 @@ fn the_parts_of_a_run_belong_together() {
     fs::write(bench.path(weights), bench.read("other/checkpoints/best/weights.safetensors")).unwrap();
     bench.run(&["score", "run"]).fails(3, &["not what this run wrote"]);
     fs::write(bench.path(weights), intact).unwrap();
+    // Without it nothing would be held against anything.
+    let state = "run/checkpoints/best/state.json";
+    let intact = bench.read(state);
+    for damage in [None, Some("{}"), Some("{\"step\": ")] {
+        fs::remove_file(bench.path(state)).unwrap();
+        damage.into_iter().for_each(|text| fs::write(bench.path(state), text).unwrap());
+        bench.run(&["score", "run"]).fails(3, &[state, "is missing or damaged", "hint: "]);
+        more().fails(3, &[state]);
+        fs::write(bench.path(state), &intact).unwrap();
+    }
     fs::rename(bench.path("run/checkpoints/best"), bench.path("kept")).unwrap();
     more().fails(3, &["checkpoints/best", "is missing", "fit.start_from"]);
     bench.run(&["score", "run"]).fails(3, &["checkpoints/best", "is missing", "fit.start_from"]);
@@ -392,6 +402,56 @@ fn a_run_of_an_early_version_goes_on() {
     bench.run(&["score", "run", "--null", "none"]).succeeds();
     bench.fit(&["schedule.max_steps=60", "--out", "whole"]).succeeds();
     assert!(bench.result("run") == bench.result("whole"));
+}
+
+/// What a run says of its model is of the model it keeps, whatever was asked of an earlier one.
+#[test]
+fn results_are_of_the_model_that_is_kept() {
+    let bench = Bench::with_recording();
+    bench.fit(&["schedule.max_steps=5", "--out", "run"]).succeeds();
+    let explain = |run: &str| bench.run(&["explain", run, "barcode", "seeds=2", "most=2"]).succeeds();
+    let describe = |run: &str| {
+        bench.run(&["score", run]).succeeds();
+        explain(run);
+    };
+    let results = |run: &str| {
+        let files = ["neurons.csv", "neurons.parquet", "explain/parts/parts.safetensors"];
+        let scores = ["scores/test.parquet", "explain/barcode/types.csv", "config.toml"];
+        [files, scores].concat().iter().map(|file| bench.read(&format!("{run}/{file}"))).collect::<Vec<_>>()
+    };
+    let columns = |run: &str| {
+        let table = String::from_utf8(bench.read(&format!("{run}/neurons.csv"))).unwrap();
+        table.lines().next().unwrap().to_owned()
+    };
+    let page = |run: &str| {
+        bench.run(&["report", run]).succeeds();
+        String::from_utf8(bench.read(&format!("{run}/report.html"))).unwrap()
+    };
+    describe("run");
+    assert!(columns("run").contains("single_trial_correlation_test") && columns("run").contains("type"));
+    assert!(!page("run").contains("of an earlier model"));
+    // A kill right after the fit, before anything is said of its model, leaves what was said of the earlier one.
+    let said = bench.read("run/explain/parts/parts.safetensors");
+    bench.fit(&["schedule.max_steps=40", "--out", "run"]).succeeds();
+    assert!(!columns("run").contains("_test") && !columns("run").contains("type"), "{}", columns("run"));
+    let html = page("run");
+    for file in ["scores/test.json", "explain/barcode/barcode.json"] {
+        assert!(html.contains(&format!("<code>{file}</code> is of an earlier model")), "{file}");
+    }
+    assert!(!html.contains("parts.safetensors</code> is of an earlier model"));
+    fs::write(bench.path("run/explain/parts/parts.safetensors"), said).unwrap();
+    assert!(page("run").contains("parts.safetensors</code> is of an earlier model"));
+    let again = bench.run(&["fit", "--out", "run"]).succeeds();
+    assert!(again.err.contains("was finished before"), "{}", again.err);
+    describe("run");
+    assert!(!page("run").contains("of an earlier model"));
+    bench.fit(&["--out", "whole"]).succeeds();
+    describe("whole");
+    assert!(results("run") == results("whole"));
+    // More steps that find nothing better change nothing of it.
+    let known = columns("run");
+    bench.fit(&["schedule.max_steps=60", "--out", "run"]).succeeds();
+    assert!(columns("run") == known && !page("run").contains("of an earlier model"));
 }
 
 /// The configuration is that of the fit that is made, whether the one before it ended or was stopped.

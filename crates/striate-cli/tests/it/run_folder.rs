@@ -1,5 +1,7 @@
 //! `docs/RUN_FOLDER.md` says what lies in a run folder.
 
+use striate::score::METRICS;
+
 use crate::bench::Bench;
 
 const PAGE: &str = include_str!("../../../../docs/RUN_FOLDER.md");
@@ -15,15 +17,37 @@ fn named() -> Vec<(&'static str, &'static str)> {
     .collect()
 }
 
+/// What the page's words for a part of a name stand for: the metrics, the tier that is scored here, two digits.
+fn spelled(pattern: &str) -> Vec<String> {
+    let with = |word: &str, values: &[&str]| -> Vec<String> {
+        values.iter().map(|value| pattern.replace(word, value)).collect()
+    };
+    match pattern {
+        "METRIC_TIER" => {
+            let held = METRICS.iter().filter_map(|metric| metric.held);
+            METRICS.iter().map(|metric| metric.id).chain(held).map(|id| format!("{id}_test")).collect()
+        }
+        _ if pattern.contains("TIER") => with("TIER", &["test"]),
+        _ => with("NN", &["00", "01"]),
+    }
+}
+
 /// Whether `name` is what the page calls `pattern`.
 fn is(name: &str, pattern: &str) -> bool {
-    let pattern = pattern.replace("METRIC", "*").replace("TIER", "*").replace("NN", "*");
     match pattern.split_once('*') {
-        None => name == pattern,
-        Some((start, end)) => name
-            .strip_prefix(start)
-            .is_some_and(|rest| rest.len() > end.len() && (end.contains('*') || rest.ends_with(end))),
+        None => spelled(pattern).iter().any(|spelled| spelled == name),
+        Some((start, end)) => {
+            name.strip_prefix(start).is_some_and(|rest| rest.len() > end.len() && rest.ends_with(end))
+        }
     }
+}
+
+#[test]
+fn a_pattern_is_no_more_than_it_says() {
+    assert!(
+        is("mse_test", "METRIC_TIER") && !is("mse_train", "METRIC_TIER") && !is("anything", "METRIC_TIER")
+    );
+    assert!(is("scores/test.json", "scores/TIER.json") && !is("scores/test.traces.json", "scores/TIER.json"));
 }
 
 #[test]

@@ -39,9 +39,10 @@ use crate::model::encoder::Made;
 use crate::model::readout::FactorisedConfig;
 use crate::model::weights::{export, freeze, import};
 use crate::recording::{Session, Tier};
+use crate::run::bond::card_digest;
 use crate::run::manifest::new_id;
 use crate::run::metrics::Row;
-use crate::run::{Best, Bond, Checkpoint, EventLog, Manifest, MetricsLog, RunFolder, Status};
+use crate::run::{Best, Bond, Checkpoint, EventLog, Fitted, Manifest, MetricsLog, RunFolder, Status};
 use crate::twin::{Card, WEIGHTS};
 use check::{check_recording, check_responses, check_start, chosen_before, same_recording};
 use checkpoint::{LoopState, Saved};
@@ -312,7 +313,7 @@ impl<'a> Fit<'a> {
         if wants_more(config, &fit.state) {
             fit.go_on()?;
         }
-        fit.note_begin(stamp)?;
+        fit.note_begin(stamp, session)?;
         Ok(fit)
     }
 
@@ -409,15 +410,22 @@ impl<'a> Fit<'a> {
     }
 
     /// Notes what is fitted from now on, perhaps with more steps than before; one that nobody holds was killed from here on.
-    fn note_begin(&mut self, stamp: Option<String>) -> Result<()> {
+    fn note_begin(&mut self, stamp: Option<String>, session: &Session) -> Result<()> {
         let mut known = self.run.read_manifest()?.with_parameters(crate::model::weights::count(&self.model));
         if known.id.is_empty() {
             known.id = new_id();
         }
         known.recording.stamp = stamp;
+        known.fitted = Some(Fitted {
+            neurons: self.split.neurons.len(),
+            train: self.split.train.len(),
+            validation: self.split.validation.len(),
+            validation_tier: self.validation_tier(session).map(|tier| tier.to_string()),
+        });
         disk::write_bytes(&self.run.config(), self.config.to_toml().as_bytes())?;
         let best = std::mem::take(&mut self.state.bond.best);
-        self.bond = Bond { run: known.id.clone(), card: self.run.card_digest(), best, ..Bond::default() };
+        self.bond =
+            Bond { run: known.id.clone(), card: card_digest(self.run.path()), best, ..Bond::default() };
         Manifest { status: Status::Running, failure: None, ..known }.save(&self.run.manifest())
     }
 

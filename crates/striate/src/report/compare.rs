@@ -27,7 +27,7 @@ fn warnings(runs: &[Results]) -> Vec<&'static str> {
     let tiers: BTreeSet<_> = runs.iter().filter_map(|run| run.main_tier()).map(|tier| &tier.name).collect();
     let neurons: BTreeSet<_> = runs.iter().map(Results::neurons).collect();
     let all = [
-        (others, "The runs were fitted on different recordings: their scores cannot be compared."),
+        (others, "The runs are not known to be of one recording: their scores cannot be compared."),
         (tiers.len() > 1, "The runs were scored on different tiers: their scores cannot be compared."),
         (
             neurons.len() > 1,

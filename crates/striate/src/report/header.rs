@@ -37,10 +37,8 @@ fn fact((name, value): (&str, String)) -> Tag {
 fn facts(run: &Results) -> Vec<(&'static str, String)> {
     let manifest = &run.manifest;
     let recording = &manifest.recording;
-    let trials = in_order(&recording.trials).map(|(tier, n)| {
-        let used = if tier == "train" { run.training_trials() } else { BTreeSet::from([*n]) };
-        format!("{} {tier}", of_all(&used, *n))
-    });
+    let trials =
+        in_order(&recording.trials).map(|(tier, n)| format!("{} {tier}", of_all(&run.trials_used(tier), *n)));
     let parts = manifest.parameters.iter().map(|(part, n)| format!("{part} {}", thousands(*n as f64)));
     let best = manifest.best.as_ref().map(|best| {
         let value = decimal(Some(best.value), 3);
@@ -49,7 +47,7 @@ fn facts(run: &Results) -> Vec<(&'static str, String)> {
     let facts = vec![
         ("Recording", join([recording.session.clone(), recording.format.clone()])),
         ("Licence", recording.licence.clone()),
-        ("Neurons", of_all(&BTreeSet::from([run.neurons()]), recording.neurons)),
+        ("Neurons", neurons(run)),
         ("Trials", join(trials)),
         ("Withheld", join(recording.withheld.iter().map(|tier| format!("responses of tier {tier}")))),
         ("Model", run.model().unwrap_or_default()),
@@ -64,6 +62,16 @@ fn facts(run: &Results) -> Vec<(&'static str, String)> {
         ("striate", manifest.striate.clone()),
     ];
     facts.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+}
+
+fn neurons(run: &Results) -> String {
+    let recording = &run.manifest.recording;
+    match run.fitted().next() {
+        None if !recording.fingerprint.is_empty() => {
+            format!("{} recorded", thousands(recording.neurons as f64))
+        }
+        _ => of_all(&BTreeSet::from([run.neurons()]), recording.neurons),
+    }
 }
 
 /// The seed of a run, or those of the members of an ensemble.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::markup::{Tag, decimal, figure, note, table, tag, thousands};
 use super::palette::kind_colour;
-use super::results::Results;
+use super::results::{PerNeuron, Results};
 use crate::score::{Settings, Summary, find};
 
 const SCORE: &str = "single_trial_correlation";
@@ -46,16 +46,20 @@ fn mean(run: &Results) -> f64 {
     score.and_then(|score| score.mean).unwrap_or(f64::NEG_INFINITY)
 }
 
-/// Differences of the neurons that both runs have a score of, in the order of their ids.
+/// Differences of the neurons that both runs have a score of.
 fn differences(a: &Results, b: &Results) -> Option<Vec<f64>> {
-    let same_recording = a.manifest.recording.fingerprint == b.manifest.recording.fingerprint;
+    let same_recording = a.manifest.recording.same_as(&b.manifest.recording);
     let same_trials = same_recording && a.main_tier()?.name == b.main_tier()?.name;
-    let of = |run: &Results| -> Option<BTreeMap<i64, f64>> {
-        let neurons = run.main_neurons()?;
-        Some(neurons.unit_id.iter().copied().zip(neurons.values(SCORE)?).collect())
+    let (first, second) = (a.main_neurons()?, b.main_neurons()?);
+    // Ids may repeat, places in the recording do not; early versions wrote ids alone.
+    let by_place = !first.neuron.is_empty() && !second.neuron.is_empty();
+    let scores = |of: &PerNeuron| -> Option<BTreeMap<(i64, usize), f64>> {
+        let place = |at: usize| if by_place { of.neuron.get(at).copied() } else { Some(0) };
+        let keys = of.unit_id.iter().enumerate().filter_map(|(at, &unit)| Some((unit, place(at)?)));
+        Some(keys.zip(of.values(SCORE)?).collect())
     };
-    let (first, second) = (of(a)?, of(b)?);
-    let paired = first.iter().filter_map(|(unit, score)| Some(score - second.get(unit)?));
+    let (first, second) = (scores(first)?, scores(second)?);
+    let paired = first.iter().filter_map(|(neuron, score)| Some(score - second.get(neuron)?));
     let paired: Vec<f64> = paired.filter(|difference| difference.is_finite()).collect();
     (same_trials && !paired.is_empty()).then_some(paired)
 }
@@ -116,6 +120,19 @@ mod tests {
         assert!(found.iter().all(|difference| (difference - 0.02).abs() < 1e-12), "{found:?}");
         let html = section(&[first, second])[0].to_string();
         assert!(html.contains("0.0200 … 0.0200") && html.contains("first predicts better"), "{html}");
+        let twice = |name: &str, scores: &[Option<f64>]| {
+            let folder = Fixture::small().write(&dir.path().join(name));
+            let columns = json!({"single_trial_correlation": scores});
+            let table = json!({"neuron": [4, 9], "unit_id": [7, 7], "metrics": columns});
+            save(&folder.per_neuron("test"), &table);
+            Results::read(&folder).unwrap()
+        };
+        let same_id =
+            differences(&twice("p", &[Some(0.5), Some(0.25)]), &twice("q", &[Some(0.25), Some(0.5)]));
+        assert_eq!(same_id, Some(vec![0.25, -0.25]));
+        let mut unknown = [twice("r", &[Some(0.5), None]), twice("s", &[Some(0.5), None])];
+        unknown.iter_mut().for_each(|run| run.manifest.recording.fingerprint.clear());
+        assert_eq!(differences(&unknown[0], &unknown[1]), None, "of recordings that nobody knows");
         let other = run("other", &[7], &[Some(0.5)]);
         let html = section(&[other, run("third", &[8], &[Some(0.5)])])[0].to_string();
         assert!(html.contains("nothing to pair"), "{html}");

@@ -10,7 +10,9 @@ use crate::array::{self, Array};
 use crate::disk;
 use crate::error::{Result, pasted};
 use crate::explain::barcode::Explanation;
-use crate::run::{Manifest, RunFolder, Standing, metrics};
+use crate::hash::Digest;
+use crate::run::bond::is_of;
+use crate::run::{Fitted, Manifest, RunFolder, Standing, metrics};
 
 /// A value, or the sentence that stands in the page in its place.
 pub type Found<T> = std::result::Result<T, String>;
@@ -30,8 +32,6 @@ pub struct Results {
     pub standing: Standing,
     /// Text of `config.toml`.
     pub config: Found<String>,
-    /// Configuration of the fit, or of those of all members.
-    fits: Vec<toml::Table>,
     /// One row per validation check.
     pub curve: Found<Vec<metrics::Row>>,
     /// Scored tiers, the most telling first.
@@ -61,6 +61,8 @@ pub struct Tier {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Scores {
+    /// SHA-256 of the weights of the model that was scored.
+    pub model: String,
     /// Number of neurons.
     pub neurons: usize,
     /// Number of trials.
@@ -102,6 +104,12 @@ pub struct Score {
 /// `scores/TIER.per_neuron.json`.
 #[derive(Debug, Default, Deserialize)]
 pub struct PerNeuron {
+    /// SHA-256 of the summary it belongs to.
+    #[serde(default)]
+    pub scores: String,
+    /// Index of each neuron in the recording; empty in files of early versions.
+    #[serde(default)]
+    pub neuron: Vec<usize>,
     /// Identifier of each neuron.
     pub unit_id: Vec<i64>,
     /// Values by metric id, in the order of `unit_id`.
@@ -139,6 +147,8 @@ fn best() -> String {
 
 #[derive(Deserialize)]
 struct Traces {
+    #[serde(default)]
+    scores: String,
     neurons: Vec<Trace>,
 }
 
@@ -178,21 +188,17 @@ impl Results {
     pub fn read(folder: &RunFolder) -> Result<Self> {
         let manifest = folder.read_manifest()?;
         let is_single = manifest.members.is_empty();
-        let member = |index| folder.member(index).join("config.toml");
-        let members = (0..manifest.members.len()).map(member);
-        let configs = if is_single { vec![folder.config()] } else { members.collect() };
-        let fits = configs.iter().filter_map(|path| text(path).ok()?.parse().ok()).collect();
-        let parts = || Parts::read(&folder.explain("parts").join("parts.safetensors"));
+        let model = folder.model();
+        let parts = || Parts::read(folder, &model);
         Ok(Self {
             name: folder.name(),
             manifest,
             standing: folder.standing()?,
             config: text(&folder.config()),
-            fits,
             curve: if is_single { curve(folder) } else { Err(NOT_FITTED.into()) },
-            tiers: tiers(folder),
+            tiers: tiers(folder, &model),
             parts: if is_single { parts() } else { Err(NO_PARTS.into()) },
-            types: barcode(folder),
+            types: barcode(folder, &model),
             unscored: unscored(folder),
         })
     }
@@ -212,23 +218,26 @@ impl Results {
         self.main_tier()?.per_neuron.as_ref().ok()
     }
 
-    /// How many neurons were fitted; members of an ensemble have the same.
-    pub fn neurons(&self) -> usize {
-        let asked = self.fits.first().and_then(|fit| number(fit, "neurons")).unwrap_or(0.0);
-        if asked > 0.0 { asked as usize } else { self.manifest.recording.neurons }
+    /// How much of the recording the model, or each member of an ensemble, was fitted to, as far as it is known.
+    pub fn fitted(&self) -> impl Iterator<Item = &Fitted> {
+        let members = self.manifest.members.iter().filter_map(|member| member.fitted.as_ref());
+        self.manifest.fitted.iter().chain(members)
     }
 
-    /// How many trials of the training tier parameters were fitted on; several numbers where members differ.
-    pub fn training_trials(&self) -> BTreeSet<usize> {
-        let trials = &self.manifest.recording.trials;
-        let tier = trials.get("train").copied().unwrap_or(0);
-        let used = |fit: &toml::Table| match number(fit, "train_trials") {
-            Some(asked) if asked > 0.0 => asked as usize,
-            _ if trials.contains_key("validation") => tier,
-            // Without a tier of their own, validation trials are taken from the training tier.
-            _ => ((1.0 - number(fit, "validation_fraction").unwrap_or(0.0)) * tier as f64).round() as usize,
+    /// How many neurons were fitted, which are the same in all members; where it is not known, how many were recorded.
+    pub fn neurons(&self) -> usize {
+        self.fitted().next().map_or(self.manifest.recording.neurons, |fitted| fitted.neurons)
+    }
+
+    /// How many trials of `tier` were fitted on, or stopped by; several numbers where members differ, none for a tier that
+    /// was not used.
+    pub fn trials_used(&self, tier: &str) -> BTreeSet<usize> {
+        let used = |fitted: &Fitted| match fitted.validation_tier.as_deref() {
+            _ if tier == "train" => Some(fitted.train),
+            Some(validation) => (validation == tier).then_some(fitted.validation),
+            None => None,
         };
-        self.fits.iter().map(used).collect()
+        self.fitted().filter_map(used).collect()
     }
 
     /// Name of the configuration and the readout it was fitted with.
@@ -261,12 +270,6 @@ impl Results {
     }
 }
 
-/// A number of the `[data]` part of a configuration.
-fn number(fit: &toml::Table, key: &str) -> Option<f64> {
-    let value = fit.get("data")?.get(key)?;
-    value.as_float().or_else(|| value.as_integer().map(|number| number as f64))
-}
-
 impl Scores {
     /// The first null model that has metric `id`: its kind and its score.
     pub fn null_of(&self, id: &str) -> Option<(&str, &Score)> {
@@ -283,11 +286,13 @@ impl PerNeuron {
 }
 
 impl Parts {
-    /// Takes the arrays that have the expected number of axes out of a safetensors file.
-    fn read(path: &Path) -> Found<Self> {
+    /// Takes the arrays that have the expected number of axes out of the safetensors file of a run, if it is of `model`.
+    fn read(run: &RunFolder, model: &str) -> Found<Self> {
+        let path = &run.explain("parts").join("parts.safetensors");
         if path.symlink_metadata().is_err() {
             return Err(missing(path));
         }
+        require_model(&array::note(path, "model").unwrap_or_default(), model, path, || score_again(run))?;
         let mut arrays = array::load(path)
             .map_err(|error| format!("`{}` is damaged: {}.", short(path), error.message()))?;
         let mut take = |name: &str, rank: usize| {
@@ -320,18 +325,49 @@ fn null_as_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     Ok(Option::deserialize(input)?.unwrap_or_default())
 }
 
-fn tiers(folder: &RunFolder) -> Vec<Tier> {
-    let mut names = folder.scored_tiers();
-    let telling =
-        |name: &String| ["test", "oracle", "validation"].iter().position(|t| t == name).unwrap_or(3);
-    names.sort_by_key(telling);
-    let read = |name: String| Tier {
-        scores: json(&folder.scores(&name)),
-        per_neuron: json(&folder.per_neuron(&name)),
-        traces: json(&folder.traces(&name)).map(|traces: Traces| traces.neurons),
-        name,
+fn tiers(folder: &RunFolder, model: &str) -> Vec<Tier> {
+    let telling = |name: &str| ["test", "oracle", "validation"].iter().position(|t| *t == name).unwrap_or(3);
+    let mut tiers: Vec<Tier> =
+        folder.scored_tiers().into_iter().map(|name| tier(folder, name, model)).collect();
+    tiers.sort_by_key(|tier| (tier.scores.is_err(), telling(&tier.name)));
+    tiers
+}
+
+fn tier(folder: &RunFolder, name: String, model: &str) -> Tier {
+    let path = folder.scores(&name);
+    let whole = bytes(&path).map_or(String::new(), |text| Digest::default().bytes(text).finish());
+    let scores: Found<Scores> = json(&path);
+    let again = || score_again(folder);
+    let of_model = scores.as_ref().map_or(Ok(()), |scores| require_model(&scores.model, model, &path, again));
+    let beside = |known: &str, path: &Path| match is_of(known, &whole) {
+        true => of_model.clone(),
+        false => Err(format!("`{}` is of an earlier scoring: {}.", short(path), again())),
     };
-    names.into_iter().map(read).collect()
+    let (per_neuron, traces) = (folder.per_neuron(&name), folder.traces(&name));
+    Tier {
+        per_neuron: json(&per_neuron).and_then(|read: PerNeuron| {
+            beside(&read.scores, &per_neuron)?;
+            Ok(read)
+        }),
+        traces: json(&traces).and_then(|read: Traces| {
+            beside(&read.scores, &traces)?;
+            Ok(read.neurons)
+        }),
+        scores: of_model.and(scores),
+        name,
+    }
+}
+
+/// Refuses a result that was made from another model than the one the run keeps now.
+fn require_model(known: &str, now: &str, path: &Path, again: impl Fn() -> String) -> Found<()> {
+    match is_of(known, now) {
+        true => Ok(()),
+        false => Err(format!("`{}` is of an earlier model of this run: {}.", short(path), again())),
+    }
+}
+
+fn score_again(run: &RunFolder) -> String {
+    format!("`striate score {}` writes it anew", pasted(run.path()))
 }
 
 fn curve(run: &RunFolder) -> Found<Vec<metrics::Row>> {
@@ -342,14 +378,20 @@ fn curve(run: &RunFolder) -> Found<Vec<metrics::Row>> {
     run.read_metrics().map_err(|error| format!("`{}` is damaged: {}.", short(&path), error.message()))
 }
 
-/// Cell types, where they were looked for by the rule of this version.
-fn barcode(run: &RunFolder) -> Option<Found<Explanation>> {
+/// Cell types of `model`, where they were looked for by the rule of this version.
+fn barcode(run: &RunFolder, model: &str) -> Option<Found<Explanation>> {
     let path = &run.explain("barcode").join("barcode.json");
     let again = || format!("`striate explain {} barcode` writes it anew", pasted(run.path()));
     let known = |json: Vec<u8>| {
         Explanation::check_format(&json).map_err(|why| format!("`{}` {why}: {}.", short(path), again()))
     };
-    path.symlink_metadata().is_ok().then(|| bytes(path).and_then(known).and_then(|()| json(path)))
+    let read = || -> Found<Explanation> {
+        known(bytes(path)?)?;
+        let found: Explanation = json(path)?;
+        require_model(&found.model, model, path, again)?;
+        Ok(found)
+    };
+    path.symlink_metadata().is_ok().then(read)
 }
 
 /// What to say and to do while there are no scores.

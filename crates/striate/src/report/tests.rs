@@ -4,7 +4,7 @@ use std::path::Path;
 use super::fixture::{Fixture, save, save_arrays};
 use super::render;
 use crate::disk;
-use crate::run::{Manifest, RunFolder};
+use crate::run::{Fitted, Manifest, RunFolder};
 use serde_json::json;
 
 /// Every opened element is closed in order, and no number in an attribute is missing.
@@ -72,12 +72,21 @@ fn a_complete_run_has_every_figure_and_needs_nothing_from_outside() {
 fn a_fit_of_some_neurons_and_trials_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let run = Fixture::small().write(&dir.path().join("mouse"));
-    let config = fs::read_to_string(run.config()).unwrap();
-    fs::write(run.config(), format!("{config}\n[data]\nneurons = 10\ntrain_trials = 300\n")).unwrap();
-    let html = page(&run);
-    for words in ["<dd>10 of 30</dd>", "<dd>300 of 4,472 train · 522 validation · 999 test</dd>"] {
-        assert!(html.contains(words), "`{words}` is missing");
-    }
+    let says = |fitted: Option<Fitted>, words: [&str; 2]| {
+        Manifest { fitted, ..run.read_manifest().unwrap() }.save(&run.manifest()).unwrap();
+        let html = page(&run);
+        words.iter().for_each(|words| assert!(html.contains(words), "`{words}` is missing"));
+    };
+    let fitted = |validation_tier: Option<&str>| {
+        let validation_tier = validation_tier.map(str::to_owned);
+        Some(Fitted { neurons: 10, train: 300, validation: 400, validation_tier })
+    };
+    says(fitted(None), ["<dd>10 of 30</dd>", "<dd>300 of 4,472 train · 522 validation · 999 test</dd>"]);
+    says(
+        fitted(Some("validation")),
+        ["<dd>10 of 30</dd>", "<dd>300 of 4,472 train · 400 of 522 validation · 999 test</dd>"],
+    );
+    says(None, ["<dd>30 recorded</dd>", "<dd>4,472 train · 522 validation · 999 test</dd>"]);
 }
 
 #[test]

@@ -37,6 +37,9 @@ pub struct Manifest {
     pub command: String,
     /// What it was fitted on.
     pub recording: RecordingInfo,
+    /// How much of it; none before the first step, of imported models, and in early versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fitted: Option<Fitted>,
     /// Number of parameters of each part of the model, e.g. `core`, `readout`.
     pub parameters: BTreeMap<String, usize>,
     /// Sum of `parameters`.
@@ -58,7 +61,7 @@ pub struct Manifest {
 }
 
 /// A run whose model became part of an ensemble.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Member {
     /// Name of its folder.
     pub name: String,
@@ -66,6 +69,29 @@ pub struct Member {
     pub seed: u64,
     /// Its best check.
     pub best: Option<Best>,
+    /// What it was fitted to, as far as it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fitted: Option<Fitted>,
+    /// SHA-256 of its `twin.json`; empty in ensembles of early versions.
+    #[serde(default)]
+    pub card: String,
+    /// SHA-256 of its weights.
+    #[serde(default)]
+    pub weights: String,
+}
+
+/// How much of a recording a fit uses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fitted {
+    /// Neurons.
+    pub neurons: usize,
+    /// Trials that parameters are fitted on.
+    pub train: usize,
+    /// Trials that stopping is decided on.
+    pub validation: usize,
+    /// Their tier; none where they are held out of the training tier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_tier: Option<String>,
 }
 
 /// The recording a run was fitted on.
@@ -129,10 +155,11 @@ pub struct Best {
 }
 
 impl RecordingInfo {
-    /// Whether two runs were fitted to the same recording, as far as both know theirs.
+    /// Whether two runs were fitted to the same recording, as far as both know theirs; imported ones may know none.
     pub fn same_as(&self, other: &Self) -> bool {
         let unknown = self.content.is_empty() || other.content.is_empty();
-        self.fingerprint == other.fingerprint && (unknown || self.content == other.content)
+        let known = !self.fingerprint.is_empty();
+        known && self.fingerprint == other.fingerprint && (unknown || self.content == other.content)
     }
 }
 
@@ -149,6 +176,7 @@ impl Manifest {
             threads: 1,
             command: command.into(),
             recording: RecordingInfo::default(),
+            fitted: None,
             parameters: BTreeMap::new(),
             total_parameters: 0,
             status: Status::Running,

@@ -21,7 +21,7 @@ pub mod tensorboard;
 
 pub use bond::Bond;
 pub use folder::{Checkpoint, RunFolder};
-pub use manifest::{Best, Manifest, Member, RecordingInfo, Status};
+pub use manifest::{Best, Fitted, Manifest, Member, RecordingInfo, Status};
 pub use metrics::MetricsLog;
 pub use standing::{Standing, State};
 pub use tensorboard::EventLog;

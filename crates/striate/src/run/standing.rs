@@ -4,11 +4,12 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use super::bond::RESTORE;
 use super::manifest::{Best, Status};
 use super::metrics::{self, Row};
 use super::{Bond, Checkpoint, Manifest, RunFolder};
 use crate::disk;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// What a run is doing, or how it ended, for people: `interrupted at step 40 (killed)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,9 +113,21 @@ impl RunFolder {
         }
     }
 
-    /// What binds a checkpoint to this run.
-    pub fn bond(&self, which: Checkpoint) -> Option<Bond> {
-        Some(self.reached_by(which)?.bond)
+    /// What binds a checkpoint to this run; none of an imported model.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when a checkpoint that was fitted here lacks it.
+    pub fn bond(&self, which: Checkpoint) -> Result<Option<Bond>> {
+        if let Some(reached) = self.reached_by(which) {
+            return Ok(Some(reached.bond));
+        }
+        let is_bound = !Manifest::read(&self.manifest())?.id.is_empty();
+        if is_bound && (self.metrics().exists() || self.checkpoint(Checkpoint::Last).exists()) {
+            let state = self.checkpoint(which).join("state.json");
+            let message = "is missing or damaged: nothing says whether this checkpoint belongs to the run";
+            return Err(Error::data(message).file(state).hint(RESTORE));
+        }
+        Ok(None)
     }
 
     fn reached(&self) -> Option<Reached> {

@@ -12,6 +12,9 @@ use crate::error::Result;
 pub struct ScoreReport {
     /// Run folder.
     pub run: String,
+    /// SHA-256 of the weights of the model that was scored; empty where early versions did not say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub model: String,
     /// Recording that was scored on.
     pub recording: String,
     /// Tier of the trials.
@@ -36,6 +39,7 @@ impl ScoreReport {
     pub fn new(run: &str, recording: &str, tier: &str, evaluation: &Evaluation, scored: &Scored) -> Self {
         Self {
             run: run.into(),
+            model: String::new(),
             recording: recording.into(),
             tier: tier.into(),
             neurons: evaluation.neurons(),

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::Serialize;
+use serde::ser::Serializer;
 
 use super::Scored;
 use super::columns::{Column, parquet};
@@ -12,19 +13,21 @@ use crate::error::{Error, Result};
 /// Per-neuron scores: the index and unit id of each neuron, a column for each metric, and why values are missing.
 #[derive(Debug, Clone, Copy)]
 pub struct Table<'a> {
+    neuron: &'a [usize],
     unit_id: &'a [i64],
     columns: &'a [(&'static str, Vec<f64>)],
     reasons: &'a [(&'static str, Vec<Option<&'static str>>)],
 }
 
 impl<'a> Table<'a> {
-    /// The per-neuron metrics of `scored`, for neurons called `unit_id`.
+    /// The per-neuron metrics of `scored`, for those with the indices `neuron` in the recording, called `unit_id`.
     ///
     /// # Errors
-    /// [`Kind::Data`](crate::error::Kind::Data) when the number of ids is not the number of neurons.
-    pub fn new(unit_id: &'a [i64], scored: &'a Scored) -> Result<Self> {
-        match scored.per_neuron.iter().find(|(_, values)| values.len() != unit_id.len()) {
-            None => Ok(Self { unit_id, columns: &scored.per_neuron, reasons: &scored.reasons }),
+    /// [`Kind::Data`](crate::error::Kind::Data) when the number of indices or ids is not the number of neurons.
+    pub fn new(neuron: &'a [usize], unit_id: &'a [i64], scored: &'a Scored) -> Result<Self> {
+        let wrong = |count: usize| count != unit_id.len() || count != neuron.len();
+        match scored.per_neuron.iter().find(|(_, values)| wrong(values.len())) {
+            None => Ok(Self { neuron, unit_id, columns: &scored.per_neuron, reasons: &scored.reasons }),
             Some((id, values)) => {
                 let message = format!("{} ids for {} neurons scored by `{id}`", unit_id.len(), values.len());
                 Err(Error::data(message).key("unit_ids"))
@@ -38,7 +41,7 @@ impl<'a> Table<'a> {
     /// # Errors
     /// When the file cannot be written.
     pub fn write_parquet(&self, path: &Path) -> Result<()> {
-        let neuron = Column::Integers((0..).take(self.unit_id.len()).collect());
+        let neuron = Column::Integers(self.neuron.iter().map(|&neuron| neuron as i64).collect());
         let unit_id = Column::Integers(self.unit_id.to_vec());
         let mut columns = vec![("neuron".to_owned(), neuron), ("unit_id".to_owned(), unit_id)];
         let score = |(id, values): &(&str, Vec<f64>)| ((*id).to_owned(), Column::Numbers(values.clone()));
@@ -47,12 +50,16 @@ impl<'a> Table<'a> {
         disk::write_bytes(path, &parquet(&columns).map_err(|e| e.file(path))?)
     }
 
-    /// Writes `{"unit_id": […], "metrics": {ID: [number or null, …]}, "reason": [text or null, …]}`.
+    /// Writes `{"scores": …, "neuron": […], "unit_id": […], "metrics": {ID: [number or null, …]}, "reason": [text or null, …]}`,
+    /// `scores` being the SHA-256 of the summary that the table belongs to, `neuron` the index in the recording.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn write_json(&self, path: &Path) -> Result<()> {
-        disk::write_atomic(path, |out| serde_json::to_writer(out, self).map_err(Into::into))
+    pub fn write_json(&self, path: &Path, scores: &str) -> Result<()> {
+        let metrics = Columns(self.columns);
+        let table =
+            Json { scores, neuron: self.neuron, unit_id: self.unit_id, metrics, reason: self.reason() };
+        disk::write_atomic(path, |out| serde_json::to_writer(out, &table).map_err(Into::into))
     }
 
     /// Why each neuron lacks scores: `METRIC: reason`, those with one reason together.
@@ -73,14 +80,13 @@ impl<'a> Table<'a> {
     }
 }
 
-impl Serialize for Table<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(3))?;
-        map.serialize_entry("unit_id", self.unit_id)?;
-        map.serialize_entry("metrics", &Columns(self.columns))?;
-        map.serialize_entry("reason", &self.reason())?;
-        map.end()
-    }
+#[derive(Serialize)]
+struct Json<'a> {
+    scores: &'a str,
+    neuron: &'a [usize],
+    unit_id: &'a [i64],
+    metrics: Columns<'a>,
+    reason: Vec<Option<String>>,
 }
 
 struct Columns<'a>(&'a [(&'static str, Vec<f64>)]);
@@ -110,12 +116,12 @@ mod tests {
     fn parquet_reads_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("test.parquet");
-        Table::new(&[11, 42], &scored()).unwrap().write_parquet(&path).unwrap();
+        Table::new(&[0, 5], &[11, 42], &scored()).unwrap().write_parquet(&path).unwrap();
         let reader = SerializedFileReader::new(File::open(&path).unwrap()).unwrap();
         let rows: Vec<_> = reader.get_row_iter(None).unwrap().map(Result::unwrap).collect();
         let names: Vec<&String> = rows[0].get_column_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["neuron", "unit_id", "mse", "feve", "reason"]);
-        assert_eq!((rows[1].get_long(0).unwrap(), rows[1].get_long(1).unwrap()), (1, 42));
+        assert_eq!((rows[1].get_long(0).unwrap(), rows[1].get_long(1).unwrap()), (5, 42));
         assert_eq!((rows[1].get_double(2).unwrap(), rows[1].get_double(3).unwrap()), (1.5, 0.5));
         assert_eq!(rows[0].get_column_iter().nth(3).unwrap().1, &Field::Null);
         assert_eq!(rows[0].get_string(4).unwrap(), "feve: it is silent");
@@ -126,14 +132,15 @@ mod tests {
     fn json_writes_null_for_undefined() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("test.per_neuron.json");
-        Table::new(&[11, 42], &scored()).unwrap().write_json(&path).unwrap();
+        Table::new(&[0, 5], &[11, 42], &scored()).unwrap().write_json(&path, "c0ffee").unwrap();
         let text = std::fs::read_to_string(path).unwrap();
-        let expected = r#"{"unit_id":[11,42],"metrics":{"mse":[0.25,1.5],"feve":[null,0.5]},"reason":["feve: it is silent",null]}"#;
+        let expected = r#"{"scores":"c0ffee","neuron":[0,5],"unit_id":[11,42],"metrics":{"mse":[0.25,1.5],"feve":[null,0.5]},"reason":["feve: it is silent",null]}"#;
         assert_eq!(text, expected);
     }
 
     #[test]
     fn ids_must_match_the_neurons() {
-        assert!(Table::new(&[11], &scored()).is_err());
+        assert!(Table::new(&[0, 5], &[11], &scored()).is_err());
+        assert!(Table::new(&[0], &[11, 42], &scored()).is_err());
     }
 }

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::disk;
 use crate::error::{Error, Result};
+use crate::hash::Digest;
 use crate::recording::{Neurons, Session};
 use crate::run::RunFolder;
+use crate::run::bond::is_of;
 use crate::score::{Column, parquet};
 use crate::twin::Ensemble;
 
@@ -19,8 +22,8 @@ const RECORDED: [&str; 6] = ["session", "x_um", "y_um", "z_um", "area", "layer"]
 type Columns = Vec<(String, Column)>;
 
 /// Writes `neurons.parquet` and `neurons.csv` of a run, one row per neuron of its twin: who it is, where it lies in cortex and
-/// looks on the recorded image, and what the run's scores and cell types say of it. Without a `session` what an earlier
-/// table knew of the recording is kept.
+/// looks on the recorded image, and what the run's scores and cell types of this model say of it. Without a `session` what an
+/// earlier table knew of the recording is kept.
 ///
 /// # Errors
 /// [`Kind::Io`](crate::error::Kind::Io) when they cannot be written, [`Kind::Data`](crate::error::Kind::Data) when scores or
@@ -35,8 +38,9 @@ pub fn write_neurons(twin: &Ensemble, run: &RunFolder, session: Option<&Session>
         None => kept(&run.neurons_csv(), ids)?,
     });
     columns.extend(fields(twin));
-    columns.extend(scores(run, ids)?);
-    columns.extend(types(&run.explain("barcode").join("types.csv"), ids)?);
+    let model = twin.digest();
+    columns.extend(scores(run, ids, &model)?);
+    columns.extend(types(&run.explain("barcode"), ids, &model)?);
     let bytes = parquet(&columns).map_err(|e| e.file(run.neurons()))?;
     disk::write_bytes(&run.neurons(), &bytes)?;
     disk::write_bytes(&run.neurons_csv(), &as_csv(&columns, ids.len())?)
@@ -65,16 +69,16 @@ fn texts(words: impl Iterator<Item = String>) -> Column {
     Column::Texts(words.map(|word| (!word.is_empty()).then_some(word)).collect())
 }
 
-/// Columns of the recording in an earlier table, by identifier.
+/// Columns of the recording in an earlier table.
 fn kept(path: &Path, ids: &[i64]) -> Result<Columns> {
     let Some(known) = read_csv(path)? else { return Ok(Vec::new()) };
     let of = |name: &&str| {
         let cells = column(&known, name, ids)?;
         let numbers = name.ends_with("_um");
-        let number = |cell: Option<&str>| cell.and_then(|cell| cell.parse().ok()).unwrap_or(f64::NAN);
+        let number = |cell: &str| cell.parse().unwrap_or(f64::NAN);
         let values = match numbers {
             true => Column::Numbers(cells.into_iter().map(number).collect()),
-            false => texts(cells.into_iter().map(|cell| cell.unwrap_or_default().to_owned())),
+            false => texts(cells.into_iter().map(str::to_owned)),
         };
         Some(((*name).to_owned(), values))
     };
@@ -97,27 +101,32 @@ fn fields(twin: &Ensemble) -> Columns {
 /// As in `scores/TIER.per_neuron.json`.
 #[derive(Deserialize)]
 struct Scores {
+    /// Of the summary it belongs to.
+    #[serde(default)]
+    scores: String,
     unit_id: Vec<i64>,
     metrics: BTreeMap<String, Vec<Option<f64>>>,
 }
 
+/// As in the summaries of scores and types.
+#[derive(Deserialize)]
+struct Summary {
+    #[serde(default)]
+    model: String,
+}
+
 /// The scores of each tier, `METRIC_TIER`; and `oracle`, of the test tier where it has one.
-fn scores(run: &RunFolder, ids: &[i64]) -> Result<Columns> {
+fn scores(run: &RunFolder, ids: &[i64], model: &str) -> Result<Columns> {
     let mut tiers = run.scored_tiers();
     tiers.sort_by_key(|tier| tier != "test");
     let mut columns: Columns = Vec::new();
     for tier in tiers {
-        let path = run.per_neuron(&tier);
-        if !path.is_file() {
+        let Some(scores) = of_tier(run, &tier, model)?.filter(|scores| scores.unit_id == ids) else {
             continue;
-        }
-        let bytes = disk::read(&path, disk::TABLE)?;
-        let scores: Scores = serde_json::from_slice(&bytes)
-            .map_err(|e| Error::data(format!("is damaged: {e}")).file(&path))?;
-        let place: BTreeMap<i64, usize> = scores.unit_id.iter().copied().zip(0..).collect();
-        for (metric, values) in &scores.metrics {
-            let value = |id: &i64| (*values.get(*place.get(id)?)?).filter(|value| value.is_finite());
-            let column = Column::Numbers(ids.iter().map(|id| value(id).unwrap_or(f64::NAN)).collect());
+        };
+        for (metric, values) in scores.metrics {
+            let value = |at| values.get(at).copied().flatten().filter(|value: &f64| value.is_finite());
+            let column = Column::Numbers((0..ids.len()).map(|at| value(at).unwrap_or(f64::NAN)).collect());
             let has_oracle = columns.iter().any(|(name, _)| name == "oracle");
             if metric == "oracle_jackknife" && !has_oracle {
                 columns.insert(0, ("oracle".into(), column.clone()));
@@ -128,21 +137,44 @@ fn scores(run: &RunFolder, ids: &[i64]) -> Result<Columns> {
     Ok(columns)
 }
 
+/// The scores of one tier, where they are of `model` and of one scoring.
+fn of_tier(run: &RunFolder, tier: &str, model: &str) -> Result<Option<Scores>> {
+    let (summary, path) = (run.scores(tier), run.per_neuron(tier));
+    if !path.is_file() || !is_of_model(&summary, model)? {
+        return Ok(None);
+    }
+    let scores: Scores = read_json(&path)?;
+    let whole = Digest::default().bytes(disk::read(&summary, disk::TABLE)?).finish();
+    Ok(is_of(&scores.scores, &whole).then_some(scores))
+}
+
+/// Whether the summary at `path` was made from `model`.
+fn is_of_model(path: &Path, model: &str) -> Result<bool> {
+    let summary: Summary = read_json(path)?;
+    Ok(is_of(&summary.model, model))
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let bytes = disk::read(path, disk::TABLE)?;
+    serde_json::from_slice(&bytes).map_err(|e| Error::data(format!("is damaged: {e}")).file(path))
+}
+
 /// A tier as a part of a column's name.
 fn ascii(tier: &str) -> String {
     tier.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }
 
-/// Cell types that `striate explain RUN barcode` found.
-fn types(path: &Path, ids: &[i64]) -> Result<Columns> {
-    let Some(known) = read_csv(path)? else { return Ok(Vec::new()) };
-    let cells =
-        |name| column(&known, name, ids).map(|cells| cells.into_iter().map(Option::unwrap_or_default));
+/// Cell types that `striate explain RUN barcode` found in `model`.
+fn types(folder: &Path, ids: &[i64], model: &str) -> Result<Columns> {
+    let (summary, table) = (folder.join("barcode.json"), folder.join("types.csv"));
+    if summary.is_file() && !is_of_model(&summary, model)? {
+        return Ok(Vec::new());
+    }
+    let Some(known) = read_csv(&table)? else { return Ok(Vec::new()) };
+    let cells = |name| column(&known, name, ids).map(Vec::into_iter);
     let kinds = cells("type").map(|cells| texts(cells.map(str::to_owned)));
-    let numbers = |cells: &mut dyn Iterator<Item = &str>| {
-        Column::Numbers(cells.map(|cell| cell.parse().unwrap_or(f64::NAN)).collect())
-    };
-    let agreement = cells("agreement").map(|mut cells| numbers(&mut cells));
+    let number = |cell: &str| cell.parse().unwrap_or(f64::NAN);
+    let agreement = cells("agreement").map(|cells| Column::Numbers(cells.map(number).collect()));
     let named = [("type", kinds), ("type_agreement", agreement)];
     Ok(named.into_iter().filter_map(|(name, values)| Some((name.to_owned(), values?))).collect())
 }
@@ -158,14 +190,15 @@ fn read_csv(path: &Path) -> Result<Option<Vec<csv::StringRecord>>> {
     rows.records().collect::<Result<_, _>>().map(Some).map_err(damaged)
 }
 
-/// The cells of the column `name` for the neurons `ids`, which a column `unit_id` names.
-fn column<'a>(rows: &'a [csv::StringRecord], name: &str, ids: &[i64]) -> Option<Vec<Option<&'a str>>> {
+/// The cells of the column `name` of a table of the neurons `ids`; none where it is one of others.
+fn column<'a>(rows: &'a [csv::StringRecord], name: &str, ids: &[i64]) -> Option<Vec<&'a str>> {
     let (header, rows) = rows.split_first()?;
-    let at = |name: &str| header.iter().position(|known| known == name);
-    let (unit, wanted) = (at("unit_id")?, at(name)?);
-    let row = |row: &'a csv::StringRecord| Some((row.get(unit)?.parse::<i64>().ok()?, row.get(wanted)?));
-    let known: BTreeMap<i64, &str> = rows.iter().filter_map(row).collect();
-    Some(ids.iter().map(|id| known.get(id).copied()).collect())
+    let cells = |name: &str| -> Option<Vec<&'a str>> {
+        let at = header.iter().position(|known| known == name)?;
+        rows.iter().map(|row| row.get(at)).collect()
+    };
+    let same = cells("unit_id")?.iter().map(|id| id.parse().ok()).eq(ids.iter().map(|id| Some(*id)));
+    cells(name).filter(|_| same)
 }
 
 /// The same columns as text.
@@ -192,9 +225,9 @@ mod tests {
     fn a_table_whose_types_are_all_empty_is_written_and_read() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name| dir.path().join(name);
-        std::fs::write(path("types.csv"), "unit_id,type,agreement,weight_0\n7,,,1\n9,,,0.5\n").unwrap();
+        std::fs::write(path("types.csv"), "unit_id,type,agreement,weight_0\n9,,,1\n7,,,0.5\n").unwrap();
         let mut columns: Columns = vec![("unit_id".into(), Column::Integers(vec![9, 7]))];
-        columns.extend(types(&path("types.csv"), &[9, 7]).unwrap());
+        columns.extend(types(dir.path(), &[9, 7], "now").unwrap());
         std::fs::write(path("neurons.parquet"), parquet(&columns).unwrap()).unwrap();
         let file = std::fs::File::open(path("neurons.parquet")).unwrap();
         let reader = SerializedFileReader::new(file).unwrap();
@@ -208,26 +241,31 @@ mod tests {
         }
         let text = as_csv(&columns, 2).unwrap();
         assert_eq!(String::from_utf8(text.clone()).unwrap(), "unit_id,type,type_agreement\n9,,\n7,,\n");
-        std::fs::write(path("neurons.csv"), text).unwrap();
-        assert_eq!(types(&path("neurons.csv"), &[7]).unwrap()[0].1, Column::Texts(vec![None]));
+        std::fs::write(path("types.csv"), text).unwrap();
+        assert_eq!(types(dir.path(), &[9, 7], "now").unwrap()[0].1, Column::Texts(vec![None, None]));
+        for (model, known) in [("now", 1), ("earlier", 0)] {
+            std::fs::write(path("barcode.json"), format!(r#"{{"model": "{model}"}}"#)).unwrap();
+            assert_eq!(types(dir.path(), &[9, 7], "now").unwrap().len(), known, "{model}");
+        }
     }
 
     #[test]
-    fn a_table_written_by_us_is_read_by_identifier() {
+    fn a_table_written_by_us_is_read_back() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("neurons.csv");
         let columns: Columns = vec![
-            ("unit_id".into(), Column::Integers(vec![7, 9])),
+            ("unit_id".into(), Column::Integers(vec![7, 7])),
             ("session".into(), Column::Texts(vec![Some("a, \"b\"".into()), None])),
             ("x_um".into(), Column::Numbers(vec![1.5, f64::NAN])),
         ];
         std::fs::write(&path, as_csv(&columns, 2).unwrap()).unwrap();
-        let found = kept(&path, &[9, 7, 8]).unwrap();
+        let found = kept(&path, &[7, 7]).unwrap();
         let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["session", "x_um"]);
-        assert_eq!(found[0].1, Column::Texts(vec![None, Some("a, \"b\"".into()), None]));
+        assert_eq!(found[0].1, Column::Texts(vec![Some("a, \"b\"".into()), None]));
         let Column::Numbers(x) = &found[1].1 else { panic!("{found:?}") };
-        assert!(x[0].is_nan() && x[1] == 1.5 && x[2].is_nan());
+        assert!(x[0] == 1.5 && x[1].is_nan(), "each has its own, whatever it is called");
+        assert_eq!(kept(&path, &[7, 9]).unwrap(), [], "a table of other neurons");
         assert_eq!(kept(&dir.path().join("none.csv"), &[7]).unwrap(), []);
     }
 }

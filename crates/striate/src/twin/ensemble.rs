@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use burn::prelude::*;
 use serde::Serialize;
 
-use super::{CARD, Card, Field, State, Twin, WEIGHTS};
+use super::{CARD, Card, Field, State, Twin, WEIGHTS, load_weights};
+use crate::array;
 use crate::batch::{Normalisation, Uses, Variables};
 use crate::disk;
 use crate::error::{Error, Result};
+use crate::run::bond::{RESTORE, card_digest, is_of, joint};
 use crate::run::{Checkpoint, Manifest, Member, RunFolder, Status};
 
 /// One or more twins of the same neurons, whose answer is the mean of theirs.
@@ -34,16 +36,20 @@ impl Ensemble {
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when the run holds no checkpoint, or a damaged one.
     pub fn load(run: &RunFolder, device: &Device) -> Result<Self> {
-        let count = run.read_manifest()?.members.len();
-        if count == 0 {
+        let known = run.read_manifest()?.members;
+        if known.is_empty() {
             return Ok(Twin::load(run, device)?.into());
         }
-        let folders = (0..count).map(|index| run.member(index));
-        let members = folders.map(|folder| Twin::read(Card::read(&folder)?, &folder, device));
-        let members: Vec<Twin> = members.collect::<Result<_>>()?;
+        let member = |(index, known)| read_member(&run.member(index), known, device);
+        let members: Vec<Twin> = known.iter().enumerate().map(member).collect::<Result<_>>()?;
         let alike = members.iter().try_for_each(|member| members[0].card.check_alike(&member.card));
         alike.map_err(|e| e.file(run.path()))?;
         Ok(Self { members })
+    }
+
+    /// SHA-256 of its weights, as in [`RunFolder::model`].
+    pub fn digest(&self) -> String {
+        joint(&self.members.iter().map(Twin::digest).collect::<Vec<_>>())
     }
 
     /// The only member, where there is one: what has kernels, masks and barcodes.
@@ -132,6 +138,17 @@ impl Ensemble {
     }
 }
 
+/// The twin in the folder of a member, if it is the one that became a member.
+fn read_member(folder: &Path, known: &Member, device: &Device) -> Result<Twin> {
+    let twin = Twin::read(Card::read(folder)?, folder, device)?;
+    let changed = match () {
+        () if !is_of(&known.card, &card_digest(folder)) => CARD,
+        () if !is_of(&known.weights, &twin.digest()) => WEIGHTS,
+        () => return Ok(twin),
+    };
+    Err(Error::data("is not what this run wrote").file(folder.join(changed)).hint(RESTORE))
+}
+
 impl Card {
     /// Whether a twin with the card `other` can answer together with this one's.
     fn check_alike(&self, other: &Self) -> Result<()> {
@@ -162,11 +179,12 @@ pub fn combine(runs: &[RunFolder], out: &Path, command: &str) -> Result<RunFolde
     check_distinct(runs)?;
     check_members(runs)?;
     let sources: Vec<Source> = runs.iter().map(Source::of).collect::<Result<Vec<_>>>()?.concat();
-    let members = sources.iter().map(|source| source.member.clone()).collect();
-    let manifest = manifest(runs, members, command)?;
+    let mut manifest = manifest(runs, command)?;
     RunFolder::create_whole(out, |folder| {
         let run = RunFolder::create(folder, &config(runs), &manifest)?;
-        sources.iter().enumerate().try_for_each(|(index, source)| source.copy(&run.member(index)))
+        let copied = sources.into_iter().enumerate().map(|(index, source)| source.copy(&run.member(index)));
+        manifest.members = copied.collect::<Result<_>>()?;
+        manifest.save(&run.manifest())
     })
 }
 
@@ -203,24 +221,26 @@ struct Source {
 impl Source {
     /// The models of a run.
     fn of(run: &RunFolder) -> Result<Vec<Self>> {
-        let Manifest { members, seed, best, .. } = run.read_manifest()?;
+        let Manifest { members, seed, best, fitted, .. } = run.read_manifest()?;
         if members.is_empty() {
             let weights = disk::current_folder(&run.checkpoint(Checkpoint::Best));
-            let member = Member { name: run.name(), seed, best };
+            let member = Member { name: run.name(), seed, best, fitted, ..Member::default() };
             return Ok(vec![Self { member, folder: run.path().to_path_buf(), weights }]);
         }
         let kept = |(index, member)| Self { member, folder: run.member(index), weights: run.member(index) };
         Ok(members.into_iter().enumerate().map(kept).collect())
     }
 
-    fn copy(&self, to: &Path) -> Result<()> {
+    /// Copies the files; says what they are.
+    fn copy(self, to: &Path) -> Result<Member> {
         for (folder, file) in [(&self.folder, "config.toml"), (&self.folder, CARD), (&self.weights, WEIGHTS)]
         {
             let from = folder.join(file);
             let bytes = disk::read(&from, disk::ARRAYS)?;
             disk::write_bytes(&to.join(file), &bytes)?;
         }
-        Ok(())
+        let weights = array::digest(&load_weights(to)?);
+        Ok(Member { card: card_digest(to), weights, ..self.member })
     }
 }
 
@@ -239,7 +259,7 @@ fn config(runs: &[RunFolder]) -> String {
     )
 }
 
-fn manifest(runs: &[RunFolder], members: Vec<Member>, command: &str) -> Result<Manifest> {
+fn manifest(runs: &[RunFolder], command: &str) -> Result<Manifest> {
     let of: Vec<Manifest> = runs.iter().map(RunFolder::read_manifest).collect::<Result<_>>()?;
     // An imported run does not know its recording: `score` takes that of a fitted one.
     let fitted = of.iter().find(|run| !run.recording.fingerprint.is_empty()).unwrap_or(&of[0]);
@@ -254,7 +274,6 @@ fn manifest(runs: &[RunFolder], members: Vec<Member>, command: &str) -> Result<M
         recording: fitted.recording.clone(),
         status: Status::Finished,
         wall_seconds: of.iter().map(|run| run.wall_seconds).sum(),
-        members,
         ..Manifest::start(of[0].seed, command).with_parameters(parameters)
     })
 }

@@ -34,6 +34,7 @@ const IMAGES: usize = 64;
 struct Loaded {
     name: String,
     card: Card,
+    model: String,
     features: Array,
     maps: Option<Array>,
 }
@@ -56,7 +57,7 @@ fn explain(
     let truth = asked.as_ref().map(|asked| Truth::open(&asked.path, asked.session()?));
     let truth = truth.transpose()?.flatten();
     let runs: Vec<Run<'_>> = loaded.iter().map(|of| of.barcodes(truth.as_ref())).collect();
-    let found = barcode::explain(&runs, &options)?;
+    let found = Explanation { model: loaded[0].model.clone(), ..barcode::explain(&runs, &options)? };
     found.write(run)?;
     scoring::write_neurons(&Twin::load(run, &ops::device(&common.device)?)?.into(), run, None)?;
     Ok(words(&found, &run.explain("barcode")))
@@ -74,7 +75,10 @@ fn folders(run: &RunFolder, options: &Options) -> Result<Vec<RunFolder>> {
             return refused("is named twice, and a run always agrees with itself".into());
         }
         if !other.read_manifest()?.recording.same_as(&recording) {
-            return refused(format!("was fitted to another recording than `{}`", run.name()));
+            return refused(format!(
+                "is not of the recording of `{}`, as far as both know theirs",
+                run.name()
+            ));
         }
         folders.push(other);
     }
@@ -96,7 +100,7 @@ fn load(run: &RunFolder, shown: Option<&Session>, common: &Common) -> Result<Loa
         twin.maps(&images, &state, &device)
     };
     let maps = shown.map(|session| maps(session).map_err(|e| e.hint(WITHOUT))).transpose()?;
-    Ok(Loaded { name: run.name(), card: twin.card, features, maps })
+    Ok(Loaded { name: run.name(), model: twin.digest(), card: twin.card, features, maps })
 }
 
 impl Loaded {

@@ -26,6 +26,9 @@ pub struct Explanation {
     pub format: u64,
     /// Version of striate that wrote it.
     pub striate: String,
+    /// SHA-256 of the weights of the model that is explained, as in `scores/TIER.json`; empty where it is not said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub model: String,
     /// How types were looked for.
     pub options: Options,
     /// How their number was decided.
@@ -109,6 +112,7 @@ pub fn explain(runs: &[Run<'_>], options: &Options) -> Result<Explanation> {
     Ok(Explanation {
         format: FORMAT,
         striate: env!("CARGO_PKG_VERSION").into(),
+        model: String::new(),
         options: options.clone(),
         criterion: CRITERION.into(),
         runs: analyses.into_iter().map(|analysis| analysis.result).collect(),
