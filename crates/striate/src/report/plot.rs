@@ -42,6 +42,13 @@ impl Axis {
         Self { label: label.into(), low, high, step: round_step(high - low) }
     }
 
+    /// For whole numbers `low..=high`, with half of one to spare: each is a tick, where there is room.
+    pub fn whole(label: &str, low: usize, high: usize) -> Self {
+        let (low, high) = (low as f64 - 0.5, high as f64 + 0.5);
+        let step = if high - low <= 16.0 { 1.0 } else { round_step(high - low).max(1.0) };
+        Self { label: label.into(), low, high, step }
+    }
+
     pub fn low(&self) -> f64 {
         self.low
     }
@@ -277,6 +284,16 @@ mod tests {
             axis.ticks().map(|t| axis.tick_label(t)).collect::<Vec<_>>().join(" "),
             "0.0 0.2 0.4 0.6 0.8 1.0"
         );
+    }
+
+    #[test]
+    fn whole_numbers_have_whole_ticks() {
+        let ticks = |high| {
+            let axis = Axis::whole("n", 0, high);
+            axis.ticks().map(|t| axis.tick_label(t)).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(ticks(4), "0 1 2 3 4");
+        assert_eq!(ticks(30), "0 10 20 30");
     }
 
     #[test]

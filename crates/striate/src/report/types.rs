@@ -23,7 +23,7 @@ fn figures(found: &Explanation, run: &RunResult) -> Vec<Tag> {
     let evidence = tag("p").class("caption").text(evidence(found, run));
     let verdict = run.verdict().map(|words| tag("strong").text(format!("{}.", capitalised(&words))));
     let verdict = verdict.map(|words| tag("p").with(words));
-    let plots = tag("div").class("two").with(plane(found)).with(numbers(run));
+    let plots = tag("div").class("two aligned").with(plane(found)).with(numbers(run));
     let strong = |words: String| tag("p").with(tag("strong").text(format!("{}.", capitalised(&words))));
     let warnings = run.warning().into_iter().chain(found.disagreement()).map(strong);
     [heading].into_iter().chain(verdict).chain(warnings).chain([evidence, plots]).collect()
@@ -43,8 +43,16 @@ fn evidence(found: &Explanation, run: &RunResult) -> String {
     let copies = run.equalities().map(|which| {
         format!("Channels that show the same, but for a few pixels, count as one here: {which}. ")
     });
+    let unlike = match run.unlike {
+        0 => String::new(),
+        count => format!(
+            "{} neurons are like no other and have the type of the nearest. ",
+            thousands(count as f64)
+        ),
+    };
     [
         copies.unwrap_or_default(),
+        unlike,
         beside("Stability over resamples of the neurons: ARI", run.stability.map(words), run.null.stability),
         beside("Agreement with the true types: ARI", one(found.types().1), run.null.ari_truth),
         across.unwrap_or_default(),
@@ -64,10 +72,13 @@ fn percent(share: f64) -> String {
 /// Every neuron on the first two principal components, in the colour of its type.
 fn plane(found: &Explanation) -> Tag {
     let neurons = &found.neurons;
-    let kinds = neurons.types.iter().map(|kind| if found.is_continuum() { Some(0) } else { *kind });
-    let points: Vec<(usize, (f64, f64))> = kinds
+    let none = found.is_continuum();
+    let kinds = neurons.types.iter().map(|kind| if none { Some(0) } else { *kind });
+    let sure = neurons.agreement.iter().map(|agreement| none || agreement.is_some_and(|share| share > 0.5));
+    let points: Vec<((usize, bool), (f64, f64))> = kinds
+        .zip(sure)
         .zip(&neurons.points)
-        .filter_map(|(kind, point)| Some((kind?, point.map(|[x, y]| (x, y))?)))
+        .filter_map(|((kind, sure), point)| Some(((kind?, sure), point.map(|[x, y]| (x, y))?)))
         .collect();
     let axis = |i: usize, values: Vec<f64>| {
         let share = percent(found.variance_shares[i]);
@@ -77,19 +88,29 @@ fn plane(found: &Explanation) -> Tag {
     let y = axis(1, points.iter().map(|(_, (_, y))| *y).collect());
     let mut plot = Plot::new(WIDTH, HEIGHT, x, y);
     let sizes = found.types().0;
-    for kind in 0..sizes.len() {
+    for (kind, sure) in (0..sizes.len()).flat_map(|kind| [(kind, false), (kind, true)]) {
         let own: Vec<(f64, f64)> =
-            points.iter().filter(|point| point.0 == kind).map(|point| point.1).collect();
-        plot.styled_dots("dots", &format!("stroke:{}", kind_colour(kind)), &own);
+            points.iter().filter(|point| point.0 == (kind, sure)).map(|point| point.1).collect();
+        let opacity = if sure { 0.8 } else { 0.3 };
+        plot.styled_dots("dots", &format!("stroke:{};stroke-opacity:{opacity}", kind_colour(kind)), &own);
     }
     let shown = if found.is_continuum() { 0 } else { KINDS.len() };
     let keys = sizes.iter().enumerate().take(shown);
     let keys = keys
         .map(|(kind, size)| swatch(kind_colour(kind), &format!("type {kind} ({})", thousands(*size as f64))));
     let legend = tag("p").class("legend").all(keys);
+    let unsure = points.iter().filter(|((_, sure), _)| !sure).count();
+    let faint = match unsure {
+        0 => String::new(),
+        count => format!(
+            "Faint dots: no more than half of the {} say so ({}). ",
+            if found.across.is_some() { "runs" } else { "resamples" },
+            thousands(count as f64)
+        ),
+    };
     let caption = format!(
-        "One dot per neuron (n = {}): its barcode, scaled to length 1, on the plane in which barcodes vary most. Types \
-         that touch here may be apart in other directions.",
+        "One dot per neuron (n = {}): its barcode, scaled to length 1, on the plane in which barcodes vary most. {faint}\
+         Types that touch here may be apart in other directions.",
         thousands(points.len() as f64)
     );
     figure([legend, plot.finish("Barcodes of all neurons on two principal components")], &caption)
@@ -99,16 +120,20 @@ fn plane(found: &Explanation) -> Tag {
 fn numbers(run: &RunResult) -> Tag {
     let count = &run.count;
     let most = count.resamples.iter().chain(&count.null).copied().chain([run.types]).max().unwrap_or(1) + 1;
-    let share =
-        |of: &[usize], k: usize| of.iter().filter(|&&n| n == k).count() as f64 / of.len().max(1) as f64;
-    let curve = |of: &[usize]| (0..=most).map(|k| (k as f64, share(of, k))).collect::<Vec<_>>();
-    let x = Axis::exactly("groups with valleys between them", 0.0, most as f64);
-    let mut plot = Plot::new(WIDTH, HEIGHT, x, Axis::exactly("share of resamples", 0.0, 1.0));
-    plot.line("line drop", &curve(&count.null));
-    plot.line("line model", &curve(&count.resamples));
+    let with = |of: &[usize], k: usize| of.iter().filter(|&&n| n == k).count();
+    let bars: Vec<usize> = (0..=most).map(|k| with(&count.resamples, k)).collect();
+    let steps = (0..=most).flat_map(|k| {
+        let height = with(&count.null, k) as f64;
+        [(k as f64 - 0.5, height), (k as f64 + 0.5, height)]
+    });
+    let x = Axis::whole("groups with valleys between them", 0, most);
+    let draws = count.resamples.len().max(count.null.len());
+    let mut plot = Plot::new(WIDTH, HEIGHT, x, Axis::exactly("resamples", 0.0, draws as f64));
+    plot.bars("bars", -0.5, most as f64 + 0.5, &bars);
+    plot.line("line drop", &steps.collect::<Vec<_>>());
     plot.vertical("line best", run.types as f64);
     let legend = tag("p").class("legend").all([
-        key("line model", "barcodes"),
+        swatch("var(--bars)", "barcodes"),
         key("line drop", "shuffled barcodes"),
         key("line best", "number of types"),
     ]);

@@ -1,6 +1,6 @@
 //! Simulated barcodes whose number of types is known, and what [`Count`](super::Count) says of them.
 //!
-//! `cargo test --release -p striate --lib barcode::bank -- --ignored --nocapture` prints the table of `docs/decisions/0011`.
+//! `cargo test --release --workspace --lib barcode::bank -- --ignored --nocapture` prints the table of `docs/decisions/0011`.
 
 use std::collections::BTreeMap;
 
