@@ -302,7 +302,7 @@ impl Table {
         println!("{:38}ARI, median and mean: groups, mixture of as many", "");
         for (name, Row { right, cases, groups, mixture }) in &self.0 {
             print!("{name:20} {right:4} of {cases:4}  {:.2}", self.share(name));
-            for ari in [groups, mixture] {
+            for ari in [groups, mixture].into_iter().filter(|ari| !ari.is_empty()) {
                 print!("   {:.3} {:.3}", median(ari), mean(ari));
             }
             println!();
