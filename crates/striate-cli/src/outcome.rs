@@ -54,6 +54,12 @@ fn code_of(error: &anyhow::Error) -> u8 {
 }
 
 fn show(error: &anyhow::Error) {
+    if let Some(stopped) = error.downcast_ref::<Error>().filter(|error| error.kind() == Kind::Interrupted) {
+        // What the user asked for is no error.
+        let hint = stopped.advice().map_or(String::new(), |hint| format!("; {hint}"));
+        tell!("{}{hint}", stopped.message());
+        return;
+    }
     labelled(Label::Error, &error.to_string());
     if let Some(hint) = error.downcast_ref::<Error>().and_then(Error::advice) {
         labelled(Label::Hint, hint);

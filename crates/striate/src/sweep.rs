@@ -163,6 +163,7 @@ pub fn run(points: &[Point], out: &Path, fit: &mut dyn FnMut(&Point, PathBuf) ->
             let Point { name, values, .. } = &points[index];
             let (best, failure) = match fit(&points[index], out.join(name)) {
                 Ok(outcome) if !outcome.finished => break 'all,
+                Err(error) if error.kind() == Kind::Interrupted => break 'all,
                 Ok(outcome) => (outcome.best, None),
                 Err(error) if error.kind() == Kind::Busy => {
                     busy.push(index);

@@ -1,6 +1,6 @@
 //! `striate demo`: simulate, fit, score and report on an embedded example.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use striate::error::{Error, pasted};
@@ -22,14 +22,25 @@ const ENOUGH: f64 = 0.8;
 #[command(after_help = "Example:
   striate demo --out demo")]
 pub struct Args {
-    /// Folder for the recording and the run; must not exist yet.
+    /// Folder for the recording and the run; new, or what a demo left that was stopped.
     #[arg(long, default_value = "striate-demo", value_name = "DIR")]
     out: PathBuf,
 }
 
+/// Whether `out` holds what an earlier demo left before its end, and nothing else.
+fn is_cut_off(out: &Path) -> bool {
+    let is_ours = |name: &str| {
+        ["recording", "run"].contains(&name) || disk::is_leftover(name) || disk::is_system_file(name)
+    };
+    let mut entries = std::fs::read_dir(out).into_iter().flatten().flatten();
+    out.is_dir()
+        && !out.join("run/report.html").exists()
+        && entries.all(|entry| entry.file_name().to_str().is_some_and(is_ours))
+}
+
 pub fn run(args: &Args, common: &Common) -> Outcome {
     let clock = Instant::now();
-    if args.out.exists() {
+    if args.out.exists() && !is_cut_off(&args.out) {
         return Err(Error::config("exists already, and the demo starts afresh")
             .file(&args.out)
             .hint(format!(
@@ -43,16 +54,20 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     config.data.path = data.to_str().map(str::to_owned).ok_or_else(|| {
         Error::config("is not UTF-8, as paths in a configuration must be").file(&args.out).key("--out")
     })?;
-    let simulation = Simulation::new(KlindtLinear::demo())?;
-    if !common.quiet {
-        tell!("simulating {} neurons of two types", simulation.neurons().len());
+    let stop = signals::watch()?;
+    // It appears whole or not at all.
+    if !data.exists() {
+        let simulation = Simulation::new(KlindtLinear::demo())?;
+        if !common.quiet {
+            tell!("simulating {} neurons of two types", simulation.neurons().len());
+        }
+        simulate::write(&simulation, &data)?;
     }
-    simulate::write(&simulation, &data)?;
 
     let path = args.out.join("run");
-    let fitted = fit::train(&config, &path, common, &*signals::watch()?)?;
+    let fitted = fit::train(&config, &path, common, &stop)?;
     if !fitted.finished {
-        tell!("stopped at step {}; go on with: striate fit --out {}", fitted.steps, pasted(&path));
+        tell!("stopped at step {}; the same command goes on", fitted.steps);
         return Ok(signals::code());
     }
 

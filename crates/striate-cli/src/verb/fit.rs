@@ -1,12 +1,13 @@
 //! `striate fit`: train a model; resume it when the run folder exists.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use striate::error::{Error, pasted};
 use striate::fit::schedule::End;
 use striate::fit::{self, Event, FitConfig, Outcome as Fitted};
-use striate::recording;
+use striate::recording::{self, Interrupt};
 use striate::run::RunFolder;
 use striate::scoring::Known;
 use striate::simulate::Truth;
@@ -89,16 +90,20 @@ pub fn train(
     config: &FitConfig,
     out: &Path,
     common: &Common,
-    stop: &AtomicBool,
+    stop: &Arc<AtomicBool>,
 ) -> striate::error::Result<Fitted> {
     let device = ops::device(&common.device)?;
-    let recording = recording::open(Path::new(&config.data.path))?;
+    let mut recording = recording::open(Path::new(&config.data.path))?;
+    let reading = Interrupt::at(stop.clone());
+    recording.sessions.iter_mut().for_each(|session| session.interrupt_by(&reading));
     let session = session_of(&recording, &config.data.session)?;
     let run = fit::run_folder(config, session, out, &common.device, &command_line())?;
     let mut progress = Progress::new(common, &run.log());
     let fitted = fit::fit(config, session, &run, &device, stop, &mut |event| {
         progress.show(event);
         if let Event::Started { .. } = event {
+            // From here on the fit itself looks at the flag, and saves.
+            reading.is_over();
             progress.line(&format!(
                 "{} saves and stops it; go on with: striate fit --out {}",
                 signals::names(),
@@ -106,7 +111,7 @@ pub fn train(
             ));
         }
     })?;
-    if fitted.best.is_some() && !scoring::is_described(&run) {
+    if fitted.best.is_some() && fitted.finished && !scoring::is_described(&run) {
         let truth = Truth::open(Path::new(&config.data.path), session).unwrap_or_else(|error| {
             tracing::warn!("{error}: the fit is described without it");
             None

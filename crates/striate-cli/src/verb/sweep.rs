@@ -62,7 +62,7 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
             tell!("{} ({number} of {count}): {}", point.name, point.values.join(" "));
         }
         fit::train(&point.config, &out, common, &stop).inspect_err(|error| {
-            if error.kind() == Kind::Busy {
+            if matches!(error.kind(), Kind::Busy | Kind::Interrupted) {
                 return;
             }
             labelled(Label::Error, &format!("{}: {error}", point.name));

@@ -6,8 +6,9 @@ use crate::bench::Bench;
 fn refuses_a_folder_that_exists() {
     let bench = Bench::new();
     std::fs::create_dir(bench.path("mine")).unwrap();
+    std::fs::write(bench.path("mine/thesis.tex"), "").unwrap();
     bench.run(&["demo", "--out", "mine"]).fails(2, &["mine", "exists already"]);
-    assert!(bench.files("mine").is_empty());
+    assert_eq!(bench.files("mine"), ["mine/thesis.tex"]);
 }
 
 #[test]

@@ -598,3 +598,28 @@ fn a_fit_starts_from_the_weights_of_another() {
     bench.fit(&["fit.start_from=none", "--out", "none"]).fails(3, &["none"]);
     assert!(!bench.path("slip").exists() && !bench.path("none").exists(), "nothing is left of a slip");
 }
+
+#[test]
+fn a_configuration_that_was_edited_after_the_fit_is_refused_by_key() {
+    let bench = Bench::with_run();
+    bench.fit(&["seed=2", "--out", "second"]).succeeds();
+    let before = bench.result("run");
+    let text = String::from_utf8(bench.read("run/config.toml")).unwrap();
+    let edit = |from: &str, to: &str| {
+        assert_eq!(text.matches(from).count(), 1, "{from}");
+        std::fs::write(bench.path("run/config.toml"), text.replace(from, to)).unwrap();
+    };
+    edit("learning_rate = 0.01", "learning_rate = 0.02");
+    let told = "fit.learning_rate is 0.02 there, 0.01 in the fit";
+    bench.run(&["fit", "--out", "run"]).fails(3, &["run/config.toml", told, "a fresh folder"]);
+    bench.run(&["ensemble", "run", "second", "--out", "both"]).fails(3, &["run/config.toml", told]);
+    bench.run(&["report", "run"]).succeeds();
+    let page = String::from_utf8(bench.read("run/report.html")).unwrap();
+    assert!(page.contains(told) && !page.contains("learning_rate = 0.02"));
+    bench.run(&["score", "run"]).succeeds();
+    assert!(bench.result("run") == before);
+    // What an override may change, an editor may, too; how it is written does not matter.
+    edit("max_steps = 40", "max_steps = 60 # more");
+    assert!(bench.run(&["fit", "--out", "run"]).succeeds().err.contains("finished at step 60"));
+    bench.run(&["fit", "--out", "run"]).succeeds();
+}

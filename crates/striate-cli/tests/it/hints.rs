@@ -150,6 +150,7 @@ fn what_refusals_advise_works() {
         work(&bench, commands(&done.err), &done.err);
     }
     fs::create_dir(bench.path("striate-demo")).unwrap();
+    fs::write(bench.path("striate-demo/notes.txt"), "").unwrap();
     let occupied = bench.run(&["demo"]).fails(2, &["`striate demo --out striate-demo-2`"]);
     assert_eq!(commands(&occupied.err).len(), 1);
 }

@@ -63,7 +63,7 @@ fn finished_fits_are_not_repeated() {
     let config = bench.path("out/runs/simulated-LNP/config.toml");
     let text = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, text.replace("seed = 1", "seed = 2")).unwrap();
-    bench.run(&reproduce).fails(2, &["other settings", "--out"]);
+    bench.run(&reproduce).fails(3, &["simulated-LNP/config.toml", "seed is 2 there, 1 in the fit"]);
     bench.run(&[&reproduce[..], &["max_steps=10"]].concat()).fails(2, &["max_steps", "--quick"]);
 }
 

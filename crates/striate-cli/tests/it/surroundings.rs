@@ -128,6 +128,89 @@ fn every_signal_that_asks_for_an_end_saves() {
     }
 }
 
+/// The second signal ends at once, in the middle of what the first one began to save.
+#[test]
+fn a_second_signal_leaves_a_whole_run() {
+    let bench = Bench::with_recording();
+    let fit = [FIT, &LONG].concat();
+    bench.run(&[&fit[..], &["--out", "whole"]].concat()).succeeds();
+    for pause in [0, 1, 2, 4, 8, 16] {
+        let mut child = bench.command(&[&fit[..], &["--out", "run"]].concat()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.any(|line| line.contains("step     20 ")));
+        send(&child, "-TERM");
+        std::thread::sleep(std::time::Duration::from_millis(pause));
+        send(&child, "-INT");
+        let code = child.wait().unwrap().code();
+        assert!(matches!(code, Some(130 | 143)), "{code:?} after {pause} ms");
+        let words = bench.run(&["score", "run"]).succeeds().err;
+        assert!(words.contains("interrupted at step ") && !words.contains("running"), "{words}");
+        bench.run(&["fit", "--out", "run"]).succeeds();
+        assert!(bench.result("run") == bench.result("whole"), "after {pause} ms");
+        fs::remove_dir_all(bench.path("run")).unwrap();
+    }
+}
+
+/// Long recordings are read for minutes before the first step.
+#[test]
+fn a_signal_while_the_recording_is_read_ends_the_reading() {
+    let bench = Bench::with_recording_of(&["samples=1500"]);
+    let fit = [FIT, &["--threads", "1", "--out"]].concat();
+    let child = bench.command(&[&fit[..], &["run"]].concat()).spawn().unwrap();
+    while !bench.path("run/lock").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    send(&child, "-TERM");
+    let done = Done::from(child.wait_with_output().unwrap());
+    assert_eq!(done.code, Some(143), "{}", done.err);
+    assert!(done.err.contains("stopped while reading; the same command begins again"), "{}", done.err);
+    assert!(!bench.path("run/checkpoints").exists());
+    for run in ["run", "whole"] {
+        bench.run(&[&fit[..], &[run]].concat()).succeeds();
+    }
+    assert!(bench.result("run") == bench.result("whole"));
+}
+
+#[test]
+fn a_sweep_that_is_stopped_goes_on() {
+    let bench = Bench::with_run();
+    fs::write(bench.path("sweep.toml"), "base = \"run/config.toml\"\n[[grid]]\nseed = [1, 2]\n").unwrap();
+    let sweep = |out: &'static str| [&["sweep", "sweep.toml"][..], &LONG, &["--out", out]].concat();
+    let whole = bench.run(&sweep("whole")).succeeds().out;
+    for (signal, code) in [("-TERM", 143), ("-INT", 130)] {
+        let done = stopped(bench.command(&sweep("grid")), "step     20 ", signal);
+        assert_eq!(done.code, Some(code), "{}", done.err);
+        assert!(done.err.contains("the same command goes on"), "{}", done.err);
+        assert_eq!(status(&bench, "grid/000"), "interrupted");
+        assert!(!bench.path("grid/001").exists() && !bench.path("grid/sweep.csv").exists());
+        assert_eq!(bench.run(&sweep("grid")).succeeds().out, whole);
+        fs::remove_dir_all(bench.path("grid")).unwrap();
+    }
+}
+
+#[test]
+fn a_demo_that_is_stopped_goes_on() {
+    let bench = Bench::new();
+    let demo = ["demo", "--out", "demo"];
+    let done = stopped(bench.command(&demo), "step     50 ", "-INT");
+    assert_eq!(done.code, Some(130), "{}", done.err);
+    assert!(done.err.contains("the same command goes on"), "{}", done.err);
+    assert_eq!(status(&bench, "demo/run"), "interrupted");
+    let done = bench.run(&demo).succeeds();
+    assert!(done.err.contains("going on from step") && done.out.contains("recovered FEV 0."), "{}", done.err);
+}
+
+#[test]
+fn a_reproduction_that_is_stopped_goes_on() {
+    let bench = Bench::new();
+    let reproduce = ["reproduce", "klindt2017/table1", "--quick", "--out", "out"];
+    let done = stopped(bench.command(&reproduce), "simulated-LNP", "-TERM");
+    assert_eq!(done.code, Some(143), "{}", done.err);
+    assert!(done.err.contains("the same command goes on"), "{}", done.err);
+    assert!(!bench.path("out/result.json").exists());
+    bench.run(&reproduce).succeeds();
+}
+
 /// `nohup` asks for a fit that outlives its terminal.
 #[test]
 fn an_ignored_hangup_stays_ignored() {

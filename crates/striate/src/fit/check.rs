@@ -200,7 +200,7 @@ pub(super) fn chosen_before(
 pub(super) fn same_recording(run: &RunFolder, session: &Session) -> Result<Option<String>> {
     // Taken first: what is written while the rest is read will be read again.
     let stamp = session.stamp();
-    let changes = changes(&run.read_manifest()?.recording, session);
+    let changes = changes(&run.read_manifest()?.recording, session)?;
     if changes.is_empty() {
         return Ok(stamp);
     }
@@ -209,18 +209,20 @@ pub(super) fn same_recording(run: &RunFolder, session: &Session) -> Result<Optio
 }
 
 /// What differs in `session` from the recording that is known; nothing where nothing is known.
-pub(super) fn changes(known: &RecordingInfo, session: &Session) -> Vec<String> {
+pub(super) fn changes(known: &RecordingInfo, session: &Session) -> Result<Vec<String>> {
     if known.fingerprint.is_empty() || (known.stamp.is_some() && known.stamp == session.stamp()) {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     if known.content.is_empty() {
         // Of an early version, which knew a sample of the responses.
         let same = known.fingerprint == fingerprint(session);
-        return if same { Vec::new() } else { vec!["neurons, trials or responses".into()] };
+        session.source.check_interrupt()?;
+        let changes = if same { Vec::new() } else { vec!["neurons, trials or responses".into()] };
+        return Ok(changes);
     }
-    let found = session.content();
+    let found = session.content()?;
     let keys: BTreeSet<&String> = known.content.keys().chain(found.keys()).collect();
-    keys.into_iter().filter(|key| known.content.get(*key) != found.get(*key)).cloned().collect()
+    Ok(keys.into_iter().filter(|key| known.content.get(*key) != found.get(*key)).cloned().collect())
 }
 
 #[cfg(test)]

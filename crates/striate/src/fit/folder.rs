@@ -1,6 +1,5 @@
 //! The run folder of a fit.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::FitConfig;
@@ -10,7 +9,7 @@ use crate::disk;
 use crate::error::{Error, Result};
 use crate::ops;
 use crate::recording::Session;
-use crate::run::{Manifest, RecordingInfo, RunFolder};
+use crate::run::{Manifest, RecordingInfo, RunFolder, bond};
 
 /// Opens the run at `out`, or makes it for a fit of `config` to `session` on `device` that `command` asked for. What is
 /// returned is held: no other process fits into it.
@@ -37,20 +36,23 @@ pub fn run_folder(
     let mut manifest = Manifest::start(config.seed, command);
     manifest.device = if device == "auto" { "cpu".into() } else { device.to_owned() };
     manifest.threads = ops::threads();
-    manifest.recording = recording_info(session, &config.data.path);
+    manifest.recording = recording_info(session, &config.data.path)?;
     run.begin(&config.to_toml(), &manifest)?;
     Ok(run)
 }
 
 /// What a run notes of `session`, which the user found at `path`.
-pub fn recording_info(session: &Session, path: &str) -> RecordingInfo {
-    RecordingInfo {
+///
+/// # Errors
+/// [`Kind::Interrupted`](crate::error::Kind::Interrupted) when the user stopped the reading of it.
+pub fn recording_info(session: &Session, path: &str) -> Result<RecordingInfo> {
+    let info = RecordingInfo {
         path: path.to_owned(),
         session: session.id.clone(),
         format: session.format.into(),
         stamp: session.stamp(),
         fingerprint: fingerprint(session),
-        content: session.content(),
+        content: session.content()?,
         licence: session
             .licence
             .as_ref()
@@ -64,7 +66,8 @@ pub fn recording_info(session: &Session, path: &str) -> RecordingInfo {
             .filter(|tier| session.is_withheld(tier).unwrap_or(false))
             .map(|tier| tier.to_string())
             .collect(),
-    }
+    };
+    session.source.check_interrupt().map(|()| info)
 }
 
 /// Whether `config` asks for the same as `known` and only for more steps.
@@ -79,8 +82,9 @@ fn is_longer(known: &FitConfig, config: &FitConfig) -> bool {
 /// then noted. A run of another configuration would answer another question.
 fn take_up(config: &FitConfig, session: &Session, run: &RunFolder) -> Result<()> {
     let mut known = FitConfig::read(&run.config(), &[])?;
+    check_fitted(&known, run)?;
     let mut manifest = run.read_manifest()?;
-    let moved = known.data.path != config.data.path && changes(&manifest.recording, session).is_empty();
+    let moved = known.data.path != config.data.path && changes(&manifest.recording, session)?.is_empty();
     if moved {
         known.data.path.clone_from(&config.data.path);
     }
@@ -101,36 +105,21 @@ fn take_up(config: &FitConfig, session: &Session, run: &RunFolder) -> Result<()>
 
 /// The first keys that differ, with the values of both.
 fn differences(there: &FitConfig, here: &FitConfig) -> String {
-    const SHOWN: usize = 3;
-    let [there, here] = [there, here].map(values);
-    let keys: BTreeSet<&String> = there.keys().chain(here.keys()).collect();
-    let value = |of: &BTreeMap<String, String>, key| of.get(key).map_or("not set".into(), Clone::clone);
-    let differ = keys.into_iter().filter(|key| there.get(*key) != here.get(*key));
-    let mut told: Vec<String> = differ
-        .map(|key| format!("{key} is {} there, {} here", value(&there, key), value(&here, key)))
-        .collect();
-    let more = told.len().saturating_sub(SHOWN);
-    told.truncate(SHOWN);
-    told.join("; ") + &if more > 0 { format!("; and {more} more") } else { String::new() }
+    let differ = bond::differences(&there.to_toml(), &here.to_toml());
+    bond::told(&differ, |there, here| format!("{there} there, {here} here"))
 }
 
-/// Every value of a configuration by its key.
-fn values(config: &FitConfig) -> BTreeMap<String, String> {
-    fn collect(path: &str, value: &toml::Value, into: &mut BTreeMap<String, String>) {
-        match value {
-            toml::Value::Table(table) => table.iter().for_each(|(key, value)| {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                collect(&path, value, into);
-            }),
-            value => {
-                into.insert(path.to_owned(), value.to_string());
-            }
-        }
+/// That the run was fitted with the configuration `known` that lies in it: who edits the file changes no fit that has
+/// begun, and what says otherwise would mislead.
+fn check_fitted(known: &FitConfig, run: &RunFolder) -> Result<()> {
+    let Some((which, text)) = run.fitted_config() else { return Ok(()) };
+    let state = run.checkpoint(which).join("state.json");
+    let mut fitted = FitConfig::parse(&text, &[]).map_err(|e| e.into_data().file(state))?;
+    fitted.data.path.clone_from(&known.data.path);
+    if *known == fitted || is_longer(&fitted, known) {
+        return Ok(());
     }
-    let mut all = BTreeMap::new();
-    let table = config.to_toml().parse().expect("a configuration is TOML");
-    collect("", &toml::Value::Table(table), &mut all);
-    all
+    Err(run.other_config(&bond::differences(&known.to_toml(), &fitted.to_toml())))
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ pub use presets::PRESETS;
 use crate::array::Arrays;
 use crate::batch::{Normalisation, Split, Trials};
 use crate::disk;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::model::Encoder;
 use crate::model::encoder::Made;
 use crate::model::readout::FactorisedConfig;
@@ -182,11 +182,14 @@ pub fn fit(
     fitted.and_then(|()| fit.conclude()).or_else(|error| fail(run, error))
 }
 
-/// Notes the error that ended a fit where the next verb will look, as far as the disk takes it.
+/// Notes what ended a fit where the next verb will look, as far as the disk takes it.
 fn fail<T>(run: &RunFolder, error: Error) -> Result<T> {
     if let Ok(manifest) = run.read_manifest() {
-        let failure = Some(error.message().to_owned());
-        let _ = Manifest { status: Status::Failed, failure, ..manifest }.save(&run.manifest());
+        let (status, failure) = match error.kind() {
+            Kind::Interrupted => (Status::Interrupted, None),
+            _ => (Status::Failed, Some(error.message().to_owned())),
+        };
+        let _ = Manifest { status, failure, ..manifest }.save(&run.manifest());
     }
     Err(error)
 }
@@ -422,10 +425,11 @@ impl<'a> Fit<'a> {
             validation: self.split.validation.len(),
             validation_tier: self.validation_tier(session).map(|tier| tier.to_string()),
         });
-        disk::write_bytes(&self.run.config(), self.config.to_toml().as_bytes())?;
+        let config = self.config.to_toml();
+        disk::write_bytes(&self.run.config(), config.as_bytes())?;
         let best = std::mem::take(&mut self.state.bond.best);
-        self.bond =
-            Bond { run: known.id.clone(), card: card_digest(self.run.path()), best, ..Bond::default() };
+        let card = card_digest(self.run.path());
+        self.bond = Bond { run: known.id.clone(), card, best, config, ..Bond::default() };
         Manifest { status: Status::Running, failure: None, ..known }.save(&self.run.manifest())
     }
 

@@ -90,7 +90,7 @@ fn weights_of_run(run: &RunFolder, model: &Encoder, unit_ids: &[i64], session: &
     // Responses are read for the fingerprint: only where identifiers alone cannot tell.
     let same = card.unit_ids == unit_ids
         && known.fingerprint == fingerprint(session)
-        && changes(&known, session).is_empty();
+        && changes(&known, session)?.is_empty();
     weights.retain(|name, _| same || !(name.starts_with("readout.") || name.starts_with("modulator.")));
     // Under a predictor the array of this name holds where neurons lie in cortex, not where they look.
     match (card.model.readout.needs_cortex(), model.config().readout.needs_cortex()) {

@@ -105,11 +105,11 @@ impl Data<'_> {
     }
 
     /// What the run notes of the recording; without one only the number of neurons.
-    fn info(&self, neurons: usize) -> RecordingInfo {
+    fn info(&self, neurons: usize) -> Result<RecordingInfo> {
         match self {
             Self::Recording { session, path, .. } => recording_info(session, &path.display().to_string()),
             Self::Numbers { .. } => {
-                RecordingInfo { format: "imported".into(), neurons, ..RecordingInfo::default() }
+                Ok(RecordingInfo { format: "imported".into(), neurons, ..RecordingInfo::default() })
             }
         }
     }

@@ -119,7 +119,7 @@ fn read(arrays: &Arrays, options: &Options<'_>, linear: bool) -> Result<Imported
         return Err(Error::data(list("has arrays that are not known here", &unknown))
             .hint("its predictions may differ without them: `--partial` imports the rest"));
     }
-    Ok(Imported { config, card, weights, recording: options.data.info(neurons), unused })
+    Ok(Imported { config, card, weights, recording: options.data.info(neurons)?, unused })
 }
 
 /// Without such an array the twin may be another model.

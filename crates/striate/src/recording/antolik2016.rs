@@ -9,6 +9,7 @@
 //! Antolik, Hofer, Bednar, Mrsic-Flogel 2016 (doi 10.1371/journal.pcbi.1004927), supplement S1.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::root::Root;
 use super::{Format, Neurons, Session, StimulusInfo, Stream, StreamInfo, Tier, Trial, TrialSource};
@@ -52,7 +53,7 @@ fn open(root: &Root) -> Result<Session> {
         statistics: Default::default(),
         licence: None,
         warnings: region.warnings()?,
-        source: Box::new(region),
+        source: Arc::new(region),
     })
 }
 

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use rayon::prelude::*;
 
 use super::{Session, Stream};
+use crate::error::Result;
 use crate::hash::Digest;
 
 /// A SHA-256 for each thing that was recorded: `neurons`, `positions`, `trials`, and each stream.
@@ -17,17 +18,21 @@ static KNOWN: Mutex<BTreeMap<String, Content>> = Mutex::new(BTreeMap::new());
 impl Session {
     /// Hashes of every value, all tiers, as `f32`: the same for a folder and its archive. What cannot be read counts as
     /// different from all that can.
-    pub fn content(&self) -> Content {
+    ///
+    /// # Errors
+    /// [`Kind::Interrupted`](crate::error::Kind::Interrupted) when the user stopped it.
+    pub fn content(&self) -> Result<Content> {
         let stamp = self.stamp().map(|stamp| format!("{}\n{stamp}", self.path.display()));
         let known = |stamp: &String| KNOWN.lock().ok()?.get(stamp).cloned();
         if let Some(content) = stamp.as_ref().and_then(known) {
-            return content;
+            return Ok(content);
         }
         let content = self.hashed();
+        self.source.check_interrupt()?;
         if let (Some(stamp), Ok(mut known)) = (stamp, KNOWN.lock()) {
             known.insert(stamp, content.clone());
         }
-        content
+        Ok(content)
     }
 
     /// A text that changes when one of its files is written, for all that size and times tell; none for a recording

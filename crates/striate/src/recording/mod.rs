@@ -6,16 +6,19 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, list, pasted};
 pub use content::Content;
+pub use interrupt::Interrupt;
 use root::Root;
 
 pub mod antolik2016;
 mod archive;
 mod content;
+mod interrupt;
 pub mod files;
 pub mod formats;
 mod licence;
@@ -58,7 +61,7 @@ pub struct Session {
     /// Things the user should know, e.g. that training images are missing.
     pub warnings: Vec<String>,
     /// Where the streams come from.
-    pub source: Box<dyn TrialSource>,
+    pub source: Arc<dyn TrialSource>,
 }
 
 /// Columns of the neuron table; optional ones are `None` when the recording lacks them.
@@ -185,6 +188,14 @@ pub trait TrialSource: Send + Sync + fmt::Debug {
     /// As [`read`](TrialSource::read).
     fn read_f64(&self, stream: Stream, trial: usize, shape: &[usize]) -> Result<Vec<f64>> {
         Ok(self.read(stream, trial, shape)?.into_iter().map(f64::from).collect())
+    }
+
+    /// Whether reading was stopped, so that what was made of it cannot be relied on.
+    ///
+    /// # Errors
+    /// [`Kind::Interrupted`](crate::error::Kind::Interrupted) when it was.
+    fn check_interrupt(&self) -> Result<()> {
+        Ok(())
     }
 
     /// A text that changes when one of the files behind it is written; none where there are no files.

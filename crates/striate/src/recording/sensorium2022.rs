@@ -10,6 +10,7 @@ mod names;
 mod tables;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use names::{Names, STREAMS};
 
@@ -53,7 +54,7 @@ fn open(root: &Root) -> Result<Session> {
         },
         statistics: tables::statistics(root, &streams, &mut warnings),
         licence: None,
-        source: Box::new(TrialFiles { root: root.clone(), names }),
+        source: Arc::new(TrialFiles { root: root.clone(), names }),
         neurons,
         trials,
         streams,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::array::{self, Array};
 use crate::disk;
-use crate::error::{Result, pasted};
+use crate::error::{Kind, Result, pasted};
 use crate::explain::barcode::Explanation;
 use crate::hash::Digest;
 use crate::run::bond::is_of;
@@ -190,11 +190,17 @@ impl Results {
         let is_single = manifest.members.is_empty();
         let model = folder.model();
         let parts = || Parts::read(folder, &model);
+        let config = match folder.check_config() {
+            Err(error) if is_single && error.kind() == Kind::Data => {
+                Err(format!("`config.toml` {}.", error.message()))
+            }
+            _ => text(&folder.config()),
+        };
         Ok(Self {
             name: folder.name(),
             manifest,
             standing: folder.standing()?,
-            config: text(&folder.config()),
+            config,
             curve: if is_single { curve(folder) } else { Err(NOT_FITTED.into()) },
             tiers: tiers(folder, &model),
             parts: if is_single { parts() } else { Err(NO_PARTS.into()) },

@@ -1,5 +1,6 @@
 //! What binds the parts of a run to one another, so that none can be exchanged unnoticed.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,60 @@ pub struct Bond {
     pub optimiser: String,
     /// Of the weights of the best checkpoint of that moment; empty before there was one.
     pub best: String,
+    /// The text of `config.toml` that was fitted.
+    pub config: String,
+}
+
+/// A key with another value in one text of settings than in another; `None` where it is not set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// Its name, from the outermost table on.
+    pub key: String,
+    /// Its value in the first text, as TOML.
+    pub first: Option<String>,
+    /// Its value in the second.
+    pub second: Option<String>,
+}
+
+/// What differs between two texts of settings; nothing where one of them is no TOML.
+pub fn differences(first: &str, second: &str) -> Vec<Difference> {
+    let (Some(first), Some(second)) = (values(first), values(second)) else { return Vec::new() };
+    let keys: BTreeSet<&String> = first.keys().chain(second.keys()).collect();
+    let differ = keys.into_iter().filter(|key| first.get(*key) != second.get(*key));
+    let both = |key: &String| Difference {
+        key: key.clone(),
+        first: first.get(key).cloned(),
+        second: second.get(key).cloned(),
+    };
+    differ.map(both).collect()
+}
+
+/// Every value of a text of settings by its key.
+fn values(text: &str) -> Option<BTreeMap<String, String>> {
+    fn collect(path: &str, value: &toml::Value, into: &mut BTreeMap<String, String>) {
+        match value {
+            toml::Value::Table(table) => table.iter().for_each(|(key, value)| {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                collect(&path, value, into);
+            }),
+            value => {
+                into.insert(path.to_owned(), value.to_string());
+            }
+        }
+    }
+    let mut all = BTreeMap::new();
+    collect("", &toml::Value::Table(text.parse().ok()?), &mut all);
+    Some(all)
+}
+
+/// The first differences in words, as `words` puts the two values of one.
+pub fn told(differences: &[Difference], words: impl Fn(&str, &str) -> String) -> String {
+    const SHOWN: usize = 3;
+    let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "not set".into());
+    let one = |d: &Difference| format!("{} is {}", d.key, words(&value(&d.first), &value(&d.second)));
+    let told: Vec<String> = differences.iter().take(SHOWN).map(one).collect();
+    let more = differences.len().saturating_sub(SHOWN);
+    told.join("; ") + &if more > 0 { format!("; and {more} more") } else { String::new() }
 }
 
 pub(crate) const RESTORE: &str = "restore the files of this run from a copy, or fit into a fresh folder";
@@ -59,6 +114,35 @@ impl RunFolder {
             [] => self.bond(Checkpoint::Best).ok().flatten().map(|bond| bond.weights).unwrap_or_default(),
             members => joint(&members.iter().map(|member| &member.weights).collect::<Vec<_>>()),
         }
+    }
+
+    /// That `config.toml` says what was fitted, as far as the last checkpoint knows; its recording may have moved.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) naming the keys that differ.
+    pub fn check_config(&self) -> Result<()> {
+        let Some((_, fitted)) = self.fitted_config() else { return Ok(()) };
+        let there = disk::read_text(&self.config(), disk::TEXT)?;
+        let mut changed = differences(&there, &fitted);
+        changed.retain(|difference| difference.key != "data.path");
+        if changed.is_empty() { Ok(()) } else { Err(self.other_config(&changed)) }
+    }
+
+    /// The text of `config.toml` that was fitted, and the checkpoint that knows it; none where that is of another run, or
+    /// of an early version.
+    pub fn fitted_config(&self) -> Option<(Checkpoint, String)> {
+        let which = self.latest()?;
+        let bond = self.bond(which).ok().flatten()?;
+        let is_ours = self.read_manifest().is_ok_and(|manifest| manifest.id == bond.run);
+        (is_ours && !bond.config.is_empty()).then_some((which, bond.config))
+    }
+
+    /// The error for a `config.toml` that is not what was fitted.
+    pub fn other_config(&self, changed: &[Difference]) -> Error {
+        let told = told(changed, |there, fitted| format!("{there} there, {fitted} in the fit"));
+        Error::data(format!("is not what this run was fitted with: {told}"))
+            .file(self.config())
+            .hint("set it back, or fit what it says now into a fresh folder")
     }
 
     /// That a checkpoint belongs to this run, and `weights` and `optimiser`, where given, to the checkpoint.

@@ -1,6 +1,7 @@
 //! A simulation as a session that stays in memory.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::{Block, Simulation};
 use crate::error::Result;
@@ -54,7 +55,7 @@ impl Simulation {
             statistics: Default::default(),
             licence: None,
             warnings: Vec::new(),
-            source: Box::new(Memory { images, responses, pixels: self.design().pixels(), neurons }),
+            source: Arc::new(Memory { images, responses, pixels: self.design().pixels(), neurons }),
         };
         Ok((session, truth))
     }

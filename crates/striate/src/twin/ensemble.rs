@@ -178,6 +178,7 @@ impl Card {
 pub fn combine(runs: &[RunFolder], out: &Path, command: &str) -> Result<RunFolder> {
     check_distinct(runs)?;
     check_members(runs)?;
+    runs.iter().try_for_each(RunFolder::check_config)?;
     let sources: Vec<Source> = runs.iter().map(Source::of).collect::<Result<Vec<_>>>()?.concat();
     let mut manifest = manifest(runs, command)?;
     RunFolder::create_whole(out, |folder| {

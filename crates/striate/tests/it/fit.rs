@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::module::Param;
@@ -12,7 +13,7 @@ use striate::fit::optimiser::Optimiser;
 use striate::fit::{Event, FitConfig, Outcome, fit};
 use striate::model::readout::Readout;
 use striate::ops::Adam;
-use striate::recording::{Session, Stream, Tier};
+use striate::recording::{Interrupt, Session, Stream, Tier};
 use striate::run::metrics::{self, Row};
 use striate::run::{Checkpoint, Manifest, RunFolder};
 use striate::scoring;
@@ -404,6 +405,29 @@ fn a_fit_goes_on_only_with_its_own_recording() {
     let error = fit(&config, &other, &run, &Device::flex(), &stop, &mut |_| {}).unwrap_err();
     assert!(error.to_string().contains("is not the recording this run began with"), "{error}");
     assert!(fit_until(&config, &session, &run, u64::MAX).0.finished);
+}
+
+/// Nothing is made of half a recording, and a run that was stopped so early has not failed.
+#[test]
+fn reading_can_be_stopped() {
+    let (dir, config) = (tempfile::tempdir().unwrap(), config(&["schedule.max_steps=10"]));
+    let whole = start(&dir.path().join("whole"), &config);
+    fit_until(&config, &tiny(), &whole, u64::MAX);
+    let stop = Arc::new(AtomicBool::new(true));
+    let (interrupt, mut session) = (Interrupt::at(stop.clone()), tiny());
+    session.interrupt_by(&interrupt);
+    assert_eq!(session.content().unwrap_err().kind(), Kind::Interrupted);
+    let run = start(&dir.path().join("run"), &config);
+    let error = fit(&config, &session, &run, &Device::flex(), &stop, &mut |_| {}).unwrap_err();
+    assert_eq!(error.kind(), Kind::Interrupted);
+    assert_eq!(run.standing().unwrap().to_string(), "interrupted before its first check");
+    stop.store(false, Ordering::SeqCst);
+    assert!(fit_until(&config, &session, &run, u64::MAX).0.finished);
+    assert!(bits(&whole) == bits(&run));
+    stop.store(true, Ordering::SeqCst);
+    assert!(session.read(Stream::Responses, 0).is_err());
+    interrupt.is_over();
+    session.read(Stream::Responses, 0).unwrap();
 }
 
 #[derive(Module, Debug)]

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::error::{Error, Result, pasted};
 use crate::fit::FitConfig;
@@ -259,13 +260,13 @@ fn miniature() -> Result<Session> {
         ..KlindtLinear::demo()
     };
     let (mut session, _) = Simulation::new(small)?.session()?;
-    session.source = Box::new(Rectified(session.source));
+    session.source = Arc::new(Rectified(session.source));
     Ok(session)
 }
 
 /// A simulation whose responses below 0 are 0, as the recorded rates are never below.
 #[derive(Debug)]
-struct Rectified(Box<dyn TrialSource>);
+struct Rectified(Arc<dyn TrialSource>);
 
 impl TrialSource for Rectified {
     fn read(&self, stream: Stream, trial: usize, shape: &[usize]) -> Result<Vec<f32>> {
