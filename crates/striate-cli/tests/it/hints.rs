@@ -85,7 +85,9 @@ fn without_checkpoints(bench: &Bench, name: &str) {
 fn imported(bench: &Bench, name: &str) {
     copy(bench, name);
     fs::remove_dir_all(bench.path(name).join("checkpoints/last")).unwrap();
-    fs::remove_file(bench.path(name).join("checkpoints/best/state.json")).unwrap();
+    for file in ["checkpoints/best/state.json", "metrics.csv"] {
+        fs::remove_file(bench.path(name).join(file)).unwrap();
+    }
 }
 
 #[test]

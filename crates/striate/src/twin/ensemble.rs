@@ -40,6 +40,12 @@ impl Ensemble {
         if known.is_empty() {
             return Ok(Twin::load(run, device)?.into());
         }
+        let stranger = run.member(known.len());
+        if stranger.exists() {
+            return Err(Error::data("is a member that the manifest of this ensemble does not name")
+                .file(stranger)
+                .hint(RESTORE));
+        }
         let member = |(index, known)| read_member(&run.member(index), known, device);
         let members: Vec<Twin> = known.iter().enumerate().map(member).collect::<Result<_>>()?;
         let alike = members.iter().try_for_each(|member| members[0].card.check_alike(&member.card));

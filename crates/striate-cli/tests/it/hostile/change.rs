@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use super::world;
 use crate::bench::Bench;
 
-/// Changes one file of `subject`; says how.
-pub fn file(bench: &Bench, subject: &str, rng: &mut ChaCha8Rng) -> String {
+/// Changes one file of `subject`; says how, and which.
+pub fn file(bench: &Bench, subject: &str, rng: &mut ChaCha8Rng) -> (String, String) {
     let files = world::files(&bench.path(subject));
     // Many trials are alike: a folder is as likely as another, whatever it holds.
     let mut folders: Vec<&Path> = files.iter().filter_map(|file| file.parent()).collect();
@@ -26,7 +26,8 @@ pub fn file(bench: &Bench, subject: &str, rng: &mut ChaCha8Rng) -> String {
         1..4 => bytes(path, rng),
         _ => content(path, rng),
     };
-    format!("{how} in {}", path.strip_prefix(bench.path("")).unwrap().display())
+    let changed = path.strip_prefix(bench.path("")).unwrap().display().to_string();
+    (format!("{how} in {changed}"), changed)
 }
 
 /// Something else than a regular file in the place of one.

@@ -1,9 +1,11 @@
 //! Sound inputs of every kind, small, and the verbs that take them.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use striate::recording::npy;
 use zip::write::SimpleFileOptions;
 
 use crate::bench::Bench;
@@ -21,6 +23,9 @@ const fn on(subject: &'static str, args: &'static [&'static str]) -> Case {
 const fn set(args: &'static [&'static str]) -> Case {
     Case { subject: None, args }
 }
+
+/// Where every case that predicts writes to.
+const PREDICTIONS: &str = "o.npy";
 
 /// Every verb with every kind of file it reads.
 pub const CASES: &[Case] = &[
@@ -89,7 +94,11 @@ pub const CASES: &[Case] = &[
 ];
 
 /// A folder with sound inputs, copied for each attempt.
-pub struct World(Bench);
+pub struct World {
+    bench: Bench,
+    /// Predictions of each case that makes some, by its command.
+    predictions: BTreeMap<Vec<&'static str>, Vec<u8>>,
+}
 
 impl World {
     pub fn new() -> Self {
@@ -127,12 +136,40 @@ impl World {
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/import/tiny.pth");
         fs::copy(golden, bench.path("model.pth")).unwrap();
         pack(&bench.path("recording"), &bench.path("recording.zip"));
-        Self(bench)
+        let mut predictions = BTreeMap::new();
+        for case in CASES.iter().filter(|case| case.args.contains(&PREDICTIONS)) {
+            bench.run(case.args).succeeds();
+            predictions.insert(case.args.to_vec(), bench.read(PREDICTIONS));
+            fs::remove_file(bench.path(PREDICTIONS)).unwrap();
+        }
+        Self { bench, predictions }
+    }
+
+    /// What is wrong with the predictions in `bench`, made of inputs of which the file `changed` is another: they must be
+    /// the same bits, but for images that were changed themselves.
+    pub fn other_predictions(&self, case: &Case, changed: &str, bench: &Bench) -> Option<String> {
+        let before = self.predictions.get(case.args)?;
+        let image = changed.strip_prefix("recording/data/images/").and_then(|name| name.strip_suffix(".npy"));
+        match image.map(str::parse::<usize>) {
+            // Other images of one's own are another question.
+            _ if matches!(changed, "stack.npy" | "image.png") => return None,
+            Some(Ok(trial)) => {
+                let others = |bytes: &[u8]| {
+                    let array = npy::parse(bytes.to_vec()).unwrap();
+                    let (width, mut values) = (array.shape[1], array.to_f32().unwrap());
+                    values.drain(trial * width..(trial + 1) * width);
+                    values.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+                };
+                (others(before) != others(&bench.read(PREDICTIONS))).then_some(())
+            }
+            _ => (*before != bench.read(PREDICTIONS)).then_some(()),
+        }
+        .map(|()| "the predictions are others, and nothing was said".into())
     }
 
     pub fn copy(&self) -> Bench {
         let copy = Bench::new();
-        copy_folder(&self.0.path(""), &copy.path(""));
+        copy_folder(&self.bench.path(""), &copy.path(""));
         copy
     }
 }
