@@ -103,7 +103,7 @@ pub fn train(
         progress.show(event);
         if let Event::Started { .. } = event {
             // From here on the fit itself looks at the flag, and saves.
-            reading.is_over();
+            reading.lift();
             progress.line(&format!(
                 "{} saves and stops it; go on with: striate fit --out {}",
                 signals::names(),

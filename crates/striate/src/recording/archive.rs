@@ -21,9 +21,9 @@ const RATIO_FLOOR: u64 = 16 << 20;
 /// Deflate can reach 1032:1, real arrays stay far below.
 const RATIO_LIMIT: u64 = 1000;
 
-/// So much may be in any archive, and in larger ones so many times their own size: tables and responses of all trials
-/// are in memory at once. Recordings stay below 10.
-const TOTAL_FLOOR: u64 = 256 << 20;
+/// So much may be in any archive, and in larger ones so many times their own size: a fit takes many times what it reads.
+/// Recordings stay below 10.
+const TOTAL_FLOOR: u64 = 32 << 20;
 const TOTAL_RATIO: u64 = 100;
 
 /// An open archive.

@@ -7,27 +7,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::{Session, Stream, TrialSource};
 use crate::error::{Error, Result};
 
-/// Ends the reading of a session once its flag is set, until [`Interrupt::is_over`] says that from then on reading ends
-/// by itself.
+/// Ends the reading of a session once a flag is set, until it is lifted.
 #[derive(Debug)]
 pub struct Interrupt {
     stop: Arc<AtomicBool>,
-    over: AtomicBool,
+    lifted: AtomicBool,
 }
 
 impl Interrupt {
     /// Reading ends when `stop` is set.
     pub fn at(stop: Arc<AtomicBool>) -> Arc<Self> {
-        Arc::new(Self { stop, over: AtomicBool::new(false) })
+        Arc::new(Self { stop, lifted: AtomicBool::new(false) })
     }
 
     /// From now on all is read that is asked for: whoever asks looks at the flag.
-    pub fn is_over(&self) {
-        self.over.store(true, Ordering::SeqCst);
+    pub fn lift(&self) {
+        self.lifted.store(true, Ordering::SeqCst);
     }
 
     fn check(&self) -> Result<()> {
-        if self.over.load(Ordering::SeqCst) || !self.stop.load(Ordering::SeqCst) {
+        if self.lifted.load(Ordering::SeqCst) || !self.stop.load(Ordering::SeqCst) {
             return Ok(());
         }
         Err(Error::interrupted("stopped while reading").hint("the same command begins again"))

@@ -426,7 +426,7 @@ fn reading_can_be_stopped() {
     assert!(bits(&whole) == bits(&run));
     stop.store(true, Ordering::SeqCst);
     assert!(session.read(Stream::Responses, 0).is_err());
-    interrupt.is_over();
+    interrupt.lift();
     session.read(Stream::Responses, 0).unwrap();
 }
 
