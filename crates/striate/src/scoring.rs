@@ -187,7 +187,10 @@ impl Scores {
         let table = Table::new(&self.neurons, &self.unit_ids, &self.scored)?;
         table.write_parquet(&run.score_table(tier))?;
         table.write_json(&run.per_neuron(tier), &scores)?;
-        disk::write_bytes(&run.traces(tier), &json(&Traces { scores, neurons: self.traces() })?)?;
+        let stimuli =
+            number_stimuli(self.evaluation.stimulus.iter()).into_iter().max().map_or(0, |last| last + 1);
+        let traces = Traces { scores, stimuli, neurons: self.traces() };
+        disk::write_bytes(&run.traces(tier), &json(&traces)?)?;
         disk::write_bytes(&run.scores(tier), &summary)
     }
 
@@ -249,6 +252,8 @@ fn shown(count: usize) -> Vec<(&'static str, usize)> {
 #[derive(Serialize)]
 struct Traces {
     scores: String,
+    /// Stimuli of the tier, of which the first [`TRACE_LENGTH`] are shown.
+    stimuli: usize,
     neurons: Vec<Trace>,
 }
 

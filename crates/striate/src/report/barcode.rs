@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 
 use super::maps::diverging_legend;
-use super::markup::{Tag, figure, key, note, tag, thousands};
-use super::palette::{KINDS, Palette, image, kind_colour, swatch, to_unit};
+use super::markup::{Tag, figure, tag, thousands};
+use super::palette::{Palette, image, kind_colour, swatches, to_unit, unknown};
 use super::results::{Parts, Results};
 use super::types;
 use crate::array::Array;
@@ -15,13 +15,10 @@ const COLUMNS: usize = 1000;
 /// Heat map, one column per neuron.
 pub fn section(run: &Results) -> Vec<Tag> {
     let weights = match &run.parts {
-        Err(why) => note(why),
-        Ok(Parts { features: None, .. }) => {
-            note("No feature weights: the readout of this model has none, or they were not exported.")
-        }
-        Ok(parts @ Parts { features: Some(features), .. }) => heat_map(parts, features),
+        Some(Ok(parts @ Parts { features: Some(features), .. })) => Some(heat_map(parts, features)),
+        _ => None,
     };
-    [weights].into_iter().chain(types::section(run)).collect()
+    weights.into_iter().chain(types::section(run)).collect()
 }
 
 fn heat_map(parts: &Parts, features: &Array) -> Tag {
@@ -39,7 +36,7 @@ fn heat_map(parts: &Parts, features: &Array) -> Tag {
     let map = tag("div").class("barcode").set("style", format!("--rows:{channels}")).with(picture).all(strip);
     figure(
         [legend, map, across].into_iter().chain(names),
-        &caption(neurons, channels, columns.len(), kinds.is_some()),
+        &(caption(neurons, channels, columns.len(), kinds.is_some()) + &unknown(&features.values)),
     )
 }
 
@@ -50,15 +47,16 @@ fn caption(neurons: usize, channels: usize, columns: usize, has_truth: bool) -> 
         String::new()
     };
     let truth = if has_truth {
-        " The strip below is the true kind of each simulated neuron: blocks of one colour mean that the barcodes \
-         separate the kinds."
+        " The strip below is the true type of each simulated neuron: blocks of one colour mean that the barcodes \
+         separate the types."
     } else {
         ""
     };
     format!(
         "Barcodes: one column per neuron, one row for each of {channels} features (0 on top), scaled to the neuron's \
          largest weight and sorted by their strongest feature. Neurons with the same column compute the same thing \
-         at different places; wide blocks are candidate cell types.{averaged}{truth}"
+         at different places. The order makes blocks of any weights; whether they are types is another question, which \
+         `striate explain` answers.{averaged}{truth}"
     )
 }
 
@@ -95,8 +93,8 @@ fn binned(rows: &[Vec<f32>], order: &[usize]) -> Vec<Vec<f32>> {
 
 fn mean(rows: &[Vec<f32>], members: &[usize]) -> Vec<f32> {
     let channels = rows.first().map_or(0, Vec::len);
-    let sum = |c: usize| members.iter().map(|&i| rows[i][c]).filter(|v| v.is_finite()).sum::<f32>();
-    (0..channels).map(|c| sum(c) / members.len().max(1) as f32).collect()
+    let sum = |c: usize| members.iter().map(|&i| rows[i][c]).sum::<f32>();
+    (0..channels).map(|c| sum(c) / members.len() as f32).collect()
 }
 
 /// Neurons along the width, features along the height.
@@ -129,7 +127,7 @@ fn kind_strip(kinds: &[usize], order: &[usize]) -> Tag {
     let svg = tag("svg").class("strip").set("viewBox", format!("0 0 {} 1", order.len()));
     svg.set("preserveAspectRatio", "none")
         .set("role", "img")
-        .set("aria-label", "true kind of each neuron")
+        .set("aria-label", "true type of each neuron")
         .all(runs)
 }
 
@@ -137,9 +135,8 @@ fn kind_legend(kinds: &[usize]) -> Tag {
     let mut present = kinds.to_vec();
     present.sort_unstable();
     present.dedup();
-    let keys =
-        present.into_iter().take(KINDS.len()).map(|kind| swatch(kind_colour(kind), &format!("kind {kind}")));
-    tag("p").class("legend").with(key("", "true kind:")).all(keys)
+    let keys = swatches(present.into_iter().map(|kind| (kind, format!("type {kind}"))), "more types");
+    tag("p").class("legend").with(tag("span").text("True type:")).all(keys)
 }
 
 #[cfg(test)]

@@ -3,17 +3,19 @@
 use std::collections::BTreeSet;
 
 use super::curves::column;
-use super::header::{duration, verdict};
-use super::markup::{Tag, decimal, figure, note, table, tag, thousands};
+use super::header::best;
+use super::markup::{Tag, figure, note, score as digits, table, tag, thousands};
 use super::metric;
 use super::paired;
-use super::palette::{kind_colour, swatch};
+use super::palette::{kind_colour, swatches};
 use super::plot::{Axis, Plot};
 use super::results::{Results, Score, Scores};
 use super::table::interval_mark;
 
 /// More columns than this do not fit the page.
 const METRICS_SHOWN: usize = 4;
+/// More settings than this are no answer to what differs.
+const SETTINGS_SHOWN: usize = 4;
 
 /// Table of the runs, their differences neuron by neuron, their validation curves, and a warning when they are not
 /// comparable.
@@ -41,26 +43,50 @@ fn means(runs: &[Results]) -> Tag {
     let ids = common_metrics(runs);
     let names = ids.iter().map(|id| metric::name(id));
     let heads = ["Run", "Model"].map(str::to_owned).into_iter().chain(names);
-    let heads = heads.chain(["Parameters", "Wall time"].map(str::to_owned));
-    let rows = runs.iter().enumerate().map(|(i, run)| row(i, run, &ids));
-    figure(
-        [table("scores runs", &heads.collect::<Vec<_>>(), rows)],
-        "Mean over neurons of the tier each run was scored on; bar: 95 % interval over neurons, ring: shuffled data. \
-         Whether two runs differ is not read off these intervals, since the runs share their neurons: see the differences \
-         below. Of models that see behaviour, scores against a ceiling are those with behaviour held at its mean.",
-    )
+    let heads = heads.chain(["Best check", "Parameters"].map(str::to_owned));
+    let differing = differing(runs);
+    let rows = runs.iter().enumerate().map(|(i, run)| row(i, run, &ids, &differing));
+    let caption = if ids.is_empty() {
+        "None of the runs was scored: the best check, on validation trials, is all there is to compare. It chose the model that \
+         each run keeps, so it flatters."
+    } else {
+        "Mean over neurons of the tier each run was scored on; bar: 95 % interval over neurons; ring, or triangle where it is \
+         beyond the scale: shuffled data. Whether two runs differ is not read off these intervals, since the runs share their neurons: see the differences \
+         below. Of models that see behaviour, scores against a ceiling are those with behaviour held at its mean."
+    };
+    figure([table("scores runs", &heads.collect::<Vec<_>>(), rows)], caption)
 }
 
-fn row(index: usize, run: &Results, ids: &[&str]) -> (Tag, Vec<Tag>) {
+/// Keys of the settings that the runs do not share.
+fn differing(runs: &[Results]) -> Vec<String> {
+    let settings: Vec<_> =
+        runs.iter().map(Results::settings).filter(|settings| !settings.is_empty()).collect();
+    let keys: BTreeSet<&String> = settings.iter().flat_map(|settings| settings.keys()).collect();
+    let differs = |key: &&&String| settings.iter().any(|other| other.get(**key) != settings[0].get(**key));
+    keys.iter().filter(differs).map(|key| (*key).clone()).collect()
+}
+
+fn row(index: usize, run: &Results, ids: &[&str], differing: &[String]) -> (Tag, Vec<Tag>) {
     let swatch = tag("i").class("swatch").set("style", format!("background:{}", kind_colour(index)));
     let link = tag("a").set("href", format!("#run-{index}")).text(&run.name);
-    let name = tag("th").with(swatch).with(link).with(tag("small").prose(verdict(run)));
+    let name = tag("th").with(swatch).with(link).with(tag("small").text(own_settings(run, differing)));
     let scores = ids.iter().map(|id| score_cell(id, run.main_scores()));
-    let number = |text: String| tag("td").class("number").text(text);
     let model = tag("td").text(run.model().unwrap_or_else(|| "–".into()));
-    let size = number(thousands(run.manifest.total_parameters as f64));
-    let ends = [size, number(duration(run.manifest.wall_seconds))];
-    (name, [model].into_iter().chain(scores).chain(ends).collect())
+    let size = tag("td").class("number").text(thousands(run.manifest.total_parameters as f64));
+    let check = tag("td").text(run.manifest.best.as_ref().map_or_else(|| "–".into(), best));
+    (name, [model].into_iter().chain(scores).chain([check, size]).collect())
+}
+
+/// What this run has of the settings that are not the same in all.
+fn own_settings(run: &Results, differing: &[String]) -> String {
+    let settings = run.settings();
+    let own = differing.iter().filter_map(|key| Some(format!("{key} = {}", settings.get(key)?)));
+    let own: Vec<String> = own.collect();
+    let more = match own.len() {
+        n if n > SETTINGS_SHOWN => format!(" and {} more", n - SETTINGS_SHOWN),
+        _ => String::new(),
+    };
+    own[..own.len().min(SETTINGS_SHOWN)].join(", ") + &more
 }
 
 fn score_cell(id: &str, scores: Option<&Scores>) -> Tag {
@@ -68,7 +94,7 @@ fn score_cell(id: &str, scores: Option<&Scores>) -> Tag {
     let id = held.as_deref().unwrap_or(id);
     let score = scores.and_then(|scores| scores.metrics.get(id)).cloned().unwrap_or_else(Score::default);
     let null = scores.and_then(|scores| scores.null_of(id)).and_then(|(_, null)| null.mean);
-    let mean = tag("span").class("mean").text(decimal(score.mean, 3));
+    let mean = tag("span").class("mean").text(digits(score.mean));
     tag("td").class("number").with(mean).with(interval_mark(id, &score, null))
 }
 
@@ -80,22 +106,55 @@ fn common_metrics(runs: &[Results]) -> Vec<&str> {
 }
 
 fn curves(runs: &[Results]) -> Option<Tag> {
-    let lines: Vec<Vec<(f64, f64)>> = runs
-        .iter()
-        .map(|run| run.curve.as_ref().map(|rows| column(rows, |row| row.val_correlation)).unwrap_or_default())
-        .collect();
+    let line = |run: &Results| match &run.curve {
+        Some(Ok(rows)) => column(rows, |row| row.val_correlation),
+        _ => Vec::new(),
+    };
+    let lines: Vec<Vec<(f64, f64)>> = runs.iter().map(line).collect();
     let points = || lines.iter().flatten();
     points().next()?;
-    let x = Axis::exactly("optimiser steps", 0.0, points().map(|p| p.0).fold(0.0, f64::max));
+    let steps = points().map(|p| p.0).fold(0.0, f64::max);
+    let x = Axis::exactly("optimiser steps", 0.0, steps).counted();
     let y = Axis::around("correlation, validation", points().map(|p| p.1).chain([0.0]));
-    let mut plot = Plot::new(720.0, 280.0, x, y);
+    let mut plot = Plot::new(530.0, 290.0, x, y);
     for (i, line) in lines.iter().enumerate() {
-        plot.styled_line("line", &format!("stroke:{}", kind_colour(i)), line);
+        let style = format!("stroke:{}", kind_colour(i));
+        plot.styled_line("line", &style, line);
+        let kept =
+            runs[i].manifest.best.as_ref().and_then(|best| line.iter().find(|p| p.0 == best.step as f64));
+        plot.styled_dots("dot best", &style, &kept.copied().into_iter().collect::<Vec<_>>());
     }
-    let names = runs.iter().enumerate().map(|(i, run)| swatch(kind_colour(i), &run.name));
+    let drawn = runs.iter().enumerate().filter(|(i, _)| !lines[*i].is_empty());
+    let names = swatches(drawn.map(|(i, run)| (i, run.name.clone())), "more runs");
     let legend = tag("p").class("legend").all(names);
     Some(figure(
         [legend, plot.finish("Validation correlation of each run over optimiser steps").class("wide")],
-        "Single-trial correlation on the validation tier while fitting.",
+        "Correlation with single validation trials while fitting, mean over neurons; the dot is the model that is kept.",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::Fixture;
+    use super::*;
+
+    #[test]
+    fn says_which_settings_differ_between_the_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = |name: &str, settings: &str| {
+            let folder = Fixture::small().write(&dir.path().join(name));
+            std::fs::write(folder.config(), format!("name = \"x\"\n{settings}")).unwrap();
+            Results::read(&folder).unwrap()
+        };
+        let runs = [
+            run("a", "seed = 1\n[model.penalty]\nreadout_l1 = 0.1\n"),
+            run("b", "seed = 1\n[model.penalty]\nreadout_l1 = 0.01\n"),
+        ];
+        assert_eq!(differing(&runs), ["model.penalty.readout_l1"]);
+        let html = means(&runs).to_string();
+        assert!(
+            html.contains("<small>model.penalty.readout_l1 = 0.01</small>") && !html.contains("seed"),
+            "{html}"
+        );
+    }
 }

@@ -1,20 +1,25 @@
 //! The centres of all receptive fields on one visual field, in pixels of the recorded images.
 
-use super::markup::{Tag, decimal, figure, key, number, tag, thousands};
+use super::markup::{Tag, decimal, figure, key, tag, thousands};
+use super::plot::{Axis, Plot};
 use super::results::{Centres, Results};
 
-const SIDE: f64 = 520.0;
-const MARGIN: f64 = 34.0;
+const WIDTH: f64 = 560.0;
 
 /// One dot per neuron, and the true centres where the recording is simulated.
 pub fn section(run: &Results) -> Option<Tag> {
-    let centres = run.parts.as_ref().ok()?.centres.as_ref()?;
+    let centres = run.parts.as_ref()?.as_ref().ok()?.centres.as_ref()?;
     let known = !centres.truth.is_empty();
     let truth =
         known.then(|| [key("spot truth", "true centre"), key("line drop", "from the truth to the model")]);
     let keys = [key("spot model", "centre in the model")].into_iter().chain(truth.into_iter().flatten());
     let legend = tag("p").class("legend").all(keys);
-    Some(figure([legend, drawing(centres).class("field")], &caption(centres)))
+    let plot = plot(centres);
+    let caption = caption(centres) + &plot.beyond();
+    Some(figure(
+        [legend, plot.finish("Centres of the receptive fields on the images").class("field")],
+        &caption,
+    ))
 }
 
 fn caption(centres: &Centres) -> String {
@@ -48,42 +53,22 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     values.get(values.len() / 2).copied()
 }
 
-fn drawing(centres: &Centres) -> Tag {
-    let [height, width] = centres.image.map(|side| side as f64);
-    let scale = SIDE / width.max(height);
+fn plot(centres: &Centres) -> Plot {
     // Centres of pixels are whole numbers: the image begins half a pixel before the first.
-    let place = |[row, column]: [f64; 2]| [MARGIN + (column + 0.5) * scale, 8.0 + (row + 0.5) * scale];
-    let dots = |class: &str, all: &[[f64; 2]]| {
-        let dot = |at: &[f64; 2]| place(*at).map(number).join(" ");
-        let path: String = all.iter().filter(|at| is_place(at)).map(|at| format!("M{}h0", dot(at))).collect();
-        tag("path").class(class).set("d", path)
-    };
-    let lines: String = centres
-        .model
-        .iter()
-        .zip(&centres.truth)
-        .filter(|(a, b)| is_place(a) && is_place(b))
-        .map(|(a, b)| format!("M{}L{}", place(*b).map(number).join(" "), place(*a).map(number).join(" ")))
-        .collect();
-    let frame = [("x", MARGIN), ("y", 8.0), ("width", width * scale), ("height", height * scale)];
-    let (right, bottom) = (MARGIN + width * scale, 8.0 + height * scale);
-    let text = |anchor: &str, x: f64, y: f64, words: String| {
-        tag("text").class("tick").set("text-anchor", anchor).at([("x", x), ("y", y)]).text(words)
-    };
-    let marks = [
-        tag("rect").class("visual").at(frame),
-        tag("path").class("line drop").set("d", lines),
-        dots("dots truth", &centres.truth),
-        dots("dots model", &centres.model),
-        text("start", MARGIN, bottom + 16.0, "0".into()),
-        text("end", right, bottom + 16.0, format!("{width} px")),
-        text("end", MARGIN - 6.0, 18.0, "0".into()),
-        text("end", MARGIN - 6.0, bottom, format!("{height}")),
-    ];
-    let words = "Centres of the receptive fields on the visual field";
-    let svg = tag("svg").set("role", "img").set("aria-label", words);
-    let view = format!("0 0 {} {}", number(right + 8.0), number(bottom + 22.0));
-    svg.set("viewBox", view).with(tag("title").text(words)).all(marks)
+    let side = |label: &str, pixels: usize| Axis::exactly(label, -0.5, pixels as f64 - 0.5).counted();
+    let [height, width] = centres.image;
+    let mut plot =
+        Plot::to_scale(WIDTH, side("column of the image, px", width), side("row, px", height).downwards());
+    let [right, bottom] = [width, height].map(|pixels| pixels as f64 - 0.5);
+    let border = [(-0.5, -0.5), (right, -0.5), (right, bottom), (-0.5, bottom), (-0.5, -0.5)];
+    plot.line("visual", &border);
+    let place = |[row, column]: [f64; 2]| (column, row);
+    let dots = |all: &[[f64; 2]]| all.iter().map(|at| place(*at)).collect::<Vec<_>>();
+    let pairs = centres.model.iter().zip(&centres.truth).filter(|(a, b)| is_place(a) && is_place(b));
+    plot.links("line link", pairs.map(|(model, truth)| [place(*truth), place(*model)]));
+    plot.dots("dots truth", &dots(&centres.truth));
+    plot.dots("dots model", &dots(&centres.model));
+    plot
 }
 
 #[cfg(test)]
@@ -95,9 +80,17 @@ mod tests {
         let model = vec![[0.0, 0.0], [f64::NAN, 1.0], [9.0, 19.0]];
         let centres = Centres { image: [10, 20], model, truth: vec![[0.0, 3.0], [1.0, 1.0], [9.0, 19.0]] };
         assert_eq!(distances(&centres), [3.0, 0.0]);
-        let drawn = drawing(&centres).to_string();
-        assert!(drawn.contains("M47 21h0M541 255h0"), "{drawn}");
-        assert!(!drawn.contains("NaN"));
+        let drawn = plot(&centres).finish("").to_string();
+        assert!(drawn.contains("class=\"dots model few\" d=\"M36.5 39h0M533 274h0\""), "{drawn}");
+        assert!(!drawn.contains("NaN") && !drawn.contains("beyond"));
         assert!(caption(&centres).contains("of 2 neurons on the 20 × 10 px"));
+    }
+
+    #[test]
+    fn a_centre_outside_the_image_is_counted_and_not_drawn_at_its_border() {
+        let centres = Centres { image: [10, 20], model: vec![[5.0, 5.0], [5.0, 24.0]], truth: vec![] };
+        let plot = plot(&centres);
+        assert!(plot.beyond().contains("1 value;"));
+        assert!(plot.finish("").to_string().contains("class=\"beyond\""));
     }
 }

@@ -1,33 +1,65 @@
-//! The card on top: what was fitted on what, and how well it went, in one sentence.
+//! The card on top: what was fitted to what, how well it went, what to do next, and the facts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::markup::{Tag, decimal, tag, thousands};
+use super::curves::scientific;
+use super::markup::{Tag, count, decimal, tag, thousands};
 use super::metric;
-use super::results::{Results, Score, Scores};
-use crate::run::{Manifest, Member, Standing, State};
+use super::results::Results;
+use super::verdict;
+use crate::run::{Best, Manifest, Member, Standing, State};
 
-/// Title, verdict and facts of one run.
+/// Title, verdict, what to do next, and facts of one run.
 pub fn card(run: &Results) -> Tag {
+    let day = run.manifest.created.split('T').next().unwrap_or_default();
+    let title = title(run);
+    let heading = tag("h1").text(&title);
+    let heading = if title.chars().count() > 60 { heading.class("long") } else { heading };
+    let next = verdict::next(run).map(|words| tag("p").class("next").text("Next: ").prose(words));
     tag("header")
         .class("card")
-        .with(tag("p").class("kicker").text(kicker(run)))
-        .with(tag("h1").text(title(run)))
-        .with(tag("p").class("verdict").prose(verdict(run)))
-        .with(tag("dl").class("facts").all(facts(run).into_iter().map(fact)))
+        .with(tag("p").class("kicker").text(format!("Digital twin · {day}")))
+        .with(heading)
+        .with(tag("p").class("lead").text(lead(run)))
+        .with(tag("p").class("verdict").prose(verdict::verdict(run)))
+        .all(next)
+        .with(list(facts(run)))
 }
 
-/// Session of the recording, or its path, or the name of the run.
+/// Name of the run, and of what it was fitted to.
 pub fn title(run: &Results) -> String {
-    let recording = &run.manifest.recording;
-    let names = [&recording.session, &recording.path, &run.name];
-    names.into_iter().find(|name| !name.is_empty()).cloned().unwrap_or_default()
+    match recording(run) {
+        name if name.is_empty() || name == run.name => run.name.clone(),
+        name => format!("{}: twin of {name}", run.name),
+    }
 }
 
-fn kicker(run: &Results) -> String {
-    let model = run.model().map(|model| format!(" · {model}")).unwrap_or_default();
-    let day = run.manifest.created.split('T').next().unwrap_or_default();
-    format!("Digital twin · {}{model} · {day}", run.name)
+/// Session of the recording, or its path.
+fn recording(run: &Results) -> &str {
+    let recording = &run.manifest.recording;
+    if recording.session.is_empty() { &recording.path } else { &recording.session }
+}
+
+/// What was fitted to what, and scored on what.
+fn lead(run: &Results) -> String {
+    let plural = if run.neurons() == 1 { "" } else { "s" };
+    let trials = run.manifest.recording.trials.get("train").map(|n| of_all(&run.trials_used("train"), *n));
+    let to =
+        [(neurons(run), format!("neuron{plural}")), (trials.unwrap_or_default(), "training trials".into())];
+    let to = to.into_iter().filter(|(n, _)| !n.is_empty()).map(|(n, what)| format!("{n} {what}"));
+    let to = to.collect::<Vec<_>>().join(" and ");
+    let to = if to.is_empty() { to } else { format!(", fitted to {to}") };
+    let model = run.model().unwrap_or_else(|| "A model".into());
+    let scored = run
+        .main_tier()
+        .zip(run.main_scores())
+        .map(|(tier, scores)| format!(" Scored on {} of tier {}.", count(scores.trials, "trial"), tier.name));
+    format!("{model}{to}.{}", scored.unwrap_or_default())
+}
+
+fn list(facts: Vec<(&'static str, String)>) -> Tag {
+    let known = facts.into_iter().filter(|(_, value)| !value.is_empty());
+    tag("dl").class("facts").all(known.map(fact))
 }
 
 fn fact((name, value): (&str, String)) -> Tag {
@@ -40,11 +72,7 @@ fn facts(run: &Results) -> Vec<(&'static str, String)> {
     let trials =
         in_order(&recording.trials).map(|(tier, n)| format!("{} {tier}", of_all(&run.trials_used(tier), *n)));
     let parts = manifest.parameters.iter().map(|(part, n)| format!("{part} {}", thousands(*n as f64)));
-    let best = manifest.best.as_ref().map(|best| {
-        let value = decimal(Some(best.value), 3);
-        format!("{} {value} at step {}", best.metric.replace('_', " "), thousands(best.step as f64))
-    });
-    let facts = vec![
+    vec![
         ("Recording", join([recording.session.clone(), recording.format.clone()])),
         ("Licence", recording.licence.clone()),
         ("Neurons", neurons(run)),
@@ -52,16 +80,32 @@ fn facts(run: &Results) -> Vec<(&'static str, String)> {
         ("Withheld", join(recording.withheld.iter().map(|tier| format!("responses of tier {tier}")))),
         ("Model", run.model().unwrap_or_default()),
         ("Parameters", join(std::iter::once(known(manifest.total_parameters)).chain(parts))),
-        ("Best check", best.unwrap_or_default()),
+        ("Best check", manifest.best.as_ref().map(best).unwrap_or_default()),
         ("Members", join(manifest.members.iter().map(member))),
         ("Status", status(&run.standing)),
-        ("Wall time", duration(manifest.wall_seconds)),
+    ]
+}
+
+/// Where and how it was computed.
+pub fn circumstances(run: &Results) -> Tag {
+    let manifest = &run.manifest;
+    let spent = if manifest.wall_seconds > 0.0 { duration(manifest.wall_seconds) } else { String::new() };
+    list(vec![
+        ("Wall time", spent),
         ("Peak memory", manifest.peak_memory_mib.map(memory).unwrap_or_default()),
         ("Device", device(manifest)),
         ("Seed", seeds(manifest)),
         ("striate", manifest.striate.clone()),
-    ];
-    facts.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+    ])
+}
+
+/// The check that decided which model is kept: `validation loss 0.106 at step 1,450`.
+pub fn best(best: &Best) -> String {
+    let at = match best.alpha {
+        Some(alpha) => format!("penalty alpha {}", scientific(alpha)),
+        None => format!("step {}", thousands(best.step as f64)),
+    };
+    format!("{} {} at {at}", metric::check(&best.metric), decimal(Some(best.value), 3))
 }
 
 fn neurons(run: &Results) -> String {
@@ -86,7 +130,7 @@ pub fn seeds(manifest: &Manifest) -> String {
 fn member(member: &Member) -> String {
     match &member.best {
         Some(best) => {
-            format!("{} ({} {})", member.name, best.metric.replace('_', " "), decimal(Some(best.value), 3))
+            format!("{} ({} {})", member.name, metric::check(&best.metric), decimal(Some(best.value), 3))
         }
         None => member.name.clone(),
     }
@@ -142,96 +186,6 @@ pub fn duration(seconds: f64) -> String {
 
 fn memory(mib: f64) -> String {
     if mib < 1024.0 { format!("{mib:.0} MiB") } else { format!("{:.1} GiB", mib / 1024.0) }
-}
-
-/// How well it went, in words a colleague from next door understands.
-pub fn verdict(run: &Results) -> String {
-    let unscored = || match &run.standing.state {
-        State::Failed(why) => format!("The fit failed: {why}."),
-        _ => run.unscored.clone(),
-    };
-    let Some(scores) = run.main_scores() else { return unscored() };
-    let has_held = |id: &str| metric::held(id).is_some_and(|held| scores.metrics.contains_key(&held));
-    let comparable = |claim: &&Claim| !has_held(claim.id);
-    let mut claims = CLAIMS.iter().filter(comparable);
-    let telling = claims.find_map(|claim| Some((claim, scores.metrics.get(claim.id)?, claim.of(scores)?)));
-    let Some((claim, score, words)) = telling else { return unscored() };
-    let neurons = score.n.map(|n| format!(" (n = {} neurons)", thousands(n as f64))).unwrap_or_default();
-    let above = if claim.in_percent && score.mean > Some(1.0) { ABOVE_CEILING } else { "" };
-    format!("{words}{neurons}.{above}{}", against_null(scores, claim.id, score))
-}
-
-const ABOVE_CEILING: &str = " More than 100 % does not say that the model is perfect: the ceiling is an estimate, or the \
-    model sees behaviour, which repeats take for noise.";
-
-struct Claim {
-    id: &'static str,
-    before: &'static str,
-    after: &'static str,
-    in_percent: bool,
-}
-
-/// From the most to the least telling.
-const CLAIMS: &[Claim] = &[
-    Claim {
-        id: "fev",
-        before: "Explains ",
-        after: " of the noise-free response variance of the simulated neurons",
-        in_percent: true,
-    },
-    Claim {
-        id: "feve_held",
-        before: "Explains ",
-        after: " of the response variance that the repeats say is explainable, with behaviour held at its mean",
-        in_percent: true,
-    },
-    Claim {
-        id: "feve",
-        before: "Explains ",
-        after: " of the response variance that the repeats say is explainable",
-        in_percent: true,
-    },
-    Claim {
-        id: "fraction_oracle_held",
-        before: "Reaches ",
-        after: " of the oracle, which predicts each trial from the other repeats, with behaviour held at its mean",
-        in_percent: true,
-    },
-    Claim {
-        id: "fraction_oracle",
-        before: "Reaches ",
-        after: " of the oracle, which predicts each trial from the other repeats",
-        in_percent: true,
-    },
-    Claim {
-        id: "single_trial_correlation",
-        before: "Predicts single trials with a correlation of ",
-        after: "",
-        in_percent: false,
-    },
-];
-
-impl Claim {
-    fn of(&self, scores: &Scores) -> Option<String> {
-        let mean = scores.metrics.get(self.id)?.mean.filter(|mean| mean.is_finite())?;
-        let value = match (self.in_percent, mean > 0.0) {
-            (true, true) => format!("{:.0} %", mean * 100.0),
-            (true, false) => "none".into(),
-            (false, _) => decimal(Some(mean), 2),
-        };
-        Some(format!("{}{value}{}", self.before, self.after))
-    }
-}
-
-fn against_null(scores: &Scores, id: &str, score: &Score) -> String {
-    let Some((kind, null)) = scores.null_of(id) else { return String::new() };
-    let (Some(mean), Some(chance)) = (score.mean, null.mean) else { return String::new() };
-    let (kind, value) = (kind.replace('_', " "), decimal(Some(chance), 2));
-    if mean > chance {
-        format!(" The same number on shuffled data ({kind}) is {value}.")
-    } else {
-        format!(" That is no better than on shuffled data ({kind}: {value}).")
-    }
 }
 
 #[cfg(test)]

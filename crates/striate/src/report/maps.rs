@@ -1,8 +1,8 @@
 //! Small multiples of what the model has learned: masks of the best neurons, kernels of the first layer.
 
 use super::field;
-use super::markup::{Tag, decimal, figure, note, tag};
-use super::palette::{Palette, image, to_unit};
+use super::markup::{Tag, count, decimal, figure, note, tag, thousands};
+use super::palette::{Palette, image, to_unit, unknown};
 use super::results::{Parts, PerNeuron, Results};
 use crate::array::Array;
 
@@ -17,20 +17,29 @@ pub fn places(run: &Results) -> Vec<Tag> {
 
 fn masks(run: &Results) -> Vec<Tag> {
     let parts = match &run.parts {
-        Err(why) => return vec![note(why)],
-        Ok(parts) => parts,
+        None => return Vec::new(),
+        Some(Err(why)) => return vec![note(why)],
+        Some(Ok(parts)) => parts,
     };
-    let Some(masks) = &parts.masks else {
-        return vec![note("No masks: the readout of this model has none, or they were not exported.")];
-    };
+    let Some(masks) = &parts.masks else { return Vec::new() };
     let tiles = best_masks(parts, masks, run.main_neurons());
-    let shown = tiles.len();
+    let which = if run.main_neurons().is_some() { "the best predicted" } else { "the first" };
+    let (shown, all) = (tiles.len(), masks.shape[0]);
+    let shown = if shown < all {
+        format!("{which} {shown} of {} neurons", thousands(all as f64))
+    } else {
+        count(all, "neuron")
+    };
     let [height, width] = [masks.shape[1], masks.shape[2]];
     let grid = tag("div").class("tiles masks").all(tiles);
+    let what = match run.is_solved() {
+        true => format!("Weights of {shown} on the {width} × {height} pixels"),
+        false => format!("Spatial masks of {shown} on {width} × {height} positions of the feature map"),
+    };
     let caption = format!(
-        "Spatial masks of {shown} neurons, {width} × {height} positions of the feature map, each scaled to its own \
-         largest weight; the colour of the page is 0. Below each: unit id and single-trial correlation. A good mask \
-         is one compact spot at the receptive field; scattered speckle is overfitting."
+        "{what}, each scaled to its own largest weight; the colour of the page is 0. Below each: unit id and single-trial \
+         correlation. Expected is one compact spot at the receptive field; scattered speckle is overfitting.{}",
+        unknown(&masks.values)
     );
     vec![figure([diverging_legend("weight"), grid], &caption)]
 }
@@ -47,7 +56,8 @@ fn best_masks(parts: &Parts, masks: &Array, neurons: Option<&PerNeuron>) -> Vec<
         let name = unit.map_or_else(|| format!("neuron {}", neuron(shown)), |id| format!("unit {id}"));
         let values = to_unit(&masks.values[shown * size..(shown + 1) * size]);
         let picture = image(&values, masks.shape[2], &Palette::diverging(), &format!("mask of {name}"));
-        labelled(picture, &name, &format!("r {}", decimal(score(shown), 2)))
+        let score = score(shown).map(|score| format!("r {}", decimal(Some(score), 2)));
+        labelled(picture, &name, &score.unwrap_or_default())
     };
     order.into_iter().take(MASKS_SHOWN).map(tile).collect()
 }
@@ -58,13 +68,7 @@ fn rank(score: Option<f64>) -> f64 {
 
 /// What the first layer looks for.
 pub fn kernels(run: &Results) -> Vec<Tag> {
-    let parts = match &run.parts {
-        Err(why) => return vec![note(why)],
-        Ok(parts) => parts,
-    };
-    let Some(kernels) = &parts.kernels else {
-        return vec![note("No kernels were exported.")];
-    };
+    let Some(Ok(Parts { kernels: Some(kernels), .. })) = &run.parts else { return Vec::new() };
     let shown = kernels.shape[0].min(KERNELS_SHOWN);
     let columns = kernels.shape[1].min(8);
     let grid = tag("div").class("tiles kernels").set("style", format!("--inputs:{columns}"));
@@ -76,9 +80,9 @@ fn kernel_tile(kernels: &Array, channel: usize) -> Tag {
     let [_, inputs, height, width] = [kernels.shape[0], kernels.shape[1], kernels.shape[2], kernels.shape[3]];
     let size = inputs * height * width;
     let values = to_unit(&kernels.values[channel * size..(channel + 1) * size]);
-    let pictures = values
-        .chunks(height * width)
-        .map(|values| image(values, width, &Palette::diverging(), &format!("kernel {channel}")));
+    let pictures = values.chunks(height * width).map(|values| {
+        image(values, width, &Palette::diverging(), &format!("kernel {channel} of the first layer"))
+    });
     labelled(tag("span").class("inputs").all(pictures), &channel.to_string(), "")
 }
 
@@ -92,8 +96,10 @@ fn kernel_caption(kernels: &Array, shown: usize) -> String {
         "{shown}{all} kernels of the first layer, {} × {} px, each scaled to its own largest weight.{inputs} Smooth \
          bars and spots are what V1 is known for; noise at the size of a pixel means too little data or too little \
          smoothing. In a model of one layer these are the features that the neurons read; deeper layers build the \
-         features from them.",
-        kernels.shape[3], kernels.shape[2]
+         features from them.{}",
+        kernels.shape[3],
+        kernels.shape[2],
+        unknown(&kernels.values)
     )
 }
 

@@ -86,12 +86,13 @@ pub fn table(class: &str, heads: &[String], rows: impl IntoIterator<Item = (Tag,
     };
     let body = tag("tbody").all(rows.into_iter().map(row));
     let table = tag("table").class(class).with(tag("thead").with(head)).with(body);
-    tag("div").class("scroll").with(table)
+    // What scrolls must be reached without a mouse, too.
+    tag("div").class("scroll").set("tabindex", 0).with(table)
 }
 
-/// A figure with the caption that says how to read it.
+/// A figure with the caption that says how to read it; its `back-ticked` words are code.
 pub fn figure(content: impl IntoIterator<Item = Tag>, caption: &str) -> Tag {
-    tag("figure").all(content).with(tag("figcaption").text(caption))
+    tag("figure").all(content).with(tag("figcaption").prose(caption))
 }
 
 /// What stands in the place of a figure that cannot be drawn.
@@ -122,6 +123,30 @@ pub fn thousands(value: f64) -> String {
         grouped.push(digit);
     }
     if value < -0.5 { format!("−{grouped}") } else { grouped }
+}
+
+/// `1 neuron`, `5,335 neurons`.
+pub fn count(n: usize, what: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", thousands(n as f64))
+}
+
+/// A score or a loss: three decimals, fewer where the number is large enough without.
+pub fn score(value: Option<f64>) -> String {
+    match value.map(f64::abs) {
+        Some(1000.0..) => value.map(thousands).unwrap_or_default(),
+        Some(100.0..) => decimal(value, 1),
+        Some(10.0..) => decimal(value, 2),
+        _ => decimal(value, 3),
+    }
+}
+
+/// The ends of an interval; a dash in a column of numbers that have minus signs would be read as one.
+pub fn interval(ends: Option<[Option<f64>; 2]>, write: impl Fn(Option<f64>) -> String) -> String {
+    match ends {
+        Some([low @ Some(_), high @ Some(_)]) => format!("{} to {}", write(low), write(high)),
+        _ => "–".into(),
+    }
 }
 
 /// A value with `decimals` and a real minus sign; a dash when it is unknown.
@@ -176,5 +201,12 @@ mod tests {
         assert_eq!(decimal(Some(-0.0001), 2), "0.00");
         assert_eq!(decimal(Some(-0.25), 2), "−0.25");
         assert_eq!(decimal(None, 2), "–");
+        assert_eq!((count(1, "neuron"), count(5335, "neuron")), ("1 neuron".into(), "5,335 neurons".into()));
+        assert_eq!(
+            [0.1234, 41.0781, 123.456, -22139.0].map(|v| score(Some(v))),
+            ["0.123", "41.08", "123.5", "−22,139"]
+        );
+        assert_eq!(score(Some(f64::NAN)), "–");
+        assert_eq!(interval(Some([Some(-0.5), Some(0.25)]), score), "−0.500 to 0.250");
     }
 }

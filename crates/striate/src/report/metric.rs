@@ -8,14 +8,20 @@ pub struct Shown {
     pub name: &'static str,
     /// Whether it lives on a scale from 0 (nothing) to 1 (all), and can be drawn as a dot on it.
     pub is_fraction: bool,
+    /// Whether it says what the recording allows, whatever the model.
+    pub of_recording: bool,
 }
 
 const fn fraction(id: &'static str, name: &'static str) -> Shown {
-    Shown { id, name, is_fraction: true }
+    Shown { id, name, is_fraction: true, of_recording: false }
 }
 
 const fn unbounded(id: &'static str, name: &'static str) -> Shown {
-    Shown { id, name, is_fraction: false }
+    Shown { id, name, is_fraction: false, of_recording: false }
+}
+
+const fn of_recording(shown: Shown) -> Shown {
+    Shown { of_recording: true, ..shown }
 }
 
 const KNOWN: &[Shown] = &[
@@ -29,17 +35,30 @@ const KNOWN: &[Shown] = &[
     fraction("fev", "FEV"),
     fraction("cc_norm_held", "Normalised correlation, behaviour held"),
     fraction("cc_norm", "Normalised correlation"),
-    fraction("oracle_jackknife", "Oracle, jackknife"),
-    fraction("oracle_conservative", "Oracle, conservative"),
-    fraction("explainable_variance", "Explainable variance"),
-    unbounded("snr", "Signal-to-noise ratio"),
     unbounded("poisson_loss", "Poisson loss"),
     unbounded("mse", "Mean squared error"),
+    of_recording(fraction("oracle_jackknife", "Oracle, jackknife")),
+    of_recording(fraction("oracle_conservative", "Oracle, conservative")),
+    of_recording(fraction("explainable_variance", "Explainable variance")),
+    of_recording(unbounded("snr", "Signal-to-noise ratio")),
 ];
 
 /// How the metric `id` is shown, when it is a known one.
 pub fn shown(id: &str) -> Option<&'static Shown> {
     KNOWN.iter().find(|metric| metric.id == id)
+}
+
+/// What was done to the predictions of a control, e.g. `neurons shuffled`.
+pub fn control(kind: &str) -> String {
+    match kind.split_once(['-', '_']) {
+        Some(("shuffle" | "shuffled", what)) => format!("{what} shuffled"),
+        _ => kind.replace('_', " "),
+    }
+}
+
+/// Name of the number that a fit is judged by while it is fitted, e.g. `validation loss`.
+pub fn check(id: &str) -> String {
+    id.replace("val_", "validation ").replace('_', " ")
 }
 
 /// Id of the score `id` with behaviour held at its mean, of those that are read against a ceiling of 1.

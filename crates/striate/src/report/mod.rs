@@ -1,7 +1,8 @@
 //! What was found, for people: recordings as a summary, run folders as one HTML page that opens offline.
 //!
-//! [`render`] reads the plain files of each run ([`results`]), turns every one it finds into a figure
-//! with a caption that says how to read it, and puts a note in the place of the others. The page
+//! [`render`] reads the plain files of each run ([`results`]), says in sentences what was fitted to what, how good it is
+//! and what to do next, turns every file it finds into a figure with a caption that says how to read it, puts a note in the
+//! place of a damaged one, and names once what is not there. The page
 //! holds its own style and figures (inline SVG, small embedded PNGs), follows the reader's light or
 //! dark setting, and prints.
 
@@ -29,6 +30,7 @@ pub mod reproduction;
 pub mod results;
 mod table;
 mod traces;
+mod verdict;
 
 #[cfg(test)]
 mod fixture;

@@ -1,6 +1,6 @@
 //! How the scores are spread over the neurons, and how they compare with the oracle.
 
-use super::markup::{Tag, decimal, figure, note, tag, thousands};
+use super::markup::{Tag, decimal, figure, key, note, tag, thousands};
 use super::metric;
 use super::plot::{Axis, Plot};
 use super::results::{PerNeuron, Results, Score};
@@ -9,17 +9,19 @@ const SCORE: &str = "single_trial_correlation";
 /// With behaviour and pupil held at their means, where a model sees them: the oracle does not see them either.
 const HELD: &str = "single_trial_correlation_held";
 const ORACLE: &str = "oracle_jackknife";
+/// Values that an axis reaches out for; FEV of a neuron can be as low as −1000.
+const SCALE: std::ops::RangeInclusive<f64> = -1.0..=2.0;
 
 /// Histogram of the main score, and score against oracle.
 pub fn section(run: &Results) -> Vec<Tag> {
     let Some(tier) = run.main_tier() else {
-        return vec![note("No tier was scored yet.")];
+        return Vec::new();
     };
     let neurons = match &tier.per_neuron {
         Err(why) => return vec![note(why)],
         Ok(neurons) => neurons,
     };
-    let null = run.main_scores().and_then(|scores| scores.null_of(SCORE)).map(|(_, null)| null);
+    let null = run.main_scores().and_then(|scores| scores.null_of(SCORE));
     let spread = histogram(neurons, null).unwrap_or_else(|| note("No score per neuron was found."));
     let ceiling = against_oracle(neurons).unwrap_or_else(|| {
         note(format!("No comparison with the oracle: tier {} has no repeated stimuli, or was scored without `{ORACLE}`.", tier.name))
@@ -34,58 +36,51 @@ fn main_metric(neurons: &PerNeuron) -> Option<(&str, Vec<f64>)> {
     (!values.is_empty()).then_some((id, values))
 }
 
-fn histogram(neurons: &PerNeuron, null: Option<&Score>) -> Option<Tag> {
-    const BINS: usize = 40;
+fn histogram(neurons: &PerNeuron, null: Option<(&str, &Score)>) -> Option<Tag> {
     let (id, mut values) = main_metric(neurons)?;
     values.sort_by(f64::total_cmp);
     let median = values[values.len() / 2];
-    let x = Axis::around(
-        &metric::name(id).to_lowercase(),
-        [0.0, values[0].max(-1.0), values[values.len() - 1].min(2.0)],
-    );
+    let null = null.filter(|_| id == SCORE).and_then(|(kind, null)| Some((kind, null.mean?)));
+    let near = values.iter().copied().filter(|value| SCALE.contains(value));
+    let x = Axis::around(&metric::name(id), near.chain([0.0]).chain(null.map(|null| null.1)));
     let (low, high) = (x.low(), x.high());
-    let counts = count(&values, low, high, BINS);
+    let counts = counts(&values, low, high, bins(values.len()));
     let tallest = counts.iter().copied().max().unwrap_or(1) as f64;
-    let mut plot = Plot::new(530.0, 330.0, x, Axis::around("neurons", [0.0, tallest * 1.08]));
+    let mut plot = Plot::new(530.0, 330.0, x, Axis::around("neurons", [0.0, tallest]).counted());
     plot.bars("bars", low, high, &counts);
+    plot.point_beyond(&values.iter().map(|value| (*value, 0.0)).collect::<Vec<_>>());
     plot.vertical("line best", median);
-    let top = plot_top(tallest * 1.08);
-    plot.label((median, top), (6.0, 4.0), "start", "value", &format!("median {}", decimal(Some(median), 2)));
-    let chance = null.filter(|_| id == SCORE).and_then(|null| null.mean);
-    if let Some(chance) = chance {
-        plot.vertical("line drop", chance);
-        plot.label(
-            (chance, top),
-            (6.0, 20.0),
-            "start",
-            "tick",
-            &format!("null {}", decimal(Some(chance), 2)),
-        );
-    }
-    let below = values.iter().filter(|v| **v < low).count();
-    let above = values.iter().filter(|v| **v > high).count();
-    let outside = if below + above > 0 {
-        format!(" {below} neurons below the axis and {above} above it are in the first and the last bar.")
-    } else {
-        String::new()
-    };
+    null.into_iter().for_each(|(_, chance)| plot.vertical("line drop", chance));
+    let chance = null.map(|(kind, chance)| {
+        key("line drop", &format!("mean with {} {}", metric::control(kind), decimal(Some(chance), 2)))
+    });
+    let median = key("line best", &format!("median {}", decimal(Some(median), 2)));
+    let legend = tag("p").class("legend").with(median).all(chance);
     let caption = format!(
-        "Each neuron counts once (n = {}).{outside} A second hump near 0 is a group of neurons that the model does not \
-         predict at all.",
-        thousands(values.len() as f64)
+        "Each neuron counts once (n = {}). A second hump near 0 is a group of neurons that the model does not predict at \
+         all.{}",
+        thousands(values.len() as f64),
+        plot.beyond()
     );
-    Some(figure([plot.finish(&format!("Histogram of {} over neurons", metric::name(id)))], &caption))
+    Some(figure([legend, plot.finish(&format!("Histogram of {} over neurons", metric::name(id)))], &caption))
 }
 
-fn plot_top(tallest: f64) -> f64 {
-    Axis::around("", [0.0, tallest]).high()
+/// About as many as make the shape of the distribution seen, not the chance of each bar.
+fn bins(neurons: usize) -> usize {
+    match neurons {
+        0..40 => 10,
+        40..200 => 20,
+        _ => 40,
+    }
 }
 
-fn count(values: &[f64], low: f64, high: f64, bins: usize) -> Vec<usize> {
+/// How many of the values from `low` to `high` fall into each bin; those outside into none.
+fn counts(values: &[f64], low: f64, high: f64, bins: usize) -> Vec<usize> {
     let mut counts = vec![0; bins];
-    for value in values {
+    for value in values.iter().filter(|value| (low..=high).contains(*value)) {
         let bin = (value - low) / (high - low) * bins as f64;
-        counts[(bin.max(0.0) as usize).min(bins - 1)] += 1;
+        // The last bin holds its upper end.
+        counts[(bin as usize).min(bins - 1)] += 1;
     }
     counts
 }
@@ -106,22 +101,19 @@ fn against_oracle(neurons: &PerNeuron) -> Option<Tag> {
     plot.line("line drop", &[(0.0, 0.0), (far, far)]);
     plot.dots("dots", &points);
     plot.line("line model", &[(0.0, 0.0), (end, end * slope)]);
-    plot.label((far * 0.86, far * 0.86), (-10.0, 0.0), "end", "tick", "as good as the oracle");
-    plot.label(
-        (end, end * slope),
-        (-6.0, if slope > 0.0 { -8.0 } else { 18.0 }),
-        "end",
-        "value accent",
-        &format!("slope {}", decimal(Some(slope), 2)),
-    );
+    let legend = tag("p").class("legend").all([
+        key("line model", &format!("slope {}, the fraction oracle", decimal(Some(slope), 2))),
+        key("line drop", "as good as the oracle"),
+    ]);
     let caption = format!(
-        "One dot per neuron (n = {}). The oracle predicts a trial by the mean of the other repeats; the line is the \
-         least-squares slope through 0, the fraction oracle. Dots high above 0 on the left would be suspicious: \
-         nothing reliable is there to predict.",
-        thousands(points.len() as f64)
+        "One dot per neuron (n = {}). The oracle predicts a trial by the mean of the other repeats; the slope is that of \
+         least squares through 0. Dots high above 0 on the left would be suspicious: nothing reliable is there to \
+         predict.{}",
+        thousands(points.len() as f64),
+        plot.beyond()
     );
     Some(figure(
-        [plot.finish("Single-trial correlation of each neuron against its oracle correlation")],
+        [legend, plot.finish("Single-trial correlation of each neuron against its oracle correlation")],
         &caption,
     ))
 }
@@ -143,8 +135,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_value_falls_into_one_bin() {
-        assert_eq!(count(&[-9.0, 0.0, 0.49, 0.5, 1.0], 0.0, 1.0, 2), [3, 2]);
+    fn a_value_falls_into_its_bin_or_none() {
+        assert_eq!(counts(&[-9.0, 0.0, 0.49, 0.5, 1.0, 1.01], 0.0, 1.0, 2), [2, 2]);
+    }
+
+    #[test]
+    fn values_beyond_the_axis_are_counted_and_no_bar_stands_for_them() {
+        let values: Vec<Option<f64>> = [0.2, 0.4, -40.0, 7.0].map(Some).into();
+        let neurons = PerNeuron { unit_id: vec![1, 2, 3, 4], metrics: [("fev".to_owned(), values)].into() };
+        let html = histogram(&neurons, None).unwrap().to_string();
+        assert!(html.contains("Outside the axes: 2 values"), "{html}");
+        let bars = html.split("class=\"bars\"").nth(1).unwrap().split('>').next().unwrap();
+        assert_eq!(bars.matches('Z').count(), 2, "{html}");
     }
 
     #[test]

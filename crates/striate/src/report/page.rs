@@ -3,12 +3,19 @@
 use super::markup::{Tag, note, tag};
 use super::results::Results;
 use super::{barcode, compare, curves, header, maps, neurons, table, traces};
+use crate::run::State;
 
 const STYLE: &str = include_str!("style.css");
 
 /// The whole document.
 pub fn page(runs: &[Results]) -> String {
-    let title = runs.iter().map(header::title).collect::<Vec<_>>().join(", ");
+    let title = match runs {
+        [run] => header::title(run),
+        runs => {
+            let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
+            format!("{} runs compared: {}", runs.len(), names.join(", "))
+        }
+    };
     document(&title, comparison(runs).into_iter().chain(runs.iter().enumerate().map(block)))
 }
 
@@ -33,7 +40,7 @@ fn comparison(runs: &[Results]) -> Option<Tag> {
     several.then(|| tag("section").with(top()).all(compare::section(runs)))
 }
 
-/// A titled part of the page, by the function that fills it.
+/// A titled part of the page, by the function that fills it; left out when there is nothing to fill it with.
 type Section = (&'static str, &'static str, fn(&Results) -> Vec<Tag>);
 
 const SECTIONS: &[Section] = &[
@@ -44,23 +51,43 @@ const SECTIONS: &[Section] = &[
     ("masks", "Where the neurons look", maps::places),
     ("kernels", "What the features are", maps::kernels),
     ("barcodes", "What each neuron reads", barcode::section),
-    ("configuration", "Configuration", configuration),
+    ("configuration", "How it was made", configuration),
     ("cite", "How to cite", citation),
 ];
 
 fn block((index, run): (usize, &Results)) -> Tag {
     let anchor = |id: &str| format!("run-{index}-{id}");
-    let links =
-        SECTIONS.iter().map(|(id, title, _)| tag("a").set("href", format!("#{}", anchor(id))).text(title));
-    let section = |(id, title, fill): &Section| {
-        let heading = tag("h2").text(title);
-        tag("section").set("id", anchor(id)).with(heading).all(fill(run))
+    let sections: Vec<_> = SECTIONS.iter().map(|(id, title, fill)| (anchor(id), *title, fill(run))).collect();
+    let (there, missing): (Vec<_>, Vec<_>) =
+        sections.into_iter().partition(|(.., content)| !content.is_empty());
+    let link = |(id, title, _): &(String, &str, _)| tag("a").set("href", format!("#{id}")).text(title);
+    let links = tag("nav").set("aria-label", "parts of this page").all(there.iter().map(link));
+    let missing: Vec<&str> = missing.iter().map(|(_, title, _)| *title).collect();
+    let section = |(id, title, content): (String, &str, Vec<Tag>)| {
+        tag("section").set("id", id).with(tag("h2").text(title)).all(content)
     };
     tag("article")
         .set("id", format!("run-{index}"))
         .with(header::card(run))
-        .with(tag("nav").all(links))
-        .all(SECTIONS.iter().map(section))
+        .with(links)
+        .all(why_missing(run, &missing).map(note))
+        .all(there.into_iter().map(section))
+}
+
+/// One sentence for all parts that the page could have and has not.
+fn why_missing(run: &Results, parts: &[&str]) -> Option<String> {
+    let why = match run.standing.state {
+        _ if !run.manifest.members.is_empty() => {
+            "an ensemble is not fitted itself and has no features of its own; see the pages of its members."
+        }
+        State::Finished if run.tiers.is_empty() => {
+            "scores and what is drawn from them are added by `striate score`."
+        }
+        State::Finished => "the model has none of it, or its files were taken out of the run folder.",
+        _ => "it is written when the fit has ended.",
+    };
+    let names = parts.join(" · ");
+    (!parts.is_empty()).then(|| format!("Not on this page: {names}. Why: {why}"))
 }
 
 fn configuration(run: &Results) -> Vec<Tag> {
@@ -72,7 +99,7 @@ fn configuration(run: &Results) -> Vec<Tag> {
             tag("details").with(summary).with(tag("pre").text(text))
         }
     };
-    vec![command, config]
+    vec![header::circumstances(run), command, config]
 }
 
 fn citation(run: &Results) -> Vec<Tag> {

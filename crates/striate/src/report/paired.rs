@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::markup::{Tag, decimal, figure, note, table, tag, thousands};
+use super::markup::{Tag, decimal, figure, interval, note, table, tag, thousands};
 use super::palette::kind_colour;
 use super::results::{PerNeuron, Results};
 use crate::score::{Settings, Summary, find};
@@ -15,12 +15,15 @@ const ALL_PAIRS: usize = 4;
 pub fn section(runs: &[Results]) -> Vec<Tag> {
     let pairs = pairs(runs);
     let compared: Vec<(Tag, Vec<Tag>)> = pairs.iter().filter_map(|&[a, b]| row(runs, a, b)).collect();
+    if runs.iter().all(|run| run.tiers.is_empty()) {
+        return Vec::new();
+    }
     if compared.is_empty() {
         return vec![note(
             "No two runs were scored on the same neurons of the same tier: there is nothing to pair.",
         )];
     }
-    let heads = ["Difference", "Mean", "95 % interval", "Neurons", "Better for", "In words"];
+    let heads = ["Difference", "Mean", "95 % interval", "Neurons", "Better in", "In words"];
     let table = table("scores pairs", &heads.map(str::to_owned), compared);
     vec![figure(
         [tag("h3").text("Differences, neuron by neuron"), table],
@@ -72,17 +75,14 @@ fn row(runs: &[Results], a: usize, b: usize) -> Option<(Tag, Vec<Tag>)> {
     let name = tag("th").with(swatch(a)).text(format!("{} − ", runs[a].name));
     let name = name.with(swatch(b)).text(&runs[b].name);
     let better = differences.iter().filter(|difference| **difference > 0.0).count();
-    let interval = summary.ci95.map_or_else(
-        || "–".to_owned(),
-        |[low, high]| format!("{} … {}", decimal(Some(low), 4), decimal(Some(high), 4)),
-    );
+    let interval = interval(summary.ci95.map(|ends| ends.map(Some)), |end| decimal(end, 4));
     let number = |text: String| tag("td").class("number").text(text);
     let share = 100.0 * better as f64 / differences.len() as f64;
     let cells = [
         number(decimal(summary.mean, 4)),
         number(interval),
         number(thousands(summary.n as f64)),
-        number(format!("{share:.0} %")),
+        number(format!("{share:.0} % of them")),
         tag("td").text(words(summary.ci95, &runs[a].name)),
     ];
     Some((name, cells.into()))
@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(found.len(), 3);
         assert!(found.iter().all(|difference| (difference - 0.02).abs() < 1e-12), "{found:?}");
         let html = section(&[first, second])[0].to_string();
-        assert!(html.contains("0.0200 … 0.0200") && html.contains("first predicts better"), "{html}");
+        assert!(html.contains("0.0200 to 0.0200") && html.contains("first predicts better"), "{html}");
         let twice = |name: &str, scores: &[Option<f64>]| {
             let folder = Fixture::small().write(&dir.path().join(name));
             let columns = json!({"single_trial_correlation": scores});

@@ -7,6 +7,8 @@ pub struct Palette(Vec<[u8; 4]>);
 
 const BLUE: [u8; 3] = [38, 112, 196];
 const RED: [u8; 3] = [208, 64, 48];
+/// What is no number.
+const UNKNOWN: [u8; 4] = [128, 128, 128, 255];
 /// Ten equidistant colours of matplotlib's viridis (CC0).
 const VIRIDIS: [[u8; 3]; 10] = [
     [68, 1, 84],
@@ -20,13 +22,22 @@ const VIRIDIS: [[u8; 3]; 10] = [
     [181, 222, 43],
     [253, 231, 37],
 ];
-/// Distinct hues for a few kinds of neuron, told apart by colour-blind readers too (Okabe and Ito).
-pub const KINDS: [&str; 8] =
-    ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#8c8c8c"];
+/// Colours of a few types of neuron or runs: of those with a contrast of 3 on the light and on the dark page, the ones that
+/// stay farthest apart in Oklab, also for the three kinds of colour blindness (Machado et al. 2009).
+pub const KINDS: [&str; 7] = ["#0072b2", "#c32d00", "#8787f0", "#ff5a0f", "#960fff", "#c37887", "#964b69"];
+/// Of all that are more than these: a colour that came twice would join what is different.
+pub const OTHERS: &str = "var(--muted)";
 
-/// Colour of a kind of neuron; they repeat after the last.
+/// Colour of a type of neuron, or of a run.
 pub fn kind_colour(kind: usize) -> &'static str {
-    KINDS[kind % KINDS.len()]
+    KINDS.get(kind).unwrap_or(&OTHERS)
+}
+
+/// Entries of a legend for the kinds that have a colour of their own, and one for all others.
+pub fn swatches(kinds: impl Iterator<Item = (usize, String)>, others: &str) -> Vec<Tag> {
+    let (own, rest): (Vec<_>, Vec<_>) = kinds.partition(|(kind, _)| *kind < KINDS.len());
+    let rest = (!rest.is_empty()).then(|| swatch(OTHERS, &format!("{} {others}", rest.len())));
+    own.iter().map(|(kind, name)| swatch(kind_colour(*kind), name)).chain(rest).collect()
 }
 
 /// An entry of a legend.
@@ -42,18 +53,19 @@ impl Palette {
             let [r, g, b] = if i < 0 { BLUE } else { RED };
             [r, g, b, (i.unsigned_abs() * 255 / 32) as u8]
         };
-        Self((-32..=32).map(entry).collect())
+        Self((-32..=32).map(entry).chain([UNKNOWN]).collect())
     }
 
     /// −1 dark violet, +1 yellow.
     pub fn viridis() -> Self {
-        Self((0..128).map(|i| with_alpha(viridis(f64::from(i) / 127.0))).collect())
+        Self((0..128).map(|i| with_alpha(viridis(f64::from(i) / 127.0))).chain([UNKNOWN]).collect())
     }
 
-    /// Index of `value` in −1..=1; what is not finite counts as 0.
+    /// Index of `value` in −1..=1; grey for what is not finite, or outside.
     fn index(&self, value: f32) -> u8 {
-        let unit = if value.is_finite() { (value.clamp(-1.0, 1.0) + 1.0) / 2.0 } else { 0.5 };
-        (unit * (self.0.len() - 1) as f32).round() as u8
+        let last = self.0.len() - 2;
+        let index = ((value + 1.0) / 2.0 * last as f32).round();
+        if (0.0..=last as f32).contains(&index) { index as u8 } else { last as u8 + 1 }
     }
 }
 
@@ -105,6 +117,15 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
+/// A sentence for the caption when some of the values drawn are none, else nothing.
+pub fn unknown(values: &[f32]) -> String {
+    match values.iter().filter(|value| !value.is_finite()).count() {
+        0 => String::new(),
+        1 => " Grey: 1 value that is no number.".into(),
+        n => format!(" Grey: {n} values that are no numbers."),
+    }
+}
+
 /// `values` divided by the largest magnitude among them.
 pub fn to_unit(values: &[f32]) -> Vec<f32> {
     let finite = values.iter().filter(|v| v.is_finite());
@@ -128,9 +149,64 @@ mod tests {
         let palette = Palette::diverging();
         let colour = |v| palette.0[usize::from(palette.index(v))];
         assert_eq!(colour(0.0)[3], 0);
-        assert_eq!(colour(f32::NAN)[3], 0);
-        assert_eq!(colour(1.0), [208, 64, 48, 255]);
-        assert_eq!(colour(-7.0), [38, 112, 196, 255]);
+        assert_eq!((colour(1.0), colour(-1.0)), ([208, 64, 48, 255], [38, 112, 196, 255]));
+    }
+
+    #[test]
+    fn what_is_no_number_or_outside_has_the_colour_of_no_value() {
+        for palette in [Palette::diverging(), Palette::viridis()] {
+            let colour = |v| palette.0[usize::from(palette.index(v))];
+            assert!([f32::NAN, f32::INFINITY, -7.0, 1.5].into_iter().all(|v| colour(v) == UNKNOWN));
+            assert!([-1.0, 0.0, 1.0].into_iter().all(|v| colour(v) != UNKNOWN));
+        }
+        assert_eq!(unknown(&[0.0, f32::NAN, 1.0]), " Grey: 1 value that is no number.");
+        assert_eq!(unknown(&[0.0]), "");
+    }
+
+    #[test]
+    fn a_kind_beyond_the_colours_shares_none_with_another() {
+        let kinds = (0..9).map(|kind| (kind, format!("type {kind}")));
+        let legend: String = swatches(kinds, "more types").iter().map(Tag::to_string).collect();
+        assert!(legend.contains("type 6") && !legend.contains("type 7") && legend.contains("2 more types"));
+        assert!(!KINDS.contains(&kind_colour(7)));
+    }
+
+    /// Relative luminance and contrast as WCAG 2.2 defines them.
+    fn contrast(a: &str, b: &str) -> f64 {
+        let luminance = |colour: &str| -> f64 {
+            let channel = |i: usize| f64::from(u8::from_str_radix(&colour[i..i + 2], 16).unwrap()) / 255.0;
+            let linear = |v: f64| if v <= 0.04045 { v / 12.92 } else { ((v + 0.055) / 1.055).powf(2.4) };
+            0.2126 * linear(channel(1)) + 0.7152 * linear(channel(3)) + 0.0722 * linear(channel(5))
+        };
+        let (a, b) = (luminance(a), luminance(b));
+        (a.max(b) + 0.05) / (a.min(b) + 0.05)
+    }
+
+    #[test]
+    fn words_and_colours_stand_out_on_every_page() {
+        let pages: Vec<&str> = include_str!("style.css").split(":root {").skip(1).collect();
+        assert_eq!(pages.len(), 3, "light, dark, printed");
+        for page in pages {
+            let colour = |name: &str| {
+                let found = page.split(&format!("--{name}: ")).nth(1).unwrap().split(';').next().unwrap();
+                if found.len() == 4 {
+                    found.chars().flat_map(|c| [c, c]).skip(1).collect()
+                } else {
+                    found.to_owned()
+                }
+            };
+            let words =
+                ["ink", "soft", "muted"].map(|words| ["page", "panel", "grid"].map(|under| (words, under)));
+            let links = [("accent", "page"), ("accent", "panel")];
+            for (words, under) in words.into_iter().flatten().chain(links) {
+                let contrast = contrast(&colour(words), &colour(under));
+                assert!(contrast >= 4.5, "{words} on {under}: {contrast:.2}");
+            }
+            for mark in KINDS.into_iter().map(str::to_owned).chain([colour("warm"), colour("accent")]) {
+                let contrast = contrast(&mark, &colour("page"));
+                assert!(contrast >= 3.0, "{mark}: {contrast:.2}");
+            }
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! A published figure or table beside ours.
 
-use super::markup::{Tag, decimal, figure, tag};
+use super::markup::{Tag, decimal, figure, table, tag};
 use super::page::document;
-use super::palette::{KINDS, swatch};
+use super::palette::{kind_colour, swatches};
 use super::plot::{Axis, Plot};
 
 /// What a page about a reproduction shows.
@@ -50,10 +50,22 @@ pub struct Row {
 
 /// The page.
 pub fn reproduction(of: &Reproduction<'_>) -> String {
-    let notes = of.notes.iter().map(|note| tag("p").text(note));
-    let heading = tag("header").class("card").with(tag("h1").text(of.title)).all(notes);
+    let notes = of.notes.iter().map(|note| tag("p").class("lead").text(note));
+    let heading = tag("header").class("card").with(tag("p").class("kicker").text("Reproduction"));
+    let heading =
+        heading.with(tag("h1").text(of.title)).with(tag("p").class("verdict").text(verdict(of.rows)));
     let plot = (!of.curves.is_empty()).then(|| drawing(of));
-    document(of.title, [heading].into_iter().chain(plot).chain([table(of.rows)]))
+    document(of.title, [heading.all(notes)].into_iter().chain(plot).chain([numbers(of.rows)]))
+}
+
+/// How many of the numbers that are judged are as asked.
+fn verdict(rows: &[Row]) -> String {
+    let judged = rows.iter().filter_map(|row| row.ok);
+    match (judged.clone().filter(|ok| *ok).count(), judged.count()) {
+        (_, 0) => "No number is judged here: what is published for this setting is not known.".into(),
+        (good, all) if good == all => format!("All numbers that are judged, {all}, are as expected."),
+        (good, all) => format!("{good} of {all} numbers that are judged are as expected."),
+    }
 }
 
 fn drawing(of: &Reproduction<'_>) -> Tag {
@@ -61,49 +73,48 @@ fn drawing(of: &Reproduction<'_>) -> Tag {
         || of.curves.iter().flat_map(|curve| curve.ours.iter().chain(&curve.published).chain(&curve.dots));
     let x = Axis::around(of.axes[0], points().map(|point| point.0));
     let y = Axis::around(of.axes[1], points().map(|point| point.1).chain([0.0]));
-    let mut plot = Plot::new(900.0, 460.0, x, y);
-    for (curve, colour) in of.curves.iter().zip(KINDS.iter().cycle()) {
-        let style = |dash: &str| format!("stroke:{colour};{dash}");
+    let mut plot = Plot::new(530.0, 330.0, x, y);
+    for (i, curve) in of.curves.iter().enumerate() {
+        let style = |dash: &str| format!("stroke:{};{dash}", kind_colour(i));
         plot.styled_line("line", &style("stroke-dasharray:5 5;stroke-width:1.4"), &curve.published);
         plot.styled_line("line", &style(""), &curve.ours);
         // Points of their own, since a curve can have a single one.
         plot.styled_dots("dot", &style("stroke-width:7;opacity:0.4"), &curve.published);
         plot.styled_dots("dot", &style("stroke-width:9"), &curve.ours);
-        plot.styled_dots("dot", &style(""), &curve.dots);
-        if let Some(&end) = curve.ours.last() {
-            plot.label(end, (-6.0, -8.0), "end", "value", &curve.name);
-        }
+        plot.styled_dots("dots", &style(""), &curve.dots);
     }
-    let keys = of.curves.iter().zip(KINDS.iter().cycle()).map(|(curve, colour)| swatch(colour, &curve.name));
-    let legend = tag("p").class("legend").all(keys);
+    let names = of.curves.iter().map(|curve| curve.name.clone()).enumerate();
+    let legend = tag("p").class("legend").all(swatches(names, "more curves"));
     let lines = of.curves.iter().any(|curve| !curve.ours.is_empty());
-    let caption = if lines {
-        "Solid, large dots: ours. Dashed, pale dots: as published, where a number is known."
-    } else {
-        "One dot per neuron."
+    let published = of.curves.iter().any(|curve| !curve.published.is_empty());
+    let caption = match (lines, published) {
+        (true, true) => {
+            "Solid, large dots: ours. Dashed, pale dots: as published, where a number is known.".into()
+        }
+        (true, false) => "Ours; nothing is published for this setting.".into(),
+        (false, _) => {
+            let dots: usize = of.curves.iter().map(|curve| curve.dots.len()).sum();
+            format!("One dot per neuron (n = {dots}).")
+        }
     };
-    figure([legend, plot.finish(of.title)], caption)
+    let caption = caption + &plot.beyond();
+    figure([legend, plot.finish(of.title).class("wide")], &caption)
 }
 
-fn verdict(ok: Option<bool>) -> &'static str {
+fn judgement(ok: Option<bool>) -> &'static str {
     match ok {
         Some(true) => "as expected",
-        Some(false) => "out",
+        Some(false) => "not as expected",
         None => "not judged",
     }
 }
 
-fn table(rows: &[Row]) -> Tag {
-    let heads =
-        ["", "Published", "Ours", "Tolerance", ""].map(|name| tag("th").set("scope", "col").text(name));
+fn numbers(rows: &[Row]) -> Tag {
     let number = |value: Option<f64>| tag("td").class("number").text(decimal(value, 3));
     let row = |row: &Row| {
-        tag("tr")
-            .with(tag("th").set("scope", "row").text(&row.name))
-            .all([number(row.published), number(Some(row.ours)), number(row.tolerance)])
-            .with(tag("td").text(verdict(row.ok)))
+        let cells = [number(row.published), number(Some(row.ours)), number(row.tolerance)];
+        (tag("th").text(&row.name), cells.into_iter().chain([tag("td").text(judgement(row.ok))]).collect())
     };
-    let head = tag("thead").with(tag("tr").all(heads));
-    let body = tag("tbody").all(rows.iter().map(row));
-    tag("div").class("scroll").with(tag("table").class("scores").with(head).with(body))
+    let heads = ["Number", "Published", "Ours", "Tolerance", "Judgement"].map(str::to_owned);
+    table("scores", &heads, rows.iter().map(row))
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::array::{self, Array};
 use crate::disk;
-use crate::error::{Kind, Result, pasted};
+use crate::error::{Error, Kind, Result, pasted};
 use crate::explain::barcode::Explanation;
 use crate::hash::Digest;
 use crate::run::bond::is_of;
@@ -16,10 +16,6 @@ use crate::run::{Fitted, Manifest, RunFolder, Standing, metrics};
 
 /// A value, or the sentence that stands in the page in its place.
 pub type Found<T> = std::result::Result<T, String>;
-
-const NOT_FITTED: &str = "An ensemble is not fitted itself: the pages of its members show how they learned.";
-const NO_PARTS: &str =
-    "An ensemble has no kernels, masks or barcodes of its own: see the pages of its members.";
 
 /// Everything the page shows of one run.
 #[derive(Debug)]
@@ -32,16 +28,22 @@ pub struct Results {
     pub standing: Standing,
     /// Text of `config.toml`.
     pub config: Found<String>,
-    /// One row per validation check.
-    pub curve: Found<Vec<metrics::Row>>,
+    /// Configuration of the fit, or of those of all members.
+    fits: Vec<toml::Table>,
+    /// One row per validation check; none for what was not fitted here.
+    pub curve: Option<Found<Vec<metrics::Row>>>,
     /// Scored tiers, the most telling first.
     pub tiers: Vec<Tier>,
-    /// What the model has learned.
-    pub parts: Found<Parts>,
+    /// What the model has learned, where it was written.
+    pub parts: Option<Found<Parts>>,
     /// Cell types, where they were looked for.
     pub types: Option<Found<Explanation>>,
     /// What to say and to do while there are no scores.
     pub unscored: String,
+    /// How to go on with a fit that was stopped and has a model; the other says it in `unscored`.
+    pub resume: Option<String>,
+    /// The command that looks for cell types.
+    pub explain: String,
 }
 
 /// The score files of one tier.
@@ -54,7 +56,7 @@ pub struct Tier {
     /// One value per neuron.
     pub per_neuron: Found<PerNeuron>,
     /// Recorded and predicted responses of the best, median and worst neurons.
-    pub traces: Found<Vec<Trace>>,
+    pub traces: Found<Traces>,
 }
 
 /// `scores/TIER.json`.
@@ -145,11 +147,17 @@ fn best() -> String {
     "best".into()
 }
 
-#[derive(Deserialize)]
-struct Traces {
+/// `scores/TIER.traces.json`.
+#[derive(Debug, Deserialize)]
+pub struct Traces {
+    /// SHA-256 of the summary that they were written with.
     #[serde(default)]
     scores: String,
-    neurons: Vec<Trace>,
+    /// Stimuli of the tier, of which each trace shows the first; 0 where an older striate did not say.
+    #[serde(default)]
+    pub stimuli: usize,
+    /// The neurons shown.
+    pub neurons: Vec<Trace>,
 }
 
 /// Where the neurons look, rows and columns in pixels of the recorded images; NaN for one that looks nowhere.
@@ -188,8 +196,11 @@ impl Results {
     pub fn read(folder: &RunFolder) -> Result<Self> {
         let manifest = folder.read_manifest()?;
         let is_single = manifest.members.is_empty();
+        let member = |index| folder.member(index).join("config.toml");
+        let members = (0..manifest.members.len()).map(member);
+        let configs = if is_single { vec![folder.config()] } else { members.collect() };
+        let fits = configs.iter().filter_map(|path| text(path).ok()?.parse().ok()).collect();
         let model = folder.model();
-        let parts = || Parts::read(folder, &model);
         let config = match folder.check_config() {
             Err(error) if is_single && error.kind() == Kind::Data => {
                 Err(format!("`config.toml` {}.", error.message()))
@@ -201,11 +212,14 @@ impl Results {
             manifest,
             standing: folder.standing()?,
             config,
-            curve: if is_single { curve(folder) } else { Err(NOT_FITTED.into()) },
+            fits,
+            curve: curve(folder),
             tiers: tiers(folder, &model),
-            parts: if is_single { parts() } else { Err(NO_PARTS.into()) },
+            parts: Parts::read(folder, &model),
             types: barcode(folder, &model),
             unscored: unscored(folder),
+            resume: folder.has_model().then(|| folder.resume()),
+            explain: format!("striate explain {} barcode", pasted(folder.path())),
         })
     }
 
@@ -249,12 +263,19 @@ impl Results {
     /// Name of the configuration and the readout it was fitted with.
     pub fn model(&self) -> Option<String> {
         let name = self.setting(&["name"])?;
-        match self.readout() {
-            Some(kind) if self.setting(&["fit", "solver"]).is_none() => {
-                Some(format!("{name}, {kind} readout"))
-            }
-            _ => Some(name),
+        let name = match self.readout() {
+            Some(kind) if !self.is_solved() => format!("{name}, {kind} readout"),
+            _ => name,
+        };
+        match self.manifest.members.len() {
+            0 => Some(name),
+            n => Some(format!("mean of {n} twins ({name})")),
         }
+    }
+
+    /// Whether it is a linear model in closed form, whose checks are strengths of its penalty.
+    pub fn is_solved(&self) -> bool {
+        self.setting(&["fit", "solver"]).is_some()
     }
 
     /// The paper whose page describes the model.
@@ -267,12 +288,34 @@ impl Results {
         Some(self.setting(&["model", "readout", "kind"])?.replace('_', " "))
     }
 
-    /// A text of the configuration, by its keys from the outermost on.
+    /// A text of the configuration, by its keys from the outermost on; of members, where all have the same.
     fn setting(&self, keys: &[&str]) -> Option<String> {
-        let config: toml::Table = self.config.as_ref().ok()?.parse().ok()?;
         let (last, tables) = keys.split_last()?;
-        let inner = tables.iter().try_fold(&config, |table, key| table.get(*key)?.as_table())?;
-        Some(inner.get(*last)?.as_str()?.to_owned())
+        let of = |fit: &toml::Table| -> Option<String> {
+            let inner = tables.iter().try_fold(fit, |table, key| table.get(*key)?.as_table())?;
+            Some(inner.get(*last)?.as_str()?.to_owned())
+        };
+        let mut values = self.fits.iter().map(of);
+        let first = values.next()??;
+        values.all(|value| value.as_ref() == Some(&first)).then_some(first)
+    }
+
+    /// All settings of the fit, by their full keys; empty for an ensemble.
+    pub fn settings(&self) -> BTreeMap<String, String> {
+        let mut settings = BTreeMap::new();
+        if let [fit] = self.fits.as_slice() {
+            flatten("", fit, &mut settings);
+        }
+        settings
+    }
+}
+
+fn flatten(prefix: &str, table: &toml::Table, settings: &mut BTreeMap<String, String>) {
+    for (key, value) in table {
+        match value {
+            toml::Value::Table(inner) => flatten(&format!("{prefix}{key}."), inner, settings),
+            value => drop(settings.insert(format!("{prefix}{key}"), value.to_string())),
+        }
     }
 }
 
@@ -292,13 +335,16 @@ impl PerNeuron {
 }
 
 impl Parts {
-    /// Takes the arrays that have the expected number of axes out of the safetensors file of a run, if it is of `model`.
-    fn read(run: &RunFolder, model: &str) -> Found<Self> {
+    /// Takes the arrays that have the expected number of axes out of the safetensors file of a run that has one, if it is of
+    /// `model`.
+    fn read(run: &RunFolder, model: &str) -> Option<Found<Self>> {
         let path = &run.explain("parts").join("parts.safetensors");
-        if path.symlink_metadata().is_err() {
-            return Err(missing(path));
-        }
-        require_model(&array::note(path, "model").unwrap_or_default(), model, path, || score_again(run))?;
+        let known = || array::note(path, "model").unwrap_or_default();
+        let of_model = || require_model(&known(), model, path, || score_again(run));
+        path.symlink_metadata().is_ok().then(|| of_model().and_then(|()| Self::take(path)))
+    }
+
+    fn take(path: &Path) -> Found<Self> {
         let mut arrays = array::load(path)
             .map_err(|error| format!("`{}` is damaged: {}.", short(path), error.message()))?;
         let mut take = |name: &str, rank: usize| {
@@ -309,20 +355,25 @@ impl Parts {
         };
         let image = take("image_shape", 1).filter(|shape| shape.values.len() == 3);
         let centres = image.zip(take("centres", 2)).map(|(shape, model)| Centres {
-            image: [shape.values[1] as usize, shape.values[2] as usize],
+            image: [1, 2].map(|side| index(shape.values[side]).unwrap_or(0)),
             model: pairs(model),
             truth: take("truth_centres", 2).map(pairs).unwrap_or_default(),
         });
-        let indices = |array: Array| array.values.iter().map(|&v| v as usize).collect();
+        let indices = |array: Array| array.values.into_iter().map(index).collect::<Option<Vec<usize>>>();
         Ok(Self {
             kernels: take("kernels", 4),
             masks: take("masks", 3),
-            masks_neuron: take("masks_neuron", 1).map(indices).unwrap_or_default(),
+            masks_neuron: take("masks_neuron", 1).and_then(indices).unwrap_or_default(),
             features: take("features", 2),
             centres: centres.filter(|centres| centres.image.iter().all(|side| *side > 0)),
-            truth_type: take("truth_type", 1).map(indices),
+            truth_type: take("truth_type", 1).and_then(indices),
         })
     }
+}
+
+/// A whole number that is not negative, or nothing: no other is taken in its place.
+fn index(value: f32) -> Option<usize> {
+    (value >= 0.0 && value.fract() == 0.0 && value < 1e7).then_some(value as usize)
 }
 
 fn null_as_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
@@ -357,7 +408,7 @@ fn tier(folder: &RunFolder, name: String, model: &str) -> Tier {
         }),
         traces: json(&traces).and_then(|read: Traces| {
             beside(&read.scores, &traces)?;
-            Ok(read.neurons)
+            Ok(read)
         }),
         scores: of_model.and(scores),
         name,
@@ -376,12 +427,10 @@ fn score_again(run: &RunFolder) -> String {
     format!("`striate score {}` writes it anew", pasted(run.path()))
 }
 
-fn curve(run: &RunFolder) -> Found<Vec<metrics::Row>> {
+fn curve(run: &RunFolder) -> Option<Found<Vec<metrics::Row>>> {
     let path = run.metrics();
-    if path.symlink_metadata().is_err() {
-        return Err(missing(&path));
-    }
-    run.read_metrics().map_err(|error| format!("`{}` is damaged: {}.", short(&path), error.message()))
+    let damaged = |error: Error| format!("`{}` is damaged: {}.", short(&path), error.message());
+    path.symlink_metadata().is_ok().then(|| run.read_metrics().map_err(damaged))
 }
 
 /// Cell types of `model`, where they were looked for by the rule of this version.

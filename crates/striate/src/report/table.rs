@@ -1,6 +1,6 @@
 //! The scores of one tier as a table, with interval and null beside each number.
 
-use super::markup::{Tag, decimal, note, table, tag, thousands};
+use super::markup::{Tag, count, interval, note, score as digits, table, tag, thousands};
 use super::metric;
 use super::results::{Results, Score, Scores, Tier};
 
@@ -8,9 +8,6 @@ const TRACK: f64 = 150.0;
 
 /// One table per scored tier.
 pub fn section(run: &Results) -> Vec<Tag> {
-    if run.tiers.is_empty() {
-        return vec![note(&run.unscored)];
-    }
     run.tiers.iter().flat_map(tier).collect()
 }
 
@@ -19,13 +16,9 @@ fn tier(tier: &Tier) -> Vec<Tag> {
         Err(why) => return vec![note(why)],
         Ok(scores) => scores,
     };
-    let counts = format!(
-        "Tier {}: {} neurons, {} trials",
-        tier.name,
-        thousands(scores.neurons as f64),
-        thousands(scores.trials as f64)
-    );
-    let caption = tag("p").class("caption").text(CAPTION);
+    let counts =
+        format!("Tier {}: {}, {}", tier.name, count(scores.neurons, "neuron"), count(scores.trials, "trial"));
+    let caption = tag("p").class("caption").text(caption(scores));
     [tag("h3").text(counts)]
         .into_iter()
         .chain(scores.notes.iter().map(note))
@@ -35,16 +28,28 @@ fn tier(tier: &Tier) -> Vec<Tag> {
         .collect()
 }
 
-const CAPTION: &str = "Mean over neurons with its 95 % bootstrap interval. On the scale from 0 to 1 the dot is the \
-    mean, the bar its interval, the ring the same score on shuffled data (at 0 where it is below); a triangle at an end is \
-    a mean beyond it. A score means something only where dot and ring are apart. n counts the neurons in the mean; those without a value are left out, for the reasons below.";
+fn caption(scores: &Scores) -> String {
+    let ring = scores.null.keys().next().map(|kind| {
+        format!(
+            " The ring is the same score with {}: a score means something only where dot and ring are apart.",
+            metric::control(kind)
+        )
+    });
+    format!(
+        "Mean over neurons with its 95 % bootstrap interval over neurons. On the scale from 0 to 1 the dot is the mean and \
+         the bar its interval; a triangle at an end is a value beyond it, and a bar that runs past an end goes on.{} n counts \
+         the neurons in the mean.",
+        ring.unwrap_or_default()
+    )
+}
 
 fn numbers(scores: &Scores) -> Tag {
     let nulls: Vec<&str> = scores.null.keys().map(String::as_str).collect();
     let fixed = ["Metric", "Mean", "95 % interval", "0 … 1", "Median", "s.d.", "n"].map(str::to_owned);
-    let heads = fixed.into_iter().chain(nulls.iter().map(|kind| format!("Null: {}", kind.replace('_', " "))));
-    let rows = metric::order(scores.metrics.keys()).into_iter().map(|id| row(id, scores, &nulls));
-    table("scores", &heads.collect::<Vec<_>>(), rows)
+    let heads = fixed.into_iter().chain(nulls.iter().map(|kind| format!("Null: {}", metric::control(kind))));
+    let known =
+        metric::order(scores.metrics.keys()).into_iter().filter(|id| scores.metrics[*id].n != Some(0));
+    table("scores", &heads.collect::<Vec<_>>(), known.map(|id| row(id, scores, &nulls)))
 }
 
 fn row(id: &str, scores: &Scores, nulls: &[&str]) -> (Tag, Vec<Tag>) {
@@ -52,14 +57,14 @@ fn row(id: &str, scores: &Scores, nulls: &[&str]) -> (Tag, Vec<Tag>) {
     let null =
         |kind: &&str| scores.null.get(*kind).and_then(|scores| scores.get(id)).and_then(|null| null.mean);
     let cells = [
-        cell("mean").text(decimal(score.mean, 3)),
-        cell("").text(interval(score)),
+        cell("mean").text(digits(score.mean)),
+        cell("").text(interval(score.ci95, digits)),
         tag("td").with(interval_mark(id, score, nulls.first().and_then(null))),
-        cell("").text(decimal(score.median, 3)),
-        cell("").text(decimal(score.sd, 3)),
+        cell("").text(digits(score.median)),
+        cell("").text(digits(score.sd)),
         counted(score),
     ];
-    let nulls = nulls.iter().map(|kind| cell("muted").text(decimal(null(kind), 3)));
+    let nulls = nulls.iter().map(|kind| cell("muted").text(digits(null(kind))));
     (named(id, score), cells.into_iter().chain(nulls).collect())
 }
 
@@ -80,17 +85,12 @@ fn cell(class: &str) -> Tag {
 }
 
 fn named(id: &str, score: &Score) -> Tag {
-    let head = tag("th").text(metric::name(id));
+    let of_recording = metric::shown(id).is_some_and(|metric| metric.of_recording);
+    let remark = of_recording.then(|| tag("small").text("of the recording alone"));
+    let head = tag("th").text(metric::name(id)).all(remark);
     match &score.definition {
         Some(definition) => head.set("title", definition),
         None => head,
-    }
-}
-
-fn interval(score: &Score) -> String {
-    match score.ci95 {
-        Some([Some(low), Some(high)]) => format!("{} – {}", decimal(Some(low), 3), decimal(Some(high), 3)),
-        _ => "–".into(),
     }
 }
 
@@ -113,15 +113,17 @@ fn reasons(scores: &Scores) -> Option<Tag> {
 fn left_out(score: &Score) -> String {
     let because = |(why, count): (&String, &usize)| match score.threshold {
         Some(least) => {
-            format!("{count} since {}", why.replace("the threshold", &format!("the threshold of {least}")))
+            let why = why.replace("the threshold", &format!("the threshold of {least}"));
+            format!("{} since {why}", thousands(*count as f64))
         }
-        None => format!("{count} since {why}"),
+        None => format!("{} since {why}", thousands(*count as f64)),
     };
     let reasons: Vec<String> = score.reasons.iter().map(because).collect();
     match score.excluded.as_u64().unwrap_or(0) {
         0 if reasons.is_empty() => String::new(),
         0 => format!("counted as 0, {}", reasons.join("; ")),
         n if reasons.is_empty() => format!("{n} left out"),
+        _ if score.n == Some(0) => format!("no neuron has a value, {}", reasons.join("; ")),
         _ => format!("left out, {}", reasons.join("; ")),
     }
 }
@@ -132,24 +134,31 @@ pub fn interval_mark(id: &str, score: &Score, null: Option<f64>) -> Tag {
         tag("svg").class("interval").set("viewBox", format!("0 0 {TRACK} 16")).set("aria-hidden", "true");
     let drawn = metric::shown(id).is_none_or(|metric| metric.is_fraction);
     let Some(mean) = score.mean.filter(|mean| mean.is_finite() && drawn) else { return svg };
-    let at = |value: f64| 8.0 + value.clamp(0.0, 1.0) * (TRACK - 16.0);
-    let line = |class: &str, low: f64, high: f64| {
-        tag("line").class(class).at([("x1", at(low)), ("x2", at(high)), ("y1", 8.0), ("y2", 8.0)])
-    };
-    let dot = |class: &str, x: f64| tag("circle").class(class).at([("cx", at(x)), ("cy", 8.0), ("r", 4.0)]);
     let bar = match score.ci95 {
         Some([Some(low), Some(high)]) => Some(line("range", low, high)),
         _ => None,
     };
-    let ring = null.filter(|null| null.is_finite()).map(|null| dot("ring", null));
-    // A mean beyond an end is no dot on it.
-    let triangle = |path: &str| tag("path").class("spot").set("d", path);
-    let spot = match mean {
-        ..0.0 => triangle("M8 3.5L0 8L8 12.5Z"),
-        0.0..=1.0 => dot("spot", mean),
-        _ => triangle("M142 3.5L150 8L142 12.5Z"),
-    };
-    svg.with(line("track", 0.0, 1.0)).all(ring).all(bar).with(spot)
+    let ring = null.filter(|null| null.is_finite()).map(|null| mark("ring", null));
+    svg.with(line("track", 0.0, 1.0)).all(bar).all(ring).with(mark("spot", mean))
+}
+
+/// Where `value` is on the line, or the end of the drawing past the end of the line.
+fn at(value: f64) -> f64 {
+    (8.0 + value * (TRACK - 16.0)).clamp(1.0, TRACK - 1.0)
+}
+
+fn line(class: &str, low: f64, high: f64) -> Tag {
+    tag("line").class(class).at([("x1", at(low)), ("x2", at(high)), ("y1", 8.0), ("y2", 8.0)])
+}
+
+/// A dot at `value`; a triangle that points at it where it is beyond an end of the line.
+fn mark(class: &str, value: f64) -> Tag {
+    let triangle = |path: &str| tag("path").class(class).set("d", path);
+    match value {
+        ..0.0 => triangle("M8 3.5L1 8L8 12.5Z"),
+        0.0..=1.0 => tag("circle").class(class).at([("cx", at(value)), ("cy", 8.0), ("r", 4.0)]),
+        _ => triangle("M142 3.5L149 8L142 12.5Z"),
+    }
 }
 
 #[cfg(test)]
@@ -181,6 +190,31 @@ mod tests {
             [1.1, 2.12, -0.1]
                 .iter()
                 .all(|mean| !drawn(*mean).contains("circle") && drawn(*mean).contains("path"))
+        );
+    }
+
+    #[test]
+    fn null_and_interval_beyond_the_scale_are_drawn_as_beyond_it() {
+        let score = Score { mean: Some(0.9), ci95: Some([Some(-0.4), Some(1.2)]), ..Score::default() };
+        let drawn = |null| interval_mark("feve", &score, Some(null)).to_string();
+        assert!(
+            drawn(-1.5).contains("<path class=\"ring\" d=\"M8 ")
+                && drawn(1.5).contains("class=\"ring\" d=\"M142")
+        );
+        assert!(drawn(0.0).contains("<circle class=\"ring\""));
+        assert!(drawn(0.0).contains("class=\"range\" x1=\"1\" x2=\"149\""), "{}", drawn(0.0));
+    }
+
+    #[test]
+    fn metrics_that_no_neuron_has_are_told_and_take_no_row() {
+        let snr = json!({"n": 0, "excluded": 60, "reasons": {"a response is below −3/8": 60}});
+        let scores = json!({"metrics": {"snr": snr, "feve": {"mean": 0.5, "n": 4}}});
+        let scores: Scores = serde_json::from_value(scores).unwrap();
+        assert!(!numbers(&scores).to_string().contains("Signal-to-noise"));
+        let told = reasons(&scores).unwrap().to_string();
+        assert!(
+            told.contains("Signal-to-noise ratio</b>: no neuron has a value, 60 since a response"),
+            "{told}"
         );
     }
 

@@ -45,14 +45,14 @@ fn a_complete_run_has_every_figure_and_needs_nothing_from_outside() {
     let html = page(&Fixture::small().write(&dir.path().join("mouse")));
     assert!(!html.contains("class=\"note\""), "a figure is missing");
     for words in [
-        "Explains 41 %",
+        "Explains 41\u{a0}%",
         "klindt2017, factorised readout",
         "The model: ",
         "slope 0.5",
         "Barcodes",
-        "kind 3",
+        "type 3",
         "unit 10",
-        "best 0.2",
+        "the model that is kept: highest validation correlation, correlation 0.2",
         "4 types",
         "More stable than shuffled barcodes (limit 0.42)",
         "count as one here: 1 = 0.",
@@ -90,18 +90,17 @@ fn a_fit_of_some_neurons_and_trials_says_so() {
 }
 
 #[test]
-fn a_run_that_has_only_begun_gets_notes_in_place_of_figures() {
+fn a_run_that_has_only_begun_has_one_note_and_no_empty_sections() {
     let dir = tempfile::tempdir().unwrap();
     let html = page(&bare(&dir.path().join("run")));
     for words in [
         "Not scored: there is no model to ask: the fit has not reached its first check; ",
-        "no <code>metrics.csv</code>",
-        "<code>explain/parts/parts.safetensors</code>",
-        "No tier was scored",
+        "Not on this page: Scores · Neurons · Predicted and recorded · Learning curves",
     ] {
         assert!(html.contains(words), "`{words}` is missing");
     }
     assert!(html.contains("striate fit &lt;x&gt; &amp; y"));
+    assert!(!html.contains("id=\"run-0-scores\"") && !html.contains("href=\"#run-0-scores\""));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Recorded and predicted responses of the best neurons, stimulus by stimulus.
 
-use super::markup::{Tag, decimal, figure, key, note, tag};
+use super::markup::{Tag, decimal, figure, key, note, tag, thousands};
 use super::plot::{Axis, Plot};
-use super::results::{Results, Trace};
+use super::results::{Results, Trace, Traces};
 
 const SHOWN: usize = 12;
 
@@ -13,29 +13,42 @@ const RANKS: [(&str, &str); 3] =
 /// Small multiples, one per neuron.
 pub fn section(run: &Results) -> Vec<Tag> {
     let Some(tier) = run.main_tier() else {
-        return vec![note("No tier was scored yet.")];
+        return Vec::new();
     };
     let traces = match &tier.traces {
         Err(why) => return vec![note(why)],
-        Ok(traces) if traces.is_empty() => return vec![note("The trace file holds no neuron.")],
+        Ok(traces) if traces.neurons.is_empty() => return vec![note("The trace file holds no neuron.")],
         Ok(traces) => traces,
     };
     let group = |(rank, title): &(&str, &str)| {
         let plots: Vec<Tag> =
-            traces.iter().filter(|trace| trace.rank == *rank).take(SHOWN).map(small_plot).collect();
+            traces.neurons.iter().filter(|trace| trace.rank == *rank).take(SHOWN).map(small_plot).collect();
         let heading = tag("h3").text(title);
         (!plots.is_empty()).then(|| [heading, tag("div").class("three").all(plots)])
     };
-    let legend = tag("p")
-        .class("legend")
-        .all([key("line recorded", "recorded, mean over repeats ± s.e.m."), key("spot model", "predicted")]);
+    let legend = tag("p").class("legend").all([
+        key("line recorded", "recorded response, mean over repeats ± s.e.m."),
+        key("spot model", "predicted response"),
+    ]);
     let caption = format!(
-        "Responses of single neurons to each stimulus of tier {}, in the units of the recording; r is the single-trial \
-         correlation. Stimuli are sorted by the recorded response, so the line falls by construction; what counts is how \
-         closely the dots follow it.",
+        "Responses of single neurons to {} of tier {}, in the units of the recording; r is the single-trial correlation. \
+         Stimuli are sorted by the recorded response, so the line falls by construction; what counts is how closely the dots \
+         follow it. Where no response is below 0 the band is cut off there; where a stimulus was shown once it has no width.",
+        stimuli(traces),
         tier.name
     );
     vec![figure([legend].into_iter().chain(RANKS.iter().filter_map(group).flatten()), &caption)]
+}
+
+/// How many stimuli are shown, of how many.
+fn stimuli(traces: &Traces) -> String {
+    let shown = traces.neurons.iter().map(|trace| trace.recorded.len()).max().unwrap_or(0);
+    let [shown_words, all] = [shown, traces.stimuli].map(|n| thousands(n as f64));
+    if traces.stimuli > shown {
+        format!("the first {shown_words} of {all} stimuli")
+    } else {
+        format!("{shown_words} stimuli")
+    }
 }
 
 fn small_plot(trace: &Trace) -> Tag {
@@ -44,9 +57,11 @@ fn small_plot(trace: &Trace) -> Tag {
     let drawn = |curve: &[&Curve]| curve.iter().copied().flatten().map(|p| p.1).collect::<Vec<f64>>();
     let responses = drawn(&[&recorded, &predicted]);
     let lower = if responses.iter().any(|v| *v < 0.0) { drawn(&[&low]) } else { Vec::new() };
-    let heights = responses.into_iter().chain(lower).chain(drawn(&[&high])).chain([0.0]);
-    let stimuli = Axis::exactly("stimuli, sorted", 0.0, (recorded.len().max(2) - 1) as f64);
-    let mut plot = Plot::new(350.0, 172.0, stimuli, Axis::around("", heights));
+    let heights =
+        responses.into_iter().chain(lower).chain(drawn(&[&high])).chain([0.0]).filter(|v| v.is_finite());
+    let (least, most) = heights.fold((0.0_f64, 0.0_f64), |(least, most), v| (least.min(v), most.max(v)));
+    let stimuli = Axis::exactly("stimuli, sorted", 0.0, (recorded.len().max(2) - 1) as f64).counted();
+    let mut plot = Plot::new(350.0, 172.0, stimuli, Axis::exactly("", least, most));
     plot.band("band", &low, &high);
     plot.line("line recorded", &recorded);
     plot.dots("dots model", &predicted);
@@ -70,7 +85,7 @@ fn curves(trace: &Trace) -> [Curve; 4] {
     let mut order: Vec<usize> = (0..trace.recorded.len()).collect();
     order.retain(|&i| value(&trace.recorded, i).is_finite());
     order.sort_by(|&a, &b| value(&trace.recorded, b).total_cmp(&value(&trace.recorded, a)));
-    let sem = |i: usize| Some(value(&trace.recorded_sem, i)).filter(|v| v.is_finite()).unwrap_or(0.0);
+    let sem = |i: usize| value(&trace.recorded_sem, i);
     let curve =
         |of: &dyn Fn(usize) -> f64| order.iter().enumerate().map(|(x, &i)| (x as f64, of(i))).collect();
     [
@@ -99,7 +114,8 @@ mod tests {
         };
         let [recorded, low, _, predicted] = curves(&trace);
         assert_eq!(recorded, [(0.0, 3.0), (1.0, 1.0)]);
-        assert_eq!(low, [(0.0, 3.0), (1.0, 0.5)]);
+        // Of a stimulus shown once nobody knows the error: it is not 0.
+        assert!(low[0].1.is_nan() && low[1] == (1.0, 0.5));
         assert!(predicted[0].1.is_nan());
         assert_eq!(predicted[1], (1.0, 7.0));
     }

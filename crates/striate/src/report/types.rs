@@ -1,7 +1,7 @@
 //! Which types of neuron the barcodes fall into, and how far to believe it.
 
-use super::markup::{Tag, decimal, figure, key, note, tag, thousands};
-use super::palette::{KINDS, kind_colour, swatch};
+use super::markup::{Tag, count, decimal, figure, key, note, tag, thousands};
+use super::palette::{kind_colour, swatch, swatches};
 use super::plot::{Axis, Plot};
 use super::results::Results;
 use crate::explain::barcode::{Answer, Explanation, RunResult, Spread};
@@ -19,11 +19,11 @@ pub fn section(run: &Results) -> Vec<Tag> {
 }
 
 fn figures(found: &Explanation, run: &RunResult) -> Vec<Tag> {
-    let heading = tag("h3").text(capitalised(&found.answer().words()));
+    let heading = tag("h3").text(format!("Types of neuron: {}", found.answer().words()));
     let evidence = tag("p").class("caption").text(evidence(found, run));
     let verdict = run.verdict().map(|words| tag("strong").text(format!("{}.", capitalised(&words))));
     let verdict = verdict.map(|words| tag("p").with(words));
-    let plots = tag("div").class("two aligned").with(plane(found)).with(numbers(run));
+    let plots = tag("div").class("two aligned").with(plane(found)).with(numbers(found, run));
     let strong = |words: String| tag("p").with(tag("strong").text(format!("{}.", capitalised(&words))));
     let warnings = run.warning().into_iter().chain(found.disagreement()).map(strong);
     [heading].into_iter().chain(verdict).chain(warnings).chain([evidence, plots]).collect()
@@ -94,11 +94,10 @@ fn plane(found: &Explanation) -> Tag {
         let opacity = if sure { 0.8 } else { 0.3 };
         plot.styled_dots("dots", &format!("stroke:{};stroke-opacity:{opacity}", kind_colour(kind)), &own);
     }
-    let shown = if found.is_continuum() { 0 } else { KINDS.len() };
-    let keys = sizes.iter().enumerate().take(shown);
-    let keys = keys
-        .map(|(kind, size)| swatch(kind_colour(kind), &format!("type {kind} ({})", thousands(*size as f64))));
-    let legend = tag("p").class("legend").all(keys);
+    let types = if found.is_continuum() { &[][..] } else { sizes };
+    let keys = types.iter().enumerate();
+    let keys = keys.map(|(kind, size)| (kind, format!("type {kind} ({})", count(*size, "neuron"))));
+    let legend = tag("p").class("legend").all(swatches(keys, "more types"));
     let unsure = points.iter().filter(|((_, sure), _)| !sure).count();
     let faint = match unsure {
         0 => String::new(),
@@ -117,7 +116,7 @@ fn plane(found: &Explanation) -> Tag {
 }
 
 /// How many groups resamples of the neurons fall into, beside shuffled barcodes.
-fn numbers(run: &RunResult) -> Tag {
+fn numbers(found: &Explanation, run: &RunResult) -> Tag {
     let count = &run.count;
     let most = count.resamples.iter().chain(&count.null).copied().chain([run.types]).max().unwrap_or(1) + 1;
     let with = |of: &[usize], k: usize| of.iter().filter(|&&n| n == k).count();
@@ -128,15 +127,15 @@ fn numbers(run: &RunResult) -> Tag {
     });
     let x = Axis::whole("groups with valleys between them", 0, most);
     let draws = count.resamples.len().max(count.null.len());
-    let mut plot = Plot::new(WIDTH, HEIGHT, x, Axis::exactly("resamples", 0.0, draws as f64));
+    let mut plot = Plot::new(WIDTH, HEIGHT, x, Axis::exactly("resamples", 0.0, draws as f64).counted());
     plot.bars("bars", -0.5, most as f64 + 0.5, &bars);
     plot.line("line drop", &steps.collect::<Vec<_>>());
-    plot.vertical("line best", run.types as f64);
-    let legend = tag("p").class("legend").all([
-        swatch("var(--bars)", "barcodes"),
-        key("line drop", "shuffled barcodes"),
-        key("line best", "number of types"),
-    ]);
+    let types = (!found.is_continuum()).then_some(run.types);
+    types.into_iter().for_each(|types| plot.vertical("line best", types as f64));
+    let legend = tag("p")
+        .class("legend")
+        .all([swatch("var(--bars)", "barcodes"), key("line drop", "shuffled barcodes")]);
+    let legend = legend.all(types.map(|types| key("line best", &format!("number of types, {types}"))));
     let chosen = match count.answer {
         answer if run.types != answer.groups() => "The number of types was given.".into(),
         Answer::Types(_) => "The number of types is that on which the resamples agree.".into(),
@@ -151,8 +150,9 @@ fn numbers(run: &RunResult) -> Tag {
         ),
     };
     let caption = format!(
-        "Into how many groups, with few neurons between them, the barcodes of resamples of nine tenths of the neurons \
-         fall. Shuffling each channel over neurons leaves what looks like types and is none. {chosen}"
+        "Into how many groups, with few neurons between them, the barcodes of {} of nine tenths of the neurons fall. \
+         Shuffling each channel over neurons leaves what looks like types and is none. {chosen}",
+        super::markup::count(count.resamples.len(), "resample")
     );
     figure(
         [legend, plot.finish("Number of groups in resamples, for barcodes and shuffled barcodes")],

@@ -113,7 +113,9 @@ fn run(work: &mut Work<'_>) -> Result<Reproduction> {
 
 const NOTE: &str = "Dead leaves shown to a fixed random network stand in for the paper's photographs and VGG units, which are \
     not available: published numbers stand beside ours to compare the order of the models, not their height. In the paper the \
-    fixed mask is a little above the fully connected readout at 4096 images, and below it from 8192 on.";
+    fixed mask is a little above the fully connected readout at 4096 images, and below it from 8192 on. FEV of our \
+    model is the mean over neurons, each with the fit, or its mean response, that validates best; that of the baselines is one \
+    minus the sum of their errors over the sum of the variances.";
 
 fn repetitions(work: &mut Work<'_>, line: (Model, usize), samples: usize) -> Result<Vec<f64>> {
     let (full, (model, neurons)) = (work.flag("full", false)?, line);

@@ -62,6 +62,9 @@ fn run(work: &mut Work<'_>) -> Result<Reproduction> {
             "64 neurons of each type, 4096 images. Dead leaves shown to a fixed random network stand in for the paper's \
              photographs and VGG units: published numbers stand beside ours to compare courses, not heights."
                 .into(),
+            "FEV is the mean over neurons: of our model with a neuron's mean response in place of the fit where that validates \
+             better, of the baselines with 0 where a neuron's is below."
+                .into(),
         ],
         axes: ["types", "FEV"],
         ..Reproduction::default()
