@@ -56,7 +56,7 @@ fn caption(neurons: usize, channels: usize, columns: usize, has_truth: bool) -> 
         "Barcodes: one column per neuron, one row for each of {channels} features (0 on top), scaled to the neuron's \
          largest weight and sorted by their strongest feature. Neurons with the same column compute the same thing \
          at different places. The order makes blocks of any weights; whether they are types is another question, which \
-         `striate explain` answers.{averaged}{truth}"
+         striate explain answers.{averaged}{truth}"
     )
 }
 

@@ -81,7 +81,7 @@ fn why_missing(run: &Results, parts: &[&str]) -> Option<String> {
             "an ensemble is not fitted itself and has no features of its own; see the pages of its members."
         }
         State::Finished if run.tiers.is_empty() => {
-            "scores and what is drawn from them are added by `striate score`."
+            "it has not been scored."
         }
         State::Finished => "the model has none of it, or its files were taken out of the run folder.",
         _ => "it is written when the fit has ended.",

@@ -171,7 +171,7 @@ fn after_scores(run: &Results, scores: &Scores) -> Option<String> {
     let is_single = run.manifest.members.is_empty();
     if correlation.zip(chance).is_some_and(|(score, chance)| !is_above(score, chance)) {
         let words = "the predictions are no better than shuffled ones, so what the model has learned says nothing about these \
-                     neurons: look at the learning curves, and at the recording with `striate inspect`.";
+                     neurons: look at the learning curves, and at the recording with striate inspect.";
         return Some(words.into());
     }
     let has_barcodes =
@@ -179,7 +179,7 @@ fn after_scores(run: &Results, scores: &Scores) -> Option<String> {
     if has_barcodes && run.types.is_none() {
         return Some(format!("`{}` asks whether the neurons fall into types.", run.explain));
     }
-    let seeds = "how much of this is the luck of one seed? Fit again with another `seed=`, and give both runs to `striate report`.";
+    let seeds = "how much of this is the luck of one seed? Fit again with another `seed=`, and give both runs to striate report.";
     is_single.then(|| seeds.into())
 }
 
