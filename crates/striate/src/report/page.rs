@@ -80,9 +80,7 @@ fn why_missing(run: &Results, parts: &[&str]) -> Option<String> {
         _ if !run.manifest.members.is_empty() => {
             "an ensemble is not fitted itself and has no features of its own; see the pages of its members."
         }
-        State::Finished if run.tiers.is_empty() => {
-            "it has not been scored."
-        }
+        State::Finished if run.tiers.is_empty() => "it has not been scored.",
         State::Finished => "the model has none of it, or its files were taken out of the run folder.",
         _ => "it is written when the fit has ended.",
     };
