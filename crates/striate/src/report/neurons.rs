@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn values_beyond_the_axis_are_counted_and_no_bar_stands_for_them() {
         let values: Vec<Option<f64>> = [0.2, 0.4, -40.0, 7.0].map(Some).into();
-        let neurons = PerNeuron { unit_id: vec![1, 2, 3, 4], metrics: [("fev".to_owned(), values)].into() };
+        let neurons = PerNeuron { metrics: [("fev".to_owned(), values)].into(), ..PerNeuron::default() };
         let html = histogram(&neurons, None).unwrap().to_string();
         assert!(html.contains("Outside the axes: 2 values"), "{html}");
         let bars = html.split("class=\"bars\"").nth(1).unwrap().split('>').next().unwrap();
