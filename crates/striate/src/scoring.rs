@@ -1,8 +1,10 @@
 //! A twin's predictions on one tier, scored and written to its run folder.
 
 mod neurons;
+mod provenance;
 
 use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use burn::prelude::*;
@@ -19,6 +21,7 @@ use crate::score::{self, Evaluation, Null, ScoreReport, Scored, Settings, Table,
 use crate::twin::{Ensemble, State, Twin};
 
 pub use neurons::write_neurons;
+pub use provenance::Provenance;
 
 /// How many traces are kept for the report of the best neurons, of those around the median, and of the worst.
 const TRACES: [usize; 3] = [6, 3, 3];
@@ -32,6 +35,8 @@ pub struct Task<'a> {
     pub name: &'a str,
     /// The tier.
     pub tier: Tier,
+    /// What the run has to do with the recording; none where both were made together.
+    pub provenance: Option<&'a Provenance>,
     /// Controls on shuffled data.
     pub nulls: &'a [Null],
     /// Noise-free responses of the whole recording, all its trials and neurons, `[trial, neuron]`, for simulated ones.
@@ -116,16 +121,16 @@ pub fn seen(session: &Session, trials: &[usize], shape: [usize; 3], uses: Uses) 
 /// [`Kind::Data`](crate::error::Kind::Data) when the tier is empty, a trial is damaged, or the recording does not
 /// hold the twin's neurons.
 pub fn score(twin: &Ensemble, session: &Session, task: &Task<'_>, device: &Device) -> Result<Scores> {
-    check_neurons(twin, session)?;
+    let neurons = &places(twin, session)?;
     let mut trials = session.require_responses(&task.tier)?;
-    let left_out = twin.left_out();
+    let is_own = task.provenance.is_none_or(Provenance::is_own);
+    let left_out = if is_own { twin.left_out() } else { BTreeSet::new() };
     trials.retain(|trial| !left_out.contains(trial));
     if trials.is_empty() {
         let message = format!("all trials of tier `{}` were left out of this run", task.tier);
         return Err(Error::config(message).key("data.exclude_trials"));
     }
     let predicted = predict(twin, session, &trials, device)?;
-    let neurons = twin.neurons();
     let mut recorded = Vec::with_capacity(predicted.len());
     for &trial in &trials {
         recorded.extend(session.responses_f64(trial, neurons)?);
@@ -150,6 +155,9 @@ pub fn score(twin: &Ensemble, session: &Session, task: &Task<'_>, device: &Devic
     }
     let scored = score::score(&evaluation, &task.settings);
     let mut report = ScoreReport::new(task.name, &session.id, &task.tier.to_string(), &evaluation, &scored);
+    if let Some(provenance) = task.provenance {
+        report.cautions = provenance.cautions(session, &task.tier, &trials, neurons.len())?;
+    }
     for &null in task.nulls {
         // One trial or one neuron cannot be shuffled; the scores themselves stand.
         if let Err(error) = report.add_null(null, &evaluation, &task.settings) {
@@ -172,6 +180,17 @@ pub fn check_neurons(twin: &Ensemble, session: &Session) -> Result<()> {
         return Ok(());
     }
     Err(Error::data("does not hold the neurons this model was fitted to").file(&session.path).key("unit_ids"))
+}
+
+/// Index in `session` of each neuron of `twin`: where the twin expects it, in another recording by its `unit_id`.
+fn places(twin: &Ensemble, session: &Session) -> Result<Vec<usize>> {
+    let Err(error) = check_neurons(twin, session) else { return Ok(twin.neurons().to_vec()) };
+    let ids = &session.neurons.ids;
+    let place: BTreeMap<i64, usize> = ids.iter().copied().zip(0..).collect();
+    if place.len() < ids.len() {
+        return Err(error);
+    }
+    twin.unit_ids().iter().map(|id| place.get(id).copied()).collect::<Option<_>>().ok_or(error)
 }
 
 impl Scores {

@@ -3,6 +3,7 @@
 mod check;
 mod ensemble;
 mod field;
+mod origin;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -22,6 +23,7 @@ use crate::run::{Checkpoint, RunFolder};
 
 pub use ensemble::{Ensemble, combine};
 pub use field::Field;
+pub use origin::{changes, require_own};
 
 /// Everything about a twin but its weights; `twin.json` in the run folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

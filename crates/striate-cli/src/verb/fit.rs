@@ -47,7 +47,7 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     }
     if let (Some(end), false) = (fitted.end, common.quiet) {
         tell!("{}", end_in_words(end, fitted.steps));
-        next_in_words(end, fitted.steps, &args.out)?.into_iter().for_each(|next| tell!("{next}"));
+        next_in_words(end, &fitted, &args.out)?.into_iter().for_each(|next| tell!("{next}"));
     }
     if let Some(best) = &fitted.best {
         let alpha = best.alpha.map_or(String::new(), |alpha| format!(", alpha {alpha}"));
@@ -64,12 +64,14 @@ fn fit_into(args: &Args, common: &Common) -> anyhow::Result<Fitted> {
 }
 
 /// The command for those who want more.
-fn next_in_words(end: End, steps: u64, out: &Path) -> striate::error::Result<Option<String>> {
+fn next_in_words(end: End, fitted: &Fitted, out: &Path) -> striate::error::Result<Option<String>> {
     let run = RunFolder::open(out)?;
     Ok(match end {
-        End::Steps => Some(format!("more steps: {} schedule.max_steps={}", run.resume_command(), 2 * steps)),
+        End::Steps if !fitted.between_checks => {
+            Some(format!("more steps: {} schedule.max_steps={}", run.resume_command(), 2 * fitted.steps))
+        }
         End::Solved => None,
-        End::Patience | End::Rounds => {
+        End::Steps | End::Patience | End::Rounds => {
             Some(format!("to go on differently, from these weights: {}", run.restart_command(Some(out))))
         }
     })

@@ -7,7 +7,8 @@ use std::sync::Mutex;
 use striate::error::{Error, Result};
 use striate::recording::{self, Recording, Session};
 use striate::run::{RunFolder, State};
-use striate::{batch, disk};
+use striate::scoring::Provenance;
+use striate::{batch, disk, twin};
 
 pub mod config;
 pub mod demo;
@@ -61,15 +62,17 @@ struct Asked {
     /// Its session; empty for the only one.
     session: String,
     path: PathBuf,
+    provenance: Provenance,
 }
 
 impl Asked {
-    /// Another copy, or the recording that `run` was fitted to.
-    fn open(run: &RunFolder, copy: Option<&Path>) -> Result<Self> {
-        if let Some(path) = copy {
+    /// What `named` names, be it another copy or another recording; else the recording that `run` was fitted to.
+    fn open(run: &RunFolder, named: Option<&Path>) -> Result<Self> {
+        if let Some(path) = named {
             // Its session may have another name.
             let (recording, session) = (recording::open(path)?, String::new());
-            return Ok(Self { recording, session, path: path.to_owned() });
+            let provenance = Provenance::of(run, session_of(&recording, &session)?)?;
+            return Ok(Self { recording, session, path: path.to_owned(), provenance });
         }
         let about = run.read_manifest()?.recording;
         if about.path.is_empty() {
@@ -78,12 +81,23 @@ impl Asked {
         }
         let path = PathBuf::from(about.path);
         let recording = recording::open(&path).map_err(|e| e.hint("name another copy with --data"))?;
-        Ok(Self { recording, session: about.session, path })
+        let session = session_of(&recording, &about.session)?;
+        twin::require_own(run, session).map_err(|e| e.hint("restore it, or name a copy with --data"))?;
+        let provenance = Provenance::of(run, session)?;
+        Ok(Self { recording, session: about.session, path, provenance })
     }
 
     fn session(&self) -> Result<&Session> {
         session_of(&self.recording, &self.session)
     }
+}
+
+/// Warns where `session` is not the recording that `run` was fitted to.
+fn warn_of_another(run: &RunFolder, session: &Session) -> Result<()> {
+    if let Some(words) = Provenance::of(run, session)?.of_another() {
+        tracing::warn!("{}: {words}", session.path.display());
+    }
+    Ok(())
 }
 
 /// The session `name` of a recording, or its only one; tells what is to be known of it, once, whoever asks again.

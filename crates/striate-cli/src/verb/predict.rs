@@ -7,7 +7,7 @@ use striate::recording::{self, Tier, npy};
 use striate::twin::{Ensemble, State};
 use striate::{disk, ops, scoring, stimulus};
 
-use super::{check_out, opened, session_of};
+use super::{check_out, opened, session_of, warn_of_another};
 use crate::Common;
 use crate::outcome::{DONE, Outcome};
 
@@ -47,7 +47,8 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     let inputs = args.data.iter().chain(&args.behavior).chain(&args.pupil);
     check_out(&args.out, "npy", &inputs.map(PathBuf::as_path).collect::<Vec<_>>())?;
     let device = ops::device(&common.device)?;
-    let twin = Ensemble::load(&opened(&args.run)?, &device)?;
+    let run = opened(&args.run)?;
+    let twin = Ensemble::load(&run, &device)?;
     let responses = if args.data.iter().all(|path| stimulus::is_images(path)) {
         if args.tier.is_some() {
             return Err(Error::config("is not used: only recordings have tiers").key("--tier").into());
@@ -66,6 +67,7 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
         };
         let recording = recording::open(data).map_err(|e| e.hint(TAKEN))?;
         let session = session_of(&recording, "")?;
+        warn_of_another(&run, session)?;
         let trials = match &args.tier {
             Some(tier) => session.require_tier(&Tier::from(tier.as_str()))?,
             None => (0..session.trials.len()).collect(),

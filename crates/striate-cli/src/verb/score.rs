@@ -26,7 +26,8 @@ pub struct Args {
     /// The run folder.
     #[arg(value_name = "RUN")]
     run: PathBuf,
-    /// Another copy of the recording; by default the one the run was fitted to.
+    /// Another copy of the recording, or another recording of the same neurons, whose scores are printed and not kept; by
+    /// default the one the run was fitted to.
     #[arg(long, value_name = "DATA")]
     data: Option<PathBuf>,
     /// The tier to score.
@@ -56,7 +57,7 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     Ok(DONE)
 }
 
-/// Scores a run on a tier and writes the results into its folder.
+/// Scores a run on a tier and writes the results into its folder, where they are of its own recording.
 pub fn score_run(
     run: &RunFolder,
     data: Option<&Path>,
@@ -74,11 +75,16 @@ pub fn score_run(
     let task = Task {
         name: &name,
         tier: Tier::from(tier),
+        provenance: Some(&asked.provenance),
         nulls,
         truth: truth.as_ref().map(|truth| truth.responses.as_slice()),
         settings,
     };
     let scores = scoring::score(&twin, session, &task, &device)?;
+    if !asked.provenance.is_own() {
+        tell!("not kept in {}, which was fitted to another recording", run.path().display());
+        return Ok(scores.report);
+    }
     scores.write(run)?;
     let centres = truth.as_ref().map(Truth::centres).unwrap_or_default();
     let known = truth.as_ref().map(|truth| Known { types: &truth.types, centres: &centres });
@@ -110,6 +116,8 @@ fn table(report: &ScoreReport) -> String {
     );
     let metrics: Vec<(&str, &Summary)> =
         score::in_order().filter_map(|id| Some((id, report.metrics.get(id)?))).collect();
+    text.extend(report.cautions.iter().map(|caution| format!("{caution}\n")));
+    text += if report.cautions.is_empty() { "" } else { "\n" };
     text.extend(metrics.iter().map(|(id, summary)| line(id, summary, report)));
     text.extend(report.omitted.iter().map(|(id, why)| format!("{id:<WIDTH$}{:>8}  {why}\n", "-")));
     let left_out = metrics.iter().filter(|(_, summary)| !summary.reasons.is_empty());

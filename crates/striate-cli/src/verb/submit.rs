@@ -9,7 +9,7 @@ use striate::submission::{self, Check, Problem};
 use striate::twin::Ensemble;
 use striate::{ops, scoring};
 
-use super::{check_out, opened, session_of};
+use super::{check_out, opened, session_of, warn_of_another};
 use crate::Common;
 use crate::outcome::{DONE, NO, Outcome};
 use crate::print::one_line;
@@ -58,6 +58,7 @@ fn write(run: &RunFolder, session: &Session, tier: &str, out: &Path, common: &Co
     let device = ops::device(&common.device)?;
     let twin = Ensemble::load(run, &device)?;
     scoring::check_neurons(&twin, session)?;
+    warn_of_another(run, session)?;
     let tier = submission::tier(session, tier);
     let predictions = scoring::predict(&twin, session, &session.require_tier(&tier)?, &device)?;
     submission::write(out, session, &tier, twin.neurons(), &predictions)?;

@@ -93,7 +93,10 @@ fn more_steps_go_on_where_fewer_ended() {
     bench.run(&["fit", "--out", "run", "schedule.max_steps=80"]).succeeds();
     bench.fit(&["schedule.max_steps=80", "--out", "longer"]).succeeds();
     assert_eq!(bench.result("run"), bench.result("longer"));
-    bench.fit(&["schedule.max_steps=42", "--out", "odd"]).succeeds();
+    let advised = |done: Done| done.err.contains("more steps: striate fit --out");
+    assert!(advised(bench.fit(&["schedule.max_steps=80", "--out", "longer"]).succeeds()));
+    assert!(!advised(bench.fit(&["schedule.max_steps=42", "--out", "odd"]).succeeds()));
+    assert!(!advised(bench.fit(&["schedule.max_steps=42", "--out", "odd"]).succeeds()), "nor later");
     bench.fit(&["schedule.max_steps=60", "--out", "odd"]).fails(2, &["step 42, between two checks"]);
 }
 

@@ -16,6 +16,7 @@ mod hostile;
 mod inspect;
 mod linear;
 mod predict;
+mod provenance;
 mod report;
 mod reproduce;
 mod run_folder;

@@ -113,6 +113,9 @@ fn neurons_of(session: &Session, which: &Which, undefined: bool) -> Result<Vec<b
 const OF_NEURONS: [&str; 8] =
     ["oracle", "explainable_variance", "mean_response", "area", "layer", "x", "y", "z"];
 
+/// Those of them that are measured on repeats.
+const ON_REPEATS: [&str; 2] = ["oracle", "explainable_variance"];
+
 fn neurons_by(session: &Session, rule: &Rule, undefined: bool) -> Result<Vec<bool>> {
     let absent = || Error::config(format!("asks for `{}`, which the recording does not tell", rule.name));
     let neurons = &session.neurons;
@@ -132,6 +135,18 @@ fn neurons_by(session: &Session, rule: &Rule, undefined: bool) -> Result<Vec<boo
         "z" => axis(2),
         name => Err(unknown("number or label of a neuron", name, &OF_NEURONS)),
     }
+}
+
+/// The rule of `config` that chooses neurons by their responses to repeats, if there is one.
+pub fn rule_on_repeats(config: &DataConfig) -> Option<&str> {
+    [&config.exclude_neurons, &config.neuron_ids].into_iter().find_map(|which| {
+        match (which, which.asked("unit_id")) {
+            (Which::Text(text), Ok(Asked::Rule(rule))) => {
+                ON_REPEATS.contains(&rule.name.as_str()).then_some(text.as_str())
+            }
+            _ => None,
+        }
+    })
 }
 
 /// A metric of each neuron on the repeats that [`Session::repeated_tier`] finds; NaN where it is not defined.

@@ -9,11 +9,11 @@ mod split;
 mod trials;
 mod which;
 
-pub use choice::{Choice, NotFinite};
+pub use choice::{Choice, NotFinite, rule_on_repeats};
 pub use cortex::cortical_positions;
 pub use groups::groups;
 pub use normalisation::{ImageScaling, Normalisation, ResponseScaling, Uses, Variables, stored_precisions};
 pub use resize::{in_recorded_pixels, smaller};
-pub use split::{DataConfig, Split, ValidationFrom, fingerprint, session_of};
+pub use split::{DataConfig, Split, ValidationFrom, fingerprint, session_of, validation_tier};
 pub use trials::{Batch, Inputs, Trials};
 pub use which::Which;

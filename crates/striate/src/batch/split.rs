@@ -8,6 +8,7 @@ use super::{Choice, ImageScaling, NotFinite, ResponseScaling, Which};
 use crate::error::{Error, Result, unknown};
 use crate::mt19937::RandomState;
 use crate::recording::{Recording, Session, Stream, Tier};
+use crate::score::number_stimuli;
 
 /// What is read from the recording, and how it is scaled.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -117,7 +118,7 @@ impl Split {
         let (train, validation, validation_from) = match validation_tier(session, &config.validation_tier)? {
             Some(name) => (tier.clone(), choice.kept(session.trials_of(&name)), ValidationFrom::Tier(name)),
             None => {
-                let (train, validation) = divide(&tier, config.validation_fraction)?;
+                let (train, validation) = divide(session, &tier, config.validation_fraction)?;
                 (train, validation, ValidationFrom::Share(config.validation_fraction))
             }
         };
@@ -148,7 +149,10 @@ impl Split {
 const VALIDATION: [&str; 3] = ["validation", "val", "valid"];
 
 /// The tier called `asked`, or the one that is there to validate on; `None` where there is none.
-fn validation_tier(session: &Session, asked: &str) -> Result<Option<Tier>> {
+///
+/// # Errors
+/// [`Kind::Config`](crate::error::Kind::Config) where there is no tier of that name, or it is fitted on.
+pub fn validation_tier(session: &Session, asked: &str) -> Result<Option<Tier>> {
     let there = |tier: &Tier| session.trials.iter().any(|trial| trial.tier == *tier);
     if asked.is_empty() {
         return Ok(VALIDATION.into_iter().map(Tier::from).find(there));
@@ -164,23 +168,25 @@ fn validation_tier(session: &Session, asked: &str) -> Result<Option<Tier>> {
 }
 
 /// The paper's split of recordings without a validation tier: NumPy's legacy generator with seed 1, the first
-/// `round((1 − f) n)` of a permutation are for training, both parts in file order (spec §5).
-fn divide(tier: &[usize], fraction: f64) -> Result<(Vec<usize>, Vec<usize>)> {
-    let train = ((1.0 - fraction) * tier.len() as f64).round() as usize;
-    if !(0.0..1.0).contains(&fraction) || train == 0 || train == tier.len() {
+/// `round((1 − f) n)` of a permutation are for training, both parts in file order (spec §5). What is divided are the images:
+/// repeats of one fall on the same side.
+fn divide(session: &Session, tier: &[usize], fraction: f64) -> Result<(Vec<usize>, Vec<usize>)> {
+    let image = number_stimuli(tier.iter().map(|&trial| &session.trials[trial].stimulus_id));
+    let images = image.iter().max().map_or(0, |last| last + 1);
+    let train = ((1.0 - fraction) * images as f64).round() as usize;
+    if !(0.0..1.0).contains(&fraction) || train == 0 || train == images {
+        let what = if images < tier.len() { "images" } else { "trials" };
         return Err(Error::config(format!(
-            "a share of {fraction} leaves no trials to fit or to validate on"
+            "a share of {fraction} leaves no {what} to fit or to validate on"
         ))
         .key("data.validation_fraction")
         .hint("the recording has no validation tier; take a share such as 0.2"));
     }
-    let order = RandomState::new(1).permutation(tier.len() as u32);
-    let sorted = |part: &[u32]| {
-        let mut trials: Vec<usize> = part.iter().map(|&i| tier[i as usize]).collect();
-        trials.sort_unstable();
-        trials
-    };
-    Ok((sorted(&order[..train]), sorted(&order[train..])))
+    let mut fitted = vec![false; images];
+    RandomState::new(1).permutation(images as u32)[..train].iter().for_each(|&i| fitted[i as usize] = true);
+    let (train, validation): (Vec<_>, Vec<_>) = tier.iter().zip(image).partition(|&(_, i)| fitted[i]);
+    let trials = |part: Vec<(&usize, usize)>| part.into_iter().map(|(&trial, _)| trial).collect();
+    Ok((trials(train), trials(validation)))
 }
 
 fn first(mut trials: Vec<usize>, count: usize) -> Result<Vec<usize>> {

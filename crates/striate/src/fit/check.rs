@@ -1,21 +1,20 @@
 //! What is refused before a fit measures or writes anything.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::config::TrainConfig;
 use super::loss::Loss;
 use super::schedule::Monitor;
 use super::{FitConfig, linear};
-use crate::batch::{Choice, Split, Trials, Which, cortical_positions, fingerprint, smaller};
+use crate::batch::{Choice, Split, Trials, Which, cortical_positions, smaller};
 use crate::error::{Error, Result, unknown};
 use crate::model::encoder::EncoderConfig;
 use crate::model::output::Output;
 use crate::model::readout::ReadoutConfig;
 use crate::recording::{Session, Stream};
+use crate::run::RunFolder;
 use crate::run::manifest::available_memory_mib;
-use crate::run::{RecordingInfo, RunFolder};
-use crate::twin::Card;
+use crate::twin::{Card, require_own};
 
 /// Whether `config` can be fitted to `session`, before anything is measured or written.
 ///
@@ -200,29 +199,8 @@ pub(super) fn chosen_before(
 pub(super) fn same_recording(run: &RunFolder, session: &Session) -> Result<Option<String>> {
     // Taken first: what is written while the rest is read will be read again.
     let stamp = session.stamp();
-    let changes = changes(&run.read_manifest()?.recording, session)?;
-    if changes.is_empty() {
-        return Ok(stamp);
-    }
-    let message = format!("is not the recording this run began with: {} differ", changes.join(", "));
-    Err(Error::data(message).file(&session.path).hint("restore the recording, or fit into a fresh folder"))
-}
-
-/// What differs in `session` from the recording that is known; nothing where nothing is known.
-pub(super) fn changes(known: &RecordingInfo, session: &Session) -> Result<Vec<String>> {
-    if known.fingerprint.is_empty() || (known.stamp.is_some() && known.stamp == session.stamp()) {
-        return Ok(Vec::new());
-    }
-    if known.content.is_empty() {
-        // Of an early version, which knew a sample of the responses.
-        let same = known.fingerprint == fingerprint(session);
-        session.source.check_interrupt()?;
-        let changes = if same { Vec::new() } else { vec!["neurons, trials or responses".into()] };
-        return Ok(changes);
-    }
-    let found = session.content()?;
-    let keys: BTreeSet<&String> = known.content.keys().chain(found.keys()).collect();
-    Ok(keys.into_iter().filter(|key| known.content.get(*key) != found.get(*key)).cloned().collect())
+    require_own(run, session).map_err(|e| e.hint("restore the recording, or fit into a fresh folder"))?;
+    Ok(stamp)
 }
 
 #[cfg(test)]

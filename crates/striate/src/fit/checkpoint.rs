@@ -39,6 +39,9 @@ pub struct LoopState {
     pub seconds: f64,
     /// Whether the fit has ended by itself.
     pub finished: bool,
+    /// Whether the last check was made only because the steps were over: with more of them there would have been none.
+    #[serde(default)]
+    pub between_checks: bool,
 }
 
 /// Weights, optimiser and loop state.

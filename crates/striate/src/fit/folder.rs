@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use super::FitConfig;
-use super::check::changes;
 use crate::batch::fingerprint;
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::ops;
 use crate::recording::Session;
 use crate::run::{Manifest, RecordingInfo, RunFolder, bond};
+use crate::twin::changes;
 
 /// Opens the run at `out`, or makes it for a fit of `config` to `session` on `device` that `command` asked for. What is
 /// returned is held: no other process fits into it.
@@ -37,8 +37,19 @@ pub fn run_folder(
     manifest.device = if device == "auto" { "cpu".into() } else { device.to_owned() };
     manifest.threads = ops::threads();
     manifest.recording = recording_info(session, &config.data.path)?;
+    warn_of_shared_images(&manifest.recording);
     run.begin(&config.to_toml(), &manifest)?;
     Ok(run)
+}
+
+/// What is shown in training can be remembered: who is to be judged by it is told before the fit.
+fn warn_of_shared_images(of: &RecordingInfo) {
+    for (tier, shared) in &of.shared_images {
+        let all = of.trials.get(tier).copied().unwrap_or_default();
+        tracing::warn!(
+            "{shared} of {all} trials of tier `{tier}` show images of tier `train`: a score on it is no prediction"
+        );
+    }
 }
 
 /// What a run notes of `session`, which the user found at `path`.
@@ -53,6 +64,7 @@ pub fn recording_info(session: &Session, path: &str) -> Result<RecordingInfo> {
         stamp: session.stamp(),
         fingerprint: fingerprint(session),
         content: session.content()?,
+        shared_images: session.shared_images()?,
         licence: session
             .licence
             .as_ref()

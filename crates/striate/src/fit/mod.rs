@@ -123,6 +123,8 @@ pub struct Outcome {
     pub finished: bool,
     /// Why, if it did.
     pub end: Option<End>,
+    /// Whether it ended between two checks, so that it cannot be given more steps.
+    pub between_checks: bool,
 }
 
 /// Everything one fit works with.
@@ -216,7 +218,14 @@ fn finished(config: &FitConfig, run: &RunFolder, session: &Session) -> Result<Op
     }
     same_recording(run, session)?;
     let steps = saved.state.step;
-    Ok(Some(Outcome { best: manifest.best, steps, finished: true, end: Some(end(config, steps)) }))
+    let between_checks = saved.state.between_checks;
+    Ok(Some(Outcome {
+        best: manifest.best,
+        steps,
+        finished: true,
+        end: Some(end(config, steps)),
+        between_checks,
+    }))
 }
 
 /// Why a fit of `config` that ended by itself at `step` did so.
@@ -501,8 +510,8 @@ impl<'a> Fit<'a> {
         manifest.peak_memory_mib = crate::run::manifest::peak_memory_mib();
         manifest.best = best.clone();
         manifest.save(&self.run.manifest())?;
-        let (steps, finished) = (self.state.step, self.state.finished);
-        Ok(Outcome { best, steps, finished, end: finished.then(|| end(self.config, steps)) })
+        let LoopState { step: steps, finished, between_checks, .. } = self.state;
+        Ok(Outcome { best, steps, finished, end: finished.then(|| end(self.config, steps)), between_checks })
     }
 }
 

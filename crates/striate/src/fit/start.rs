@@ -5,7 +5,6 @@ use std::path::Path;
 use burn::prelude::*;
 use rayon::prelude::*;
 
-use super::check::changes;
 use crate::array::{self, Arrays};
 use crate::batch::{Trials, fingerprint};
 use crate::error::{Error, Result};
@@ -15,6 +14,7 @@ use crate::model::weights::{adopt, import, to_host};
 use crate::model::{Encoder, EncoderConfig};
 use crate::recording::Session;
 use crate::run::{Checkpoint, RunFolder};
+use crate::twin::changes;
 use crate::twin::{Card, load_weights};
 
 /// Spike-triggered averages `[neuron, height, width]`.

@@ -13,12 +13,15 @@ use crate::score::{mean_ignoring_nan, single_trial_correlation};
 
 impl Fit<'_> {
     pub(super) fn check_is_due(&self) -> bool {
-        let schedule = &self.config.schedule;
-        let due = match schedule.check_every {
+        self.is_at_check() || self.state.step == self.config.schedule.max_steps
+    }
+
+    /// Whether a fit with more steps would be checked here, too.
+    pub(super) fn is_at_check(&self) -> bool {
+        match self.config.schedule.check_every {
             0 => self.state.batch == self.batches_per_epoch(),
             every => self.state.step.is_multiple_of(every),
-        };
-        due || self.state.step == schedule.max_steps
+        }
     }
 
     pub(super) fn check(&mut self, observe: &mut dyn FnMut(&Event)) -> Result<()> {
@@ -35,6 +38,7 @@ impl Fit<'_> {
             self.bond.best = array::digest(&export(&self.model));
             self.saved().write(self.run, Checkpoint::Best)?;
         }
+        self.state.between_checks = !self.is_at_check();
         observe(&Event::Check { row, improved: verdict.improved, until: self.horizon() });
         self.turn(verdict.next, observe)?;
         self.saved().write(self.run, Checkpoint::Last)
@@ -60,14 +64,18 @@ impl Fit<'_> {
     /// The error of a fit that ended without one check that could be told from another.
     pub(super) fn never_judged(&self) -> Error {
         let (checks, metric) = (self.state.progress.checks, self.config.schedule.monitor.metric());
+        let (why, hint) = match self.validate() {
+            Ok((predicted, _)) if are_all_constant(&predicted, self.trials.neurons()) => (
+                ": no neuron's prediction differs between them",
+                "look at the images, which may all be the same (`striate inspect`), or lower the penalties",
+            ),
+            _ => ("", "look at the responses of these trials, or set `schedule.monitor` to another number"),
+        };
         let message = format!(
-            "keeps no model: `{metric}` on {} was undefined at each of {checks} checks",
+            "keeps no model: `{metric}` on {} was undefined at each of {checks} checks{why}",
             self.split.judged_on()
         );
-        Error::diverged(message)
-            .file(self.run.path())
-            .key("schedule.monitor")
-            .hint("look at the responses of these trials, or set `schedule.monitor` to another number")
+        Error::diverged(message).file(self.run.path()).key("schedule.monitor").hint(hint)
     }
 
     /// Loss and correlation on the validation trials, and the means since the last check.
@@ -121,19 +129,28 @@ impl Fit<'_> {
 }
 
 /// Correlations of 0 for neurons that vary over `recorded` trials while what is `predicted` for them does not, both
-/// `[trial, neuron]`: leaving them out would reward a model for giving neurons up.
+/// `[trial, neuron]`: leaving them out would reward a model for giving neurons up. One that gave up all has no correlation.
 fn count_silent(correlation: &mut [f64], predicted: &[f32], recorded: &[f32]) {
     let neurons = correlation.len();
-    let constant = |values: &[f32], n: usize| {
-        let mut column = values.iter().skip(n).step_by(neurons);
-        let first = column.next();
-        column.all(|value| Some(value) == first)
-    };
+    if are_all_constant(predicted, neurons) {
+        return;
+    }
     for (n, value) in correlation.iter_mut().enumerate().filter(|(_, value)| value.is_nan()) {
-        if constant(predicted, n) && !constant(recorded, n) {
+        if is_constant(predicted, neurons, n) && !is_constant(recorded, neurons, n) {
             *value = 0.0;
         }
     }
+}
+
+/// Whether all trials have the same values `[trial, neuron]`.
+fn are_all_constant(values: &[f32], neurons: usize) -> bool {
+    (0..neurons).all(|n| is_constant(values, neurons, n))
+}
+
+fn is_constant(values: &[f32], neurons: usize, n: usize) -> bool {
+    let mut column = values.iter().skip(n).step_by(neurons);
+    let first = column.next();
+    column.all(|value| Some(value) == first)
 }
 
 #[cfg(test)]
@@ -150,5 +167,12 @@ mod tests {
         assert_eq!(correlation[0], 0.0);
         assert!(correlation[1..4].iter().all(|value| value.is_nan()));
         assert_eq!(correlation[4], 1.0);
+    }
+
+    #[test]
+    fn a_model_that_gave_up_all_neurons_has_no_correlation() {
+        let mut correlation = [f64::NAN; 2];
+        count_silent(&mut correlation, &[1.0, 2.0, 1.0, 2.0], &[1.0, 5.0, 2.0, 3.0]);
+        assert!(correlation.iter().all(|value| value.is_nan()));
     }
 }

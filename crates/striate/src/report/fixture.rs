@@ -60,6 +60,7 @@ impl Fixture {
             fingerprint: "c0ffee".into(),
             content: Default::default(),
             stamp: None,
+            shared_images: Default::default(),
             licence: "CC BY-NC-ND (LICENSE)".into(),
             neurons: self.neurons,
             trials: trials.map(|(tier, n)| (tier.to_owned(), n)).into(),

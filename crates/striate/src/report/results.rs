@@ -74,6 +74,8 @@ pub struct Scores {
     /// The same on shuffled data, by kind of shuffle; `null` in the file when not asked for.
     #[serde(deserialize_with = "null_as_default")]
     pub null: BTreeMap<String, BTreeMap<String, Score>>,
+    /// Sentences without which scores would be taken for more than they are.
+    pub cautions: Vec<String>,
     /// What to know before comparing scores.
     pub notes: Vec<String>,
 }

@@ -17,7 +17,10 @@ pub fn verdict(run: &Results) -> String {
     };
     let Some(scores) = run.main_scores() else { return unscored() };
     let Some((claim, score, mean)) = telling(scores) else { return unscored() };
+    // First, so that no number is read without them.
+    let cautions: String = scores.cautions.iter().map(|caution| format!("{caution} ")).collect();
     [
+        cautions,
         claim.words(score, mean),
         above_ceiling(claim, mean).into(),
         against_null(scores, claim, score),
@@ -77,7 +80,7 @@ const CLAIMS: &[Claim] = &[
     },
     Claim {
         id: "single_trial_correlation",
-        before: "Predicts single trials with a correlation of ",
+        before: "Reaches a single-trial correlation of ",
         after: "",
         in_percent: false,
     },
@@ -144,7 +147,7 @@ fn ceiling(scores: &Scores, claim: &Claim) -> String {
     match claim.id {
         CORRELATION => format!(" The oracle, the mean of the other repeats of a stimulus, reaches {oracle}."),
         _ => format!(
-            " It predicts single trials with a correlation of {model}; the oracle, the mean of the other repeats of a \
+            " Its single-trial correlation is {model}; the oracle, the mean of the other repeats of a \
              stimulus, reaches {oracle}."
         ),
     }
@@ -203,7 +206,7 @@ mod tests {
         assert_eq!(
             said(metrics, json!({"fev": {"mean": -0.373}})),
             "Explains 83\u{a0}% of the noise-free response variance of the simulated neurons (95 % interval 81\u{a0}% to 84\u{a0}%, n = 60 \
-             neurons). With neurons shuffled it is −37\u{a0}%. It predicts single trials with a correlation of 0.34; the \
+             neurons). With neurons shuffled it is −37\u{a0}%. Its single-trial correlation is 0.34; the \
              oracle, the mean of the other repeats of a stimulus, reaches 0.26."
         );
     }

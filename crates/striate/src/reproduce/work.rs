@@ -260,7 +260,8 @@ impl<'a> Work<'a> {
         tier: Tier,
     ) -> Result<Vec<f64>> {
         let settings = Settings::default();
-        let task = scoring::Task { name: "reproduction", tier, nulls: &[], truth, settings };
+        let task =
+            scoring::Task { name: "reproduction", tier, provenance: None, nulls: &[], truth, settings };
         let scores = scoring::score(&run.twin, session, &task, self.task.device)?;
         let values = scores.metric(id).map(<[f64]>::to_vec);
         values.ok_or_else(|| Error::data(format!("`{id}` is undefined on this tier")).file(&session.path))

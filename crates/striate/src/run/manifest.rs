@@ -108,6 +108,9 @@ pub struct RecordingInfo {
     /// SHA-256 of everything it holds, by what it is, to notice when any value has changed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub content: BTreeMap<String, String>,
+    /// Trials of each other tier that show an image of the training tier, by its id or its pixels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub shared_images: BTreeMap<String, usize>,
     /// Hash of sizes and times of its files when `content` was last true of them: while they are the same, nothing has
     /// to be read again.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -29,6 +29,9 @@ pub struct ScoreReport {
     pub omitted: BTreeMap<String, String>,
     /// Summaries on shuffled predictions, by control and metric id.
     pub null: BTreeMap<String, BTreeMap<String, Summary>>,
+    /// Sentences without which they would be taken for more than they are: trials that were fitted to or chosen by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cautions: Vec<String>,
     /// What to know before comparing them: which hold behaviour at its means, and which lie above their ceiling.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -47,6 +50,7 @@ impl ScoreReport {
             metrics: scored.summaries.clone(),
             omitted: scored.omitted.clone(),
             null: BTreeMap::new(),
+            cautions: Vec::new(),
             notes: notes(&scored.summaries),
         }
     }

@@ -3,7 +3,7 @@
 mod core;
 mod readout;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use burn::module::Module;
 use burn::prelude::*;
@@ -308,6 +308,23 @@ fn recordings_without_a_validation_tier_are_split_as_numpy_does() {
         let error = Split::new(&session, &config(impossible)).unwrap_err();
         assert_eq!(error.place().key.as_deref(), Some("data.validation_fraction"), "{impossible}");
     }
+}
+
+/// Of an image that is fitted to no repeat is held out.
+#[test]
+fn repeats_of_an_image_fall_on_one_side_of_the_split() {
+    let simulation =
+        simulated::simulation(KlindtLinear { neurons: 2, samples: 40, test: 2, ..simulated::small() });
+    let mut session = simulated::without_validation(simulated::session(&simulation));
+    let tier = session.trials_of(&Tier::Train);
+    tier.iter().for_each(|&trial| session.trials[trial].stimulus_id = format!("image {}", trial % 10));
+    let data = FitConfig::preset("demo").unwrap().data;
+    let split = Split::new(&session, &data).unwrap();
+    let images =
+        |of: &[usize]| of.iter().map(|&t| session.trials[t].stimulus_id.clone()).collect::<BTreeSet<_>>();
+    assert_eq!((images(&split.train).len(), images(&split.validation).len()), (8, 2));
+    assert!(images(&split.train).is_disjoint(&images(&split.validation)));
+    assert_eq!(split.train.len() + split.validation.len(), tier.len());
 }
 
 /// A tier that is there to validate on is never replaced by a part of the training tier.

@@ -13,7 +13,7 @@ use striate::recording::{Session, Tier};
 use striate::run::RunFolder;
 use striate::scoring;
 use striate::simulate::Truth;
-use striate::twin::{Card, Twin};
+use striate::twin::{self, Card, Twin};
 
 use super::super::{Asked, opened};
 use super::Kind;
@@ -52,6 +52,10 @@ fn explain(
         Err(_) if options.copies == 1.0 && data.is_none() => None,
         found => Some(found.map_err(|e| e.hint(WITHOUT))?),
     };
+    if let Some(asked) = &asked {
+        // What is found is kept with the run: images and truth of another recording would speak of other neurons.
+        twin::require_own(run, asked.session()?).map_err(|e| e.key("--data").hint(WITHOUT))?;
+    }
     let shown = asked.as_ref().filter(|_| options.copies < 1.0).map(Asked::session).transpose()?;
     let loaded = folders.iter().map(|folder| load(folder, shown, common)).collect::<Result<Vec<_>>>()?;
     let truth = asked.as_ref().map(|asked| Truth::open(&asked.path, asked.session()?));
