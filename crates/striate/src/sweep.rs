@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn what_another_process_fits_is_asked_for_again() {
         let points = Sweep::parse(TEXT).unwrap().points(&[]).unwrap();
-        let outcome = || Outcome { best: None, steps: 1, finished: true, end: None };
+        let outcome = || Outcome { best: None, steps: 1, finished: true, end: None, between_checks: false };
         let mut asked = Vec::new();
         let mut free = |point: &Point, _| {
             asked.push(point.name.clone());
