@@ -101,8 +101,9 @@ fn nulls(asked: &[String]) -> Result<Vec<Null>> {
 
 /// One line per metric, and below them who was left out and what to know before comparing.
 fn table(report: &ScoreReport) -> String {
+    let cautions: String = report.cautions.iter().map(|caution| format!("{caution}\n\n")).collect();
     let mut text = format!(
-        "{} · {} · tier {} · {} neurons · {} trials\n\n{:<WIDTH$}{:>8}  {:<18}{:>8}{:>7}  null\n",
+        "{} · {} · tier {} · {} neurons · {} trials\n\n{cautions}{:<WIDTH$}{:>8}  {:<18}{:>8}{:>7}  null\n",
         one_line(&report.run),
         one_line(&report.recording),
         one_line(&report.tier),
@@ -116,8 +117,6 @@ fn table(report: &ScoreReport) -> String {
     );
     let metrics: Vec<(&str, &Summary)> =
         score::in_order().filter_map(|id| Some((id, report.metrics.get(id)?))).collect();
-    text.extend(report.cautions.iter().map(|caution| format!("{caution}\n")));
-    text += if report.cautions.is_empty() { "" } else { "\n" };
     text.extend(metrics.iter().map(|(id, summary)| line(id, summary, report)));
     text.extend(report.omitted.iter().map(|(id, why)| format!("{id:<WIDTH$}{:>8}  {why}\n", "-")));
     let left_out = metrics.iter().filter(|(_, summary)| !summary.reasons.is_empty());

@@ -38,14 +38,32 @@ fn barcodes_become_types_beside_their_null() {
     assert!(page.contains("principal component"));
 }
 
+/// A handful of neurons, or a single feature, is no evidence for one type.
+#[test]
+fn what_cannot_tell_types_says_so() {
+    let bench = Bench::with_recording_of(&["neurons=24"]);
+    let one = ["model.core.channels=[1]", "--out", "one"];
+    bench.fit(&one).succeeds();
+    bench.fit(&["data.neurons=12", "--out", "few"]).succeeds();
+    for (run, why) in [("one", "one feature"), ("few", "fewer than 20 neurons")] {
+        let words = format!("a number of types that cannot be told: {why}");
+        let told = bench.run(&["explain", run, "barcode", "seeds=2", "most=2", "copies=1"]).succeeds().out;
+        assert!(told.contains(&words) && !told.contains("one type"), "{told}");
+        bench.run(&["report", run]).succeeds();
+        let page = String::from_utf8(bench.read(&format!("{run}/report.html"))).unwrap();
+        assert!(page.contains(&format!("cannot be told: {why}")), "{run}");
+    }
+}
+
 #[test]
 fn several_runs_are_compared() {
     let bench = Bench::with_run();
     bench.fit(&["seed=2", "--out", "second"]).succeeds();
     let both = bench.run(&[&QUICK[..], &["types=2", "with=second"]].concat()).succeeds();
-    for words in
-        ["2 runs together · 2 types of", "2 types were asked for, but the barcodes speak for one type"]
-    {
+    for words in [
+        "2 runs together · 2 types of",
+        "2 types were asked for, but the barcodes speak for a number of types that",
+    ] {
         assert!(both.out.contains(words), "`{words}` is not in: {}", both.out);
     }
     let found: Value = serde_json::from_slice(&bench.read("run/explain/barcode/barcode.json")).unwrap();

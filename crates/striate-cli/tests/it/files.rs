@@ -222,3 +222,51 @@ fn what_kills_left_in_a_run_is_cleared_by_its_next_fit() {
         bench.files("run").into_iter().filter(|name| name.contains(".striate-")).collect();
     assert_eq!(rest, ["run/.striate-notes.txt"]);
 }
+
+/// What was derived is derived again; what cannot be names the way out.
+#[test]
+fn a_damaged_table_stops_no_verb_that_can_do_without_it() {
+    let bench = Bench::with_run();
+    bench.run(&["score", "run", "--null", "none"]).succeeds();
+    let explain = ["explain", "run", "barcode", "seeds=2", "most=2", "copies=1"];
+    bench.run(&explain).succeeds();
+    for table in ["scores/test.per_neuron.json", "explain/barcode/types.csv", "neurons.csv"] {
+        let path = bench.path("run").join(table);
+        let intact = fs::read(&path).unwrap();
+        fs::write(&path, b"unit_id,type\n1,\"").unwrap();
+        let done = bench.run(&explain).succeeds();
+        let done = if table.contains("types") {
+            bench.run(&["score", "run", "--null", "none"]).succeeds()
+        } else {
+            done
+        };
+        let told = done.err.contains("left out of the table of neurons");
+        assert!(told || table.contains("types"), "{table}: {}", done.err);
+        fs::write(&path, intact).unwrap();
+    }
+    let more = ["schedule.max_steps=60", "--out", "run"];
+    let curve = bench.read("run/metrics.csv");
+    fs::write(bench.path("run/metrics.csv"), "time\n1\n").unwrap();
+    bench.fit(&more).fails(3, &["metrics.csv", "hint: move it away"]);
+    fs::write(bench.path("run/metrics.csv"), curve).unwrap();
+    fs::write(bench.path("run/checkpoints/last/optimiser.safetensors"), "no").unwrap();
+    bench.fit(&more).fails(3, &["optimiser.safetensors", "hint: restore it", "fit.start_from="]);
+}
+
+/// What is written goes by its name: it must not make a folder anew that was moved, nor write into another.
+#[test]
+fn a_run_that_is_moved_while_it_is_fitted_ends_there() {
+    let bench = Bench::with_recording();
+    let endless =
+        [crate::bench::FIT, &["schedule.max_steps=1000000", "schedule.patience=1000000", "--out", "run"]]
+            .concat();
+    let child = bench.command(&endless).spawn().unwrap();
+    while !bench.path("run/checkpoints/last").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    fs::rename(bench.path("run"), bench.path("moved")).unwrap();
+    let done = crate::bench::Done::from(child.wait_with_output().unwrap());
+    done.fails(3, &["run", "was moved or deleted while it was fitted", "hint: "]);
+    assert!(!bench.path("run/checkpoints").exists());
+    bench.run(&["score", "moved", "--null", "none"]).succeeds();
+}

@@ -85,7 +85,7 @@ fn a_copy_is_as_good_as_the_recording_and_another_leaves_no_trace_in_the_run() {
     assert!(done.err.contains("not kept in run") && done.out.contains("not the recording"), "{}", done.err);
     let predict = ["predict", "run", "--data", "other", "--out", "o.npy"];
     let done = bench.run(&predict).succeeds();
-    assert!(done.err.contains("warning: other: This is not the recording"), "{}", done.err);
+    assert!(done.err.contains("WARN other: This is not the recording"), "{}", done.err);
     assert!(
         !bench
             .run(&["predict", "run", "--data", "copy", "--out", "o.npy"])
@@ -164,5 +164,8 @@ fn a_fit_whose_predictions_never_differ_ends_without_a_model() {
     for trial in 0..200 {
         fs::write(bench.path(&format!("recording/data/images/{trial}.npy")), &blank).unwrap();
     }
-    bench.fit(&["--out", "run"]).fails(1, &["no neuron's prediction differs", "hint: ", "striate inspect"]);
+    let done = bench.fit(&["--out", "by_loss"]).succeeds();
+    assert!(done.err.contains("no neuron's prediction differs"), "{}", done.err);
+    let by_correlation = ["schedule.monitor=correlation", "--out", "run"];
+    bench.fit(&by_correlation).fails(1, &["no neuron's prediction differs", "hint: ", "striate inspect"]);
 }

@@ -84,7 +84,8 @@ impl Rule {
     /// # Errors
     /// When it does not compare with a number.
     pub fn numbers(&self, values: impl Iterator<Item = f64>, undefined: bool) -> Result<Vec<bool>> {
-        let limit: f64 = self.value.parse().map_err(|_| {
+        let limit: Option<f64> = self.value.parse().ok().filter(|limit: &f64| !limit.is_nan());
+        let limit = limit.ok_or_else(|| {
             Error::config(format!("compares `{}` with `{}`, which is no number", self.name, self.value))
         })?;
         let meets = |value: f64| match self.is {
@@ -200,7 +201,9 @@ mod tests {
         assert_eq!(met("area!=V1").unwrap(), [false, true]);
         assert_eq!(met("area=V1").unwrap(), [true, false]);
         assert!(met("area<V1").is_err());
-        assert!(Rule::parse("oracle<x").unwrap().numbers(std::iter::empty(), true).is_err());
+        for text in ["oracle<x", "oracle<nan"] {
+            assert!(Rule::parse(text).unwrap().numbers(std::iter::empty(), true).is_err(), "{text}");
+        }
         for text in ["neurons.csv", "<3", "oracle<", "!a"] {
             assert_eq!(Rule::parse(text), None, "{text}");
         }

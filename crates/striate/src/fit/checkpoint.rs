@@ -81,7 +81,11 @@ impl Saved {
     /// [`Kind::Data`](crate::error::Kind::Data) when it is damaged.
     pub fn latest(run: &RunFolder, schedule: &ScheduleConfig) -> Result<Option<(Self, Checkpoint)>> {
         let which = run.latest().unwrap_or(Checkpoint::Last);
-        let Some(mut saved) = Self::read(run, which)? else { return Ok(None) };
+        let read = Self::read(run, which).map_err(|e| match e.advice() {
+            Some(_) => e,
+            None => e.hint(format!("restore it from a copy of the run, or {}", run.begin_anew())),
+        });
+        let Some(mut saved) = read? else { return Ok(None) };
         if which == Checkpoint::Last {
             saved.check_best(run)?;
         } else {

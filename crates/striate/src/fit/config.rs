@@ -161,7 +161,7 @@ impl FitConfig {
         in_range("data.validation_fraction", self.data.validation_fraction, 0.0..=1.0)?;
         above_zero("fit.batch", self.fit.batch as f64, f64::MAX)?;
         above_zero("fit.learning_rate", self.fit.learning_rate, 1e30)?;
-        above_zero("schedule.factor", self.schedule.factor, 1e6)?;
+        above_zero("schedule.factor", self.schedule.factor, 1.0)?;
         above_zero("schedule.rounds", f64::from(self.schedule.rounds), f64::MAX)?;
         above_zero("schedule.patience", f64::from(self.schedule.patience), f64::MAX)?;
         self.check_sparse_masks().and_then(|()| self.check_parts())

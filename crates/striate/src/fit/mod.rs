@@ -165,7 +165,7 @@ pub fn fit(
 ) -> Result<Outcome> {
     run.require_single()?;
     // First: to read a checkpoint is to repair what a kill left of it.
-    let _alone = run.lock()?;
+    let run = &run.held()?;
     if let Some(outcome) = finished(config, run, session)? {
         observe(&Event::AlreadyFinished { step: outcome.steps });
         return Ok(outcome);
@@ -186,7 +186,7 @@ pub fn fit(
 
 /// Notes what ended a fit where the next verb will look, as far as the disk takes it.
 fn fail<T>(run: &RunFolder, error: Error) -> Result<T> {
-    if let Ok(manifest) = run.read_manifest() {
+    if let (Ok(()), Ok(manifest)) = (run.require_in_place(), run.read_manifest()) {
         let (status, failure) = match error.kind() {
             Kind::Interrupted => (Status::Interrupted, None),
             _ => (Status::Failed, Some(error.message().to_owned())),
@@ -388,7 +388,7 @@ impl<'a> Fit<'a> {
         while !self.state.finished {
             self.epoch(stop, observe, clock)?;
             if stop.load(Ordering::Relaxed) && !self.state.finished {
-                return self.saved().write(self.run, Checkpoint::Last);
+                return self.save(Checkpoint::Last);
             }
         }
         Ok(())
@@ -456,6 +456,11 @@ impl<'a> Fit<'a> {
         self.turn(next, &mut |_| {})
     }
 
+    fn save(&self, which: Checkpoint) -> Result<()> {
+        self.run.require_in_place()?;
+        self.saved().write(self.run, which)
+    }
+
     fn saved(&self) -> Saved {
         let state = LoopState { best: self.best(), bond: self.bond.clone(), ..self.state.clone() };
         Saved { weights: export(&self.model), optimiser: self.optimiser.export(), state }
@@ -503,6 +508,9 @@ impl<'a> Fit<'a> {
         let best = self.best();
         if self.state.finished && best.is_none() {
             return Err(self.never_judged());
+        }
+        if self.state.finished {
+            self.warn_if_it_says_nothing();
         }
         let mut manifest = self.run.read_manifest()?;
         manifest.status = if self.state.finished { Status::Finished } else { Status::Interrupted };

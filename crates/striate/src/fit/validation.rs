@@ -11,6 +11,10 @@ use crate::run::Checkpoint;
 use crate::run::metrics::Row;
 use crate::score::{mean_ignoring_nan, single_trial_correlation};
 
+const SAYS_NOTHING: &str = "no neuron's prediction differs between trials";
+const LOOK_AT_IMAGES: &str =
+    "look at the images, which may all be the same (`striate inspect`), or lower the penalties";
+
 impl Fit<'_> {
     pub(super) fn check_is_due(&self) -> bool {
         self.is_at_check() || self.state.step == self.config.schedule.max_steps
@@ -36,12 +40,12 @@ impl Fit<'_> {
         self.log(&row)?;
         if verdict.improved {
             self.bond.best = array::digest(&export(&self.model));
-            self.saved().write(self.run, Checkpoint::Best)?;
+            self.save(Checkpoint::Best)?;
         }
         self.state.between_checks = !self.is_at_check();
         observe(&Event::Check { row, improved: verdict.improved, until: self.horizon() });
         self.turn(verdict.next, observe)?;
-        self.saved().write(self.run, Checkpoint::Last)
+        self.save(Checkpoint::Last)
     }
 
     /// Does what the schedule decided.
@@ -61,15 +65,26 @@ impl Fit<'_> {
         Ok(())
     }
 
+    /// Warns of a model that a loss may call the best, though it predicts the same for every image.
+    pub(super) fn warn_if_it_says_nothing(&self) {
+        if self.says_nothing() {
+            tracing::warn!("{SAYS_NOTHING} on {}: {LOOK_AT_IMAGES}", self.split.judged_on());
+        }
+    }
+
+    fn says_nothing(&self) -> bool {
+        self.validate().is_ok_and(|(predicted, _)| are_all_constant(&predicted, self.trials.neurons()))
+    }
+
     /// The error of a fit that ended without one check that could be told from another.
     pub(super) fn never_judged(&self) -> Error {
         let (checks, metric) = (self.state.progress.checks, self.config.schedule.monitor.metric());
-        let (why, hint) = match self.validate() {
-            Ok((predicted, _)) if are_all_constant(&predicted, self.trials.neurons()) => (
-                ": no neuron's prediction differs between them",
-                "look at the images, which may all be the same (`striate inspect`), or lower the penalties",
+        let (why, hint) = match self.says_nothing() {
+            true => (format!(": {SAYS_NOTHING}"), LOOK_AT_IMAGES),
+            false => (
+                String::new(),
+                "look at the responses of these trials, or set `schedule.monitor` to another number",
             ),
-            _ => ("", "look at the responses of these trials, or set `schedule.monitor` to another number"),
         };
         let message = format!(
             "keeps no model: `{metric}` on {} was undefined at each of {checks} checks{why}",

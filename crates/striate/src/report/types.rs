@@ -72,7 +72,7 @@ fn percent(share: f64) -> String {
 /// Every neuron on the first two principal components, in the colour of its type.
 fn plane(found: &Explanation) -> Tag {
     let neurons = &found.neurons;
-    let none = found.is_continuum();
+    let none = found.has_no_types();
     let kinds = neurons.types.iter().map(|kind| if none { Some(0) } else { *kind });
     let sure = neurons.agreement.iter().map(|agreement| none || agreement.is_some_and(|share| share > 0.5));
     let points: Vec<((usize, bool), (f64, f64))> = kinds
@@ -94,7 +94,7 @@ fn plane(found: &Explanation) -> Tag {
         let opacity = if sure { 0.8 } else { 0.3 };
         plot.styled_dots("dots", &format!("stroke:{};stroke-opacity:{opacity}", kind_colour(kind)), &own);
     }
-    let types = if found.is_continuum() { &[][..] } else { sizes };
+    let types = if found.has_no_types() { &[][..] } else { sizes };
     let keys = types.iter().enumerate();
     let keys = keys.map(|(kind, size)| (kind, format!("type {kind} ({})", count(*size, "neuron"))));
     let legend = tag("p").class("legend").all(swatches(keys, "more types"));
@@ -139,6 +139,7 @@ fn numbers(found: &Explanation, run: &RunResult) -> Tag {
     let chosen = match count.answer {
         answer if run.types != answer.groups() => "The number of types was given.".into(),
         Answer::Types(_) => "The number of types is that on which the resamples agree.".into(),
+        answer if answer.is_untold() => format!("Here: {}.", answer.words()),
         answer => format!(
             "No valley is found again in enough of them: {}, since barcodes {}. Their mean has length {} of 1, and \
              their s.d. along one direction is {}° (shuffled barcodes {}°).",

@@ -1,6 +1,7 @@
 //! The folder of one run and the names of the files in it.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,8 +79,7 @@ impl RunFolder {
         }
         disk::create_folder(path)?;
         let run = Self::at(path);
-        let lock = Some(run.lock()?);
-        Ok(Self { lock, ..run })
+        run.held()
     }
 
     fn at(path: &Path) -> Self {
@@ -276,6 +276,31 @@ impl RunFolder {
         Err(Error::busy("is being fitted by another process")
             .file(&self.path)
             .hint("wait for it, or choose another folder with --out"))
+    }
+
+    /// The same run with its lock, for as long as there is a copy of it.
+    ///
+    /// # Errors
+    /// As [`RunFolder::lock`].
+    pub(crate) fn held(&self) -> Result<Self> {
+        Ok(Self { path: self.path.clone(), lock: Some(self.lock()?) })
+    }
+
+    /// That a run that is held lies where it did: what is written goes by its name, and would make a folder anew that was
+    /// moved or deleted, or go into another.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when it does not.
+    pub(crate) fn require_in_place(&self) -> Result<()> {
+        let Some(lock) = &self.lock else { return Ok(()) };
+        if let (Ok(held), Ok(there)) = (lock.metadata(), fs::metadata(self.path.join(LOCK)))
+            && (held.dev(), held.ino()) == (there.dev(), there.ino())
+        {
+            return Ok(());
+        }
+        Err(Error::data("was moved or deleted while it was fitted")
+            .file(&self.path)
+            .hint("where it lies now, `striate fit --out` goes on from its last check"))
     }
 
     /// Whether a process fits into this run now; `None` where the file system does not tell.

@@ -56,7 +56,8 @@ impl MetricsLog {
     /// When the file cannot be written, or is no metrics file.
     pub fn resume(path: &Path, step: u64) -> Result<Self> {
         if path.exists() {
-            truncate_after(path, step)?;
+            truncate_after(path, step)
+                .map_err(|e| e.hint("move it away: the fit goes on, with a curve from here on"))?;
         } else {
             disk::write_bytes(path, format!("{HEADER}\n").as_bytes())?;
         }

@@ -89,7 +89,7 @@ impl RunFolder {
     }
 
     /// How to fit again with what is left of a run whose model is gone.
-    fn begin_anew(&self) -> String {
+    pub(crate) fn begin_anew(&self) -> String {
         let last = self.weights(Checkpoint::Last);
         match last.is_file() && !self.is_solved() {
             true => format!("begin a new run with what is left: `{}`", self.restart_command(Some(&last))),

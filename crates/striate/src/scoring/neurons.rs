@@ -26,8 +26,7 @@ type Columns = Vec<(String, Column)>;
 /// earlier table knew of the recording is kept.
 ///
 /// # Errors
-/// [`Kind::Io`](crate::error::Kind::Io) when they cannot be written, [`Kind::Data`](crate::error::Kind::Data) when scores or
-/// types of the run are damaged.
+/// [`Kind::Io`](crate::error::Kind::Io) when they cannot be written.
 pub fn write_neurons(twin: &Ensemble, run: &RunFolder, session: Option<&Session>) -> Result<()> {
     let ids = twin.unit_ids();
     let neuron: Vec<i64> = twin.neurons().iter().map(|&neuron| neuron as i64).collect();
@@ -35,15 +34,20 @@ pub fn write_neurons(twin: &Ensemble, run: &RunFolder, session: Option<&Session>
         vec![("unit_id".into(), Column::Integers(ids.to_vec())), ("neuron".into(), Column::Integers(neuron))];
     columns.extend(match session {
         Some(session) => recorded(session, twin.neurons()),
-        None => kept(&run.neurons_csv(), ids)?,
+        None => readable(kept(&run.neurons_csv(), ids)).unwrap_or_default(),
     });
     columns.extend(fields(twin));
     let model = twin.digest();
-    columns.extend(scores(run, ids, &model)?);
-    columns.extend(types(&run.explain("barcode"), ids, &model)?);
+    columns.extend(scores(run, ids, &model));
+    columns.extend(readable(types(&run.explain("barcode"), ids, &model)).unwrap_or_default());
     let bytes = parquet(&columns).map_err(|e| e.file(run.neurons()))?;
     disk::write_bytes(&run.neurons(), &bytes)?;
     disk::write_bytes(&run.neurons_csv(), &as_csv(&columns, ids.len())?)
+}
+
+/// What a table says that was derived and can be again: one that is damaged is left out with a warning.
+fn readable<T>(found: Result<T>) -> Option<T> {
+    found.map_err(|error| tracing::warn!("{error}: left out of the table of neurons; ask for it again")).ok()
 }
 
 /// What the recording says of its `neurons`.
@@ -116,14 +120,13 @@ struct Summary {
 }
 
 /// The scores of each tier, `METRIC_TIER`; and `oracle`, of the test tier where it has one.
-fn scores(run: &RunFolder, ids: &[i64], model: &str) -> Result<Columns> {
+fn scores(run: &RunFolder, ids: &[i64], model: &str) -> Columns {
     let mut tiers = run.scored_tiers();
     tiers.sort_by_key(|tier| tier != "test");
     let mut columns: Columns = Vec::new();
     for tier in tiers {
-        let Some(scores) = of_tier(run, &tier, model)?.filter(|scores| scores.unit_id == ids) else {
-            continue;
-        };
+        let of_tier = readable(of_tier(run, &tier, model)).flatten();
+        let Some(scores) = of_tier.filter(|scores| scores.unit_id == ids) else { continue };
         for (metric, values) in scores.metrics {
             let value = |at| values.get(at).copied().flatten().filter(|value: &f64| value.is_finite());
             let column = Column::Numbers((0..ids.len()).map(|at| value(at).unwrap_or(f64::NAN)).collect());
@@ -134,7 +137,7 @@ fn scores(run: &RunFolder, ids: &[i64], model: &str) -> Result<Columns> {
             columns.push((format!("{metric}_{}", ascii(&tier)), column));
         }
     }
-    Ok(columns)
+    columns
 }
 
 /// The scores of one tier, where they are of `model` and of one scoring.

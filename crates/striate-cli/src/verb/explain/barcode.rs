@@ -168,6 +168,7 @@ fn rule(run: &RunResult) -> String {
         Answer::Continuum => {
             "no valley parts the barcodes, and they do not point one way: a continuum".into()
         }
+        Answer::OneFeature | Answer::FewNeurons => answer.words(),
     };
     format!("\n[{types}]: {why}\n\n")
 }

@@ -83,6 +83,7 @@ impl RunResult {
                 counted(self.types),
                 answer.words()
             )),
+            answer if answer.is_untold() => Some(answer.words()),
             Answer::Continuum => Some("a continuum, no types: no valley parts the barcodes".into()),
             _ => self.beside_null(),
         }
@@ -99,12 +100,12 @@ impl RunResult {
         })
     }
 
-    /// Says when joining copies left fewer channels than there are types.
+    /// Says when joining copies left fewer channels than there are types, or only one.
     pub fn warning(&self) -> Option<String> {
         let (left, types) = (self.copies.len(), self.types);
-        (left < self.channels && left < types).then(|| {
+        (left < self.channels && left < types.max(2)).then(|| {
             format!(
-                "copies of channels were joined to {left} for {types} types: types whose features are alike may be one \
+                "copies of channels were joined to {left}: types whose features are alike may be one \
                  here; `copies=1` leaves all {} channels as they are",
                 self.channels
             )

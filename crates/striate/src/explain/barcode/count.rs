@@ -21,6 +21,9 @@ const ONE_WAY: f64 = 0.7;
 /// Standard deviation along one direction, beyond that of shuffled barcodes, above which one group is a continuum.
 const CONTINUUM_DEG: f64 = 10.0;
 
+/// Neurons below which resamples are no evidence.
+const FEW: usize = 20;
+
 /// What the barcodes speak for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -31,9 +34,23 @@ pub enum Answer {
     OneType,
     /// Barcodes differ, and no valley parts them: there are no types.
     Continuum,
+    /// There is one channel, or copies were joined to one: all that it tells is whether it is read.
+    OneFeature,
+    /// There are too few neurons to tell.
+    FewNeurons,
 }
 
 impl Answer {
+    /// Whether no neuron is given a type.
+    pub fn has_no_types(self) -> bool {
+        self == Self::Continuum || self.is_untold()
+    }
+
+    /// Whether the barcodes cannot tell how many types there are.
+    pub fn is_untold(self) -> bool {
+        matches!(self, Self::OneFeature | Self::FewNeurons)
+    }
+
     /// Number of groups: 1 for one type and for a continuum.
     pub fn groups(self) -> usize {
         if let Self::Types(types) = self { types } else { 1 }
@@ -45,6 +62,8 @@ impl Answer {
             Self::Types(types) => format!("{types} types"),
             Self::OneType => "one type".into(),
             Self::Continuum => "a continuum, no types".into(),
+            Self::OneFeature => "a number of types that cannot be told: one feature".into(),
+            Self::FewNeurons => format!("a number of types that cannot be told: fewer than {FEW} neurons"),
         }
     }
 }
@@ -85,6 +104,8 @@ impl Count {
         let apart = |draw| Direction::of(&barcodes.independent(seed.wrapping_add(draw)));
         let null_spreads: Vec<Direction> = (0..nulls.len() as u64).into_par_iter().map(apart).collect();
         let answer = match groups.number() {
+            _ if barcodes.channels() == 1 => Answer::OneFeature,
+            _ if barcodes.len() < FEW => Answer::FewNeurons,
             0 | 1 if spread.is_one(&null_spreads) => Answer::OneType,
             0 | 1 => Answer::Continuum,
             types => Answer::Types(types),

@@ -97,7 +97,7 @@ pub fn explain(runs: &[Run<'_>], options: &Options) -> Result<Explanation> {
     } else {
         (None, first.votes.clone())
     };
-    let none = is_continuum(analyses.iter().map(|analysis| &analysis.result), across.as_ref());
+    let none = without_types(analyses.iter().map(|analysis| &analysis.result), across.as_ref()).is_some();
     let embedding = principal_components(&first.barcodes);
     let neurons = Neurons {
         unit_id: run.unit_ids.to_vec(),
@@ -183,23 +183,24 @@ fn rounded(value: f64) -> f64 {
     (value * DIGITS).round() / DIGITS
 }
 
-/// Whether no run with a say tells types apart, and one of them not even one.
-fn is_continuum<'a>(mut runs: impl Iterator<Item = &'a RunResult>, across: Option<&Across>) -> bool {
-    across.is_none_or(|across| across.sizes.len() == 1) && runs.any(|run| run.answer() == Answer::Continuum)
+/// Why no neuron is given a type, where no run with a say tells types apart, and one of them not even one.
+fn without_types<'a>(runs: impl Iterator<Item = &'a RunResult>, across: Option<&Across>) -> Option<Answer> {
+    let none = across.is_none_or(|across| across.sizes.len() == 1);
+    runs.map(RunResult::answer).find(|answer| none && answer.has_no_types())
 }
 
 impl Explanation {
-    /// Whether the neurons have no types, their barcodes being a continuum.
-    pub fn is_continuum(&self) -> bool {
-        is_continuum(self.runs.iter(), self.across.as_ref())
+    /// Whether no neuron is given a type: barcodes are a continuum, or cannot tell.
+    pub fn has_no_types(&self) -> bool {
+        self.answer().has_no_types()
     }
 
     /// What the neurons are given, by all runs together.
     pub fn answer(&self) -> Answer {
-        match self.types().0.len() {
-            _ if self.is_continuum() => Answer::Continuum,
-            0 | 1 => Answer::OneType,
-            types => Answer::Types(types),
+        match (without_types(self.runs.iter(), self.across.as_ref()), self.types().0.len()) {
+            (Some(why), _) => why,
+            (None, 0 | 1) => Answer::OneType,
+            (None, types) => Answer::Types(types),
         }
     }
 
@@ -379,7 +380,7 @@ mod tests {
         }
         for runs in [[line, typed, other], [typed, other, line]] {
             let found = joined(&runs);
-            assert_eq!((found.answer(), found.is_continuum()), (Answer::Types(4), false));
+            assert_eq!((found.answer(), found.has_no_types()), (Answer::Types(4), false));
             assert!((found.across.as_ref().unwrap().mean_share - 2.0 / 3.0).abs() < 0.02);
             let (at, _) = runs.iter().enumerate().find(|(_, run)| run.name == "line").unwrap();
             assert!(found.across.unwrap().labels[at].iter().all(Option::is_none));

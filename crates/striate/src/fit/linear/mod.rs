@@ -100,7 +100,7 @@ impl Fit<'_> {
         let mut search = Search::new(&problem, linear.solver);
         for (step, &alpha) in (1..).zip(linear.alphas()) {
             if stop.load(Ordering::Relaxed) {
-                return self.saved().write(self.run, Checkpoint::Last);
+                return self.save(Checkpoint::Last);
             }
             // Alphas of before a break are solved again: the lasso goes on from its last weights.
             let solution = search.solve(alpha);
@@ -112,7 +112,7 @@ impl Fit<'_> {
             }
         }
         self.state.finished = true;
-        self.saved().write(self.run, Checkpoint::Last)
+        self.save(Checkpoint::Last)
     }
 
     fn sums(&self, linear: &LinearConfig) -> Result<Sums> {
