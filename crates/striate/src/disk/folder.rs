@@ -30,11 +30,14 @@ pub fn replace_folder(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Re
 /// As [`replace_folder`].
 pub fn renew_folder(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let path = resolved(path)?;
-    let earlier = swap(&path, fill)?;
-    for left in earlier.into_iter().chain(leftover::of(&path)) {
+    let clear = |left: PathBuf| {
         hand_on(&left, &path);
         let _ = fs::remove_dir_all(left);
-    }
+    };
+    // Before, too: tries that are stopped one after the other must not pile up.
+    leftover::of(&path).into_iter().for_each(clear);
+    let earlier = swap(&path, fill)?;
+    earlier.into_iter().chain(leftover::of(&path)).for_each(clear);
     Ok(())
 }
 
@@ -210,6 +213,16 @@ mod tests {
 
     fn replaced(path: &Path, text: &str) -> Result<()> {
         replace_folder(path, |folder| write_bytes(&folder.join("w"), text.as_bytes()))
+    }
+
+    #[test]
+    fn tries_that_were_stopped_do_not_pile_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, left) = (dir.path().join("data"), dir.path().join(".striate-data-0123456789"));
+        fs::create_dir(&left).unwrap();
+        fs::write(left.join("half"), "h").unwrap();
+        renew_folder(&path, |_| Err(Error::data("no"))).unwrap_err();
+        assert!(!left.exists() && !path.exists());
     }
 
     fn content(path: &Path) -> String {

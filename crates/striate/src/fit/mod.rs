@@ -458,7 +458,8 @@ impl<'a> Fit<'a> {
 
     fn save(&self, which: Checkpoint) -> Result<()> {
         self.run.require_in_place()?;
-        self.saved().write(self.run, which)
+        // It may go while it is written.
+        self.saved().write(self.run, which).or_else(|error| self.run.require_in_place().and(Err(error)))
     }
 
     fn saved(&self) -> Saved {

@@ -1,7 +1,6 @@
 //! The folder of one run and the names of the files in it.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,10 +91,12 @@ impl RunFolder {
     /// # Errors
     /// Any error of `fill`; otherwise as [`RunFolder::create`].
     pub(crate) fn create_whole(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
-        refuse_all_but(path, &[LOCK])?;
+        let refuse =
+            || refuse_all_but(path, &[LOCK]).map_err(|e| e.hint("choose another folder with `--out`"));
+        refuse()?;
         let (was_there, held) = (path.exists(), Self::hold(path)?);
         // Asked again: whoever held it until now may have filled it.
-        let made = refuse_all_but(path, &[LOCK]).and_then(|()| disk::replace_folder(path, fill));
+        let made = refuse().and_then(|()| disk::replace_folder(path, fill));
         drop(held);
         if made.is_err() && !was_there {
             disk::remove_folder_of(path, LOCK);
@@ -293,8 +294,15 @@ impl RunFolder {
     /// [`Kind::Data`](crate::error::Kind::Data) when it does not.
     pub(crate) fn require_in_place(&self) -> Result<()> {
         let Some(lock) = &self.lock else { return Ok(()) };
+        #[cfg(unix)]
+        let same = |a: &fs::Metadata, b: &fs::Metadata| {
+            use std::os::unix::fs::MetadataExt;
+            (a.dev(), a.ino()) == (b.dev(), b.ino())
+        };
+        #[cfg(not(unix))]
+        let same = |_: &fs::Metadata, _: &fs::Metadata| true;
         if let (Ok(held), Ok(there)) = (lock.metadata(), fs::metadata(self.path.join(LOCK)))
-            && (held.dev(), held.ino()) == (there.dev(), there.ino())
+            && same(&held, &there)
         {
             return Ok(());
         }

@@ -381,8 +381,11 @@ mod tests {
         joined.copies = vec![vec![0], vec![1]];
         assert_eq!(joined.warning(), None, "no copies were joined");
         joined.channels = 4;
-        assert!(joined.warning().unwrap().contains("joined to 2 for 3 types"));
+        assert!(joined.warning().unwrap().contains("joined to 2: types"));
         joined.types = 2;
         assert_eq!(joined.warning(), None);
+        joined.types = 1;
+        joined.copies = vec![vec![0, 1, 2, 3]];
+        assert!(joined.warning().unwrap().contains("joined to 1: types"));
     }
 }
