@@ -87,6 +87,11 @@ pub fn remove_folder_of(path: &Path, only: &str) {
 /// When one cannot be made, or a link leads out of a run.
 pub fn create_folder(path: &Path) -> Result<()> {
     refuse_links_below_run(&path.join("file"))?;
+    if path.is_symlink() && !path.exists() {
+        return Err(Error::config("is a link to nothing")
+            .file(path)
+            .hint("remove it, or make the folder it names"));
+    }
     fs::create_dir_all(path).map_err(|source| Error::io("cannot create", path, source))
 }
 
@@ -213,6 +218,15 @@ mod tests {
 
     fn replaced(path: &Path, text: &str) -> Result<()> {
         replace_folder(path, |folder| write_bytes(&folder.join("w"), text.as_bytes()))
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_nothing_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("run");
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        assert_eq!(create_folder(&link).unwrap_err().message(), "is a link to nothing");
     }
 
     #[test]
