@@ -243,7 +243,7 @@ fn a_damaged_table_stops_no_verb_that_can_do_without_it() {
     }
     let more = ["schedule.max_steps=60", "--out", "run"];
     let curve = bench.read("run/metrics.csv");
-    fs::write(bench.path("run/metrics.csv"), "time\n1\n").unwrap();
+    fs::write(bench.path("run/metrics.csv"), [&curve[..], b"4?,1\n"].concat()).unwrap();
     bench.fit(&more).fails(3, &["metrics.csv", "hint: move it away"]);
     fs::write(bench.path("run/metrics.csv"), curve).unwrap();
     fs::write(bench.path("run/checkpoints/last/optimiser.safetensors"), "no").unwrap();
