@@ -130,7 +130,7 @@ fn numbers(found: &Explanation, run: &RunResult) -> Tag {
     let mut plot = Plot::new(WIDTH, HEIGHT, x, Axis::exactly("resamples", 0.0, draws as f64).counted());
     plot.bars("bars", -0.5, most as f64 + 0.5, &bars);
     plot.line("line drop", &steps.collect::<Vec<_>>());
-    let types = (!found.is_continuum()).then_some(run.types);
+    let types = (!found.has_no_types()).then_some(run.types);
     types.into_iter().for_each(|types| plot.vertical("line best", types as f64));
     let legend = tag("p")
         .class("legend")
