@@ -97,8 +97,11 @@ impl Claim {
         let extent: Vec<String> = ends.into_iter().chain(n).collect();
         let extent = if extent.is_empty() { String::new() } else { format!(" ({})", extent.join(", ")) };
         let no_better = *in_percent && before.starts_with("Explains") && mean <= 0.0;
-        let no_better =
-            if no_better { " The mean response of each neuron would predict as well." } else { "" };
+        let no_better = if no_better {
+            " On average the mean response of each neuron would predict at least as well."
+        } else {
+            ""
+        };
         format!("{before}{value}{after}{extent}.{no_better}")
     }
 
@@ -217,7 +220,10 @@ mod tests {
         let null = json!({"fev": {"mean": -0.04}});
         let told = said(metrics(-0.02), null.clone());
         assert!(told.contains("Explains none") && told.contains("n = 1 neuron)."), "{told}");
-        assert!(told.contains("would predict as well. With neurons shuffled it is −4\u{a0}%."), "{told}");
+        assert!(
+            told.contains("would predict at least as well. With neurons shuffled it is −4\u{a0}%."),
+            "{told}"
+        );
         let told = said(metrics(-0.05), null);
         assert!(told.contains("no better than with neurons shuffled: −4\u{a0}%."), "{told}");
     }
