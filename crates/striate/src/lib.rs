@@ -5,7 +5,7 @@
 //! 1. Open a **recording**: [`recording::open`]. [`report::inspect::inspect`] says what is in it and whether it is
 //!    sound; [`simulate::write`] makes one whose right answer is known.
 //! 2. Say what to **fit**: [`fit::FitConfig::preset`], or [`fit::FitConfig::parse`] for a TOML file.
-//! 3. Start a **run**, the folder that keeps everything: [`run::RunFolder::create`].
+//! 3. Start a **run**, the folder that keeps everything and knows its recording: [`fit::run_folder`].
 //! 4. **Fit**: [`fit::fit`]. It divides the trials ([`batch::Split::new`]), makes **batches**
 //!    ([`batch::Trials::batch`]), builds the **model** ([`model::EncoderConfig::init`]) and writes checkpoints; called
 //!    again, it goes on where it was stopped.
@@ -18,26 +18,23 @@
 //!
 //! ```
 //! use std::sync::atomic::AtomicBool;
-//! use striate::fit::{FitConfig, fit};
-//! use striate::run::{Manifest, RunFolder};
+//! use striate::fit::{FitConfig, fit, run_folder};
 //! use striate::simulate::{KlindtLinear, Simulation};
 //! use striate::twin::{State, Twin};
 //! use striate::{batch, ops, recording, simulate};
 //!
 //! let folder = tempfile::tempdir().unwrap();
 //! let demo = KlindtLinear { neurons: 4, samples: 60, test: 4, test_repeats: 2, ..KlindtLinear::demo() };
-//! simulate::write(&Simulation::new(demo)?, &folder.path().join("recording"))?;
+//! let data = folder.path().join("recording");
+//! simulate::write(&Simulation::new(demo)?, &data)?;
 //!
-//! let recording = recording::open(&folder.path().join("recording"))?;
-//! let config = FitConfig::preset("demo")?
-//!     .with(&["fit.batch=16".into(), "schedule.check_every=5".into(), "schedule.max_steps=10".into()])?;
-//! let run = RunFolder::create(
-//!     &folder.path().join("run"),
-//!     &config.to_toml(),
-//!     &Manifest::start(config.seed, "an example"),
-//! )?;
-//! let device = ops::device("auto")?;
+//! let recording = recording::open(&data)?;
 //! let session = batch::session_of(&recording, "")?;
+//! let steps = ["fit.batch=16", "schedule.check_every=5", "schedule.max_steps=10"].map(String::from);
+//! let mut config = FitConfig::preset("demo")?.with(&steps)?;
+//! config.data.path = data.display().to_string();
+//! let device = ops::device("auto")?;
+//! let run = run_folder(&config, session, &folder.path().join("run"), "auto", "an example")?;
 //! let outcome = fit(&config, session, &run, &device, &AtomicBool::new(false), &mut |_event| {})?;
 //! assert_eq!((outcome.steps, outcome.finished), (10, true));
 //!

@@ -297,6 +297,7 @@ fn what_changed_in_the_recording_is_named() {
     let changes = [
         ("images", "recording/data/images/5.npy", npy::write_f32(&[1, 12, 12], &[0.5; 144])),
         ("responses", "recording/data/responses/7.npy", npy::write_f32(&[8], &[1.0; 8])),
+        ("statistics", "recording/meta/statistics/responses/all/std.npy", npy::write_f32(&[8], &[2.0; 8])),
     ];
     for (stream, file, bytes) in changes {
         let intact = bench.read(file);

@@ -57,11 +57,13 @@ fn warn_of_shared_images(of: &RecordingInfo) {
 /// # Errors
 /// [`Kind::Interrupted`](crate::error::Kind::Interrupted) when the user stopped the reading of it.
 pub fn recording_info(session: &Session, path: &str) -> Result<RecordingInfo> {
+    // Taken first: what is written while the rest is read will be read again.
+    let stamp = session.stamp();
     let info = RecordingInfo {
         path: path.to_owned(),
         session: session.id.clone(),
         format: session.format.into(),
-        stamp: session.stamp(),
+        stamp,
         fingerprint: fingerprint(session),
         content: session.content()?,
         shared_images: session.shared_images()?,

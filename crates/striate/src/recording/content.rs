@@ -9,7 +9,8 @@ use super::{Session, Stream, Tier};
 use crate::error::Result;
 use crate::hash::Digest;
 
-/// A SHA-256 for each thing that was recorded: `neurons`, `positions`, `trials`, and each stream.
+/// A SHA-256 for each thing that was recorded: `neurons`, `positions`, `labels`, `trials`, `shapes`, `statistics`, and each
+/// stream.
 pub type Content = BTreeMap<String, String>;
 
 /// What one reading of a recording tells.
@@ -81,7 +82,24 @@ impl Session {
         let trials = self.trials.iter().fold(Digest::default(), |all, trial| {
             all.bytes(&trial.id).bytes(trial.tier.to_string()).bytes(&trial.stimulus_id)
         });
-        let tables = [("neurons", neurons), ("positions", positions), ("trials", trials)];
+        let labels = [("area", &self.neurons.area), ("layer", &self.neurons.layer)];
+        let labels = labels.into_iter().fold(Digest::default(), |all, (name, words)| {
+            words.iter().flatten().fold(all.bytes(name), Digest::bytes)
+        });
+        let shapes = self.streams.iter().fold(Digest::default(), |all, info| {
+            all.bytes(info.stream.name()).bytes(format!("{:?}", info.shape))
+        });
+        let statistics = self.statistics.iter().fold(Digest::default(), |all, (stream, of)| {
+            all.bytes(stream.name()).numbers(&of.mean).numbers(&of.std)
+        });
+        let tables = [
+            ("neurons", neurons),
+            ("positions", positions),
+            ("labels", labels),
+            ("trials", trials),
+            ("shapes", shapes),
+            ("statistics", statistics),
+        ];
         let tables = tables.map(|(name, digest)| (name.to_owned(), digest.finish()));
         let mut images = vec![None; self.trials.len()];
         let mut content: Content = tables.into_iter().collect();

@@ -60,11 +60,8 @@ pub trait Files: Send + Sync + Debug {
 pub(super) fn stamped(digest: Digest, file: &Metadata) -> Digest {
     let written = file.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let written = written.map_or(0, |since| since.as_nanos());
-    #[cfg(unix)]
     let touched =
         (std::os::unix::fs::MetadataExt::ctime(file), std::os::unix::fs::MetadataExt::ctime_nsec(file));
-    #[cfg(not(unix))]
-    let touched = (0, 0);
     digest.bytes(format!("{} {written} {touched:?}", file.len()))
 }
 

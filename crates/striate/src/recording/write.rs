@@ -1,5 +1,6 @@
 //! Writes recordings in the Sensorium 2022 layout, readable by striate and by the tools of the field.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -135,7 +136,7 @@ impl<'a> Writer<'a> {
         self.trial_tables()?;
         self.neuron_tables()?;
         self.statistics()?;
-        sync(&self.written)
+        sync(&self.written, self.folder)
     }
 
     fn trial_tables(&mut self) -> Result<()> {
@@ -190,8 +191,11 @@ fn identifiers(trials: &[Trial], id: impl Fn(&Trial) -> &String) -> Vec<u8> {
     }
 }
 
-fn sync(files: &[PathBuf]) -> Result<()> {
-    files.par_iter().try_for_each(|path| disk::sync(path))
+/// Waits until files, and their names in their folders, are on the disk.
+fn sync(files: &[PathBuf], root: &Path) -> Result<()> {
+    let folders: BTreeSet<&Path> = files.iter().flat_map(|file| file.ancestors().skip(1)).collect();
+    files.par_iter().try_for_each(|path| disk::sync(path))?;
+    folders.into_iter().filter(|folder| folder.starts_with(root)).try_for_each(disk::sync)
 }
 
 /// That a recording may take the place of folder `path`: nothing lies there but what [`write()`] wrote, and files that

@@ -163,7 +163,7 @@ pub fn next(run: &Results) -> Option<String> {
         (State::Interrupted | State::Killed, _) => {
             run.resume.as_ref().map(|resume| format!("{resume} where it was stopped."))
         }
-        (State::Running | State::Unknown, _) => {
+        (State::Running | State::Unknown(_), _) => {
             Some("the fit is not finished: make this page again when it is.".into())
         }
         (State::Finished, None) => None,

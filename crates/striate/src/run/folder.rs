@@ -1,16 +1,19 @@
 //! The folder of one run and the names of the files in it.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::manifest::Manifest;
+use super::manifest::{Manifest, Status};
 use crate::disk;
 use crate::error::{Error, Result};
 
-/// Held by the process that fits into a run.
+/// Held by the process that makes a run or fits into it, and says which.
 const LOCK: &str = "lock";
+/// First word of a lock, by which it is known as ours; those of early versions are empty.
+const OURS: &str = "striate";
 
 /// Who asks whether a run is held takes its lock for a moment: one that wants to hold it tries this often, with
 /// pauses.
@@ -43,7 +46,8 @@ pub enum Checkpoint {
 }
 
 impl RunFolder {
-    /// Starts a run at `path` by writing its resolved configuration and its manifest.
+    /// Starts a run at `path` by writing its resolved configuration and its manifest. For a fit take
+    /// [`fit::run_folder`](crate::fit::run_folder), whose manifest knows the recording.
     ///
     /// The lock is written first, by which the rest is known as ours, and the manifest last: a folder becomes a run only
     /// when it is complete, and a start that was cut off can be repeated.
@@ -254,7 +258,7 @@ impl RunFolder {
     }
 
     /// Keeps other processes from fitting into this run until all copies of the file are dropped. Where the file system
-    /// has no locks, it keeps out nobody.
+    /// has no locks, it keeps out nobody, and warns; so it does where another host may hold one that is not seen here.
     ///
     /// # Errors
     /// [`Kind::Busy`](crate::error::Kind::Busy) when another process fits into it,
@@ -263,12 +267,13 @@ impl RunFolder {
         if let Some(lock) = &self.lock {
             return Ok(lock.clone());
         }
-        let path = self.path.join(LOCK);
-        let file = disk::open_or_create(&path)?;
+        let file = disk::open_or_create(&self.path.join(LOCK))?;
         for _ in 0..TRIES {
             match file.try_lock() {
                 Err(fs::TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
-                _ => {
+                locked => {
+                    self.warn_of_unseen(locked.is_err());
+                    sign(&file);
                     disk::clear_leftovers(&self.path);
                     return Ok(Arc::new(file));
                 }
@@ -311,6 +316,28 @@ impl RunFolder {
             .hint("where it lies now, `striate fit --out` goes on from its last check"))
     }
 
+    fn warn_of_unseen(&self, without_locks: bool) {
+        let path = self.path.display();
+        let unfinished =
+            || Manifest::read(&self.manifest()).is_ok_and(|known| known.status == Status::Running);
+        if without_locks {
+            tracing::warn!(
+                "{path}: its file system has no locks: make sure that no other process fits into it"
+            );
+        } else if let Some(host) = self.elsewhere().filter(|_| unfinished()) {
+            tracing::warn!(
+                "{path}: was fitted on {host} and did not end: make sure that it does not run there"
+            );
+        }
+    }
+
+    /// The host of the process that held the lock last, where it was another than this one.
+    pub(super) fn elsewhere(&self) -> Option<String> {
+        let text = disk::read_text(&self.path.join(LOCK), disk::TEXT).ok()?;
+        let known = text.strip_prefix(OURS)?.split_whitespace().next()?.to_owned();
+        host().is_some_and(|host| known != "-" && host != known).then_some(known)
+    }
+
     /// Whether a process fits into this run now; `None` where the file system does not tell.
     pub(super) fn is_held(&self) -> Option<bool> {
         let path = self.path.join(LOCK);
@@ -325,6 +352,20 @@ impl RunFolder {
     fn score_file(&self, tier: &str, extension: &str) -> PathBuf {
         self.path.join("scores").join(format!("{}.{extension}", file_name(tier)))
     }
+}
+
+/// Writes who holds a lock into it: `striate HOST PID`. It holds without.
+fn sign(mut lock: &fs::File) {
+    let text = format!("{OURS} {} {}\n", host().unwrap_or("-".into()), std::process::id());
+    let _ = lock.set_len(0).and_then(|()| lock.write_all(text.as_bytes()));
+}
+
+/// Name of this machine, as far as the system tells.
+#[expect(clippy::disallowed_methods, reason = "a table of the system, not a file of a user")]
+fn host() -> Option<String> {
+    let name =
+        fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| std::env::var("HOSTNAME").ok())?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
 impl Checkpoint {
@@ -355,11 +396,15 @@ fn refuse_occupied(path: &Path) -> Result<()> {
         "tensorboard",
         "report.html",
     ];
-    refuse_all_but(path, if path.join(LOCK).is_file() { &LEFT } else { &[] })
+    refuse_all_but(path, &LEFT)
 }
 
-/// Refuses `path` where it holds a run, or anything but what was cut off while it was written and is called one of `left`.
+/// Refuses `path` where it holds a run, or anything but what was cut off while it was written and, where our lock is, is
+/// called one of `left`.
 fn refuse_all_but(path: &Path, left: &[&str]) -> Result<()> {
+    let lock = disk::read_text(&path.join(LOCK), disk::TEXT);
+    let is_ours = lock.is_ok_and(|text| text.is_empty() || text.split(' ').next() == Some(OURS));
+    let left = if is_ours { left } else { &[] };
     if RunFolder::has_begun(path) {
         return Err(Error::config("holds a run already")
             .file(path)
@@ -440,7 +485,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (theirs, free) = (dir.path().join("theirs"), dir.path().join("free"));
         fs::create_dir(&theirs).unwrap();
-        for name in ["config.toml", "log.txt", "tensorboard"] {
+        for name in ["config.toml", "log.txt", "tensorboard", "lock"] {
             fs::write(theirs.join(name), "mine").unwrap();
             for refused in [
                 RunFolder::create(&theirs, "", &Manifest::start(1, "")),

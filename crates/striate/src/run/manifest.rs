@@ -1,6 +1,6 @@
 //! What was run, on what, with which outcome: `manifest.json`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
@@ -161,8 +161,23 @@ impl RecordingInfo {
     /// Whether two runs were fitted to the same recording, as far as both know theirs; imported ones may know none.
     pub fn same_as(&self, other: &Self) -> bool {
         let unknown = self.content.is_empty() || other.content.is_empty();
+        let same = self.changes(&other.content).is_empty();
         let known = !self.fingerprint.is_empty();
-        known && self.fingerprint == other.fingerprint && (unknown || self.content == other.content)
+        known && self.fingerprint == other.fingerprint && (unknown || same)
+    }
+}
+
+impl RecordingInfo {
+    /// Names of what differs in `content`, that of a recording; early versions knew less of it.
+    pub fn changes(&self, content: &BTreeMap<String, String>) -> Vec<String> {
+        const LATER: [&str; 3] = ["labels", "shapes", "statistics"];
+        let keys: BTreeSet<&String> = self.content.keys().chain(content.keys()).collect();
+        let pair = |key: &String| (self.content.get(key), content.get(key));
+        let differs = |key: &&String| match pair(key) {
+            (Some(known), Some(found)) => known != found,
+            _ => !LATER.contains(&key.as_str()),
+        };
+        keys.into_iter().filter(differs).cloned().collect()
     }
 }
 
@@ -316,6 +331,27 @@ mod tests {
         manifest.save(&path).unwrap();
         assert_eq!(Manifest::read(&path).unwrap(), manifest);
         assert_eq!(manifest.total_parameters, 42);
+    }
+
+    /// Early versions knew less of a recording, or a sample of it; imported runs may know none.
+    #[test]
+    fn recordings_are_the_same_as_far_as_both_are_known() {
+        let known = |fingerprint: &str, content: &[(&str, &str)]| RecordingInfo {
+            fingerprint: fingerprint.into(),
+            content: content.iter().map(|(key, hash)| ((*key).into(), (*hash).into())).collect(),
+            ..RecordingInfo::default()
+        };
+        let (sample, early) = (known("f", &[]), known("f", &[("trials", "1"), ("images", "2")]));
+        let newest = known("f", &[("trials", "1"), ("images", "2"), ("statistics", "3")]);
+        let scaled = known("f", &[("trials", "1"), ("images", "2"), ("statistics", "4")]);
+        let fewer = known("f", &[("trials", "1"), ("statistics", "3")]);
+        for same in [&sample, &early, &newest] {
+            assert!(same.same_as(&newest) && newest.same_as(same));
+        }
+        assert_eq!(newest.changes(&scaled.content), ["statistics"]);
+        assert_eq!(newest.changes(&fewer.content), ["images"]);
+        assert!(!newest.same_as(&scaled) && !fewer.same_as(&newest));
+        assert!(!known("", &[]).same_as(&known("", &[])), "of recordings that nobody knows");
     }
 
     #[test]

@@ -33,7 +33,7 @@ impl RunFolder {
                 no("there is no model to ask yet: the fit has not reached its first check".into())
                     .hint("ask again when it has")
             }
-            Some(State::Interrupted | State::Killed | State::Unknown) => {
+            Some(State::Interrupted | State::Killed | State::Unknown(_)) => {
                 no("there is no model to ask: the fit has not reached its first check".into())
                     .hint(self.resume())
             }

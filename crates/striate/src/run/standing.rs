@@ -29,8 +29,9 @@ pub enum State {
     Interrupted,
     /// Its process is gone and had no time to say why; goes on where it was.
     Killed,
-    /// One of the two above: its file system does not tell whether a process holds it.
-    Unknown,
+    /// One of the two above: its file system does not tell whether a process holds it, or one did on another host, whose
+    /// locks may not be seen here.
+    Unknown(Option<String>),
     /// Ended by its stopping rule or its last step.
     Finished,
     /// Ended by an error.
@@ -83,8 +84,10 @@ impl RunFolder {
             (_, Some(true)) => State::Running,
             (Status::Interrupted, _) => State::Interrupted,
             (Status::Failed, _) => State::Failed(manifest.failure.unwrap_or_default()),
-            (Status::Running | Status::Finished, Some(false)) => State::Killed,
-            (Status::Running | Status::Finished, None) => State::Unknown,
+            (Status::Running | Status::Finished, held) => match self.elsewhere() {
+                None if held == Some(false) => State::Killed,
+                host => State::Unknown(host),
+            },
         };
         Ok(Standing { state, step: reached.map(|reached| reached.step) })
     }
@@ -150,7 +153,8 @@ impl fmt::Display for Standing {
             }
             State::Interrupted => write!(f, "interrupted{at}"),
             State::Killed => write!(f, "interrupted{at} (killed)"),
-            State::Unknown => write!(f, "running, or killed{at}"),
+            State::Unknown(None) => write!(f, "running, or killed{at}"),
+            State::Unknown(Some(host)) => write!(f, "perhaps running on {host}, or killed{at}"),
             State::Finished => f.write_str("finished"),
             State::Failed(why) => write!(f, "failed{at}: {why}"),
         }
@@ -190,6 +194,10 @@ mod tests {
         save(&run, Checkpoint::Last, 40, 0.3);
         assert_eq!(words(&run), "running, last saved at step 40");
         drop(held);
+        assert_eq!(words(&run), "interrupted at step 40 (killed)");
+        fs::write(run.path().join("lock"), "striate no-such-host 1\n").unwrap();
+        assert_eq!(words(&run), "perhaps running on no-such-host, or killed at step 40");
+        drop(RunFolder::hold(run.path()).unwrap());
         assert_eq!(words(&run), "interrupted at step 40 (killed)");
     }
 

@@ -1,7 +1,5 @@
 //! Whether a recording is the one a run was fitted to.
 
-use std::collections::BTreeSet;
-
 use crate::batch::fingerprint;
 use crate::error::{Error, Result};
 use crate::recording::Session;
@@ -23,9 +21,7 @@ pub fn changes(known: &RecordingInfo, session: &Session) -> Result<Vec<String>> 
         let changes = if same { Vec::new() } else { vec!["neurons, trials or responses".into()] };
         return Ok(changes);
     }
-    let found = session.content()?;
-    let keys: BTreeSet<&String> = known.content.keys().chain(found.keys()).collect();
-    Ok(keys.into_iter().filter(|key| known.content.get(*key) != found.get(*key)).cloned().collect())
+    Ok(known.changes(&session.content()?))
 }
 
 /// Refuses `session` where it is not the recording that `run` was fitted to.
