@@ -258,6 +258,11 @@ pub fn in_range(key: &str, value: f64, range: std::ops::RangeInclusive<f64>) -> 
     Err(Error::config(format!("is {value}, must be from {} to {}", range.start(), range.end())).key(key))
 }
 
+/// All values, or the first error: what was made in parallel fails at the same place for any number of threads.
+pub(crate) fn in_order<T>(made: Vec<Result<T>>) -> Result<Vec<T>> {
+    made.into_iter().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -40,7 +40,7 @@
 //!
 //! let twin = Twin::load(&run, &device)?;
 //! let two_grey_images = vec![0.0; 2 * 24 * 24]; // [image, channel, height, width]
-//! let responses = twin.respond(&two_grey_images, &State::default(), &device)?; // [image, neuron]
+//! let responses = twin.respond(&two_grey_images, 1, &State::default(), &device)?; // [image, neuron]
 //! assert_eq!(responses.len(), 2 * 4);
 //! # Ok::<(), striate::error::Error>(())
 //! ```

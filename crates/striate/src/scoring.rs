@@ -15,7 +15,7 @@ use crate::batch::Uses;
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::hash::Digest;
-use crate::recording::{Session, Stream, Tier};
+use crate::recording::{Session, Stream, Tier, Trial};
 use crate::run::RunFolder;
 use crate::score::{self, Evaluation, Null, ScoreReport, Scored, Settings, Table, number_stimuli};
 use crate::twin::{Ensemble, State, Twin};
@@ -64,7 +64,8 @@ struct Arrays {
     stimulus: Vec<String>,
 }
 
-/// Predictions `[trial, neuron]`, in the recording's units, for some trials of a session.
+/// Predictions `[trial · sample, neuron]`, in the recording's units, for some trials of a session, but for the first
+/// [`Ensemble::lost`] samples of each.
 ///
 /// # Errors
 /// [`Kind::Data`](crate::error::Kind::Data) when a trial is damaged or its image was not recorded.
@@ -82,17 +83,21 @@ fn predict_seeing(
     device: &Device,
 ) -> Result<Vec<f32>> {
     let mut predicted = Vec::with_capacity(trials.len() * twin.neurons().len());
-    for chunk in trials.chunks(256) {
-        let (images, state) = seen(session, chunk, twin.image_shape(), uses)?;
-        if predicted.is_empty() {
-            twin.warn_of_other_units(&images);
+    let length = |trial: &usize| session.trials[*trial].samples;
+    for alike in trials.chunk_by(|a, b| length(a) == length(b)) {
+        let samples = length(&alike[0]);
+        for chunk in alike.chunks((256 / samples).max(1)) {
+            let (images, state) = seen(session, chunk, twin.image_shape(), uses)?;
+            if predicted.is_empty() {
+                twin.warn_of_other_units(&images);
+            }
+            predicted.extend(twin.respond(&images, samples, &state, device)?);
         }
-        predicted.extend(twin.respond(&images, &state, device)?);
     }
     Ok(predicted)
 }
 
-/// Raw images `[trial, channel, height, width]` of some trials, each of `shape`, and as much of the animal's state as a
+/// Raw images or frames `[trial · sample, channel, height, width]` of some trials, each of `shape`, and as much of the animal's state as a
 /// model `uses`.
 ///
 /// # Errors
@@ -132,10 +137,11 @@ pub fn score(twin: &Ensemble, session: &Session, task: &Task<'_>, device: &Devic
     }
     let predicted = predict(twin, session, &trials, device)?;
     let mut recorded = Vec::with_capacity(predicted.len());
+    let mut stimulus = Vec::new();
     for &trial in &trials {
-        recorded.extend(session.responses_f64(trial, neurons)?);
+        recorded.extend(session.responses_f64(trial, neurons)?.split_off(twin.lost() * neurons.len()));
+        stimulus.extend(shown_in(session, trial).split_off(twin.lost()));
     }
-    let stimulus: Vec<String> = trials.iter().map(|&t| session.trials[t].stimulus_id.clone()).collect();
     let groups = number_stimuli(stimulus.iter());
     let mut evaluation = Evaluation::new(neurons.len(), &recorded, &groups)?.with_predictions(&predicted)?;
     if twin.uses() != Uses::default() {
@@ -168,6 +174,15 @@ pub fn score(twin: &Ensemble, session: &Session, task: &Task<'_>, device: &Devic
     let evaluation = Arrays { recorded, predicted, stimulus };
     let (neurons, unit_ids) = (neurons.to_vec(), twin.unit_ids().to_vec());
     Ok(Scores { report, scored, evaluation, neurons, unit_ids })
+}
+
+/// What each sample of a trial showed, by a name that repeats share: the stimulus, and of a movie the sample.
+fn shown_in(session: &Session, trial: usize) -> Vec<String> {
+    let Trial { stimulus_id, samples, .. } = &session.trials[trial];
+    match session.has_clips() {
+        false => vec![stimulus_id.clone()],
+        true => (0..*samples).map(|sample| format!("{stimulus_id} {sample}")).collect(),
+    }
 }
 
 /// Whether `session` holds the neurons of `twin` where it expects them.

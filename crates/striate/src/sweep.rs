@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(seen, [(0.1, 8), (1.0, 8), (0.1, 16), (1.0, 16), (0.1, 256)]);
         assert!(points.iter().all(|p| p.config.seed == 5 && p.config.data.path == "x"));
         assert_eq!(
-            (points[4].name.as_str(), points[4].config.model.core.kernels.as_slice()),
+            (points[4].name.as_str(), points[4].config.model.clone().stack().kernels.as_slice()),
             ("004", &[9][..])
         );
     }

@@ -179,15 +179,22 @@ impl Twin {
         array::digest(&export(&self.model))
     }
 
-    /// Predicted responses `[image, neuron]`, in the recording's units, to raw images
-    /// `[image, channel, height, width]` in C order, seen in the given state.
+    /// Predicted responses `[clip · kept, neuron]`, in the recording's units, to raw images or frames
+    /// `[clip · sample, channel, height, width]` in C order, seen in the given state, in clips of `samples` each (1 for
+    /// images). What is kept of a clip are its samples but the first [`EncoderConfig::lost`].
     ///
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when the length is not a whole number of images, or the state is not
     /// that of as many.
-    pub fn respond(&self, images: &[f32], state: &State, device: &Device) -> Result<Vec<f32>> {
+    pub fn respond(
+        &self,
+        images: &[f32],
+        samples: usize,
+        state: &State,
+        device: &Device,
+    ) -> Result<Vec<f32>> {
         let respond = |inputs| self.in_recorded_units(to_host(self.model.respond(inputs)).values);
-        Ok(self.shown(images, state, device)?.flat_map(respond).collect())
+        Ok(self.shown(images, samples, state, device)?.flat_map(respond).collect())
     }
 
     /// What the core shows the readout for raw images, as [`Twin::respond`]: `[image, channel, height, width]`.
@@ -196,7 +203,7 @@ impl Twin {
     /// As [`Twin::respond`].
     pub fn maps(&self, images: &[f32], state: &State, device: &Device) -> Result<Array> {
         let mut all = Array { shape: vec![0; 4], values: Vec::new() };
-        for inputs in self.shown(images, state, device)? {
+        for inputs in self.shown(images, 1, state, device)? {
             // Features are kept channel-last.
             let maps = to_host(self.model.maps(&inputs).permute([0, 3, 1, 2]));
             let images = all.shape[0] + maps.shape[0];
@@ -211,6 +218,7 @@ impl Twin {
     fn shown<'a>(
         &'a self,
         images: &'a [f32],
+        samples: usize,
         state: &State,
         device: &'a Device,
     ) -> Result<impl Iterator<Item = Inputs> + 'a> {
@@ -222,11 +230,18 @@ impl Twin {
             return Err(Error::data(message).key("images"));
         }
         let count = images.len() / size;
+        if samples <= self.card.model.lost() || !count.is_multiple_of(samples) {
+            let field = self.card.model.core.receptive_frames();
+            let message =
+                format!("{count} frames in clips of {samples}: the model looks at {field} frames at once");
+            return Err(Error::data(message).key("images"));
+        }
+        let at_once = (AT_ONCE / samples).max(1) * samples;
         let normalisation = &self.card.normalisation;
         let behaviour = rows(&normalisation.behaviour, &state.behaviour, count, "behavior")?;
         let pupil = rows(&normalisation.pupil, &state.pupil, count, "pupil_center")?;
-        Ok((0..count).step_by(AT_ONCE).map(move |first| {
-            let images = &images[first * size..(first + AT_ONCE).min(count) * size];
+        Ok((0..count).step_by(at_once).map(move |first| {
+            let images = &images[first * size..(first + at_once).min(count) * size];
             let scaled = |image: &[f32]| normalisation.scale_image(image.to_vec(), recorded);
             let scaled: Vec<f32> = images.chunks(size).flat_map(scaled).collect();
             let [channels, height, width] = self.card.seen_shape();
@@ -240,6 +255,7 @@ impl Twin {
                 images: Tensor::from_data(TensorData::new(scaled, shape), device),
                 behaviour: part(&behaviour),
                 pupil: part(&pupil),
+                samples,
             }
         }))
     }

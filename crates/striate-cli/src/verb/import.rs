@@ -53,7 +53,7 @@ pub struct Args {
     out: PathBuf,
 }
 
-/// Height of the images that the starter kit's models see (Willeke et al. 2022; spec §7.7).
+/// Height of the images that the starter kit's models see (Willeke et al. 2022; `papers/sensorium.md#normalisation`).
 const SHOWN: usize = 36;
 
 pub fn run(args: &Args, common: &Common) -> Outcome {

@@ -4,7 +4,9 @@ use std::fmt::{Display, Write as _};
 use std::path::PathBuf;
 
 use striate::recording::{self, Stream};
-use striate::report::inspect::{Flagged, Inspection, Reliability, Repeats, SessionInspection, inspect};
+use striate::report::inspect::{
+    Flagged, Inspection, Reliability, Repeats, Samples, SessionInspection, SharedStimuli, inspect,
+};
 use striate::score;
 
 use crate::Common;
@@ -41,6 +43,7 @@ fn page(inspection: &Inspection) -> String {
     };
     page.line(&format!("{} · {}{sessions}", inspection.path.display(), inspection.format));
     inspection.sessions.iter().for_each(|session| page.session(session));
+    page.shared(&inspection.shared);
     page.0
 }
 
@@ -66,16 +69,21 @@ impl Page {
         self.row("position", &position(session));
         self.row("trials", &joined(session.trials.iter().map(|(tier, n)| format!("{n} {tier}"))));
         self.row("stimulus", &stimulus(session));
+        self.row("length", &length(session));
         for info in &session.streams {
             let shape = if info.stream == Stream::Images {
                 String::new()
             } else {
                 format!("{}   ", axes(&info.shape))
             };
-            self.row(info.stream.name(), &format!("{shape}{}", ranges(session, info.stream)));
+            let damaged = session.damaged_samples.get(&info.stream);
+            let damaged =
+                damaged.map_or(String::new(), |n| format!("   {n} samples with values that are not finite"));
+            self.row(info.stream.name(), &format!("{shape}{}{damaged}", ranges(session, info.stream)));
         }
         for (tier, repeats) in &session.repeats {
-            self.row("repeats", &format!("{tier}: {}", presentations(repeats)));
+            let what = if session.samples.is_some() { "movies" } else { "images" };
+            self.row("repeats", &format!("{tier}: {}", presentations(repeats, what)));
         }
         let licence =
             session.licence.as_ref().map(|licence| format!("{} (see {})", licence.title, licence.file));
@@ -98,6 +106,19 @@ impl Page {
         ));
         if let Some(histogram) = histogram(&reliability.per_neuron) {
             self.line(&format!("    {histogram}"));
+        }
+    }
+
+    fn shared(&mut self, shared: &[SharedStimuli]) {
+        for SharedStimuli { sessions: [a, b], stimuli, leaking } in shared {
+            self.line("");
+            self.line(&format!("{stimuli} stimuli are in both {a} and {b}"));
+            if *leaking > 0 {
+                self.line(&format!(
+                    "  ⚠ {leaking} of them are in the training tier of one and in a tier of the other that models are \
+                     judged on: a score of a model of both is no prediction"
+                ));
+            }
         }
     }
 
@@ -142,6 +163,15 @@ fn stimulus(session: &SessionInspection) -> String {
     joined([Some(session.stimulus.kind.to_owned()), shape, rate].into_iter().flatten())
 }
 
+/// How long trials are.
+fn length(session: &SessionInspection) -> String {
+    let Some(Samples { min, max, total }) = session.samples else { return String::new() };
+    let each = if min == max { format!("{min} samples") } else { format!("{min} … {max} samples") };
+    let seconds =
+        session.stimulus.rate_hz.map(|rate| format!("{:.1} min in all", total as f64 / rate / 60.0));
+    joined([Some(each), seconds].into_iter().flatten())
+}
+
 fn ranges(session: &SessionInspection, stream: Stream) -> String {
     let found = session.ranges.get(&stream).map(Vec::as_slice).unwrap_or_default();
     joined(found.iter().map(|[low, high]| format!("{} … {}", short(*low), short(*high))))
@@ -164,10 +194,10 @@ fn short(value: f32) -> String {
     }
 }
 
-fn presentations(repeats: &Repeats) -> String {
+fn presentations(repeats: &Repeats, what: &str) -> String {
     let Repeats { images, min, median, max } = repeats;
     let spread = if min == max { String::new() } else { format!(" ({min} … {max})") };
-    format!("{images} images, each shown {median} times{spread}")
+    format!("{images} {what}, each shown {median} times{spread}")
 }
 
 fn left_out(reliability: &Reliability) -> String {

@@ -56,7 +56,7 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
         let images = stimulus::read(&args.data, twin.image_shape())?;
         twin.warn_of_other_units(&images);
         let count = images.len() / twin.image_shape().iter().product::<usize>().max(1);
-        twin.respond(&images, &state(args, &twin, count)?, &device)?
+        twin.respond(&images, 1, &state(args, &twin, count)?, &device)?
     } else {
         if let Some(key) = args.given_state() {
             let error = Error::config("is for stacks of images: a recording has its own").key(key);

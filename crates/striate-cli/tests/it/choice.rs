@@ -188,6 +188,7 @@ fn images_are_predicted_in_the_state_that_is_given() {
             tier: if i < 50 { "train" } else { "val" }.into(),
             stimulus_id: i.to_string(),
             has_stimulus: true,
+            samples: 1,
         })
         .collect();
     let wave = |i: usize, k: usize| ((i * 31 + k * 17) % 23) as f32;

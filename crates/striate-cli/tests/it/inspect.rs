@@ -36,6 +36,7 @@ fn tiny() -> (TempDir, PathBuf) {
             tier: if i < 6 { "train" } else { "test" }.into(),
             stimulus_id: if i < 6 { i } else { 100 + i % 3 }.to_string(),
             has_stimulus: true,
+            samples: 1,
         })
         .collect();
     let neurons = Neurons {

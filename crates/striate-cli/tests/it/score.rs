@@ -139,6 +139,7 @@ fn with_behaviour(path: &std::path::Path) {
         tier: if index < 160 { "train" } else { "test" }.into(),
         stimulus_id: image_of(index).to_string(),
         has_stimulus: true,
+        samples: 1,
     };
     let trials: Vec<Trial> = (0..220).map(trial).collect();
     // Digits of a hash: neither images nor behaviour repeat by themselves.

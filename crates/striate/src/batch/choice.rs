@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::DataConfig;
 use super::which::{Asked, Rule, Which};
-use crate::error::{Error, Result, unknown};
+use crate::error::{Error, Result, in_order, unknown};
 use crate::random::{generator, permutation};
 use crate::recording::{Session, Stream, Tier};
 use crate::score::{Evaluation, explainable_variance, number_stimuli, oracle_jackknife};
@@ -151,6 +151,10 @@ pub fn rule_on_repeats(config: &DataConfig) -> Option<&str> {
 
 /// A metric of each neuron on the repeats that [`Session::repeated_tier`] finds; NaN where it is not defined.
 fn reliability(session: &Session, metric: fn(&Evaluation) -> Vec<f64>) -> Result<Vec<f64>> {
+    if session.has_clips() {
+        return Err(Error::config("is a rule for images: of videos it is not computed yet")
+            .hint("name the neurons by list or table"));
+    }
     let Some(tier) = session.repeated_tier()? else {
         return Err(Error::config("needs stimuli that were shown more than once, and there are none"));
     };
@@ -175,13 +179,16 @@ fn mean_response(session: &Session) -> Result<Vec<f64>> {
     let mut mean = vec![0.0; session.neurons.len()];
     for &trial in &trials {
         let row = session.read_as_stored(Stream::Responses, trial)?;
-        mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += f64::from(value) / trials.len() as f64);
+        let share = (trials.len() * session.trials[trial].samples) as f64;
+        for sample in row.chunks_exact(mean.len()) {
+            mean.iter_mut().zip(sample).for_each(|(mean, value)| *mean += f64::from(*value) / share);
+        }
     }
     Ok(mean)
 }
 
 fn rows(session: &Session, trials: &[usize]) -> Result<Vec<Vec<f64>>> {
-    trials.par_iter().map(|&trial| session.read_f64_as_stored(Stream::Responses, trial)).collect()
+    in_order(trials.par_iter().map(|&trial| session.read_f64_as_stored(Stream::Responses, trial)).collect())
 }
 
 /// The trials that are meant.
@@ -220,16 +227,23 @@ fn trials_by(session: &Session, rule: &Rule) -> Result<Vec<bool>> {
     if session.shape(stream).is_none_or(|shape| shape[0] <= at) {
         return Err(Error::config(format!("asks for `{}`, which was not recorded", rule.name)));
     }
-    let value = |trial: usize| Ok(f64::from(session.read_as_stored(stream, trial)?[at]));
-    let values: Vec<f64> = (0..session.trials.len()).into_par_iter().map(value).collect::<Result<_>>()?;
+    // Of a clip its mean.
+    let value = |trial: usize| {
+        let values = session.read_as_stored(stream, trial)?;
+        let samples = session.trials[trial].samples;
+        let of = values.iter().skip(at).step_by(values.len() / samples);
+        Ok(of.map(|value| f64::from(*value)).sum::<f64>() / samples as f64)
+    };
+    let values = in_order((0..session.trials.len()).into_par_iter().map(value).collect())?;
     rule.numbers(values.into_iter(), true)
 }
 
 /// Takes away the neurons with a response that is not finite in a trial that is used.
 fn drop_neurons(session: &Session, left_out: &BTreeSet<usize>, neurons: &mut Vec<usize>) -> Result<()> {
     for trial in (0..session.trials.len()).filter(|trial| !left_out.contains(trial)) {
-        let row = session.read_as_stored(Stream::Responses, trial)?;
-        neurons.retain(|&neuron| row[neuron].is_finite());
+        let responses = session.read_as_stored(Stream::Responses, trial)?;
+        let samples = || responses.chunks_exact(session.neurons.len());
+        neurons.retain(|&neuron| samples().all(|sample| sample[neuron].is_finite()));
     }
     Ok(())
 }
@@ -244,7 +258,9 @@ fn damaged_trials(session: &Session, neurons: &[usize]) -> Result<Vec<usize>> {
             }
             let values = session.read_as_stored(info.stream, *trial)?;
             let sound = match info.stream {
-                Stream::Responses => neurons.iter().all(|&neuron| values[neuron].is_finite()),
+                Stream::Responses => values
+                    .chunks_exact(session.neurons.len())
+                    .all(|sample| neurons.iter().all(|&neuron| sample[neuron].is_finite())),
                 _ => finite(&values),
             };
             if !sound {
@@ -253,9 +269,7 @@ fn damaged_trials(session: &Session, neurons: &[usize]) -> Result<Vec<usize>> {
         }
         Ok(false)
     };
-    let found: Vec<Option<usize>> = (0..session.trials.len())
-        .into_par_iter()
-        .map(|trial| Ok(is_damaged(&trial)?.then_some(trial)))
-        .collect::<Result<_>>()?;
+    let trials = (0..session.trials.len()).into_par_iter();
+    let found = in_order(trials.map(|trial| Ok(is_damaged(&trial)?.then_some(trial))).collect())?;
     Ok(found.into_iter().flatten().collect())
 }

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::recording::Session;
 
 /// Cortical position of each of `neurons` along x and y, minus the mean along each axis, divided by the largest distance
-/// along either (spec §7.2, source coordinates of the grid-mean predictor).
+/// along either (`papers/sensorium.md#readouts`, source coordinates of the grid-mean predictor).
 ///
 /// # Errors
 /// [`Kind::Data`](crate::error::Kind::Data) when the recording has none, or one of them is not finite.

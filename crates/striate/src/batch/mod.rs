@@ -15,5 +15,5 @@ pub use groups::groups;
 pub use normalisation::{ImageScaling, Normalisation, ResponseScaling, Uses, Variables, stored_precisions};
 pub use resize::{in_recorded_pixels, smaller};
 pub use split::{DataConfig, Split, ValidationFrom, fingerprint, session_of, validation_tier};
-pub use trials::{Batch, Inputs, Trials};
+pub use trials::{Batch, Clip, Inputs, Trials, ends};
 pub use which::Which;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::DataConfig;
 use super::resize::{resize, smaller};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, in_order};
 use crate::recording::{Session, Statistics, Stream};
 
 /// Scaling of images.
@@ -16,7 +16,7 @@ pub enum ImageScaling {
     None,
     /// Minus the mean, divided by the s.d., both over all pixels of the training images.
     Scalar,
-    /// As `scalar`, for each pixel on its own (Klindt et al. 2017, Table 1; spec §5).
+    /// As `scalar`, for each pixel on its own (Klindt et al. 2017, Table 1; `papers/klindt2017.md#recording`).
     PerPixel,
 }
 
@@ -27,7 +27,7 @@ pub enum ResponseScaling {
     /// Raw responses.
     None,
     /// Divided by the neuron's s.d. over training trials, or by 1 % of the mean s.d. where that is larger
-    /// (Sensorium; spec §7.7).
+    /// (Sensorium; `papers/sensorium.md#normalisation`).
     Std,
 }
 
@@ -82,10 +82,10 @@ pub struct Normalisation {
     pub response_scale: Vec<f32>,
     /// Mean of each neuron's scaled responses over training trials.
     pub mean_response: Vec<f32>,
-    /// Behaviour, divided by its s.d. but not centred (spec §7.7), for models that take it in.
+    /// Behaviour, divided by its s.d. but not centred (`papers/sensorium.md#normalisation`), for models that take it in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behaviour: Option<Variables>,
-    /// Pupil centre, as z-scores (spec §7.7), for models that take it in.
+    /// Pupil centre, as z-scores (`papers/sensorium.md#normalisation`), for models that take it in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pupil: Option<Variables>,
 }
@@ -102,7 +102,10 @@ impl Normalisation {
         config: &DataConfig,
         uses: Uses,
     ) -> Result<Self> {
-        let of = |stream| Moments::over(trials, move |trial| session.read(stream, trial));
+        let of = |stream| {
+            let row = session.shape(stream).map_or(0, |shape| shape.iter().product());
+            Moments::over(trials, row, move |trial| session.read(stream, trial))
+        };
         let pixels = of(Stream::Images)?;
         let (image_mean, image_scale) = match config.images {
             ImageScaling::None => (vec![0.0], vec![1.0]),
@@ -115,7 +118,7 @@ impl Normalisation {
                 (pixels.mean.iter().map(|m| *m as f32).collect(), sds.collect())
             }
         };
-        let activity = Moments::over(trials, |trial| session.responses(trial, neurons))?;
+        let activity = Moments::over(trials, neurons.len(), |trial| session.responses(trial, neurons))?;
         let response_scale = match config.responses {
             ResponseScaling::None => vec![1.0; neurons.len()],
             ResponseScaling::Std => {
@@ -261,7 +264,7 @@ fn check_variables(key: &str, of: Option<&Variables>, used: bool, count: Option<
     check_numbers(key, scale, expected)
 }
 
-/// What Sensorium multiplies the responses of each neuron with, from the s.d. stored with the recording (spec §7.7).
+/// What Sensorium multiplies the responses of each neuron with, from the s.d. stored with the recording (`papers/sensorium.md#normalisation`).
 ///
 /// # Errors
 /// [`Kind::Data`](crate::error::Kind::Data) when the recording stores none.
@@ -281,7 +284,7 @@ fn inverse(sd: f64) -> f32 {
     if sd > 0.0 { (1.0 / sd) as f32 } else { 1.0 }
 }
 
-/// One over each s.d., or over 1 % of their mean where that is larger (spec §7.7).
+/// One over each s.d., or over 1 % of their mean where that is larger (`papers/sensorium.md#normalisation`).
 fn precisions(sds: &[f64]) -> Vec<f32> {
     let threshold = 0.01 * sds.iter().sum::<f64>() / sds.len().max(1) as f64;
     sds.iter().map(|sd| inverse(sd.max(threshold))).collect()
@@ -306,16 +309,19 @@ struct Moments {
 }
 
 impl Moments {
-    /// Trials are read in parallel chunks and added in order, so that the sums do not depend on threads.
-    fn over(trials: &[usize], read: impl Fn(usize) -> Result<Vec<f32>> + Sync) -> Result<Self> {
-        let mut total: Option<Self> = None;
-        for chunk in trials.chunks(256) {
-            let values: Vec<Vec<f32>> = chunk.par_iter().map(|&trial| read(trial)).collect::<Result<_>>()?;
-            for trial in &values {
-                total.get_or_insert_with(|| Self::zero(trial.len())).add(trial);
-            }
+    /// Over all samples of trials, each of `row` values. Trials are read in parallel and added in order, so that the sums do not
+    /// depend on threads.
+    fn over(trials: &[usize], row: usize, read: impl Fn(usize) -> Result<Vec<f32>> + Sync) -> Result<Self> {
+        /// Values that are held at once, unless one trial has more.
+        const AT_ONCE: usize = 1 << 23;
+        let mut total = Self::zero(row);
+        let Some(&first) = trials.first() else { return Ok(total) };
+        let at_once = (AT_ONCE / read(first)?.len().max(1)).clamp(1, 256);
+        for chunk in trials.chunks(at_once) {
+            let values = in_order(chunk.par_iter().map(|&trial| read(trial)).collect())?;
+            values.iter().flat_map(|trial| trial.chunks_exact(row)).for_each(|sample| total.add(sample));
         }
-        Ok(total.unwrap_or_else(|| Self::zero(0)))
+        Ok(total)
     }
 
     fn zero(length: usize) -> Self {

@@ -14,7 +14,7 @@ pub fn smaller([channels, rows, columns]: [usize; 3], height: usize) -> [usize; 
 /// its centre.
 ///
 /// # Source
-/// The bilinear interpolation without a filter before it of the Sensorium toolkit (spec §7.7); a quarter of the size is the
+/// The bilinear interpolation without a filter before it of the Sensorium toolkit (`papers/sensorium.md#normalisation`); a quarter of the size is the
 /// mean of the middle four of sixteen pixels.
 pub fn resize(image: &[f32], [_, height, width]: [usize; 3], to: [usize; 3]) -> Vec<f32> {
     let (rows, columns) = (between(height, to[1]), between(width, to[2]));

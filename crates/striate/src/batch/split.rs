@@ -47,12 +47,19 @@ pub struct DataConfig {
     /// Height in pixels to which higher images are made smaller, their shape kept; 0 leaves all as recorded.
     #[serde(default)]
     pub image_height: usize,
+    /// Samples of a training clip, drawn anew in each epoch; 0 takes all that every training trial has.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub frames: usize,
     /// Scaling of images.
     pub images: ImageScaling,
     /// Scaling of responses.
     pub responses: ResponseScaling,
     /// Memory for trials already read, in MiB; what does not fit is read again when needed.
     pub cache_mib: usize,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Trials to fit on and to choose on, and the neurons to fit.
@@ -168,7 +175,7 @@ pub fn validation_tier(session: &Session, asked: &str) -> Result<Option<Tier>> {
 }
 
 /// The paper's split of recordings without a validation tier: NumPy's legacy generator with seed 1, the first
-/// `round((1 − f) n)` of a permutation are for training, both parts in file order (spec §5). What is divided are the images:
+/// `round((1 − f) n)` of a permutation are for training, both parts in file order (`papers/klindt2017.md#recording`). What is divided are the images:
 /// repeats of one fall on the same side.
 fn divide(session: &Session, tier: &[usize], fraction: f64) -> Result<(Vec<usize>, Vec<usize>)> {
     let image = number_stimuli(tier.iter().map(|&trial| &session.trials[trial].stimulus_id));

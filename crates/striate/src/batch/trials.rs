@@ -1,5 +1,6 @@
 //! Trials read on demand, scaled, and kept while memory allows.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -7,18 +8,20 @@ use burn::prelude::*;
 use rayon::prelude::*;
 
 use super::{Normalisation, Variables, cortical_positions};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, in_order};
 use crate::recording::{Session, Stream};
 
-/// What a model takes in, scaled.
+/// What a model takes in, scaled: a row for each sample, those of a clip one after another.
 #[derive(Debug, Clone)]
 pub struct Inputs {
-    /// Images, `[batch, channel, height, width]`.
+    /// Images or frames, `[batch · sample, channel, height, width]`.
     pub images: Tensor<4>,
-    /// Behaviour, `[batch, variable]`.
+    /// Behaviour, `[batch · sample, variable]`.
     pub behaviour: Option<Tensor<2>>,
-    /// Pupil centre, `[batch, 2]`: horizontal, vertical.
+    /// Pupil centre, `[batch · sample, 2]`: horizontal, vertical.
     pub pupil: Option<Tensor<2>>,
+    /// Samples of each clip; 1 for images.
+    pub samples: usize,
 }
 
 /// What a model takes in, and the scaled responses to it.
@@ -26,19 +29,42 @@ pub struct Inputs {
 pub struct Batch {
     /// Images, behaviour and pupil.
     pub inputs: Inputs,
-    /// Responses, `[batch, neuron]`.
+    /// Responses, `[batch · sample, neuron]`.
     pub responses: Tensor<2>,
 }
 
 impl Inputs {
     /// Images alone.
     pub fn images(images: Tensor<4>) -> Self {
-        Self { images, behaviour: None, pupil: None }
+        Self { images, behaviour: None, pupil: None, samples: 1 }
     }
+}
+
+/// The last `kept` of the `samples` rows of each clip, `[batch · sample, value]`.
+pub fn ends(rows: Tensor<2>, samples: usize, kept: usize) -> Tensor<2> {
+    if kept == samples {
+        return rows;
+    }
+    let [all, values] = rows.dims();
+    let clips = rows.reshape([all / samples, samples, values]);
+    clips
+        .slice([0..all / samples, samples - kept..samples, 0..values])
+        .reshape([all / samples * kept, values])
 }
 
 /// Scaled values beyond this are no measurement: pixels and responses come in hundreds, z-scores in units.
 const ABSURD: f32 = 1e6;
+
+/// A stretch of one trial. Of an image it is all: one sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clip {
+    /// Index into [`Session::trials`].
+    pub trial: usize,
+    /// Its first sample.
+    pub start: usize,
+    /// Number of samples.
+    pub samples: usize,
+}
 
 /// Scaled trials of one session for chosen neurons.
 #[derive(Debug)]
@@ -50,13 +76,28 @@ pub struct Trials<'a> {
     free: AtomicUsize,
 }
 
-/// The streams of one trial; empty where the model does not use them.
+/// The streams of some samples of a trial, `[sample, …]`; empty where the model does not use them.
 #[derive(Debug)]
 struct Scaled {
-    image: Vec<f32>,
+    images: Vec<f32>,
     behaviour: Vec<f32>,
     pupil: Vec<f32>,
     responses: Vec<f32>,
+    samples: usize,
+}
+
+/// A clip within what was read of its trial.
+struct Cut {
+    scaled: Arc<Scaled>,
+    start: usize,
+    samples: usize,
+}
+
+impl Cut {
+    fn of<'s>(&'s self, values: &'s [f32]) -> &'s [f32] {
+        let width = values.len() / self.scaled.samples;
+        &values[self.start * width..(self.start + self.samples) * width]
+    }
 }
 
 impl<'a> Trials<'a> {
@@ -110,49 +151,80 @@ impl<'a> Trials<'a> {
         cortical_positions(self.session, &self.neurons)
     }
 
-    /// The given trials as one batch.
+    /// All of a trial.
+    pub fn whole(&self, trial: usize) -> Clip {
+        Clip { trial, start: 0, samples: self.session.trials[trial].samples }
+    }
+
+    /// All of `trials`, in their order, in batches of clips of one length with about `rows` samples together.
+    pub fn in_batches(&self, trials: &[usize], rows: usize) -> Vec<Vec<Clip>> {
+        let mut batches: Vec<Vec<Clip>> = Vec::new();
+        for clip in trials.iter().map(|&trial| self.whole(trial)) {
+            let fits = |batch: &&mut Vec<Clip>| {
+                batch[0].samples == clip.samples && (batch.len() + 1) * clip.samples <= rows
+            };
+            match batches.last_mut().filter(fits) {
+                Some(batch) => batch.push(clip),
+                None => batches.push(vec![clip]),
+            }
+        }
+        batches
+    }
+
+    /// Clips of one length as a batch.
     ///
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when a trial is damaged.
-    pub fn batch(&self, trials: &[usize], device: &Device) -> Result<Batch> {
-        let scaled = self.scaled(trials)?;
+    pub fn batch(&self, clips: &[Clip], device: &Device) -> Result<Batch> {
+        let cuts = self.cuts(clips)?;
+        let samples = clips.first().map_or(1, |clip| clip.samples);
+        let rows = clips.len() * samples;
         let [channels, height, width] = self.image_shape();
-        let images = TensorData::new(join(&scaled, |t| &t.image), [trials.len(), channels, height, width]);
+        let images = TensorData::new(join(&cuts, |t| &t.images), [rows, channels, height, width]);
         let matrix = |of: fn(&Scaled) -> &[f32]| {
-            let columns = scaled.first().map_or(0, |trial| of(trial).len());
-            Tensor::from_data(TensorData::new(join(&scaled, of), [trials.len(), columns]), device)
+            let values = join(&cuts, of);
+            let columns = values.len() / rows;
+            Tensor::from_data(TensorData::new(values, [rows, columns]), device)
         };
         let inputs = Inputs {
             images: Tensor::from_data(images, device),
             behaviour: self.normalisation.behaviour.is_some().then(|| matrix(|t| &t.behaviour)),
             pupil: self.normalisation.pupil.is_some().then(|| matrix(|t| &t.pupil)),
+            samples,
         };
         Ok(Batch { inputs, responses: matrix(|t| &t.responses) })
     }
 
-    /// Scaled responses `[trial, neuron]` of the given trials.
+    /// Scaled responses `[trial · sample, neuron]` of the given trials, without the first `skipped` samples of each.
     ///
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when a trial is damaged.
-    pub fn responses(&self, trials: &[usize]) -> Result<Vec<f32>> {
-        Ok(join(&self.scaled(trials)?, |t| &t.responses))
+    pub fn responses(&self, trials: &[usize], skipped: usize) -> Result<Vec<f32>> {
+        let rest = |&trial: &usize| {
+            let Clip { samples, .. } = self.whole(trial);
+            let start = skipped.min(samples);
+            Clip { trial, start, samples: samples - start }
+        };
+        let clips: Vec<Clip> = trials.iter().map(rest).collect();
+        Ok(join(&self.cuts(&clips)?, |t| &t.responses))
     }
 
-    /// The first of these trials, of which a loss is no number at `step`, that holds a value no experiment gives.
-    pub fn suspect(&self, trials: &[usize], step: u64) -> Option<Error> {
-        trials.iter().find_map(|&trial| {
-            let scaled = self.trial(trial).ok()?;
+    /// The first of these clips, of which a loss is no number at `step`, that holds a value no experiment gives.
+    pub fn suspect(&self, clips: &[Clip], step: u64) -> Option<Error> {
+        clips.iter().find_map(|clip| {
+            let cut = self.cut(clip).ok()?;
             let streams = [
-                (Stream::Images, &scaled.image),
-                (Stream::Responses, &scaled.responses),
-                (Stream::Behavior, &scaled.behaviour),
-                (Stream::PupilCenter, &scaled.pupil),
+                (Stream::Images, &cut.scaled.images),
+                (Stream::Responses, &cut.scaled.responses),
+                (Stream::Behavior, &cut.scaled.behaviour),
+                (Stream::PupilCenter, &cut.scaled.pupil),
             ];
             let absurd = |value: &f32| !value.is_finite() || value.abs() > ABSURD;
-            let (stream, index, value) = streams
-                .into_iter()
-                .find_map(|(stream, values)| Some((stream, values.iter().position(absurd)?, values)))
-                .map(|(stream, index, values)| (stream, index, values[index]))?;
+            let (stream, index, value) = streams.into_iter().find_map(|(stream, values)| {
+                let values = cut.of(values);
+                let index = values.iter().position(absurd)?;
+                Some((stream, index % (values.len() / clip.samples), values[index]))
+            })?;
             let what = match stream {
                 Stream::Responses => {
                     let neuron = self.neurons[index];
@@ -166,40 +238,70 @@ impl<'a> Trials<'a> {
                 "look at it with `{}`; leave the trial or neuron out, or repair the recording",
                 self.session.inspect_command()
             );
-            let error = Error::data(message).file(&self.session.path).trial(trial);
+            let error = Error::data(message).file(&self.session.path).trial(clip.trial);
             Some(error.key(stream.name()).hint(hint))
         })
     }
 
-    fn scaled(&self, trials: &[usize]) -> Result<Vec<Arc<Scaled>>> {
-        trials.par_iter().map(|&trial| self.trial(trial)).collect()
+    fn cuts(&self, clips: &[Clip]) -> Result<Vec<Cut>> {
+        in_order(clips.par_iter().map(|clip| self.cut(clip)).collect())
     }
 
-    fn trial(&self, trial: usize) -> Result<Arc<Scaled>> {
+    /// From memory, or read: all of the trial while there is room for it, else no more than the clip.
+    fn cut(&self, &Clip { trial, start, samples }: &Clip) -> Result<Cut> {
         if let Some(scaled) = self.kept[trial].get() {
-            return Ok(scaled.clone());
+            return Ok(Cut { scaled: scaled.clone(), start, samples });
         }
-        let image = self.session.read(Stream::Images, trial)?;
-        let image = self.normalisation.scale_image(image, self.session.image_shape());
-        let raw = self.session.responses(trial, &self.neurons)?;
-        let scale = &self.normalisation.response_scale;
-        let responses: Vec<f32> = raw.iter().zip(scale).map(|(response, scale)| response * scale).collect();
+        let all = self.session.trials[trial].samples;
+        let size = 4 * all * self.row_length();
+        let room = |free: usize| free.checked_sub(size);
+        if self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
+            let scaled = Arc::new(self.read(trial, start..start + samples)?);
+            return Ok(Cut { scaled, start: 0, samples });
+        }
+        let scaled = Arc::new(self.read(trial, 0..all)?);
+        let _ = self.kept[trial].set(scaled.clone());
+        Ok(Cut { scaled, start, samples })
+    }
+
+    /// Numbers that a sample is kept as.
+    fn row_length(&self) -> usize {
+        let variables = |scaling: &Option<Variables>| scaling.as_ref().map_or(0, |v| v.mean.len());
+        let Normalisation { behaviour, pupil, .. } = &self.normalisation;
+        self.image_shape().iter().product::<usize>()
+            + self.neurons.len()
+            + variables(behaviour)
+            + variables(pupil)
+    }
+
+    fn read(&self, trial: usize, samples: Range<usize>) -> Result<Scaled> {
+        let shape = self.session.image_shape();
+        let frames = self.session.read_samples(Stream::Images, trial, samples.clone())?;
+        let images = match shape.iter().product() {
+            0 => Vec::new(),
+            // An image is not copied where it keeps its size.
+            size if size == frames.len() => self.normalisation.scale_image(frames, shape),
+            size => {
+                let frames = frames.chunks_exact(size);
+                frames.flat_map(|frame| self.normalisation.scale_image(frame.to_vec(), shape)).collect()
+            }
+        };
+        let raw = self.session.responses_of(trial, &self.neurons, samples.clone())?;
+        let scale = self.normalisation.response_scale.iter().cycle();
+        let responses = raw.iter().zip(scale).map(|(response, scale)| response * scale).collect();
         let variables = |stream, scaling: &Option<Variables>| match scaling {
-            Some(scaling) => Ok(scaling.scaled(&self.session.read(stream, trial)?)),
+            Some(scaling) => {
+                let rows = self.session.read_samples(stream, trial, samples.clone())?;
+                Ok(rows.chunks_exact(scaling.mean.len()).flat_map(|row| scaling.scaled(row)).collect())
+            }
             None => Ok(Vec::new()),
         };
         let behaviour = variables(Stream::Behavior, &self.normalisation.behaviour)?;
         let pupil = variables(Stream::PupilCenter, &self.normalisation.pupil)?;
-        let size = 4 * (image.len() + responses.len() + behaviour.len() + pupil.len());
-        let scaled = Arc::new(Scaled { image, behaviour, pupil, responses });
-        let room = |free: usize| free.checked_sub(size);
-        if self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok() {
-            let _ = self.kept[trial].set(scaled.clone());
-        }
-        Ok(scaled)
+        Ok(Scaled { images, behaviour, pupil, responses, samples: samples.len() })
     }
 }
 
-fn join(trials: &[Arc<Scaled>], of: impl Fn(&Scaled) -> &[f32]) -> Vec<f32> {
-    trials.iter().flat_map(|trial| of(trial).iter().copied()).collect()
+fn join(cuts: &[Cut], of: impl Fn(&Scaled) -> &[f32]) -> Vec<f32> {
+    cuts.iter().flat_map(|cut| cut.of(of(&cut.scaled)).iter().copied()).collect()
 }

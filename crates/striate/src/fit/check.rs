@@ -76,7 +76,42 @@ pub(super) fn check_recording(config: &FitConfig, session: &Session, split: &Spl
     }
     let behaviour = session.shape(Stream::Behavior).map_or(0, |shape| shape.iter().product());
     config.model.check(seen, behaviour)?;
+    check_lengths(config, session, split)?;
     check_memory(config, config.model.core.out_shape(seen), split)
+}
+
+/// Clips are long enough for what is asked for, and for what the model looks at at once.
+fn check_lengths(config: &FitConfig, session: &Session, split: &Split) -> Result<()> {
+    let (frames, field) = (config.data.frames, config.model.core.receptive_frames());
+    let too_short = |trials: &[usize], needed: usize| {
+        trials.iter().copied().find(|&trial| session.trials[trial].samples < needed)
+    };
+    if session.has_clips() && config.linear.is_some() {
+        return Err(
+            Error::config("solves models of images, and the recording holds videos").key("fit.solver")
+        );
+    }
+    if frames != 0 && frames < field {
+        let message = format!("clips of {frames} samples are too short: the core looks at {field} at once");
+        return Err(Error::config(message).key("data.frames"));
+    }
+    let train = too_short(&split.train, frames.max(field)).map(|trial| (trial, frames.max(field)));
+    let Some((trial, needed)) = train.or(too_short(&split.validation, field).map(|trial| (trial, field)))
+    else {
+        return Ok(());
+    };
+    let message = format!("has {} samples, {needed} are needed", session.trials[trial].samples);
+    let hint = match needed > field {
+        true => {
+            format!("take shorter clips (`data.frames`), or leave it out: `data.exclude_trials=[{trial}]`")
+        }
+        false => format!(
+            "the core looks at {field} samples at once; leave the trial out with `data.exclude_trials=[{trial}]`, or take a \
+             shorter core"
+        ),
+    };
+    let error = Error::data(message).file(&session.path).trial(trial).hint(hint);
+    Err(if needed > field { error.key("data.frames") } else { error })
 }
 
 /// Masks that depend on the image are there for every neuron and image of a batch at once.
@@ -162,7 +197,7 @@ pub(super) fn check_start(fit: &TrainConfig) -> Result<()> {
 /// be a little below.
 pub(super) fn check_responses(loss: Loss, trials: &Trials<'_>, train: &[usize]) -> Result<()> {
     const LITTLE: f32 = 0.01;
-    let first = trials.responses(&train[..train.len().min(256)])?;
+    let first = trials.responses(&train[..train.len().min(256)], 0)?;
     let (least, most) = first.iter().fold((0f32, 0f32), |(least, most), &y| (least.min(y), most.max(y)));
     if loss != Loss::Poisson || -least <= LITTLE * most {
         return Ok(());

@@ -284,7 +284,7 @@ mod tests {
             ["model.core.channels=[8, 8, 8]", "fit.learning_rate=1", "data.path=/some/where", "seed=7"]
                 .map(String::from);
         let config = FitConfig::preset("whatwhere").unwrap().with(&overrides).unwrap();
-        assert_eq!(config.model.core.channels, [8, 8, 8]);
+        assert_eq!(config.model.clone().stack().channels, [8, 8, 8]);
         assert_eq!((config.fit.learning_rate, config.seed), (1.0, 7));
         assert_eq!(config.data.path, "/some/where");
     }

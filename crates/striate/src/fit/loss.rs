@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Loss {
-    /// `ŷ − y log(ŷ + 1e-5)`, the Poisson loss of Klindt et al. 2017 (spec §2.6).
+    /// `ŷ − y log(ŷ + 1e-5)`, the Poisson loss of Klindt et al. 2017 (`papers/klindt2017.md#model-of-table-1`).
     Poisson,
     /// `(ŷ − y)²`.
     Mse,
@@ -30,16 +30,17 @@ pub enum OverTrials {
     /// Mean: penalties weigh the same for any batch and any recording.
     #[default]
     Mean,
-    /// Sum times `√(M / b)`, with `M` trials of all tiers and `b` in the batch, as in Sensorium (spec §7.8).
+    /// Sum, of clips over their samples too, times `√(M / b)`, with `M` trials of all tiers and `b` in the batch, as in
+    /// Sensorium (`papers/sensorium.md#training`).
     Session,
 }
 
 impl OverTrials {
-    /// What a mean over a batch of `batch` trials is multiplied by, in a session of `trials`.
-    pub fn factor(self, batch: usize, trials: usize) -> f64 {
+    /// What a mean over the `rows` predicted of a batch of `batch` trials is multiplied by, in a session of `trials`.
+    pub fn factor(self, batch: usize, rows: usize, trials: usize) -> f64 {
         match self {
             Self::Mean => 1.0,
-            Self::Session => ((trials * batch) as f64).sqrt(),
+            Self::Session => (rows / batch) as f64 * ((trials * batch) as f64).sqrt(),
         }
     }
 }

@@ -3,8 +3,8 @@
 use serde::Serialize;
 use toml::{Table, Value};
 
-use crate::model::core::LgnConfig;
 use crate::model::core::stacked::BatchNormConfig;
+use crate::model::core::{CoreConfig, LgnConfig};
 use crate::model::modulator::ModulatorConfig;
 use crate::model::readout::ReadoutConfig;
 use crate::model::readout::factorised::MaskInit;
@@ -40,6 +40,7 @@ pub fn of_kind(path: &str, kind: &str) -> Option<Table> {
 /// Every kind of the table at `path`.
 pub fn kinds(path: &str) -> Vec<Table> {
     match path {
+        "model.core" => CoreConfig::kinds().iter().map(table).collect(),
         "model.readout" => ReadoutConfig::kinds().iter().map(table).collect(),
         "model.readout.mask_init" => MaskInit::kinds().iter().map(table).collect(),
         _ => Vec::new(),

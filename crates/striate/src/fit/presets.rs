@@ -24,13 +24,14 @@ pub const PRESETS: &[(&str, &str)] = &[
     ("sensorium2022", "CNN baseline of the Sensorium track: separable core, Gaussian readout, images only"),
     ("sensorium2022-plus", "baseline of the Sensorium+ track: also behaviour, and a shifter of the pupil"),
     ("sensorium2022-linear", "linear baseline of the Sensorium track"),
+    ("sensorium2023", "factorised 3-D baseline of the Sensorium 2023 track: videos, behaviour, pupil"),
     ("ols", "linear baseline: least squares by the pseudo-inverse, a weight for each pixel"),
     ("ridge", "linear baseline: ridge regression, alpha chosen on the validation trials"),
     ("lasso", "linear baseline: sparse weights, alpha chosen on the validation trials"),
     ("demo", "two small linear features, for the embedded example"),
 ];
 
-/// Alphas of ridge regression and of the lasso (Klindt et al. 2017, figure 3; spec §2.5).
+/// Alphas of ridge regression and of the lasso (Klindt et al. 2017, figure 3; `papers/klindt2017.md#baselines`).
 const RIDGE_ALPHAS: [f64; 13] = [10.0, 100.0, 300.0, 1e3, 1.5e3, 2e3, 2.5e3, 3e3, 5e3, 8e3, 1e4, 1.5e4, 2e4];
 /// Largest first: each search of the lasso goes on from the weights of the alpha before.
 const LASSO_ALPHAS: [f64; 10] = [0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5];
@@ -64,6 +65,7 @@ impl FitConfig {
             "sensorium2022" => Self::sensorium(name, EncoderConfig::sensorium()),
             "sensorium2022-plus" => Self::sensorium(name, EncoderConfig::sensorium_plus()),
             "sensorium2022-linear" => Self::sensorium(name, EncoderConfig::sensorium_linear()),
+            "sensorium2023" => Self::sensorium2023(),
             "ols" => Self::linear(name, Solver::Ols, &[]),
             "ridge" => Self::linear(name, Solver::Ridge, &RIDGE_ALPHAS),
             "lasso" => Self::linear(name, Solver::Lasso, &LASSO_ALPHAS),
@@ -81,7 +83,7 @@ impl FitConfig {
             name: "whatwhere".into(),
             seed: 1,
             data: DataConfig {
-                // A quarter of the competition's images, as its baselines see them (spec §7.7).
+                // A quarter of the competition's images, as its baselines see them (`papers/sensorium.md#normalisation`).
                 image_height: 36,
                 images: ImageScaling::Scalar,
                 responses: ResponseScaling::Std,
@@ -188,6 +190,14 @@ impl FitConfig {
         }
     }
 
+    /// Spec §7.8 and §7.9. Ours: as [`FitConfig::sensorium`], and no weight decay.
+    fn sensorium2023() -> Self {
+        let mut config = Self::sensorium("sensorium2023", EncoderConfig::sensorium2023());
+        (config.data.frames, config.data.validation_tier) = (80, "oracle".into());
+        (config.fit.learning_rate, config.fit.batch) = (5e-3, 8);
+        config
+    }
+
     /// Spec §2.3 and §3.1.
     fn synthetic(name: &str, model: EncoderConfig, batch: usize, rounds: u32, burn_in: u32) -> Self {
         Self {
@@ -247,7 +257,7 @@ impl FitConfig {
 
     fn demo() -> Self {
         let mut config = Self::synthetic("demo", EncoderConfig::figure4(), 128, 2, 5);
-        config.model.core.kernels = vec![9];
+        config.model.stack().kernels = vec![9];
         config.schedule = ScheduleConfig { check_every: 50, max_steps: 1500, ..config.schedule };
         config
     }
@@ -279,6 +289,7 @@ fn data() -> DataConfig {
         validation_tier: String::new(),
         validation_fraction: 0.2,
         image_height: 0,
+        frames: 0,
         images: ImageScaling::None,
         responses: ResponseScaling::None,
         cache_mib: 384,

@@ -160,7 +160,7 @@ impl ScheduleConfig {
     /// Takes note of a check at `step` and decides.
     ///
     /// # Source
-    /// Klindt et al. 2017: figures 3–5 lower the rate without rewinding, Table 1 rewinds (spec §3.1, §3.2).
+    /// Klindt et al. 2017: figures 3–5 lower the rate without rewinding, Table 1 rewinds (`papers/klindt2017.md#training`, `papers/klindt2017.md#training-of-table-1`).
     pub fn check(&self, progress: &mut Progress, step: u64, value: f64) -> Verdict {
         let value = if self.monitor == Monitor::Correlation { -value } else { value };
         progress.checks += 1;

@@ -126,7 +126,7 @@ fn sta_peaks(
     let sta = spike_triggered_average(trials, train, centred.then_some(mean_response), device)?;
     let [_, height, width] = model.core.out_shape(trials.image_shape());
     let [_, rows, columns] = model.core.unpooled_shape(trials.image_shape());
-    let window = Window::of(&sta, [height, width], [rows, columns], model.core.pool);
+    let window = Window::of(&sta, [height, width], [rows, columns], model.core.pool());
     let plane = sta.height * sta.width;
     let peak = |sta_n| window.peak(&evidence(sta_n, sta.height, sta.width, &init));
     Ok(sta.values.par_chunks(plane).map(peak).collect())
@@ -135,7 +135,7 @@ fn sta_peaks(
 /// `(1/D) Σ_d X_d y_nd`, the mean over colour channels of `X`; responses are centred if a mean is given.
 ///
 /// # Source
-/// Klindt et al. 2017 (spec §2.4, step 1; not centred there).
+/// Klindt et al. 2017 (`papers/klindt2017.md#spike-triggered-average`, step 1; not centred there).
 pub fn spike_triggered_average(
     trials: &Trials<'_>,
     train: &[usize],
@@ -146,16 +146,19 @@ pub fn spike_triggered_average(
     let neurons = trials.neurons();
     let mean = mean_response.map(|m| Tensor::<1>::from_floats(m, device).reshape([1, neurons]));
     let mut sum = Tensor::<2>::zeros([neurons, height * width], device);
-    for chunk in train.chunks(512) {
-        let batch = trials.batch(chunk, device)?;
-        let images = batch.inputs.images.mean_dim(1).reshape([chunk.len(), height * width]);
+    let mut rows = 0;
+    for clips in trials.in_batches(train, 512) {
+        let batch = trials.batch(&clips, device)?;
+        let here = batch.responses.dims()[0];
+        rows += here;
+        let images = batch.inputs.images.mean_dim(1).reshape([here, height * width]);
         let responses = match &mean {
             Some(mean) => batch.responses - mean.clone(),
             None => batch.responses,
         };
         sum = sum + responses.transpose().matmul(images);
     }
-    let values = to_host(sum.div_scalar(train.len() as f64)).values;
+    let values = to_host(sum.div_scalar(rows as f64)).values;
     Ok(Sta { height, width, values })
 }
 
@@ -175,7 +178,7 @@ fn evidence(sta: &[f32], height: usize, width: usize, init: &MaskInit) -> Vec<f3
     }
 }
 
-/// Smoothing kernel of side `m`: the normal density of the distance to the centre, s.d. `m^¼` (spec §2.4, step 2).
+/// Smoothing kernel of side `m`: the normal density of the distance to the centre, s.d. `m^¼` (`papers/klindt2017.md#spike-triggered-average`, step 2).
 fn paper_kernel(side: usize) -> Vec<f32> {
     let sd = (side as f64).powf(0.25);
     let peak = 1.0 / (sd * (2.0 * std::f64::consts::PI).sqrt());
@@ -252,7 +255,7 @@ impl Window {
 mod tests {
     use super::*;
 
-    /// Numbers of spec §2.4: peak 0.1964707, sum 5.0896.
+    /// Numbers of `papers/klindt2017.md#spike-triggered-average`: peak 0.1964707, sum 5.0896.
     #[test]
     fn the_smoothing_kernel_is_the_papers() {
         let kernel = paper_kernel(17);

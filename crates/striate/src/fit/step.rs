@@ -1,9 +1,11 @@
 //! One step: the objective of a batch, and where the optimiser takes the weights from there.
 
 use burn::prelude::*;
+use rand::RngExt;
 
 use super::Fit;
 use crate::array::Array;
+use crate::batch::Clip;
 use crate::error::{Error, Result};
 use crate::model::Pass;
 use crate::model::penalty::PenaltyConfig;
@@ -12,32 +14,52 @@ use crate::ops::{Adam, Masks};
 use crate::random::{generator, permutation};
 
 impl Fit<'_> {
-    /// Training trials in the order of this epoch: a function of seed and epoch alone.
-    pub(super) fn order(&self) -> Vec<usize> {
+    /// A clip of each training trial in the order of this epoch: a function of seed and epoch alone.
+    pub(super) fn order(&self) -> Vec<Clip> {
         let train = &self.split.train;
-        if self.state.epoch == 0 && !self.config.fit.shuffle_first {
-            return train.clone();
-        }
         let mut rng = generator(self.config.seed, 1 << 32 | self.state.epoch);
-        permutation(&mut rng, train.len()).into_iter().map(|i| train[i]).collect()
+        let order: Vec<usize> = match self.state.epoch == 0 && !self.config.fit.shuffle_first {
+            true => train.clone(),
+            false => permutation(&mut rng, train.len()).into_iter().map(|i| train[i]).collect(),
+        };
+        let samples = self.clip_length();
+        order
+            .into_iter()
+            .map(|trial| {
+                let spare = self.trials.whole(trial).samples - samples;
+                let start = if spare > 0 { rng.random_range(0..=spare) } else { 0 };
+                Clip { trial, start, samples }
+            })
+            .collect()
     }
 
-    pub(super) fn step(&mut self, trials: &[usize]) -> Result<()> {
-        let batch = self.trials.batch(trials, &self.training)?;
+    /// Samples of a training clip: all that every training trial has, or as many as are asked for.
+    fn clip_length(&self) -> usize {
+        let shortest = self.split.train.iter().map(|&trial| self.trials.whole(trial).samples).min();
+        match self.config.data.frames {
+            0 => shortest.unwrap_or(1),
+            frames => frames,
+        }
+    }
+
+    pub(super) fn step(&mut self, clips: &[Clip]) -> Result<()> {
+        let batch = self.trials.batch(clips, &self.training)?;
         let config = &self.config.fit;
         let masks = self.masks();
         let pass = Pass::Train { seed: self.config.seed ^ (self.state.step << 20), masks };
+        let recorded = self.config.model.predicted(batch.responses, batch.inputs.samples);
         let (predicted, moments) = self.model.forward(batch.inputs, pass);
+        let rows = predicted.dims()[0];
         let divisor = config.over_neurons.divisor(self.trials.neurons());
         let activity = self.config.model.penalty.predictions(&predicted);
-        let data = config.loss.summed(predicted, batch.responses).div_scalar(divisor);
+        let data = config.loss.summed(predicted, recorded).div_scalar(divisor);
         let penalty = self.penalty(divisor, activity);
         let loss = scalar(&data);
         if !loss.is_finite() {
-            return Err(self.no_number(trials));
+            return Err(self.no_number(clips));
         }
         self.state.loss_sum += loss;
-        let data = data.mul_scalar(config.over_trials.factor(trials.len(), self.trials.in_session()));
+        let data = data.mul_scalar(config.over_trials.factor(clips.len(), rows, self.trials.in_session()));
         let objective = match penalty {
             Some(penalty) => {
                 self.state.penalty_sum += scalar(&penalty);
@@ -58,9 +80,9 @@ impl Fit<'_> {
     }
 
     /// Why the loss of these trials is no number: the data, the weights it began with, or the steps since.
-    fn no_number(&self, trials: &[usize]) -> Error {
+    fn no_number(&self, clips: &[Clip]) -> Error {
         let step = self.state.step;
-        if let Some(suspect) = self.trials.suspect(trials, step) {
+        if let Some(suspect) = self.trials.suspect(clips, step) {
             return suspect;
         }
         let message = format!("the training loss is no longer a number, at step {step}");

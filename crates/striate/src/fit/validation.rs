@@ -95,7 +95,7 @@ impl Fit<'_> {
 
     /// Loss and correlation on the validation trials, and the means since the last check.
     fn measure(&self) -> Result<Row> {
-        let recorded = self.trials.responses(&self.split.validation)?;
+        let recorded = self.trials.responses(&self.split.validation, self.config.model.lost())?;
         let (predicted, loss) = self.validate()?;
         let mut correlation = single_trial_correlation(&predicted, &recorded, self.trials.neurons());
         count_silent(&mut correlation, &predicted, &recorded);
@@ -117,15 +117,18 @@ impl Fit<'_> {
         let model = self.model.valid();
         let validation = &self.split.validation;
         let divisor = self.config.fit.over_neurons.divisor(self.trials.neurons());
-        let (mut predictions, mut loss) = (Vec::new(), 0.0);
-        for chunk in validation.chunks(128) {
-            let batch = self.trials.batch(chunk, &self.device)?;
+        let (mut predictions, mut loss, mut rows) = (Vec::new(), 0.0, 0.0);
+        for clips in self.trials.in_batches(validation, 128) {
+            let batch = self.trials.batch(&clips, &self.device)?;
+            let recorded = self.config.model.predicted(batch.responses, batch.inputs.samples);
             let predicted = model.respond(batch.inputs);
-            let sum = self.config.fit.loss.summed(predicted.clone(), batch.responses);
-            loss += f64::from(sum.into_scalar::<f32>()) * chunk.len() as f64;
+            let here = predicted.dims()[0] as f64;
+            let sum = self.config.fit.loss.summed(predicted.clone(), recorded);
+            loss += f64::from(sum.into_scalar::<f32>()) * here;
+            rows += here;
             predictions.extend(to_host(predicted).values);
         }
-        Ok((predictions, loss / validation.len() as f64 / divisor))
+        Ok((predictions, loss / rows / divisor))
     }
 
     fn log(&mut self, row: &Row) -> Result<()> {

@@ -90,7 +90,7 @@ fn read(arrays: &Arrays, options: &Options<'_>, linear: bool) -> Result<Imported
     let mut model = EncoderConfig::sensorium();
     core(&mut dict, &mut model, &mut weights)?;
     if linear {
-        (model.core.nonlinearity, model.core.final_nonlinearity) =
+        (model.stack().nonlinearity, model.stack().final_nonlinearity) =
             (Nonlinearity::Identity, Nonlinearity::Identity);
     }
     let neurons = readout(&mut dict, &session, &mut model, &mut weights)?;
@@ -160,7 +160,7 @@ fn choose(dict: &Dict, wanted: &str) -> Result<String> {
 /// Layers of the core, their kernels and running statistics.
 fn core(dict: &mut Dict, model: &mut EncoderConfig, weights: &mut Arrays) -> Result<()> {
     let layers = dict.names_after("core.features.layer").len();
-    let core = &mut model.core;
+    let core = model.stack();
     (core.kernels, core.channels, core.padding) = (Vec::new(), Vec::new(), Vec::new());
     for layer in 0..layers {
         let from = format!("core.features.layer{layer}");
@@ -243,7 +243,7 @@ fn readout(dict: &mut Dict, session: &str, model: &mut EncoderConfig, weights: &
     let from = format!("readout.{session}");
     let neurons = dict.shape(&format!("{from}.bias")).and_then(|shape| shape.last().copied());
     let neurons = neurons.ok_or_else(|| Error::data("the array is missing").key(format!("{from}.bias")))?;
-    let channels = *model.core.channels.last().unwrap_or(&0);
+    let channels = *model.stack().channels.last().unwrap_or(&0);
     let ReadoutConfig::Gaussian(config) = &mut model.readout else {
         unreachable!("the baselines have Gaussian readouts")
     };

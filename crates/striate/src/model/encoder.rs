@@ -1,11 +1,13 @@
-//! The encoding model of still images: core, readout and output, with a shifter and a modulator where asked for.
+//! The encoding model: core, readout and output, with a shifter and a modulator where asked for.
+//!
+//! It takes in rows, the samples of clips one after another; of images each is a clip of its own.
 //!
 //! The pages of [`paper`](super::paper) say which parts each paper composes it of.
 
 use burn::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::core::{Stacked, StackedConfig};
+use super::core::{Core, CoreConfig, StackedConfig};
 use super::modulator::{Modulator, ModulatorConfig};
 use super::output::Output;
 use super::pass::Pass;
@@ -13,7 +15,7 @@ use super::penalty::PenaltyConfig;
 use super::perceptron;
 use super::readout::{Readout, ReadoutConfig, Start};
 use super::shifter::{Shifter, ShifterConfig};
-use crate::batch::{Inputs, Uses};
+use crate::batch::{Inputs, Uses, ends};
 use crate::error::Result;
 use crate::ops::Moments;
 use crate::random::generator;
@@ -26,11 +28,11 @@ pub struct EncoderConfig {
     pub paper: Paper,
     /// Final nonlinearity.
     pub output: Output,
-    /// Whether the core sees each variable of behaviour as a constant plane beside the image (Sensorium; spec §7.7).
+    /// Whether the core sees each variable of behaviour as a constant plane beside the image (Sensorium; `papers/sensorium.md#normalisation`).
     #[serde(default)]
     pub behaviour_planes: bool,
     /// Shared features.
-    pub core: StackedConfig,
+    pub core: CoreConfig,
     /// From features to neurons.
     pub readout: ReadoutConfig,
     /// Moves the readout with the pupil; none leaves it where it is.
@@ -53,12 +55,14 @@ pub enum Paper {
     Klindt2017,
     /// Willeke et al. 2022, with the readout of Lurz et al. 2021.
     Sensorium2022,
+    /// Turishcheva et al. 2023.
+    Sensorium2023,
 }
 
 /// An encoding model: from images, and perhaps behaviour and pupil, to the rate of each neuron.
 #[derive(Module, Debug)]
 pub struct Encoder {
-    core: Stacked,
+    core: Core,
     readout: Readout,
     shifter: Option<Shifter>,
     modulator: Option<Modulator>,
@@ -80,6 +84,14 @@ pub struct Made<'a> {
 }
 
 impl EncoderConfig {
+    /// The options of its core, for whoever knows that it is a stack.
+    ///
+    /// # Panics
+    /// When it is another.
+    pub fn stack(&mut self) -> &mut StackedConfig {
+        self.core.stacked_mut().expect("the core is a stack")
+    }
+
     /// Streams it takes in beside images.
     pub fn uses(&self) -> Uses {
         Uses { behaviour: self.behaviour_planes || self.modulator.is_some(), pupil: self.shifter.is_some() }
@@ -88,6 +100,16 @@ impl EncoderConfig {
     /// Shape of what the core sees, `[channel, height, width]`, for images and `behaviour` variables.
     pub fn core_shape(&self, [channels, height, width]: [usize; 3], behaviour: usize) -> [usize; 3] {
         [channels + if self.behaviour_planes { behaviour } else { 0 }, height, width]
+    }
+
+    /// Samples at the start of a clip that it has no prediction for, since it looks back at as many.
+    pub fn lost(&self) -> usize {
+        self.core.receptive_frames() - 1
+    }
+
+    /// Of rows `[batch · sample, value]` of clips of `samples` those that it has predictions for.
+    pub fn predicted(&self, rows: Tensor<2>, samples: usize) -> Tensor<2> {
+        ends(rows, samples, samples.saturating_sub(self.lost()))
     }
 
     /// Checks the options of all parts against images `[channel, height, width]` and `behaviour` variables; penalties, which
@@ -134,17 +156,21 @@ impl EncoderConfig {
 }
 
 impl Encoder {
-    /// Predicted responses `[batch, neuron]`, and in training the moments for [`Encoder::settle`].
+    /// Predicted responses `[batch · kept, neuron]`, and in training the moments for [`Encoder::settle`]. What is kept of
+    /// a clip are its samples but [`EncoderConfig::lost`].
     ///
     /// # Panics
     /// When the inputs lack what [`EncoderConfig::uses`] says.
     pub fn forward(&self, inputs: Inputs, pass: Pass) -> (Tensor<2>, Vec<Moments>) {
-        let (features, moments) = self.core.forward(self.seen(&inputs), pass);
-        let shift = (self.shifter.as_ref())
-            .map(|shifter| shifter.forward(inputs.pupil.clone().expect("the model takes in the pupil")));
+        let samples = inputs.samples;
+        let (features, moments) = self.core.forward(self.seen(&inputs), samples, pass);
+        let kept = |rows: Tensor<2>| self.config.predicted(rows, samples);
+        let shift = (self.shifter.as_ref()).map(|shifter| {
+            shifter.forward(kept(inputs.pupil.clone().expect("the model takes in the pupil")))
+        });
         let drive = self.readout.forward(features, pass, shift);
         let drive = match &self.modulator {
-            Some(modulator) => modulator.forward(drive, inputs.behaviour.expect(BEHAVIOUR)),
+            Some(modulator) => modulator.forward(drive, kept(inputs.behaviour.expect(BEHAVIOUR))),
             None => drive,
         };
         (self.config.output.forward(drive), moments)
@@ -160,7 +186,7 @@ impl Encoder {
 
     /// What the core shows the readout, with running statistics.
     pub fn maps(&self, inputs: &Inputs) -> Tensor<4> {
-        self.core.forward(self.seen(inputs), Pass::Evaluate).0
+        self.core.forward(self.seen(inputs), inputs.samples, Pass::Evaluate).0
     }
 
     /// Predicted responses with running statistics.
@@ -172,7 +198,7 @@ impl Encoder {
     pub fn penalties(&self, penalty: &PenaltyConfig) -> (Option<Tensor<1>>, Option<Tensor<1>>) {
         let gain = self.modulator.as_ref().and_then(Modulator::l1);
         let gain = gain.filter(|_| penalty.modulator_l1 != 0.0).map(|l1| l1.mul_scalar(penalty.modulator_l1));
-        let shared = penalty.core(&self.core.kernels()).into_iter().chain(gain).reduce(|a, b| a + b);
+        let shared = self.core.penalty(penalty).into_iter().chain(gain).reduce(|a, b| a + b);
         (shared, penalty.readout(&self.readout))
     }
 
@@ -186,7 +212,7 @@ impl Encoder {
     }
 
     /// The shared core.
-    pub fn core(&self) -> &Stacked {
+    pub fn core(&self) -> &Core {
         &self.core
     }
 

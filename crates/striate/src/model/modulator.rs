@@ -16,11 +16,11 @@ pub struct ModulatorConfig {
     pub layers: usize,
     /// Units of every layer but the last.
     pub hidden: usize,
-    /// Whether the last layer is rectified too, which keeps every gain at 1 or above, as in the peer (spec §7.5).
+    /// Whether the last layer is rectified too, which keeps every gain at 1 or above, as in the peer (`papers/sensorium.md#shifter-modulator-loss`).
     pub rectified: bool,
 }
 
-/// As in the Sensorium toolkit (spec §7.5).
+/// As in the Sensorium toolkit (`papers/sensorium.md#shifter-modulator-loss`).
 impl Default for ModulatorConfig {
     fn default() -> Self {
         Self { layers: 2, hidden: 10, rectified: true }
@@ -30,7 +30,7 @@ impl Default for ModulatorConfig {
 /// Gain `ELU(network(behaviour)) + 1` of the drive of each neuron.
 ///
 /// # Source
-/// The MLP modulator of the Sensorium toolkit (spec §7.5); with `rectified = false` a gain can also fall below 1.
+/// The MLP modulator of the Sensorium toolkit (`papers/sensorium.md#shifter-modulator-loss`); with `rectified = false` a gain can also fall below 1.
 #[derive(Module, Debug)]
 pub struct Modulator {
     network: Perceptron,
@@ -68,7 +68,7 @@ impl Modulator {
         drive * activate(self.network.forward(behaviour), Activation::Elu).add_scalar(1.0)
     }
 
-    /// `mean |w|` over the weights of the last layer (spec §7.5).
+    /// `mean |w|` over the weights of the last layer (`papers/sensorium.md#shifter-modulator-loss`).
     pub fn l1(&self) -> Option<Tensor<1>> {
         self.network.last_weight().map(|weight| weight.abs().mean())
     }

@@ -24,8 +24,11 @@ pub struct PenaltyConfig {
     pub group_layers: Vec<f64>,
     /// Smoothness of the first layer's kernels, [`laplace`].
     pub laplace: f64,
-    /// Zeros around the kernels for `laplace`, which then counts their borders too.
+    /// Zeros around the kernels for `laplace` and `laplace_time`, which then count their borders too.
     pub laplace_padding: usize,
+    /// Smoothness of the first layer's kernels in time, [`laplace_in_time`], of cores for clips.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub laplace_time: f64,
     /// Squared size of the kernels, [`kernel_l2`].
     pub kernel_l2: f64,
     /// L1 of the masks, per neuron.
@@ -68,21 +71,15 @@ impl OverKernels {
     }
 }
 
-/// Strengths of the penalties on the first layer of a core for clips; a strength of zero leaves the penalty out.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ClipPenaltyConfig {
-    /// Smoothness of the spatial kernels, [`laplace`] with a padding of 1.
-    pub space: f64,
-    /// Smoothness of the temporal kernels, [`laplace_in_time`] with a padding of 1.
-    pub time: f64,
+fn is_zero(strength: &f64) -> bool {
+    *strength == 0.0
 }
 
 /// `Σ_{out,in} Σ_xy (Δ∗w)² / Σ_xy w²` with Δ = [[¼ ½ ¼] [½ −3 ½] [¼ ½ ¼]], zero padded, for kernels
 /// `[out, in, height, width]`.
 ///
 /// # Source
-/// Klindt et al. 2017, Table 1 model (spec §2.6): the ratio is taken per slice.
+/// Klindt et al. 2017, Table 1 model (`papers/klindt2017.md#model-of-table-1`): the ratio is taken per slice.
 pub fn smoothness(kernels: Tensor<4>) -> Tensor<1> {
     let [outputs, inputs, height, width] = kernels.dims();
     let stencil = [0.25, 0.5, 0.25, 0.5, -3.0, 0.5, 0.25, 0.5, 0.25f32];
@@ -97,7 +94,7 @@ pub fn smoothness(kernels: Tensor<4>) -> Tensor<1> {
 /// `[out, in, height, width]`; 0 where Δ fits nowhere.
 ///
 /// # Source
-/// LaplaceL2norm of the Sensorium toolkit (spec §7.3, §7.4): no padding by default in its stacked core, 1 in its
+/// LaplaceL2norm of the Sensorium toolkit (`papers/sensorium.md#cores`, `papers/sensorium.md#penalties`): no padding by default in its stacked core, 1 in its
 /// squeeze-and-excitation and factorised 3-D cores.
 pub fn laplace(kernels: Tensor<4>, padding: usize) -> Tensor<1> {
     let [outputs, inputs, height, width] = kernels.dims();
@@ -109,7 +106,7 @@ pub fn laplace(kernels: Tensor<4>, padding: usize) -> Tensor<1> {
 /// not sum to zero: a constant kernel counts as rough too.
 ///
 /// # Source
-/// DepthLaplaceL21d of the Sensorium toolkit (spec §7.4), with a padding of 1 in its factorised 3-D core.
+/// DepthLaplaceL21d of the Sensorium toolkit (`papers/sensorium.md#penalties`), with a padding of 1 in its factorised 3-D core.
 pub fn laplace_in_time(kernels: Tensor<3>, padding: usize) -> Tensor<1> {
     let [outputs, inputs, time] = kernels.dims();
     let slices = kernels.reshape([outputs * inputs, 1, time, 1]);
@@ -130,7 +127,7 @@ fn roughness(slices: Tensor<4>, stencil: &[f32], sides: [usize; 2], padding: [us
 /// `Σ_{out,in} √(Σ_xy w²)` for kernels `[out, in, height, width]`.
 ///
 /// # Source
-/// Klindt et al. 2017, Table 1 model (spec §2.6).
+/// Klindt et al. 2017, Table 1 model (`papers/klindt2017.md#model-of-table-1`).
 pub fn group_sparsity(kernels: Tensor<4>) -> Tensor<1> {
     // The root has no slope at 0; the constant is far below any kernel in use.
     kernels.square().sum_dim(3).sum_dim(2).add_scalar(1e-16).sqrt().sum()
@@ -139,7 +136,7 @@ pub fn group_sparsity(kernels: Tensor<4>) -> Tensor<1> {
 /// `10⁻⁴ · ½ Σ w²`.
 ///
 /// # Source
-/// Klindt et al. 2017, figures 3–5 (spec §2.3, R_K).
+/// Klindt et al. 2017, figures 3–5 (`papers/klindt2017.md#loss`, R_K).
 pub fn kernel_l2(kernels: Tensor<4>) -> Tensor<1> {
     kernels.square().sum().mul_scalar(0.5e-4)
 }
@@ -147,15 +144,15 @@ pub fn kernel_l2(kernels: Tensor<4>) -> Tensor<1> {
 /// `Σ_n (Σ_p |M_pn|)(Σ_k |W_kn|)` for masks `[height, width, neuron]` and feature weights `[channel, neuron]`.
 ///
 /// # Source
-/// Klindt et al. 2017, Table 1 model (spec §2.6, readout sparsity).
+/// Klindt et al. 2017, Table 1 model (`papers/klindt2017.md#model-of-table-1`, readout sparsity).
 pub fn readout_l1(mask: Tensor<3>, features: Tensor<2>) -> Tensor<1> {
     let of_masks = mask.abs().sum_dim(0).sum_dim(1).reshape([1, -1]);
     (of_masks * features.abs().sum_dim(0)).sum()
 }
 
 impl PenaltyConfig {
-    /// Penalty on the kernels of all layers.
-    pub fn core(&self, kernels: &[Tensor<4>]) -> Option<Tensor<1>> {
+    /// Penalty on the kernels in space of all layers.
+    pub fn kernels(&self, kernels: &[Tensor<4>]) -> Option<Tensor<1>> {
         let share = |shares: &[f64], layer: usize| shares.get(layer).copied().unwrap_or(0.0);
         let first = kernels
             .first()
@@ -171,6 +168,11 @@ impl PenaltyConfig {
             ]
         });
         terms.flatten().chain(first).reduce(|a, b| a + b)
+    }
+
+    /// Penalty on the first kernels in time `[out, in, time]`.
+    pub fn kernels_in_time(&self, first: Tensor<3>) -> Option<Tensor<1>> {
+        term(self.laplace_time, || laplace_in_time(first, self.laplace_padding))
     }
 
     /// Penalty on a readout, summed over neurons.
@@ -244,6 +246,7 @@ impl PenaltyConfig {
         all("group_layers", &self.group_layers)?;
         one("laplace", self.laplace)?;
         in_range("model.penalty.laplace_padding", self.laplace_padding as f64, 0.0..=16.0)?;
+        one("laplace_time", self.laplace_time)?;
         one("kernel_l2", self.kernel_l2)?;
         one("mask_l1", self.mask_l1)?;
         one("feature_l1", self.feature_l1)?;
@@ -277,15 +280,6 @@ impl PenaltyConfig {
                 .key(format!("model.penalty.{key}"))
                 .hint("set it to 0")),
         }
-    }
-}
-
-impl ClipPenaltyConfig {
-    /// Penalty on the first layer's spatial kernels `[out, in, height, width]` and temporal kernels `[out, in, time]`.
-    pub fn core(&self, spatial: &Tensor<4>, temporal: &Tensor<3>) -> Option<Tensor<1>> {
-        let space = term(self.space, || laplace(spatial.clone(), 1));
-        let time = term(self.time, || laplace_in_time(temporal.clone(), 1));
-        space.into_iter().chain(time).reduce(|a, b| a + b)
     }
 }
 

@@ -60,7 +60,7 @@ pub fn size(sizes: &[usize]) -> f64 {
 }
 
 impl Perceptron {
-    /// Layers of `sizes` (inputs first), weights and biases uniform within `±1/√inputs` (spec §7.1), with `between`
+    /// Layers of `sizes` (inputs first), weights and biases uniform within `±1/√inputs` (`papers/sensorium.md#conventions`), with `between`
     /// after each layer but the last and `last` after that.
     pub fn new(
         sizes: &[usize],

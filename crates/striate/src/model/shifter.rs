@@ -17,7 +17,7 @@ pub struct ShifterConfig {
     pub hidden: usize,
 }
 
-/// As in the Sensorium competition (spec §7.5).
+/// As in the Sensorium competition (`papers/sensorium.md#shifter-modulator-loss`).
 impl Default for ShifterConfig {
     fn default() -> Self {
         Self { layers: 3, hidden: 5 }
@@ -27,7 +27,7 @@ impl Default for ShifterConfig {
 /// `tanh` layers from pupil centre `[batch, 2]` to shift `[batch, 2]`.
 ///
 /// # Source
-/// The MLP shifter of the Sensorium competition (spec §7.5), after Sinz et al. 2018: layers of 5, 5 and 2 units.
+/// The MLP shifter of the Sensorium competition (`papers/sensorium.md#shifter-modulator-loss`), after Sinz et al. 2018: layers of 5, 5 and 2 units.
 #[derive(Module, Debug)]
 pub struct Shifter {
     network: Perceptron,

@@ -16,7 +16,7 @@ pub enum Masks {
 }
 
 /// `Σ_k W_kn Σ_p φ_pk M_pn` of features `[batch, height, width, channel]`, masks `[pixel, neuron]` and feature
-/// weights `[channel, neuron]`: `[batch, neuron]` (Klindt et al. 2017; spec §2.2).
+/// weights `[channel, neuron]`: `[batch, neuron]` (Klindt et al. 2017; `papers/klindt2017.md#readout`).
 ///
 /// With [`Masks::Sparse`] the work is proportional to the mask weights that are not zero, where that pays.
 pub fn factorised(features: Tensor<4>, mask: Tensor<2>, weights: Tensor<2>, masks: Masks) -> Tensor<2> {

@@ -9,7 +9,7 @@ use super::kernels::{Grad, Made, Op, View, apply};
 /// and weighted by `weights` `[channel, neuron]`: `[batch, neuron]`.
 ///
 /// `points` `[1 or batch, neuron, 2]` are (x along the width, y along the height), −1 and 1 the centres of the
-/// first and last pixel; outside the image is zero (Lurz et al. 2021; spec §7.1, §7.2).
+/// first and last pixel; outside the image is zero (Lurz et al. 2021; `papers/sensorium.md#conventions`, `papers/sensorium.md#readouts`).
 pub fn gaussian(features: Tensor<4>, points: Tensor<3>, weights: Tensor<2>) -> Tensor<2> {
     if !super::has_kernels(&features) {
         return gaussian_reference(features, points, weights);

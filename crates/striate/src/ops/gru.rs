@@ -23,7 +23,7 @@ pub struct Gru {
 
 /// States `[batch, time, hidden]` of the unit driven by `x` `[batch, time, in]` from a state of zeros:
 /// `h' = (1 − z) n + z h`, with `n = tanh(W_n x + b + r (U_n h + c))` (Cho et al. 2014 in PyTorch's form; used by
-/// Xu et al. 2023, spec §2.5).
+/// Xu et al. 2023, `papers/xu2023.md#recurrent-unit`).
 pub fn gru(x: Tensor<3>, unit: Gru) -> Tensor<3> {
     if !super::has_kernels(&x) {
         return gru_reference(x, unit);

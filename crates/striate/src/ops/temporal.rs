@@ -8,7 +8,7 @@ use super::{Activation, Conv2dOptions, conv2d};
 
 /// `a(frames ⋆ weight + bias)` along time: videos `[clip, frame, height, width, in]` with `weight` `[out, in, time]`
 /// and a `bias` `[out]`, where the kernel fits: `[clip, frame − time + 1, height, width, out]` (the temporal half of
-/// a factorised 3-D layer; spec §7.3). The spatial half is [`conv2d`] of all frames.
+/// a factorised 3-D layer; `papers/sensorium.md#cores`). The spatial half is [`conv2d`] of all frames.
 pub fn temporal(
     videos: Tensor<5>,
     weight: Tensor<3>,

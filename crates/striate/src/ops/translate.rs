@@ -8,7 +8,7 @@ use super::kernels::{Grad, Made, Op, View, apply};
 /// `out(y, x) = x(y + shift_y, x + shift_x)` for maps `[batch, height, width, channel]`, bilinear, zero outside.
 ///
 /// `shift` `[batch, 2]` is (x along the width, y along the height); 2 is the distance between the centres of the first
-/// and the last pixel (spec §7.1). It is what moving every position of a Gaussian readout does.
+/// and the last pixel (`papers/sensorium.md#conventions`). It is what moving every position of a Gaussian readout does.
 pub fn translate(maps: Tensor<4>, shift: Tensor<2>) -> Tensor<4> {
     if !super::has_kernels(&maps) {
         return translate_reference(maps, shift);

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::root::Root;
-use super::{Format, Neurons, Session, StimulusInfo, Stream, StreamInfo, Tier, Trial, TrialSource};
+use super::{Format, Neurons, Session, StimulusInfo, Stream, StreamInfo, Tier, Trial, TrialSource, Window};
 use crate::error::{Error, Result};
 
 /// The entry in the list of formats.
@@ -47,8 +47,8 @@ fn open(root: &Root) -> Result<Session> {
         trials: region.trials(),
         stimulus: StimulusInfo { kind: "image", shape: shape.clone(), rate_hz: None },
         streams: vec![
-            StreamInfo { stream: Stream::Images, shape },
-            StreamInfo { stream: Stream::Responses, shape: vec![region.neurons] },
+            StreamInfo { stream: Stream::Images, shape, variables: Vec::new() },
+            StreamInfo { stream: Stream::Responses, shape: vec![region.neurons], variables: Vec::new() },
         ],
         statistics: Default::default(),
         licence: None,
@@ -123,12 +123,14 @@ impl Region {
             tier: Tier::Train,
             stimulus_id: format!("train-{row}"),
             has_stimulus,
+            samples: 1,
         });
         let test = (0..self.test_repeats.rows()).map(|row| Trial {
             id: (self.training_set.rows() + row).to_string(),
             tier: Tier::Test,
             stimulus_id: (row % self.images).to_string(),
             has_stimulus: true,
+            samples: 1,
         });
         train.chain(test).collect()
     }
@@ -199,7 +201,7 @@ impl TrialSource for Region {
         self.root.stamp()
     }
 
-    fn read(&self, stream: Stream, trial: usize, shape: &[usize]) -> Result<Vec<f32>> {
+    fn read(&self, Window { stream, trial, shape, .. }: Window<'_>) -> Result<Vec<f32>> {
         let values = self.row(stream, trial).and_then(|(table, row)| {
             let values = table.values.get(row * table.width..(row + 1) * table.width)?;
             (table.width == shape.iter().product::<usize>()).then(|| values.to_vec())

@@ -118,6 +118,13 @@ impl Files for Archive {
         Ok((start, size))
     }
 
+    fn pieces(&self, name: &str, starts: &[u64], length: u64) -> Result<Vec<u8>> {
+        let bytes = self.read(name, MEMBER_LIMIT)?;
+        let piece = |&at: &u64| bytes.get(at as usize..)?.get(..length as usize);
+        let pieces: Option<Vec<&[u8]>> = starts.iter().map(piece).collect();
+        pieces.map(|pieces| pieces.concat()).ok_or_else(|| Error::data("ends early").file(self.place(name)))
+    }
+
     fn place(&self, name: &str) -> PathBuf {
         if name.is_empty() {
             return self.path.clone();

@@ -51,6 +51,12 @@ pub trait Files: Send + Sync + Debug {
     /// When it is missing or cannot be read.
     fn start(&self, name: &str, limit: u64) -> Result<(Vec<u8>, u64)>;
 
+    /// The bytes of `name` that begin at each of `starts`, `length` of them each time.
+    ///
+    /// # Errors
+    /// When it is missing, ends earlier, or cannot be read.
+    fn pieces(&self, name: &str, starts: &[u64], length: u64) -> Result<Vec<u8>>;
+
     /// How to show `name` to people: `folder/name` or `archive.zip:name`.
     fn place(&self, name: &str) -> PathBuf;
 }

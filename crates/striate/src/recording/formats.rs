@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::root::{Root, is_zip};
-use super::{Format, Session, antolik2016, licence, sensorium2022};
+use super::{Format, Session, antolik2016, licence, sensorium2022, sensorium2023};
 use crate::error::{Error, Result};
 
 /// Every format that [`open`](super::open) knows.
-pub const FORMATS: &[Format] = &[sensorium2022::FORMAT, antolik2016::FORMAT];
+pub const FORMATS: &[Format] = &[sensorium2022::FORMAT, sensorium2023::FORMAT, antolik2016::FORMAT];
 
 /// How deep below the given path sessions are looked for (`Data/region1` in `Data.zip`).
 const DEPTH: usize = 2;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Session, Stream, TrialSource};
+use super::{Session, Stream, TrialSource, Window};
 use crate::error::{Error, Result};
 
 /// Ends the reading of a session once a flag is set, until it is lifted.
@@ -48,14 +48,14 @@ struct Interruptible {
 }
 
 impl TrialSource for Interruptible {
-    fn read(&self, stream: Stream, trial: usize, shape: &[usize]) -> Result<Vec<f32>> {
+    fn read(&self, window: Window<'_>) -> Result<Vec<f32>> {
         self.interrupt.check()?;
-        self.source.read(stream, trial, shape)
+        self.source.read(window)
     }
 
-    fn read_f64(&self, stream: Stream, trial: usize, shape: &[usize]) -> Result<Vec<f64>> {
+    fn read_f64(&self, window: Window<'_>) -> Result<Vec<f64>> {
         self.interrupt.check()?;
-        self.source.read_f64(stream, trial, shape)
+        self.source.read_f64(window)
     }
 
     fn check_interrupt(&self) -> Result<()> {

@@ -2,9 +2,13 @@
 //!
 //! A [`Recording`] holds one or more [`Session`]s. Opening one reads only its small tables;
 //! the streams of a trial are read when asked for, so memory does not grow with the recording.
+//!
+//! All streams of a session run on one clock, and a trial is a stretch of samples on it. A still image is a clip of one
+//! sample.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -25,7 +29,9 @@ mod licence;
 pub mod npy;
 mod npy_header;
 pub mod root;
+mod sensorium;
 pub mod sensorium2022;
+pub mod sensorium2023;
 pub mod write;
 
 /// One or more sessions opened from one path.
@@ -88,6 +94,8 @@ pub struct Trial {
     pub stimulus_id: String,
     /// Whether the stimulus itself was recorded.
     pub has_stimulus: bool,
+    /// Number of samples that were recorded: 1 for an image; for a clip those before the first that a stream lacks.
+    pub samples: usize,
 }
 
 /// The part a trial plays: fitted on, selected on, or scored on.
@@ -106,27 +114,45 @@ pub enum Tier {
     Other(String),
 }
 
-/// A signal recorded in every trial.
+/// The part that a signal plays, recorded in every trial. What else is recorded is a variable of one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stream {
-    /// Image, `[channel, height, width]`, raw pixel values.
+    /// Image, or frames of a video, `[sample, channel, height, width]`, raw pixel values.
     Images,
-    /// Response of each neuron, `[neuron]`.
+    /// Response of each neuron, `[sample, neuron]`.
     Responses,
-    /// Behaviour, `[variable]`: pupil dilation, its derivative, running speed.
+    /// Behaviour, `[sample, variable]`: pupil dilation, its derivative, running speed.
     Behavior,
-    /// Pupil centre, `[2]`: horizontal, vertical.
+    /// Pupil centre, `[sample, 2]`: horizontal, vertical.
     PupilCenter,
 }
 
-/// A stream and the shape of one trial of it.
+/// A stream and the shape of one sample of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StreamInfo {
     /// Which stream.
     pub stream: Stream,
-    /// Shape of one trial.
+    /// Shape of one sample.
     pub shape: Vec<usize>,
+    /// Names of its variables, of behaviour and pupil centre; empty where the recording does not tell.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub variables: Vec<String>,
+}
+
+/// Samples of one stream in one trial.
+#[derive(Debug, Clone, Copy)]
+pub struct Window<'a> {
+    /// Which stream.
+    pub stream: Stream,
+    /// Index into [`Session::trials`].
+    pub trial: usize,
+    /// First sample.
+    pub start: usize,
+    /// Number of samples.
+    pub samples: usize,
+    /// Shape of one sample.
+    pub shape: &'a [usize],
 }
 
 /// What the animal saw.
@@ -134,15 +160,17 @@ pub struct StreamInfo {
 pub struct StimulusInfo {
     /// `image` or `video`.
     pub kind: &'static str,
-    /// Shape of one stimulus, `[channel, height, width]`.
+    /// Shape of an image or frame, `[channel, height, width]`.
     pub shape: Vec<usize>,
-    /// Frames per second; `None` for images.
+    /// Samples per second, of all streams; `None` for images.
     pub rate_hz: Option<f64>,
 }
 
-/// Mean and standard deviation stored with a recording; one value, or one per element.
+/// Mean and standard deviation stored with a recording; one value, or one per element of a sample.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Statistics {
+    /// 1 when they hold for every sample; else they are of each of so many, `[sample, element]`.
+    pub samples: usize,
     /// Mean.
     pub mean: Vec<f32>,
     /// Standard deviation.
@@ -173,21 +201,20 @@ pub struct Format {
 
 /// Reads the streams of one trial at a time.
 pub trait TrialSource: Send + Sync + fmt::Debug {
-    /// Values of `stream` in trial `trial` (index into [`Session::trials`]), C order, cast to `f32`, as they are stored:
-    /// whether they are finite is for [`Session`] to say.
+    /// Values in `window`, `[sample, …]` in C order, cast to `f32`, as they are stored: whether they are finite is for
+    /// [`Session`] to say.
     ///
     /// # Errors
-    /// [`Kind::Data`](crate::error::Kind::Data) when the stored array is missing, truncated, or of another shape than
-    /// `shape`.
-    fn read(&self, stream: Stream, trial: usize, shape: &[usize]) -> Result<Vec<f32>>;
+    /// [`Kind::Data`](crate::error::Kind::Data) when the stored array is missing, truncated, or of another shape.
+    fn read(&self, window: Window<'_>) -> Result<Vec<f32>>;
 
     /// As [`read`](TrialSource::read), with all stored digits: for statistics of responses, which may lie on a baseline that
     /// leaves nothing of them in an `f32`.
     ///
     /// # Errors
     /// As [`read`](TrialSource::read).
-    fn read_f64(&self, stream: Stream, trial: usize, shape: &[usize]) -> Result<Vec<f64>> {
-        Ok(self.read(stream, trial, shape)?.into_iter().map(f64::from).collect())
+    fn read_f64(&self, window: Window<'_>) -> Result<Vec<f64>> {
+        Ok(self.read(window)?.into_iter().map(f64::from).collect())
     }
 
     /// Whether reading was stopped, so that what was made of it cannot be relied on.
@@ -247,18 +274,31 @@ impl Session {
         format!("striate inspect {}", pasted(&self.path))
     }
 
-    /// Shape of one trial of `stream`, or `None` when it was not recorded.
+    /// Shape of one sample of `stream`, or `None` when it was not recorded.
     pub fn shape(&self, stream: Stream) -> Option<&[usize]> {
         self.streams.iter().find(|s| s.stream == stream).map(|s| s.shape.as_slice())
     }
 
-    /// Values of `stream` in one trial, C order.
+    /// Whether trials are clips of video.
+    pub fn has_clips(&self) -> bool {
+        self.stimulus.kind == "video"
+    }
+
+    /// Values of `stream` in one trial, `[sample, …]` in C order.
     ///
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) naming file, trial and stream when the recording lacks the stream, the
     /// trial is damaged, or a value is not finite.
     pub fn read(&self, stream: Stream, trial: usize) -> Result<Vec<f32>> {
-        let values = finite(self.read_as_stored(stream, trial)?);
+        self.read_samples(stream, trial, self.all_samples(trial))
+    }
+
+    /// As [`Session::read`], of some samples.
+    ///
+    /// # Errors
+    /// As there, and when the trial is shorter.
+    pub fn read_samples(&self, stream: Stream, trial: usize, samples: Range<usize>) -> Result<Vec<f32>> {
+        let values = self.source.read(self.window(stream, trial, samples)?).and_then(finite);
         values.map_err(|error| self.placed(error, stream, trial).hint(way_out(trial)))
     }
 
@@ -268,16 +308,25 @@ impl Session {
     /// # Errors
     /// As [`Session::read`], except for values that are not finite.
     pub fn read_as_stored(&self, stream: Stream, trial: usize) -> Result<Vec<f32>> {
-        let values = self.source.read(stream, trial, self.require_shape(stream, trial)?);
+        let values = self.source.read(self.window(stream, trial, self.all_samples(trial))?);
         values.map_err(|error| self.placed(error, stream, trial))
     }
 
-    /// Responses of some `neurons`, by index, in one trial; those of others need not be finite.
+    /// Responses of some `neurons`, by index, in one trial, `[sample, neuron]`; those of others need not be finite.
     ///
     /// # Errors
     /// As [`Session::read`], naming the neuron.
     pub fn responses(&self, trial: usize, neurons: &[usize]) -> Result<Vec<f32>> {
-        Ok(self.responses_f64(trial, neurons)?.into_iter().map(|value| value as f32).collect())
+        self.responses_of(trial, neurons, self.all_samples(trial))
+    }
+
+    /// As [`Session::responses`], of some samples.
+    ///
+    /// # Errors
+    /// As there, and when the trial is shorter.
+    pub fn responses_of(&self, trial: usize, neurons: &[usize], samples: Range<usize>) -> Result<Vec<f32>> {
+        let chosen = self.chosen_responses(trial, neurons, samples)?;
+        Ok(chosen.into_iter().map(|value| value as f32).collect())
     }
 
     /// As [`Session::responses`], with all stored digits.
@@ -285,15 +334,29 @@ impl Session {
     /// # Errors
     /// As there.
     pub fn responses_f64(&self, trial: usize, neurons: &[usize]) -> Result<Vec<f64>> {
-        let all = self.read_f64_as_stored(Stream::Responses, trial)?;
-        let chosen: Vec<f64> = neurons.iter().map(|&neuron| all[neuron]).collect();
+        self.chosen_responses(trial, neurons, self.all_samples(trial))
+    }
+
+    fn chosen_responses(&self, trial: usize, neurons: &[usize], samples: Range<usize>) -> Result<Vec<f64>> {
+        let first = samples.start;
+        let window = self.window(Stream::Responses, trial, samples)?;
+        let all =
+            self.source.read_f64(window).map_err(|error| self.placed(error, Stream::Responses, trial))?;
+        let samples = all.chunks_exact(self.neurons.len());
+        let chosen: Vec<f64> = samples.flat_map(|all| neurons.iter().map(|&neuron| all[neuron])).collect();
         // What is too large for an `f32` is infinite to a fit.
         let Some(at) = chosen.iter().position(|value| !(*value as f32).is_finite()) else {
             return Ok(chosen);
         };
-        let id = self.neurons.ids[neurons[at]];
+        let neuron = neurons[at % neurons.len()];
+        let id = self.neurons.ids[neuron];
+        let sample = if self.has_clips() {
+            format!("of sample {}, ", first + at / neurons.len())
+        } else {
+            String::new()
+        };
         let error =
-            Error::data(format!("value {} is {}, of the neuron with unit_id {id}", neurons[at], chosen[at]));
+            Error::data(format!("value {neuron} is {}, {sample}of the neuron with unit_id {id}", chosen[at]));
         Err(self.placed(error, Stream::Responses, trial).hint(format!(
             "leave the neuron out with `data.exclude_neurons=[{id}]`, or all such neurons with \
              `data.nan=drop_neurons`; {}",
@@ -310,19 +373,26 @@ impl Session {
     /// # Errors
     /// As [`Session::read_as_stored`].
     pub fn read_f64_as_stored(&self, stream: Stream, trial: usize) -> Result<Vec<f64>> {
-        let values = self.source.read_f64(stream, trial, self.require_shape(stream, trial)?);
+        let values = self.source.read_f64(self.window(stream, trial, self.all_samples(trial))?);
         values.map_err(|error| self.placed(error, stream, trial))
     }
 
-    fn require_shape(&self, stream: Stream, trial: usize) -> Result<&[usize]> {
-        let known = (trial < self.trials.len()).then(|| self.shape(stream)).flatten();
-        known.ok_or_else(|| {
-            let message = match self.trials.len() {
-                n if trial >= n => format!("the recording has only {n} trials"),
-                _ => format!("the recording has no stream `{stream}`"),
-            };
-            Error::data(message).file(&self.path).trial(trial).key(stream.name())
-        })
+    fn all_samples(&self, trial: usize) -> Range<usize> {
+        0..self.trials.get(trial).map_or(0, |trial| trial.samples)
+    }
+
+    fn window(&self, stream: Stream, trial: usize, samples: Range<usize>) -> Result<Window<'_>> {
+        let message = match (self.trials.get(trial), self.shape(stream)) {
+            (None, _) => format!("the recording has only {} trials", self.trials.len()),
+            (_, None) => format!("the recording has no stream `{stream}`"),
+            (Some(of), _) if samples.end > of.samples => {
+                format!("samples {samples:?} are asked for, the trial has {}", of.samples)
+            }
+            (_, Some(shape)) => {
+                return Ok(Window { stream, trial, start: samples.start, samples: samples.len(), shape });
+            }
+        };
+        Err(Error::data(message).file(&self.path).trial(trial).key(stream.name()))
     }
 
     /// Indices of the trials of `tier`, in file order.
@@ -365,14 +435,16 @@ impl Session {
         Err(error.hint(format!("tiers with responses: {}", others.join(", "))))
     }
 
-    /// Whether a tier has trials, and all of their responses are 0: so the publishers of a competition withhold them.
+    /// Whether a tier has trials, and all of their responses are 0 or missing: so the publishers of a competition withhold
+    /// them.
     ///
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when a trial is damaged.
     pub fn is_withheld(&self, tier: &Tier) -> Result<bool> {
         let trials = self.trials_of(tier);
         for &trial in &trials {
-            if self.read_as_stored(Stream::Responses, trial)?.iter().any(|response| *response != 0.0) {
+            let responses = self.read_as_stored(Stream::Responses, trial)?;
+            if responses.iter().any(|response| *response != 0.0 && !response.is_nan()) {
                 return Ok(false);
             }
         }
@@ -426,6 +498,13 @@ impl Neurons {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
+    }
+}
+
+impl Tier {
+    /// Whether models are chosen or scored on it: any tier but those that are fitted on or not used at all.
+    pub fn is_judged_on(&self) -> bool {
+        *self != Self::Train && !matches!(self, Self::Other(name) if name == "none")
     }
 }
 
@@ -483,10 +562,16 @@ impl fmt::Display for Stream {
     }
 }
 
+/// Samples of a clip of so many by which it is told from others: repeats of a movie need not end at the same sample.
+pub fn told_by(samples: usize) -> usize {
+    const ENOUGH: usize = 128;
+    samples.checked_ilog2().map_or(0, |log| (1 << log).min(ENOUGH))
+}
+
 /// What is said of a tier that [`Session::is_withheld`].
 pub fn withheld(tier: &Tier) -> String {
     format!(
-        "all responses of tier `{tier}` are 0: its publishers withhold them, so nothing can be scored on it"
+        "all responses of tier `{tier}` are 0 or missing: its publishers withhold them, so nothing can be scored on it"
     )
 }
 

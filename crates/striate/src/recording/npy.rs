@@ -62,6 +62,55 @@ pub fn shape(start: &[u8], size: u64) -> Result<Vec<usize>> {
     Ok(checked(start, size)?.shape)
 }
 
+/// Where some rows along the last axis of an array lie in its file.
+#[derive(Debug)]
+pub struct Rows {
+    /// Shape of the array.
+    pub shape: Vec<usize>,
+    /// Byte at which each row begins.
+    pub starts: Vec<u64>,
+    /// Bytes of each.
+    pub length: u64,
+    header: Header,
+}
+
+impl Rows {
+    /// The first `length` values, or all of shorter rows, of at most `count` rows at even distances, of the array whose
+    /// file begins with the bytes `start` and has `size` bytes; `None` where those of a row do not lie together.
+    ///
+    /// # Errors
+    /// As [`parse`].
+    pub fn plan(start: &[u8], size: u64, count: usize, length: usize) -> Result<Option<Self>> {
+        let header = checked(start, size)?;
+        let together = header.kind != Kind::Object && (!header.fortran || header.shape.len() < 2);
+        let (shape, row) = (header.shape.clone(), header.shape.last().copied().unwrap_or(1));
+        if !together || shape.contains(&0) {
+            return Ok(None);
+        }
+        let rows = shape.iter().product::<usize>() / row;
+        let begin = |at: usize| (header.start + at * row * header.size) as u64;
+        let starts = spread(rows, count).map(begin).collect();
+        let length = (length.min(row) * header.size) as u64;
+        Ok(Some(Self { shape, starts, length, header }))
+    }
+
+    /// The values of all rows, one after another, from the bytes that lie there.
+    ///
+    /// # Errors
+    /// As [`Array::to_f32`].
+    pub fn values(self, bytes: Vec<u8>) -> Result<Vec<f32>> {
+        let shape = vec![bytes.len() / self.header.size];
+        let header = Header { start: 0, shape: shape.clone(), ..self.header };
+        Array { shape, header, bytes }.to_f32()
+    }
+}
+
+/// At most `count` of `0..all`, at even distances, the first among them.
+pub(super) fn spread(all: usize, count: usize) -> impl Iterator<Item = usize> {
+    let count = count.min(all);
+    (0..count).map(move |i| i * all / count)
+}
+
 /// The header at the `start` of a file of `size` bytes, held against that size.
 fn checked(start: &[u8], size: u64) -> Result<Header> {
     let header = npy_header::parse(start)?;

@@ -1,12 +1,13 @@
 //! Where one session lives: a folder, on disk or inside an archive.
 
 use std::fs;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::archive::Archive;
 use super::files::{Entry, Files, MEMBER_LIMIT, missing, read_start, stamped};
-use super::npy::{self, Array};
+use super::npy::{self, Array, Rows};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::hash::Digest;
@@ -14,6 +15,8 @@ use crate::hash::Digest;
 /// Folders in one another beyond which a recording is something else.
 const DEEPEST: usize = 8;
 
+/// What holds the header of an array and its first row, nearly always.
+const FIRST_ROW: u64 = 8 << 10;
 const NPY_ROOM: u64 = super::npy_header::LIMIT as u64 + 64;
 
 /// Opens a folder or a zip archive.
@@ -108,6 +111,18 @@ impl Files for Folder {
             }
         }
         Some(digest.finish())
+    }
+
+    fn pieces(&self, name: &str, starts: &[u64], length: u64) -> Result<Vec<u8>> {
+        let path = self.place(name);
+        let failed = |source| Error::io("cannot read", &path, source);
+        let mut file = disk::open(&path, u64::MAX)?;
+        let mut bytes = vec![0; starts.len() * length as usize];
+        for (piece, &at) in bytes.chunks_exact_mut(length as usize).zip(starts) {
+            file.seek(SeekFrom::Start(at)).map_err(failed)?;
+            file.read_exact(piece).map_err(failed)?;
+        }
+        Ok(bytes)
     }
 
     fn place(&self, name: &str) -> PathBuf {
@@ -241,6 +256,37 @@ impl Root {
         let (start, size) = self.files.start(&format!("{}{name}", self.base), NPY_ROOM)?;
         npy::shape(&start, size).map_err(|error| error.file(self.place(name)))
     }
+
+    /// Shape of the `.npy` array `name`, and the first `length` values, or all of shorter rows, of at most `count` rows
+    /// along its last axis, at even distances. Of most arrays no more than that is read.
+    ///
+    /// # Errors
+    /// When it is missing, or not a sound array of numbers.
+    pub fn rows(&self, name: &str, count: usize, length: usize) -> Result<(Vec<usize>, Vec<f32>)> {
+        let inner = format!("{}{name}", self.base);
+        let read = || {
+            let (start, size) = self.files.start(&inner, FIRST_ROW)?;
+            let Some(rows) = Rows::plan(&start, size, count, length)? else {
+                return scattered(npy::parse(self.files.read(&inner, MEMBER_LIMIT)?)?, count, length);
+            };
+            let begins = |&at: &u64| start.get(at as usize..(at + rows.length) as usize);
+            let bytes = match rows.starts.iter().map(begins).collect::<Option<Vec<&[u8]>>>() {
+                Some(pieces) => pieces.concat(),
+                None => self.files.pieces(&inner, &rows.starts, rows.length)?,
+            };
+            Ok((rows.shape.clone(), rows.values(bytes)?))
+        };
+        read().map_err(|error| error.file(self.place(name)))
+    }
+}
+
+/// As [`Root::rows`], of an array whose rows do not lie together.
+fn scattered(array: Array, count: usize, length: usize) -> Result<(Vec<usize>, Vec<f32>)> {
+    let values = array.to_f32()?;
+    let row = array.shape.last().copied().unwrap_or(1).max(1);
+    let starts = npy::spread(values.len() / row, count).map(|at| at * row);
+    let rows = starts.flat_map(|at| values[at..at + length.min(row)].iter().copied()).collect();
+    Ok((array.shape, rows))
 }
 
 fn path_name(path: &Path) -> String {

@@ -302,7 +302,13 @@ mod tests {
     use crate::recording;
 
     fn trial(id: &str, tier: &str, stimulus: &str) -> Trial {
-        Trial { id: id.into(), tier: tier.into(), stimulus_id: stimulus.into(), has_stimulus: true }
+        Trial {
+            id: id.into(),
+            tier: tier.into(),
+            stimulus_id: stimulus.into(),
+            has_stimulus: true,
+            samples: 1,
+        }
     }
 
     fn values(i: usize) -> TrialValues {

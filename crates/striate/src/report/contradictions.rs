@@ -17,7 +17,7 @@ pub(super) fn contradictions(session: &Session, scans: &BTreeMap<Stream, Scan>) 
     found.extend(missing_tiers(session));
     if let Some(images) = scan(Stream::Images) {
         found.extend(contents(session, images));
-        found.extend(blank_images(images));
+        found.extend(blank_images(session, images));
     }
     if let Some(responses) = scan(Stream::Responses) {
         found.extend(negative(session, responses));
@@ -69,21 +69,26 @@ fn channels_last(session: &Session) -> Option<String> {
     })
 }
 
+/// What a session shows, for people.
+fn shown(session: &Session) -> &'static str {
+    if session.has_clips() { "movies" } else { "images" }
+}
+
 /// Stimuli of the training tier that a model is chosen or judged on, too.
 fn shared_stimuli(session: &Session) -> Vec<String> {
     let ids = |tier: &Tier| -> BTreeSet<&str> {
         session.trials_of(tier).into_iter().map(|trial| session.trials[trial].stimulus_id.as_str()).collect()
     };
     let train = ids(&Tier::Train);
-    let judged = [Tier::Validation, Tier::Other("val".into()), Tier::Test, Tier::FinalTest];
+    let judged = session.tiers().into_keys().filter(Tier::is_judged_on);
     judged
-        .iter()
         .filter_map(|tier| {
-            let shared: Vec<&str> = ids(tier).intersection(&train).copied().collect();
+            let shared: Vec<&str> = ids(&tier).intersection(&train).copied().collect();
             let words = || {
                 format!(
-                    "{} images of tier `{tier}` are in tier `train`, too ({}): a score on it is no prediction",
+                    "{} {} of tier `{tier}` are in tier `train`, too ({}): a score on it is no prediction",
                     shared.len(),
+                    shown(session),
                     some(&shared)
                 )
             };
@@ -123,18 +128,19 @@ fn contents(session: &Session, images: &Scan) -> Vec<String> {
         }
     }
     let mut found = Vec::new();
+    let what = shown(session).trim_end_matches('s');
     if !differ.is_empty() {
-        found.push(format!("{} trials have the id of another image: {}", differ.len(), some(&differ)));
+        found.push(format!("{} trials have the id of another {what}: {}", differ.len(), some(&differ)));
     }
     if !same.is_empty() {
-        found.push(format!("{} trials show the image of another id: {}", same.len(), some(&same)));
+        found.push(format!("{} trials show the {what} of another id: {}", same.len(), some(&same)));
     }
     found
 }
 
-fn blank_images(images: &Scan) -> Option<String> {
-    let blank = &images.constant_trials;
-    let words = || format!("{} images have one value in all pixels (trials {})", blank.len(), some(blank));
+fn blank_images(session: &Session, images: &Scan) -> Option<String> {
+    let (blank, what) = (&images.constant_trials, shown(session));
+    let words = || format!("{} {what} have one value in all pixels (trials {})", blank.len(), some(blank));
     (!blank.is_empty()).then(words)
 }
 
@@ -186,7 +192,7 @@ fn unchanging(stream: Stream, scan: &Scan) -> Option<String> {
 
 /// Whether stored means lie within what was recorded, and s.d. are not negative and not larger than the range allows.
 fn statistics(session: &Session, stream: Stream, scan: &Scan) -> Option<String> {
-    let stored = session.statistics.get(&stream)?;
+    let stored = session.statistics.get(&stream).filter(|stored| stored.samples == 1)?;
     let whole =
         scan.extents().filter_map(|extent| extent.range()).reduce(|a, b| [a[0].min(b[0]), a[1].max(b[1])])?;
     let range = |element: usize| match stored.mean.len() {

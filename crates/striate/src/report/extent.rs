@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use crate::recording::{Session, Stream, StreamInfo};
+use crate::recording::{Session, Stream, StreamInfo, told_by};
 
 /// Smallest and largest finite value of one element of a stream.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,6 +21,8 @@ pub(super) struct Scan {
     pub contents: BTreeMap<usize, u64>,
     /// Trials with one value in all elements, of several.
     pub constant_trials: Vec<usize>,
+    /// Samples in which a value is not finite.
+    pub damaged_samples: usize,
     total: Pass,
     /// Trials that cannot be read, in order, and why.
     pub failures: Vec<(usize, String)>,
@@ -34,6 +36,7 @@ struct Pass {
     first_not_finite: Option<usize>,
     contents: BTreeMap<usize, u64>,
     constant_trials: Vec<usize>,
+    damaged_samples: usize,
 }
 
 /// Reads every trial of the stream once, in parallel; memory does not grow with the trials.
@@ -42,13 +45,14 @@ pub(super) fn scan(session: &Session, info: &StreamInfo) -> Scan {
     let mut total = (0..session.trials.len())
         .into_par_iter()
         .filter(shown)
-        .fold(Pass::default, |pass, trial| pass.with_trial(session, info.stream, trial))
+        .fold(Pass::default, |pass, trial| pass.with_trial(session, info, trial))
         .reduce(Pass::default, Pass::joined);
     let mut failures = std::mem::take(&mut total.failures);
     failures.sort();
     let mut constant_trials = std::mem::take(&mut total.constant_trials);
     constant_trials.sort_unstable();
-    Scan { contents: std::mem::take(&mut total.contents), constant_trials, total, failures }
+    let contents = std::mem::take(&mut total.contents);
+    Scan { contents, constant_trials, damaged_samples: total.damaged_samples, total, failures }
 }
 
 impl Scan {
@@ -88,20 +92,31 @@ impl Scan {
 }
 
 impl Pass {
-    fn with_trial(mut self, session: &Session, stream: Stream, trial: usize) -> Self {
-        match session.read_as_stored(stream, trial) {
-            Ok(values) => self.add(trial, &values),
+    fn with_trial(mut self, session: &Session, info: &StreamInfo, trial: usize) -> Self {
+        match session.read_as_stored(info.stream, trial) {
+            Ok(values) => self.add(trial, &values, info.shape.iter().product()),
             Err(error) => self.failures.push((trial, error.to_string())),
         }
         self
     }
 
-    fn add(&mut self, trial: usize, values: &[f32]) {
-        self.extents.resize(values.len(), Extent::EMPTY);
-        self.contents.insert(trial, content(values));
+    /// Values `[sample, element]` of a trial.
+    fn add(&mut self, trial: usize, values: &[f32], elements: usize) {
+        self.extents.resize(elements, Extent::EMPTY);
+        let told = told_by(values.len() / elements) * elements;
+        self.contents.insert(trial, content(&values[..told]));
         if values.len() > 1 && values.iter().all(|value| *value == values[0]) {
             self.constant_trials.push(trial);
         }
+        let damaged = values.chunks_exact(elements).filter(|sample| !self.add_sample(sample)).count();
+        self.damaged_samples += damaged;
+        if damaged > 0 {
+            self.first_not_finite = earliest(self.first_not_finite, Some(trial));
+        }
+    }
+
+    /// Whether all values are finite.
+    fn add_sample(&mut self, values: &[f32]) -> bool {
         let mut finite = true;
         for (extent, &value) in self.extents.iter_mut().zip(values) {
             if value.is_finite() {
@@ -112,9 +127,7 @@ impl Pass {
                 finite = false;
             }
         }
-        if !finite {
-            self.first_not_finite = earliest(self.first_not_finite, Some(trial));
-        }
+        finite
     }
 
     fn joined(mut self, mut other: Self) -> Self {
@@ -128,6 +141,7 @@ impl Pass {
         self.failures.append(&mut other.failures);
         self.contents.append(&mut other.contents);
         self.constant_trials.append(&mut other.constant_trials);
+        self.damaged_samples += other.damaged_samples;
         self.first_not_finite = earliest(self.first_not_finite, other.first_not_finite);
         self
     }
@@ -170,7 +184,7 @@ mod tests {
     fn passes_join_in_any_order() {
         let pass = |trials: &[(usize, [f32; 3])]| {
             let mut pass = Pass::default();
-            trials.iter().for_each(|(trial, values)| pass.add(*trial, values));
+            trials.iter().for_each(|(trial, values)| pass.add(*trial, values, 3));
             pass
         };
         let a = pass(&[(4, [1.0, f32::NAN, 2.0]), (3, [-1.0, 0.5, 2.0])]);

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::contradictions::contradictions;
 use super::extent::{Scan, scan};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, in_order};
 use crate::recording::{
     Licence, Recording, Session, StimulusInfo, Stream, StreamInfo, Tier, Trial, withheld,
 };
@@ -33,6 +33,20 @@ pub struct Inspection {
     pub path: PathBuf,
     /// One entry per session.
     pub sessions: Vec<SessionInspection>,
+    /// Pairs of sessions that were shown the same, of several sessions.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shared: Vec<SharedStimuli>,
+}
+
+/// Stimuli of the same content in two sessions.
+#[derive(Debug, PartialEq, Serialize)]
+pub struct SharedStimuli {
+    /// Ids of the two sessions.
+    pub sessions: [String; 2],
+    /// Distinct stimuli that both were shown.
+    pub stimuli: usize,
+    /// Those that one has in its training tier and the other in one it is judged on: a model of both has seen them.
+    pub leaking: usize,
 }
 
 /// What is in one session.
@@ -50,6 +64,12 @@ pub struct SessionInspection {
     pub extent_um: Option<[[f64; 2]; 3]>,
     /// Trials per tier.
     pub trials: BTreeMap<Tier, usize>,
+    /// How long trials are, of clips.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub samples: Option<Samples>,
+    /// Samples of each stream in which a value is not finite; only where there are any.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub damaged_samples: BTreeMap<Stream, usize>,
     /// What the animal saw.
     pub stimulus: StimulusInfo,
     /// What was recorded, with the shape of one trial.
@@ -70,6 +90,17 @@ pub struct SessionInspection {
     pub warnings: Vec<String>,
     /// Things that make it unsound: damaged trials, values that are not finite.
     pub problems: Vec<String>,
+}
+
+/// Samples per trial.
+#[derive(Debug, PartialEq, Serialize)]
+pub struct Samples {
+    /// Of the shortest trial.
+    pub min: usize,
+    /// Of the longest.
+    pub max: usize,
+    /// Of all trials together.
+    pub total: usize,
 }
 
 /// Presentations per stimulus in one tier.
@@ -115,11 +146,34 @@ pub struct Flagged {
 /// [`Kind::Data`](crate::error::Kind::Data) when no trial at all can be read.
 pub fn inspect(recording: &Recording) -> Result<Inspection> {
     let formats: BTreeSet<&str> = recording.sessions.iter().map(|session| session.format).collect();
+    let inspected: Vec<(SessionInspection, Shown)> =
+        recording.sessions.iter().map(inspect_session).collect::<Result<_>>()?;
+    let (sessions, shown): (Vec<_>, Vec<_>) = inspected.into_iter().unzip();
     Ok(Inspection {
         format: formats.into_iter().collect::<Vec<_>>().join(" + "),
         path: recording.path.clone(),
-        sessions: recording.sessions.iter().map(inspect_session).collect::<Result<_>>()?,
+        shared: shared(&sessions, &shown),
+        sessions,
     })
+}
+
+/// The tiers in which each stimulus was shown, by its content.
+type Shown = BTreeMap<u64, BTreeSet<Tier>>;
+
+fn shared(sessions: &[SessionInspection], shown: &[Shown]) -> Vec<SharedStimuli> {
+    let leaks = |a: &BTreeSet<Tier>, b: &BTreeSet<Tier>| {
+        let judged = |tiers: &BTreeSet<Tier>| tiers.iter().any(Tier::is_judged_on);
+        (a.contains(&Tier::Train) && judged(b)) || (b.contains(&Tier::Train) && judged(a))
+    };
+    let pairs = (0..shown.len()).flat_map(|a| (a + 1..shown.len()).map(move |b| (a, b)));
+    let pair = |(a, b): (usize, usize)| {
+        let both: Vec<_> =
+            shown[a].iter().filter_map(|(key, tiers)| Some((tiers, shown[b].get(key)?))).collect();
+        let sessions = [a, b].map(|session| sessions[session].id.clone());
+        let leaking = both.iter().filter(|(a, b)| leaks(a, b)).count();
+        (!both.is_empty()).then_some(SharedStimuli { sessions, stimuli: both.len(), leaking })
+    };
+    pairs.filter_map(pair).collect()
 }
 
 impl Inspection {
@@ -129,7 +183,7 @@ impl Inspection {
     }
 }
 
-fn inspect_session(session: &Session) -> Result<SessionInspection> {
+fn inspect_session(session: &Session) -> Result<(SessionInspection, Shown)> {
     let scans: BTreeMap<Stream, Scan> =
         session.streams.iter().map(|info| (info.stream, scan(session, info))).collect();
     let responses = scans
@@ -145,13 +199,23 @@ fn inspect_session(session: &Session) -> Result<SessionInspection> {
     warnings.extend(contradictions(session, &scans));
     warnings.extend(baseline(responses));
     let sound = responses.finite();
-    Ok(SessionInspection {
+    let mut shown = Shown::new();
+    for (&trial, &content) in scans.get(&Stream::Images).iter().flat_map(|scan| &scan.contents) {
+        shown.entry(content).or_default().insert(session.trials[trial].tier.clone());
+    }
+    let inspection = SessionInspection {
         id: session.id.clone(),
         neurons: session.neurons.len(),
         areas: counts(session.neurons.area.as_deref()),
         layers: counts(session.neurons.layer.as_deref()),
         extent_um: session.neurons.position_um.as_deref().and_then(bounds),
         trials: session.tiers(),
+        samples: session.has_clips().then(|| samples(session)),
+        damaged_samples: scans
+            .iter()
+            .map(|(&stream, scan)| (stream, scan.damaged_samples))
+            .filter(|(_, damaged)| session.has_clips() && *damaged > 0)
+            .collect(),
         stimulus: session.stimulus.clone(),
         streams: session.streams.clone(),
         ranges: scans.iter().map(|(&stream, scan)| (stream, ranges(stream, scan))).collect(),
@@ -162,7 +226,13 @@ fn inspect_session(session: &Session) -> Result<SessionInspection> {
         licence: session.licence.clone(),
         warnings,
         problems: scans.iter().flat_map(|(&stream, scan)| problems(stream, scan)).collect(),
-    })
+    };
+    Ok((inspection, shown))
+}
+
+fn samples(session: &Session) -> Samples {
+    let lengths = || session.trials.iter().map(|trial| trial.samples);
+    Samples { min: lengths().min().unwrap_or(0), max: lengths().max().unwrap_or(0), total: lengths().sum() }
 }
 
 fn unreadable(session: &Session, scans: &BTreeMap<Stream, Scan>) -> Error {
@@ -252,42 +322,77 @@ fn presentations(stimuli: BTreeMap<&str, usize>) -> Option<Repeats> {
     (max > 1).then_some(Repeats { images: counts.len(), min, median, max })
 }
 
-/// Metrics on the repeats that [`Session::repeated_tier`] finds.
+/// Metrics on the repeats that [`Session::repeated_tier`] finds; of clips every sample counts as a stimulus.
 fn reliability(session: &Session, sound: &[usize]) -> Result<BTreeMap<&'static str, Reliability>> {
     // Trials that cannot be read are among the problems already.
-    let tier = session.repeated_tier().ok().flatten();
-    let evaluation = tier.and_then(|tier| Some((evaluation(session, &tier, sound).ok()?, tier)));
-    let Some((evaluation, tier)) = evaluation.filter(|(of, _)| of.repeated_stimuli() > 1) else {
-        return Ok(BTreeMap::new());
-    };
-    let measure = |(id, metric): &(&'static str, PerNeuron)| {
-        let settings = Settings { resamples: 0, ..Settings::default() };
-        let (values, definition) = (metric(&evaluation), find(id)?);
-        let mut reasons = vec![Some("it has responses that are not finite"); session.neurons.len()];
-        let mut per_neuron = vec![f64::NAN; session.neurons.len()];
-        let known = definition.reasons(&evaluation, &values, &settings);
-        for ((&neuron, value), reason) in sound.iter().zip(values).zip(known) {
-            (per_neuron[neuron], reasons[neuron]) = (value, reason);
+    let Some(tier) = session.repeated_tier().ok().flatten() else { return Ok(BTreeMap::new()) };
+    let rows = Rows::of(session, &tier);
+    let settings = Settings { resamples: 0, ..Settings::default() };
+    let mut per_neuron = vec![vec![f64::NAN; session.neurons.len()]; RELIABILITY.len()];
+    let not_finite = vec![Some("it has responses that are not finite"); session.neurons.len()];
+    let mut reasons = vec![not_finite; RELIABILITY.len()];
+    for block in sound.chunks(rows.neurons_at_once()) {
+        let evaluation = rows.evaluation(session, block).ok().filter(|of| of.repeated_stimuli() > 1);
+        let Some(evaluation) = evaluation else { return Ok(BTreeMap::new()) };
+        for (index, (id, metric)) in RELIABILITY.iter().enumerate() {
+            let values = metric(&evaluation);
+            let known = find(id)?.reasons(&evaluation, &values, &settings);
+            for ((&neuron, value), reason) in block.iter().zip(values).zip(known) {
+                (per_neuron[index][neuron], reasons[index][neuron]) = (value, reason);
+            }
         }
-        let mut summary = Summary::of_neurons(definition, &per_neuron, &settings);
+    }
+    let all = RELIABILITY.iter().zip(per_neuron).zip(reasons);
+    all.map(|(((id, _), per_neuron), reasons)| {
+        let mut summary = Summary::of_neurons(find(id)?, &per_neuron, &settings);
         summary.count_reasons(&reasons);
         Ok((*id, Reliability { tier: tier.clone(), summary, per_neuron }))
-    };
-    RELIABILITY.iter().map(measure).collect()
+    })
+    .collect()
 }
 
-/// Responses of the sound neurons to the repeated stimuli of a tier.
-fn evaluation(session: &Session, tier: &Tier, sound: &[usize]) -> Result<Evaluation> {
-    let trials = session.repeated_trials(tier);
-    let ids = number_stimuli(trials.iter().map(|&trial| &session.trials[trial].stimulus_id));
-    let rows: Vec<Vec<f64>> = trials
-        .par_iter()
-        .map(|&trial| {
+/// Repeated trials of a tier, and which of their samples showed the same.
+struct Rows {
+    trials: Vec<usize>,
+    /// One number per sample that counts, `[trial, sample]`.
+    stimulus: Vec<usize>,
+    /// Samples of each trial: no more than all of its repeats have.
+    samples: Vec<usize>,
+}
+
+/// Bytes of responses that are held at once.
+const AT_ONCE: usize = 256 << 20;
+
+impl Rows {
+    fn of(session: &Session, tier: &Tier) -> Self {
+        let trials = session.repeated_trials(tier);
+        let of = |trial: usize| &session.trials[trial];
+        let mut shortest: BTreeMap<&str, usize> = BTreeMap::new();
+        for &trial in &trials {
+            let most = shortest.entry(&of(trial).stimulus_id).or_insert(of(trial).samples);
+            *most = (*most).min(of(trial).samples);
+        }
+        let samples: Vec<usize> =
+            trials.iter().map(|&trial| shortest[of(trial).stimulus_id.as_str()]).collect();
+        let ids = trials.iter().zip(&samples).flat_map(|(&trial, &samples)| {
+            (0..samples).map(move |sample| (of(trial).stimulus_id.as_str(), sample))
+        });
+        Self { stimulus: number_stimuli(ids), trials, samples }
+    }
+
+    fn neurons_at_once(&self) -> usize {
+        (AT_ONCE / (8 * self.stimulus.len().max(1))).max(1)
+    }
+
+    fn evaluation(&self, session: &Session, neurons: &[usize]) -> Result<Evaluation> {
+        let trial = |(&trial, &samples): (&usize, &usize)| {
             let values = session.read_f64_as_stored(Stream::Responses, trial)?;
-            Ok(sound.iter().map(|&neuron| values[neuron]).collect())
-        })
-        .collect::<Result<_>>()?;
-    Evaluation::new(sound.len(), &rows.concat(), &ids)
+            let kept = values.chunks_exact(session.neurons.len()).take(samples);
+            Ok(kept.flat_map(|all| neurons.iter().map(|&neuron| all[neuron])).collect())
+        };
+        let rows: Vec<Vec<f64>> = in_order(self.trials.par_iter().zip(&self.samples).map(trial).collect())?;
+        Evaluation::new(neurons.len(), &rows.concat(), &self.stimulus)
+    }
 }
 
 #[cfg(test)]

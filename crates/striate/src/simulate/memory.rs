@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Block, Simulation};
 use crate::error::Result;
-use crate::recording::{Neurons, Session, StimulusInfo, Stream, StreamInfo, Trial, TrialSource};
+use crate::recording::{Neurons, Session, StimulusInfo, Stream, StreamInfo, Trial, TrialSource, Window};
 
 #[derive(Debug)]
 struct Memory {
@@ -16,7 +16,7 @@ struct Memory {
 }
 
 impl TrialSource for Memory {
-    fn read(&self, stream: Stream, trial: usize, _: &[usize]) -> Result<Vec<f32>> {
+    fn read(&self, Window { stream, trial, .. }: Window<'_>) -> Result<Vec<f32>> {
         let (values, size) = match stream {
             Stream::Images => (&self.images, self.pixels),
             _ => (&self.responses, self.neurons),
@@ -43,7 +43,7 @@ impl Simulation {
         let (trials, neurons) = (self.trials(), self.neurons().len());
         let shape = self.design().image_shape.to_vec();
         let Block { images, truth, responses } = self.block(0..trials);
-        let stream = |stream, shape| StreamInfo { stream, shape };
+        let stream = |stream, shape| StreamInfo { stream, shape, variables: Vec::new() };
         let session = Session {
             id: "simulated".into(),
             format: "memory",
@@ -67,6 +67,7 @@ impl Simulation {
             tier: self.tier(trial),
             stimulus_id: self.stimulus(trial).to_string(),
             has_stimulus: true,
+            samples: 1,
         }
     }
 }

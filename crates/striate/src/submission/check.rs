@@ -16,7 +16,7 @@ use crate::score::{self, Evaluation, Preset, Settings, Summary, number_stimuli};
 
 /// Examples that are kept of each kind of problem.
 const EXAMPLES: usize = 5;
-/// The challenge's metrics (spec §7.6).
+/// The challenge's metrics (`papers/sensorium.md#metrics`).
 const CHALLENGE: [&str; 3] = ["single_trial_correlation", "correlation_to_average", "feve"];
 
 /// What was found in a file.

@@ -2,7 +2,7 @@
 //!
 //! A row is a trial, in the [`COLUMNS`] and the Python-style lists that the competition's own toolkit writes.
 //! Predictions are in normalised response units: recorded units times each neuron's precision, from the statistics
-//! stored with the recording (spec §7.7, §7.11).
+//! stored with the recording (`papers/sensorium.md#normalisation`, `papers/sensorium.md#layout-of-2022`).
 
 mod check;
 

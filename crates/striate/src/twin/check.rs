@@ -124,7 +124,7 @@ mod tests {
             ("normalisation.behaviour", |c| c.normalisation.behaviour = None),
             ("normalisation.pupil", |c| c.normalisation.pupil.as_mut().unwrap().mean.push(0.0)),
             ("normalisation.pupil", |c| c.normalisation.pupil.as_mut().unwrap().scale.clear()),
-            ("model.core", |c| c.model.core.channels[0] = 0),
+            ("model.core", |c| c.model.stack().channels[0] = 0),
         ];
         for (key, damage) in damages {
             let mut card = card();
@@ -139,7 +139,7 @@ mod tests {
     fn a_model_larger_than_its_weights_is_not_made() {
         let mut card = card();
         let weights = Arrays::from([("a".into(), Array { shape: vec![1], values: vec![0.0] })]);
-        card.model.core.channels[1] = 1 << 11;
+        card.model.stack().channels[1] = 1 << 11;
         card.check().unwrap();
         let error = card.check_size(&weights).unwrap_err();
         assert_eq!(error.place().key.as_deref(), Some("model"), "{error}");

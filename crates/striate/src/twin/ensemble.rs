@@ -128,15 +128,35 @@ impl Ensemble {
         ]
     }
 
-    /// Mean over the members of their predicted responses `[image, neuron]`, as [`Twin::respond`].
+    /// Samples at the start of a clip that a member has no prediction for.
+    pub fn lost(&self) -> usize {
+        self.members.iter().map(|twin| twin.card.model.lost()).max().unwrap_or(0)
+    }
+
+    /// Mean over the members of their predicted responses `[clip · kept, neuron]`, as [`Twin::respond`], to the samples of
+    /// a clip but the first [`Ensemble::lost`].
     ///
     /// # Errors
     /// As [`Twin::respond`].
-    pub fn respond(&self, images: &[f32], state: &State, device: &Device) -> Result<Vec<f32>> {
-        let mut mean = self.members[0].respond(images, state, device)?;
-        for twin in &self.members[1..] {
-            let responses = twin.respond(images, state, device)?;
-            mean.iter_mut().zip(responses).for_each(|(sum, response)| *sum += response);
+    pub fn respond(
+        &self,
+        images: &[f32],
+        samples: usize,
+        state: &State,
+        device: &Device,
+    ) -> Result<Vec<f32>> {
+        let neurons = self.neurons().len();
+        let (lost, clips) =
+            (self.lost(), images.len() / self.image_shape().iter().product::<usize>() / samples);
+        let kept = samples.saturating_sub(lost) * neurons;
+        let mut mean = vec![0.0; clips * kept];
+        for twin in &self.members {
+            let responses = twin.respond(images, samples, state, device)?;
+            let own = responses.len() / clips.max(1);
+            for (mean, own) in mean.chunks_exact_mut(kept.max(1)).zip(responses.chunks_exact(own.max(1))) {
+                // What all members predict are the last samples.
+                mean.iter_mut().zip(&own[own.len() - kept..]).for_each(|(sum, response)| *sum += response);
+            }
         }
         let count = self.members.len() as f32;
         mean.iter_mut().for_each(|sum| *sum /= count);

@@ -3,7 +3,7 @@
 use super::Twin;
 use crate::array::Array;
 use crate::batch::in_recorded_pixels;
-use crate::model::core::stacked::Extent;
+use crate::model::core::Extent;
 use crate::model::readout::ReadoutConfig;
 use crate::model::weights::to_host;
 
@@ -61,7 +61,7 @@ impl Twin {
         if !(place.energy > 0.0 && looks.energy > 0.0) {
             return Field::NONE;
         }
-        let (pool, widened) = (model.core.pool as f64, if free { 2.0 } else { 1.0 });
+        let (pool, widened) = (model.core.pool() as f64, if free { 2.0 } else { 1.0 });
         let centre = [0, 1].map(|axis| pool * place.centre[axis] + looks.centre[axis]);
         let variance =
             [0, 1].map(|axis| pool * pool * widened * place.variance[axis] + 2.0 * looks.variance[axis]);

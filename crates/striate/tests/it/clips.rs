@@ -5,8 +5,8 @@ use striate::array::Arrays;
 use striate::model::Pass;
 use striate::model::core::norm::BatchNormConfig;
 use striate::model::core::stacked::{Nonlinearity, Padding};
-use striate::model::core::{Factorised3d, Factorised3dConfig};
-use striate::model::penalty::{ClipPenaltyConfig, laplace, laplace_in_time};
+use striate::model::core::{Core, CoreConfig, Factorised3d, Factorised3dConfig};
+use striate::model::penalty::{PenaltyConfig, laplace, laplace_in_time};
 use striate::model::weights::{count, export, import};
 use striate::ops::Masks;
 use striate::random::{generator, normal};
@@ -40,7 +40,7 @@ fn draw(n: usize, stream: u64) -> Vec<f32> {
 
 /// A core for two channels whose parameters and statistics are all drawn, variances and gains around 1.
 fn drawn(config: &Factorised3dConfig, device: &Device) -> Factorised3d {
-    let core = config.init(2, &mut generator(1, 0), device);
+    let core = config.init([2, 36, 64], &mut generator(1, 0), device);
     let mut weights = export(&core);
     for (stream, (name, array)) in weights.iter_mut().enumerate() {
         array.values = draw(array.values.len(), stream as u64);
@@ -210,7 +210,7 @@ fn features_are_those_of_the_published_layers_with_their_biases() {
             mean.values[o] -= d[o] + spatial;
         }
     }
-    let core = import(config.init(2, &mut generator(1, 0), &device), &ours).unwrap();
+    let core = import(config.init([2, 36, 64], &mut generator(1, 0), &device), &ours).unwrap();
     let clips = clips(6, &device);
     for pass in [TRAIN, Pass::Evaluate] {
         agree(core.forward(clips.clone(), pass).0, &published(&config, &theirs, &biases, &clips, pass));
@@ -232,13 +232,13 @@ fn without_batch_norm_a_layer_has_a_bias() {
 
 #[test]
 fn gradients_are_finite_differences() {
-    let penalty = ClipPenaltyConfig { space: 0.1, time: 0.2 };
+    let penalty = strengths(0.1, 0.2);
     // Features are weighted, since the sum of normalised ones does not depend on their input.
     let objective = |core: &Factorised3d, device: &Device| {
         let features = core.forward(clips(6, device), TRAIN).0;
         let weights = draw(features.dims().iter().product(), 70);
         let weights = Tensor::from_data(TensorData::new(weights, features.dims()), device);
-        let rough = penalty.core(&core.spatial_kernel(0), &core.temporal_kernel(0));
+        let rough = Core::Factorised3d(core.clone()).penalty(&penalty);
         (features * weights).sum() + rough.unwrap()
     };
     // Kernels with gain and offset, or with a bias.
@@ -291,7 +291,7 @@ fn dropout_is_drawn_anew_in_each_step_and_for_each_frame() {
         dropout: 0.5,
         ..without_norm()
     };
-    let core = config.init(1, &mut generator(1, 0), &device);
+    let core = config.init([1, 36, 64], &mut generator(1, 0), &device);
     let core = with(with(core, "layers.0.space", &[1.0]), "layers.0.time", &[1.0]);
     let ones = Tensor::<5>::ones([1, 1, 40, 8, 8], &device);
     let step = |seed| values(core.forward(ones.clone(), Pass::Train { seed, masks: Masks::Dense }).0);
@@ -304,7 +304,7 @@ fn dropout_is_drawn_anew_in_each_step_and_for_each_frame() {
 
 #[test]
 fn kernels_start_with_the_spread_of_glorot() {
-    let core = Factorised3dConfig::sensorium2023().init(3, &mut generator(1, 0), &Device::flex());
+    let core = Factorised3dConfig::sensorium2023().init([3, 36, 64], &mut generator(1, 0), &Device::flex());
     let spread = |weights: Vec<f32>| {
         (weights.iter().map(|w| f64::from(*w).powi(2)).sum::<f64>() / weights.len() as f64).sqrt()
     };
@@ -318,25 +318,41 @@ fn kernels_start_with_the_spread_of_glorot() {
 fn the_published_core_has_the_published_shapes_and_parameters() {
     let config = Factorised3dConfig::sensorium2023();
     let clip = [3, 80, 36, 64];
-    config.check(clip).unwrap();
-    assert_eq!((config.receptive_frames(), config.out_shape(clip)), (19, [128, 62, 18, 46]));
-    let core = config.init(3, &mut generator(1, 0), &training());
+    let any = CoreConfig::Factorised3d(config.clone());
+    any.check([3, 36, 64]).unwrap();
+    assert_eq!((any.receptive_frames(), config.clip_shape(clip)), (19, [128, 62, 18, 46]));
+    let core = config.init([3, 36, 64], &mut generator(1, 0), &training());
     // The published count has the two biases of each layer that batch normalisation cancels.
     let biases = 2 * config.channels.iter().sum::<usize>();
     assert_eq!(count(&core).values().sum::<usize>() + biases, 382_176);
     let shortest = Tensor::<5>::zeros([1, 3, 19, 19, 20], &Device::flex());
-    let core = config.init(3, &mut generator(1, 0), &Device::flex());
+    let core = config.init([3, 36, 64], &mut generator(1, 0), &Device::flex());
     assert_eq!(core.forward(shortest, Pass::Evaluate).0.dims(), [1, 1, 1, 2, 128]);
+}
+
+fn strengths(space: f64, time: f64) -> PenaltyConfig {
+    PenaltyConfig { laplace: space, laplace_time: time, laplace_padding: 1, ..PenaltyConfig::default() }
+}
+
+#[test]
+fn rows_are_clips_one_after_another() {
+    let device = Device::flex();
+    let core = drawn(&two_layers(), &device);
+    let clips = clips(6, &device);
+    let [batch, channels, frames, height, width] = clips.dims();
+    let rows = clips.clone().permute([0, 2, 1, 3, 4]).reshape([batch * frames, channels, height, width]);
+    let (features, _) = Core::Factorised3d(core.clone()).forward(rows, frames, Pass::Evaluate);
+    let (whole, _) = core.forward(clips, Pass::Evaluate);
+    let [batch, kept, height, width, channels] = whole.dims();
+    assert_eq!(values(features), values(whole.reshape([batch * kept, height, width, channels])));
 }
 
 #[test]
 fn penalties_are_those_of_the_first_layer() {
     let core = drawn(&two_layers(), &Device::flex());
     let (spatial, temporal) = (core.spatial_kernel(0), core.temporal_kernel(0));
-    let penalty = |space, time| {
-        let penalty = ClipPenaltyConfig { space, time }.core(&spatial, &temporal);
-        penalty.map(|sum| sum.into_scalar::<f32>())
-    };
+    let core = Core::Factorised3d(core);
+    let penalty = |space, time| core.penalty(&strengths(space, time)).map(|sum| sum.into_scalar::<f32>());
     let rough_space = laplace(spatial.clone(), 1).into_scalar::<f32>();
     let rough_time = laplace_in_time(temporal.clone(), 1).into_scalar::<f32>();
     assert_eq!(penalty(0.0, 0.0), None);
@@ -346,18 +362,15 @@ fn penalties_are_those_of_the_first_layer() {
 
 #[test]
 fn what_cannot_be_used_is_refused_by_name() {
-    let refused = |change: &dyn Fn(&mut Factorised3dConfig), clip: [usize; 4], key: &str| {
+    let refused = |change: &dyn Fn(&mut Factorised3dConfig), frame: [usize; 3], key: &str| {
         let mut config = Factorised3dConfig::sensorium2023();
         change(&mut config);
-        let error = config.check(clip).unwrap_err();
+        let error = CoreConfig::Factorised3d(config).check(frame).unwrap_err();
         assert_eq!(error.place().key.as_deref(), Some(key), "{error}");
-        error.to_string()
     };
-    let clip = [3, 80, 36, 64];
-    let short = refused(&|_| (), [3, 18, 36, 64], "model.core.temporal_kernels");
-    assert!(short.contains("18 frames") && short.contains("19 frames"), "{short}");
-    refused(&|_| (), [3, 80, 18, 64], "model.core.spatial_kernels");
-    refused(&|_| (), [3, 80, 36, 18], "model.core.spatial_kernels");
+    let clip = [3, 36, 64];
+    refused(&|_| (), [3, 18, 64], "model.core.spatial_kernels");
+    refused(&|_| (), [3, 36, 18], "model.core.spatial_kernels");
     refused(&|c| c.spatial_kernels.clear(), clip, "model.core.spatial_kernels");
     refused(&|c| c.temporal_kernels.truncate(2), clip, "model.core.temporal_kernels");
     refused(&|c| c.channels.push(4), clip, "model.core.channels");

@@ -86,3 +86,45 @@ fn only_the_marked_part_is_replaced() {
     assert_eq!(with_table(text, "t", "new\n").unwrap(), "a\n<!-- t -->\nnew\n<!-- /t -->\nb");
     assert_eq!(with_table(text, "u", "new\n"), None);
 }
+
+/// Every part of a page in `docs/papers` that a source or document cites is there.
+#[test]
+fn cited_papers_have_the_part_that_is_cited() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut cited = 0;
+    for file in sources(&root.join("crates")).into_iter().chain(sources(&root.join("docs"))) {
+        let text = fs::read_to_string(&file).unwrap();
+        for citation in text.split("`papers/").skip(1).filter_map(|rest| rest.split('`').next()) {
+            let (page, part) = citation.split_once('#').unwrap_or((citation, ""));
+            if !page.ends_with(".md") {
+                continue;
+            }
+            let page = fs::read_to_string(root.join("docs/papers").join(page));
+            let page = page.unwrap_or_else(|_| panic!("{}: there is no papers/{citation}", file.display()));
+            let heading = |line: &str| line.strip_prefix("## ").map(anchor);
+            let found = part.is_empty() || page.lines().any(|line| heading(line).as_deref() == Some(part));
+            assert!(found, "{}: papers/{citation} has no such part", file.display());
+            cited += 1;
+        }
+    }
+    assert!(cited > 50, "{cited} citations were found");
+}
+
+/// The anchor of a heading.
+fn anchor(heading: &str) -> String {
+    let words = heading.to_lowercase().replace(' ', "-");
+    words.chars().filter(|letter| letter.is_alphanumeric() || *letter == '-').collect()
+}
+
+/// Sources and documents below `folder`.
+fn sources(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        match entry.extension().and_then(|ending| ending.to_str()) {
+            _ if entry.is_dir() => found.extend(sources(&entry)),
+            Some("rs" | "md") => found.push(entry),
+            _ => {}
+        }
+    }
+    found
+}

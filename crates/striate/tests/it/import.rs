@@ -60,7 +60,7 @@ fn scaled_session(golden: &Golden) -> Session {
     let parameters = KlindtLinear { neurons: 5, types: vec![1.0], ..simulated::small() };
     let mut session = simulated::session(&simulated::simulation(parameters));
     session.stimulus.shape = golden.shape.to_vec();
-    let of = |mean: &[f32], std: &[f32]| Statistics { mean: mean.to_vec(), std: std.to_vec() };
+    let of = |mean: &[f32], std: &[f32]| Statistics { samples: 1, mean: mean.to_vec(), std: std.to_vec() };
     session.statistics.extend([
         (Stream::Images, of(&[golden.image_mean], &[golden.image_sd])),
         (Stream::Responses, of(&[1.0; 5], &[2.0, 4.0, 5.0, 8.0, 10.0])),
@@ -70,7 +70,7 @@ fn scaled_session(golden: &Golden) -> Session {
     session
 }
 
-/// Behaviour is divided by its s.d., the pupil z-scored, and responses multiplied by theirs (spec §7.7).
+/// Behaviour is divided by its s.d., the pupil z-scored, and responses multiplied by theirs (`papers/sensorium.md#normalisation`).
 #[test]
 fn a_recording_gives_the_scaling_of_its_checkpoint() {
     let golden = golden();
@@ -100,7 +100,7 @@ fn a_recording_gives_the_scaling_of_its_checkpoint() {
     };
     let sds = [2.0, 4.0, 5.0, 8.0, 10.0];
     let expected: Vec<f64> = golden.responses.iter().enumerate().map(|(i, y)| y * sds[i % 5]).collect();
-    close(&twin.respond(&golden.images, &state, &device).unwrap(), &expected);
+    close(&twin.respond(&golden.images, 1, &state, &device).unwrap(), &expected);
 }
 
 #[test]
@@ -112,11 +112,11 @@ fn a_checkpoint_predicts_what_numpy_does() {
     let device = Device::flex();
     let twin = Twin::load(&run, &device).unwrap();
     let state = State { behaviour: golden.behaviour.clone(), pupil: golden.pupil.clone() };
-    close(&twin.respond(&golden.images, &state, &device).unwrap(), &golden.responses);
+    close(&twin.respond(&golden.images, 1, &state, &device).unwrap(), &golden.responses);
     let first = &golden.images[..golden.images.len() / 3];
-    close(&twin.respond(first, &State::default(), &device).unwrap(), &golden.first_in_mean_state);
+    close(&twin.respond(first, 1, &State::default(), &device).unwrap(), &golden.first_in_mean_state);
     let short = State { behaviour: golden.behaviour[..3].to_vec(), pupil: Vec::new() };
-    let error = twin.respond(&golden.images, &short, &device).unwrap_err();
+    let error = twin.respond(&golden.images, 1, &short, &device).unwrap_err();
     assert_eq!(error.place().key.as_deref(), Some("behavior"));
 }
 
@@ -221,7 +221,7 @@ fn the_published_linear_model_predicts_its_published_outputs() {
     let device = Device::flex();
     let image = striate::stimulus::read(&[data.join("7017.png")], [1, 144, 256]).unwrap();
     let twin = Twin::load(&run, &device).unwrap();
-    let responses = twin.respond(&image, &State::default(), &device).unwrap();
+    let responses = twin.respond(&image, 1, &State::default(), &device).unwrap();
     for (ours, published) in responses.iter().zip([0.226_353_049_278_259_28_f64, 0.447_786_271_572_113_04]) {
         assert!((f64::from(*ours) - published).abs() < 1e-6, "{ours} {published}");
     }

@@ -326,7 +326,7 @@ fn figure_3_fevs(samples: usize, seed: u64) -> [Vec<f64>; 3] {
     [ridge, sparse, vec![fev(Spectral::new(&raw).ols())]]
 }
 
-/// The linear baselines of figure 3b (spec §4.3): FEV of ridge, lasso and least squares, read off the plot.
+/// The linear baselines of figure 3b (`papers/klindt2017.md#figure-3`): FEV of ridge, lasso and least squares, read off the plot.
 const FIGURE_3: [(usize, [f64; 3]); 5] = [
     (256, [0.08, 0.0, 0.0]),
     (512, [0.16, 0.05, 0.0]),
@@ -335,7 +335,7 @@ const FIGURE_3: [(usize, [f64; 3]); 5] = [
     (4096, [0.62, 0.60, 0.38]),
 ];
 
-/// One neuron at a known place; alpha is the one with the best mean, as in the paper (spec §3.1).
+/// One neuron at a known place; alpha is the one with the best mean, as in the paper (`papers/klindt2017.md#training`).
 #[test]
 #[ignore = "minutes without --release; prints the table of figure 3"]
 fn figure_3_baselines() {

@@ -13,6 +13,7 @@ mod ops;
 mod recording;
 mod run;
 mod score;
+mod sensorium2023;
 mod settings;
 mod simulate;
 mod simulated;

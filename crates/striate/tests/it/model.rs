@@ -109,11 +109,11 @@ pub(super) fn values<const D: usize>(x: Tensor<D>) -> Vec<f32> {
 /// All features of the Table 1 network with weights large enough for finite differences.
 fn curved() -> EncoderConfig {
     let mut config = EncoderConfig::antolik(4).unwrap();
-    config.core.kernels = vec![5, 3, 2];
-    config.core.channels = vec![3, 2, 4];
-    config.core.init_sd = 0.3;
-    config.core.final_nonlinearity = Nonlinearity::Elu;
-    config.core.pool = 2;
+    config.stack().kernels = vec![5, 3, 2];
+    config.stack().channels = vec![3, 2, 4];
+    config.stack().init_sd = 0.3;
+    config.stack().final_nonlinearity = Nonlinearity::Elu;
+    config.stack().pool = 2;
     masks(&mut config).mask_init = MaskInit::Noise { sd: 0.3 };
     masks(&mut config).feature_init_sd = 0.5;
     config.penalty.kernel_l2 = 5.0;
@@ -125,9 +125,9 @@ fn curved() -> EncoderConfig {
 /// Behaviour as planes and gains, separable layers, positions predicted from cortex and moved with the pupil.
 fn behaving() -> EncoderConfig {
     let mut config = EncoderConfig::sensorium_plus();
-    config.core.kernels = vec![5, 3];
-    config.core.channels = vec![3, 4];
-    config.core.padding = vec![Padding::Valid, Padding::Same];
+    config.stack().kernels = vec![5, 3];
+    config.stack().channels = vec![3, 4];
+    config.stack().padding = vec![Padding::Valid, Padding::Same];
     config.modulator = Some(ModulatorConfig { layers: 2, hidden: 4, rectified: false });
     config.penalty.laplace = 0.1;
     config.penalty.modulator_l1 = 0.1;
@@ -202,6 +202,7 @@ fn objective(model: &Encoder, device: &Device) -> Tensor<1> {
         images: Tensor::from_data(images, device),
         behaviour: Some(Tensor::from_data(TensorData::new(draw(18, 3), [6, 3]), device)),
         pupil: Some(Tensor::from_data(TensorData::new(draw(12, 4), [6, 2]), device)),
+        samples: 1,
     };
     let (predicted, _) = model.forward(inputs, Pass::Train { seed: 0, masks: Masks::Dense });
     let penalty = &model.config().penalty;

@@ -21,6 +21,7 @@ fn trials() -> Vec<Trial> {
         tier: (*tier).into(),
         stimulus_id: (*id).to_owned(),
         has_stimulus: true,
+        samples: 1,
     };
     TIERS.iter().zip(&IMAGES).enumerate().map(trial).collect()
 }
@@ -65,7 +66,7 @@ fn antolik(path: &Path, with_training_images: bool) {
     }
 }
 
-fn zipped(folder: &Path, archive: &Path) {
+pub fn zipped(folder: &Path, archive: &Path) {
     let mut writer = ZipWriter::new(File::create(archive).unwrap());
     add_folder(&mut writer, folder.parent().unwrap(), folder);
     writer.finish().unwrap();

@@ -58,7 +58,7 @@ pub struct Barcodes {
 /// Feature weights `[neuron, channel]` scaled to length 1 per neuron.
 ///
 /// The scale is dropped because the model shares it between a neuron's mask and its weights; the sign stays.
-/// Neurons whose weights are all 0 have no direction and are left out (spec §6).
+/// Neurons whose weights are all 0 have no direction and are left out (`papers/klindt2017.md#barcodes`).
 ///
 /// # Errors
 /// [`Kind::Data`](crate::error::Kind::Data) when the weights are no whole number of barcodes, when one of them is not

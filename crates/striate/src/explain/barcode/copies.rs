@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(copies(&maps(&[(0, [0, 0], 1.0), (1, [0, 0], 1.0)])), 2);
     }
 
-    /// The two linear types of figure 4 (spec §1.1): their kernels have a cosine of 0.88.
+    /// The two linear types of figure 4 (`papers/klindt2017.md#linear-neurons`): their kernels have a cosine of 0.88.
     #[test]
     fn types_that_are_alike_are_no_copies() {
         let kernel = |size: f64| -> Vec<f64> {

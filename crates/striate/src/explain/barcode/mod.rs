@@ -1,7 +1,7 @@
 //! Cell types from barcodes: which neurons of a what/where model read the same features.
 //!
 //! A barcode is a neuron's vector of feature weights `[channel]`. Neurons of one type share its direction, wherever
-//! their receptive fields lie (Klindt et al. 2017; spec §6). [`explain`] joins channels that differ only by a shift, which
+//! their receptive fields lie (Klindt et al. 2017; `papers/klindt2017.md#barcodes`). [`explain`] joins channels that differ only by a shift, which
 //! masks undo ([`Options::copies`]), and asks how many types there are ([`Count`]), which
 //! neuron is of which (its group, or by another [`Method`]), whether other neurons and other fits would say the same ([`consensus()`]), and gives
 //! the same numbers for barcodes whose channels are shuffled over neurons, which have no types. An [`Explanation`] is

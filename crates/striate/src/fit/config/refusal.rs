@@ -46,8 +46,18 @@ pub(super) fn syntax(text: &str, error: &toml::de::Error) -> Error {
 /// Serde's words in ours, with the key.
 pub(super) fn explain(error: &toml::de::Error) -> Error {
     let (shown, message) = (error.to_string(), error.message().trim());
-    let path =
-        shown.lines().find_map(|line| line.strip_prefix("in `")?.strip_suffix('`')).unwrap_or_default();
+    let within = |text: &str| {
+        let inside = |line: &str| Some(line.strip_prefix("in `")?.strip_suffix('`')?.to_owned());
+        text.lines().filter_map(inside).next_back()
+    };
+    // A table that is read by itself, as one of several kinds, says in its own message where within it.
+    let (message, inner) = match message.split_once('\n') {
+        Some((message, rest)) => (message.trim(), within(rest)),
+        None => (message, None),
+    };
+    let outer = within(&shown).unwrap_or_default();
+    let path = inner.map_or(outer.clone(), |inner| join(&outer, &inner));
+    let path = path.as_str();
     let mut quoted = message.split('`').skip(1).step_by(2);
     let place = |error: Error| if path.is_empty() { error } else { error.key(path) };
     let invalid = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));

@@ -21,7 +21,7 @@ pub struct LinearConfig {
 }
 
 /// What the weights `w` of a neuron minimise, for images `X` `[trial, pixel]` and responses `y` `[trial]`
-/// (Klindt et al. 2017, figure 3; spec §2.5).
+/// (Klindt et al. 2017, figure 3; `papers/klindt2017.md#baselines`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Solver {

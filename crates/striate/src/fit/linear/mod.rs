@@ -119,8 +119,8 @@ impl Fit<'_> {
         let validation = if linear.with_validation { self.split.validation.as_slice() } else { &[] };
         let trials = [&self.split.train, validation].concat();
         let mut sums = Sums::new(self.card.seen_shape().iter().product(), self.trials.neurons());
-        for chunk in trials.chunks(AT_ONCE) {
-            let batch = self.trials.batch(chunk, &self.device)?;
+        for clips in self.trials.in_batches(&trials, AT_ONCE) {
+            let batch = self.trials.batch(&clips, &self.device)?;
             sums.add(&to_host(batch.inputs.images).values, &to_host(batch.responses).values);
         }
         Ok(sums)

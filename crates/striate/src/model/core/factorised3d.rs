@@ -1,7 +1,7 @@
 //! Convolution layers for clips of video, each factorised into space, then time.
 //!
 //! # Source
-//! The factorised 3-D core of the Sensorium 2023 competition (spec §7.3): a layer convolves each frame, then each pixel
+//! The factorised 3-D core of the Sensorium 2023 competition (`papers/sensorium.md#cores`): a layer convolves each frame, then each pixel
 //! along time, with nothing between the two, then normalises and bends.
 //!
 //! Differs in the biases, of which a published layer has one after either convolution. Batch normalisation takes away
@@ -15,13 +15,16 @@ use burn::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use super::extent::{Extent, alike, convolved, planes};
 use super::norm::{BatchNormConfig, Norm};
 use super::stacked::{
     Nonlinearity, Padding, check_dropout, check_lengths, check_maps, check_weights, convolve, dropout,
     glorot_sd, shrunk,
 };
+use super::{Options, Part};
 use crate::error::{Error, Result};
 use crate::model::Pass;
+use crate::model::penalty::PenaltyConfig;
 use crate::model::weights::trainable;
 use crate::ops::{self, Activation, Moments};
 use crate::random::normal;
@@ -69,25 +72,6 @@ struct Layer {
 }
 
 impl Factorised3dConfig {
-    /// Checks that the lists agree, the clip is long enough and its frames large enough; `shape` is that of a clip,
-    /// `[channel, time, height, width]`.
-    ///
-    /// # Errors
-    /// [`Kind::Config`](crate::error::Kind::Config) naming the key.
-    pub fn check(&self, shape: [usize; 4]) -> Result<()> {
-        let [inputs, frames, height, width] = shape;
-        self.check_lists()?;
-        self.check_numbers(inputs)?;
-        let field = self.receptive_frames();
-        if frames < field {
-            let message = format!("{frames} frames are too few for a receptive field of {field} frames");
-            return Err(Error::config(message)
-                .key("model.core.temporal_kernels")
-                .hint("take longer clips or shorter kernels"));
-        }
-        check_maps("spatial_kernels", &self.spatial_kernels, &self.padding, [height, width]).map(drop)
-    }
-
     fn check_lists(&self) -> Result<()> {
         let layers = self.spatial_kernels.len();
         if layers == 0 {
@@ -124,22 +108,15 @@ impl Factorised3dConfig {
             .map(|((&outputs, inputs), (&side, &time))| ([outputs, inputs, side, side], time))
     }
 
-    /// Frames that each output sees; one fewer is lost from a clip.
-    pub fn receptive_frames(&self) -> usize {
-        1 + self.temporal_kernels.iter().map(|time| time.saturating_sub(1)).sum::<usize>()
-    }
-
     /// `[channel, time, height, width]` of the features for clips `[channel, time, height, width]`. The last frame of
     /// the features belongs to the last frame of the clip.
-    pub fn out_shape(&self, [_, frames, height, width]: [usize; 4]) -> [usize; 4] {
-        let layers = || self.spatial_kernels.iter().zip(&self.padding);
-        let side = |side| layers().fold(side, |side, (kernel, padding)| shrunk(side, *kernel, *padding));
-        let channels = *self.channels.last().unwrap_or(&0);
-        [channels, frames + 1 - self.receptive_frames(), side(height), side(width)]
+    pub fn clip_shape(&self, [channels, frames, height, width]: [usize; 4]) -> [usize; 4] {
+        let [channels, height, width] = self.out_shape([channels, height, width]);
+        [channels, frames + 1 - self.receptive_frames(), height, width]
     }
 
-    /// A core for clips of `inputs` channels, with kernels drawn as by Glorot & Bengio 2010.
-    pub fn init(&self, inputs: usize, rng: &mut ChaCha8Rng, device: &Device) -> Factorised3d {
+    /// A core for clips of frames `[channel, height, width]`, with kernels drawn as by Glorot & Bengio 2010.
+    pub fn init(&self, [inputs, ..]: [usize; 3], rng: &mut ChaCha8Rng, device: &Device) -> Factorised3d {
         let layers = self.shapes(inputs).map(|(shape, time)| self.init_layer(shape, time, rng, device));
         Factorised3d { layers: layers.collect(), config: self.clone() }
     }
@@ -162,12 +139,85 @@ impl Factorised3dConfig {
     }
 }
 
+/// The core of the Sensorium 2023 baseline.
+impl Default for Factorised3dConfig {
+    fn default() -> Self {
+        Self::sensorium2023()
+    }
+}
+
+impl Options for Factorised3dConfig {
+    /// Whether the lists agree and the frames are large enough.
+    fn check(&self, [inputs, height, width]: [usize; 3]) -> Result<()> {
+        self.check_lists()?;
+        self.check_numbers(inputs)?;
+        check_maps("spatial_kernels", &self.spatial_kernels, &self.padding, [height, width]).map(drop)
+    }
+
+    fn size(&self, [inputs, ..]: [usize; 3]) -> f64 {
+        let layer = |([outputs, inputs, side, _], time): ([usize; 4], usize)| {
+            let [outputs, inputs, side, time] = [outputs, inputs, side, time].map(|size| size as f64);
+            outputs * (inputs * side * side + outputs * time + 4.0)
+        };
+        self.shapes(inputs).map(layer).sum()
+    }
+
+    fn out_shape(&self, [_, height, width]: [usize; 3]) -> [usize; 3] {
+        let layers = || self.spatial_kernels.iter().zip(&self.padding);
+        let side = |side| layers().fold(side, |side, (kernel, padding)| shrunk(side, *kernel, *padding));
+        [*self.channels.last().unwrap_or(&0), side(height), side(width)]
+    }
+
+    fn receptive_frames(&self) -> usize {
+        1 + self.temporal_kernels.iter().map(|time| time.saturating_sub(1)).sum::<usize>()
+    }
+}
+
+impl Part for Factorised3d {
+    fn forward(&self, rows: Tensor<4>, samples: usize, pass: Pass) -> (Tensor<4>, Vec<Moments>) {
+        let [rows_in, channels, height, width] = rows.dims();
+        let clips = rows.reshape([rows_in / samples, samples, channels, height, width]);
+        let (features, moments) = self.convolve(clips.permute([0, 1, 3, 4, 2]), pass);
+        let [batch, kept, height, width, channels] = features.dims();
+        (features.reshape([batch * kept, height, width, channels]), moments)
+    }
+
+    /// As of a stack of the kernels in space; the first in time have a strength of their own.
+    fn penalty(&self, strengths: &PenaltyConfig) -> Option<Tensor<1>> {
+        let spatial: Vec<Tensor<4>> =
+            (0..self.layers.len()).map(|layer| self.spatial_kernel(layer)).collect();
+        let first = self.layers.first().map(|first| first.time.val());
+        let in_time = first.and_then(|first| strengths.kernels_in_time(first));
+        strengths.kernels(&spatial).into_iter().chain(in_time).reduce(|a, b| a + b)
+    }
+
+    fn first_kernels(&self) -> Option<Tensor<4>> {
+        (!self.layers.is_empty()).then(|| self.spatial_kernel(0))
+    }
+
+    fn extents(&self, channels: usize, seen: usize) -> Vec<Extent> {
+        let mut of = planes(channels, seen);
+        for (layer, &padding) in self.layers.iter().zip(&self.config.padding) {
+            // Of a kernel in time only its size tells here.
+            let mixed = layer.time.val().square().sum_dim(2).sqrt().unsqueeze_dim::<4>(3);
+            of = convolved(mixed, Padding::Valid, &convolved(layer.space.val(), padding, &of));
+            of = if self.config.batch_norm.is_some() { alike(of) } else { of };
+        }
+        of
+    }
+}
+
 impl Factorised3d {
     /// Features `[batch, time', height', width', channel]` of clips `[batch, channel, time, height, width]`, and in
     /// training the moments of each layer for [`Factorised3d::keep_moments`].
     pub fn forward(&self, clips: Tensor<5>, pass: Pass) -> (Tensor<5>, Vec<Moments>) {
+        self.convolve(clips.permute([0, 2, 3, 4, 1]), pass)
+    }
+
+    /// Features of clips `[batch, time, height, width, channel]`.
+    fn convolve(&self, clips: Tensor<5>, pass: Pass) -> (Tensor<5>, Vec<Moments>) {
         let mut moments = Vec::new();
-        let mut features = clips.permute([0, 2, 3, 4, 1]);
+        let mut features = clips;
         for (index, layer) in self.layers.iter().enumerate() {
             let seen = dropout(features, self.config.dropout, index, pass);
             let (bent, statistics) = self.layer(layer, index, seen, pass);

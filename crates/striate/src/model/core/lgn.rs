@@ -19,7 +19,7 @@ pub struct LgnConfig {
     pub units: usize,
 }
 
-/// As in Antolik et al. 2016 (spec §2.6).
+/// As in Antolik et al. 2016 (`papers/klindt2017.md#model-of-table-1`).
 impl Default for LgnConfig {
     fn default() -> Self {
         Self { units: 9 }
@@ -30,7 +30,7 @@ impl Default for LgnConfig {
 /// Gaussians `N` of variance `σ` around (x, y).
 ///
 /// # Source
-/// The LGN layer of Antolik et al. 2016, the HSM (spec §2.6). Its bounds are kept by a logistic function here.
+/// The LGN layer of Antolik et al. 2016, the HSM (`papers/klindt2017.md#model-of-table-1`). Its bounds are kept by a logistic function here.
 #[derive(Module, Debug)]
 pub struct Lgn {
     /// x, y, σ_c, σ_s, α_c, α_s of each unit before they are put between their bounds, `[6, unit]`.

@@ -1,10 +1,190 @@
 //! Cores: nonlinear features that all neurons share ("what").
+//!
+//! A core sees rows, the samples of its clips one after another; of images every row is a clip of its own. Features belong
+//! to the end of what was seen: a core that looks back over several frames has none for the first of a clip.
 
+mod extent;
 pub mod factorised3d;
 pub mod lgn;
 pub mod norm;
 pub mod stacked;
 
+use burn::prelude::*;
+use rand_chacha::ChaCha8Rng;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+
+pub use extent::Extent;
 pub use factorised3d::{Factorised3d, Factorised3dConfig};
 pub use lgn::{Lgn, LgnConfig};
 pub use stacked::{Stacked, StackedConfig};
+
+use super::Pass;
+use super::penalty::PenaltyConfig;
+use crate::error::Result;
+use crate::ops::Moments;
+
+/// What every kind of core does.
+trait Part {
+    /// As [`Core::forward`].
+    fn forward(&self, rows: Tensor<4>, samples: usize, pass: Pass) -> (Tensor<4>, Vec<Moments>);
+    /// As [`Core::penalty`].
+    fn penalty(&self, strengths: &PenaltyConfig) -> Option<Tensor<1>>;
+    /// As [`Core::first_kernels`].
+    fn first_kernels(&self) -> Option<Tensor<4>>;
+    /// As [`Core::extents`].
+    fn extents(&self, channels: usize, seen: usize) -> Vec<Extent>;
+}
+
+/// What the options of every kind of core say.
+trait Options {
+    /// As [`CoreConfig::check`].
+    fn check(&self, shape: [usize; 3]) -> Result<()>;
+    /// As [`CoreConfig::size`].
+    fn size(&self, shape: [usize; 3]) -> f64;
+    /// As [`CoreConfig::out_shape`].
+    fn out_shape(&self, shape: [usize; 3]) -> [usize; 3];
+    /// As [`CoreConfig::unpooled_shape`].
+    fn unpooled_shape(&self, shape: [usize; 3]) -> [usize; 3] {
+        self.out_shape(shape)
+    }
+    /// As [`CoreConfig::pool`].
+    fn pool(&self) -> usize {
+        1
+    }
+    /// As [`CoreConfig::receptive_frames`].
+    fn receptive_frames(&self) -> usize {
+        1
+    }
+}
+
+/// Makes the two enums of all kinds and the ways from them to their [`Part`] and [`Options`].
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident($config:ident) = $name:literal,)*) => {
+        /// Which core, and its options.
+        #[derive(Debug, Clone, PartialEq, Serialize)]
+        #[serde(tag = "kind")]
+        pub enum CoreConfig { $($(#[$doc])* #[serde(rename = $name)] $kind($config),)* }
+
+        /// A core of an early version has no `kind`, and is a stack.
+        impl<'de> Deserialize<'de> for CoreConfig {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+                let mut table = toml::Table::deserialize(deserializer)?;
+                let kind = table.remove("kind").unwrap_or_else(|| "stacked".into());
+                match kind.as_str().unwrap_or_default() {
+                    $($name => table.try_into().map(Self::$kind).map_err(D::Error::custom),)*
+                    other => Err(D::Error::unknown_variant(other, &[$($name),*])),
+                }
+            }
+        }
+
+        /// Any core.
+        #[derive(Module, Debug)]
+        pub enum Core { $($(#[$doc])* $kind($kind),)* }
+
+        impl CoreConfig {
+            /// One of each kind.
+            pub fn kinds() -> Vec<Self> {
+                vec![$(Self::$kind(<$config>::default()),)*]
+            }
+
+            /// A core for images or frames `[channel, height, width]`, with freshly drawn kernels.
+            pub fn init(&self, shape: [usize; 3], rng: &mut ChaCha8Rng, device: &Device) -> Core {
+                match self { $(Self::$kind(config) => Core::$kind(config.init(shape, rng, device)),)* }
+            }
+
+            fn options(&self) -> &dyn Options {
+                match self { $(Self::$kind(config) => config,)* }
+            }
+        }
+
+        impl Core {
+            fn part(&self) -> &dyn Part {
+                match self { $(Self::$kind(core) => core,)* }
+            }
+
+            /// Moves the running statistics towards the moments of one training batch.
+            #[must_use]
+            pub fn keep_moments(self, moments: &[Moments]) -> Self {
+                match self { $(Self::$kind(core) => Self::$kind(core.keep_moments(moments)),)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// Convolutions of images, or of each frame by itself.
+    Stacked(StackedConfig) = "stacked",
+    /// Convolutions in space, then in time.
+    Factorised3d(Factorised3dConfig) = "factorised3d",
+}
+
+impl CoreConfig {
+    /// Checks the options against images or frames `[channel, height, width]`.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config) naming the key.
+    pub fn check(&self, shape: [usize; 3]) -> Result<()> {
+        self.options().check(shape)
+    }
+
+    /// Number of weights of a core for `[channel, height, width]`.
+    pub fn size(&self, shape: [usize; 3]) -> f64 {
+        self.options().size(shape)
+    }
+
+    /// `[channel, height, width]` of the features for images or frames `[channel, height, width]`.
+    pub fn out_shape(&self, shape: [usize; 3]) -> [usize; 3] {
+        self.options().out_shape(shape)
+    }
+
+    /// As [`CoreConfig::out_shape`], before the pooling.
+    pub fn unpooled_shape(&self, shape: [usize; 3]) -> [usize; 3] {
+        self.options().unpooled_shape(shape)
+    }
+
+    /// The options of a stack, if it is one.
+    pub fn stacked_mut(&mut self) -> Option<&mut StackedConfig> {
+        match self {
+            Self::Stacked(config) => Some(config),
+            Self::Factorised3d(_) => None,
+        }
+    }
+
+    /// Side of the average pooling of the features, in pixels; 1 means none.
+    pub fn pool(&self) -> usize {
+        self.options().pool()
+    }
+
+    /// Samples that each row of features sees, itself the last; one fewer is lost from a clip.
+    pub fn receptive_frames(&self) -> usize {
+        self.options().receptive_frames()
+    }
+}
+
+impl Core {
+    /// Features `[batch · kept, height', width', channel]` of `rows` `[batch · sample, channel, height, width]`, of clips
+    /// of `samples` rows each, and in training the moments for [`Core::keep_moments`]. What is kept of a clip are its last
+    /// samples.
+    pub fn forward(&self, rows: Tensor<4>, samples: usize, pass: Pass) -> (Tensor<4>, Vec<Moments>) {
+        self.part().forward(rows, samples, pass)
+    }
+
+    /// `strengths` on its kernels.
+    pub fn penalty(&self, strengths: &PenaltyConfig) -> Option<Tensor<1>> {
+        self.part().penalty(strengths)
+    }
+
+    /// What looks at an image or frame first, `[channel, in, height, width]`.
+    pub fn first_kernels(&self) -> Option<Tensor<4>> {
+        self.part().first_kernels()
+    }
+
+    /// Where each channel of the features looks that the readout sees at row and column 0 of its map, for `seen` channels
+    /// of which `channels` are those of the image; a pixel of the map further is
+    /// [`CoreConfig::pool`] pixels of the image further. Nonlinearities count as linear, and what lies between kernels of
+    /// several layers as independent.
+    pub fn extents(&self, channels: usize, seen: usize) -> Vec<Extent> {
+        self.part().extents(channels, seen)
+    }
+}

@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 use super::lgn::{Lgn, LgnConfig};
 pub use super::norm::BatchNormConfig;
 use super::norm::Norm;
+use super::{Extent, Options, Part};
 use crate::error::{Error, Result, in_range};
 use crate::model::pass::Pass;
+use crate::model::penalty::PenaltyConfig;
 use crate::model::weights::trainable;
 use crate::ops::{self, Activation, Conv2dOptions, Moments};
 use crate::random::{normal, truncated_normal};
-pub use extent::Extent;
 
 /// Layers of the core; without any, the features are what it sees.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,7 +45,7 @@ pub struct StackedConfig {
     #[serde(default)]
     pub kernel_constraint: KernelConstraint,
     /// Whether every layer but the first is a 1 × 1 convolution, one kernel per channel, and a 1 × 1 convolution
-    /// (Sensorium; spec §7.3).
+    /// (Sensorium; `papers/sensorium.md#cores`).
     #[serde(default)]
     pub separable: bool,
     /// Standard deviation of the starting kernels; 0 means that of Glorot & Bengio 2010, `√(2 / (in + out))` with
@@ -130,12 +131,31 @@ struct Separable {
     pointwise: Param<Tensor<4>>,
 }
 
-impl StackedConfig {
-    /// Checks that the lists agree and the image is large enough.
-    ///
-    /// # Errors
-    /// [`Kind::Config`](crate::error::Kind::Config) naming the key.
-    pub fn check(&self, shape: [usize; 3]) -> Result<()> {
+/// As in figures 3 to 5 of Klindt et al. 2017, with one layer of eight channels.
+impl Default for StackedConfig {
+    fn default() -> Self {
+        Self {
+            lgn: None,
+            kernels: vec![9],
+            channels: vec![8],
+            padding: vec![Padding::Valid],
+            nonlinearity: Nonlinearity::Elu,
+            final_nonlinearity: Nonlinearity::Elu,
+            batch_norm: Some(BatchNormConfig::default()),
+            bias: false,
+            kernel_constraint: KernelConstraint::None,
+            separable: false,
+            init_sd: 0.0,
+            init_truncated: false,
+            dropout: 0.0,
+            pool: 1,
+        }
+    }
+}
+
+impl Options for StackedConfig {
+    /// Whether the lists agree and the image is large enough.
+    fn check(&self, shape: [usize; 3]) -> Result<()> {
         self.check_numbers()?;
         let layers = self.kernels.len();
         let others = [("channels", self.channels.len()), ("padding", self.padding.len())];
@@ -158,29 +178,19 @@ impl StackedConfig {
         Ok(())
     }
 
-    fn check_numbers(&self) -> Result<()> {
-        in_range("model.core.init_sd", self.init_sd, 0.0..=1e6)?;
-        self.batch_norm.as_ref().map_or(Ok(()), BatchNormConfig::check)?;
-        let sides = self.kernels.iter().map(|&kernel| kernel as f64);
-        check_weights(sides.zip(&self.channels).map(|(kernel, &c)| kernel * kernel * c as f64 * c as f64))
-    }
-
-    /// `[channel, height, width]` of the features for images `[channel, height, width]`.
-    pub fn out_shape(&self, shape: [usize; 3]) -> [usize; 3] {
+    fn out_shape(&self, shape: [usize; 3]) -> [usize; 3] {
         let [channels, height, width] = self.unpooled_shape(shape);
         [channels, height / self.pool, width / self.pool]
     }
 
-    /// As [`StackedConfig::out_shape`], before the pooling.
-    pub fn unpooled_shape(&self, shape: [usize; 3]) -> [usize; 3] {
+    fn unpooled_shape(&self, shape: [usize; 3]) -> [usize; 3] {
         let [channels, height, width] = self.seen(shape);
         let shrink = |side, (k, p): (&usize, &Padding)| shrunk(side, *k, *p);
         let side = |side: usize| self.kernels.iter().zip(&self.padding).fold(side, shrink);
         [*self.channels.last().unwrap_or(&channels), side(height), side(width)]
     }
 
-    /// Number of weights of a core for images `[channel, height, width]`.
-    pub fn size(&self, image: [usize; 3]) -> f64 {
+    fn size(&self, image: [usize; 3]) -> f64 {
         let mut inputs = self.seen(image)[0] as f64;
         let layers = self.kernels.iter().zip(&self.channels).enumerate();
         let size = |(index, (&kernel, &channels)): (usize, (&usize, &usize))| {
@@ -190,6 +200,19 @@ impl StackedConfig {
             4.0 * outputs + if separable { mixed + outputs * (taps + outputs) } else { mixed * taps }
         };
         layers.map(size).sum::<f64>() + self.lgn.as_ref().map_or(0.0, LgnConfig::size)
+    }
+
+    fn pool(&self) -> usize {
+        self.pool
+    }
+}
+
+impl StackedConfig {
+    fn check_numbers(&self) -> Result<()> {
+        in_range("model.core.init_sd", self.init_sd, 0.0..=1e6)?;
+        self.batch_norm.as_ref().map_or(Ok(()), BatchNormConfig::check)?;
+        let sides = self.kernels.iter().map(|&kernel| kernel as f64);
+        check_weights(sides.zip(&self.channels).map(|(kernel, &c)| kernel * kernel * c as f64 * c as f64))
     }
 
     /// What the first layer sees of images `[channel, height, width]`.
@@ -410,15 +433,6 @@ impl Stacked {
         (0..self.layers.len()).map(|layer| self.kernel(layer)).collect()
     }
 
-    /// What looks at the image first, `[channel, in, height, width]`: centre-surround filters or the kernels of the
-    /// first layer.
-    pub fn first_kernels(&self) -> Option<Tensor<4>> {
-        match &self.lgn {
-            Some(lgn) => Some(lgn.pictures()),
-            None => (!self.layers.is_empty()).then(|| self.kernel(0)),
-        }
-    }
-
     /// Moves the running statistics towards the moments of one training batch.
     #[must_use]
     pub fn keep_moments(mut self, moments: &[Moments]) -> Self {
@@ -427,6 +441,28 @@ impl Stacked {
             layer.norm.keep(moments, norm);
         }
         self
+    }
+}
+
+impl Part for Stacked {
+    fn forward(&self, rows: Tensor<4>, _samples: usize, pass: Pass) -> (Tensor<4>, Vec<Moments>) {
+        Self::forward(self, rows, pass)
+    }
+
+    fn penalty(&self, strengths: &PenaltyConfig) -> Option<Tensor<1>> {
+        strengths.kernels(&self.kernels())
+    }
+
+    /// Centre-surround filters, or the kernels of the first layer.
+    fn first_kernels(&self) -> Option<Tensor<4>> {
+        match &self.lgn {
+            Some(lgn) => Some(lgn.pictures()),
+            None => (!self.layers.is_empty()).then(|| self.kernel(0)),
+        }
+    }
+
+    fn extents(&self, channels: usize, seen: usize) -> Vec<Extent> {
+        self.looks(channels, seen)
     }
 }
 

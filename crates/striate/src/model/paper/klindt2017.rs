@@ -5,8 +5,8 @@
 //! The presets differ from the paper where this page says so and nowhere else.
 
 use crate::model::EncoderConfig;
-use crate::model::core::StackedConfig;
 use crate::model::core::stacked::{BatchNormConfig, KernelConstraint, Nonlinearity, Padding};
+use crate::model::core::{CoreConfig, StackedConfig};
 use crate::model::encoder::Paper;
 use crate::model::output::Output;
 use crate::model::penalty::{OverKernels, PenaltyConfig};
@@ -14,17 +14,17 @@ use crate::model::readout::factorised::{Constraint, MaskInit};
 use crate::model::readout::{FactorisedConfig, FullyConnectedConfig, ReadoutConfig};
 
 /// Expected s.d. of a simulated neuron's response averaged over 30 noisy repeats,
-/// `√(0.12533² + 0.1/30)`: the starting height of masks in figures 3 and 4 (spec §1.2, §2.1).
+/// `√(0.12533² + 0.1/30)`: the starting height of masks in figures 3 and 4 (`papers/klindt2017.md#stimuli-and-noise`, `papers/klindt2017.md#core`).
 const NOISE_CANCEL: f64 = 0.138;
 
 impl EncoderConfig {
-    /// Figure 3: one linear 17×17 feature, batch norm without offset (spec §2.1).
+    /// Figure 3: one linear 17×17 feature, batch norm without offset (`papers/klindt2017.md#core`).
     ///
     /// Differs in the start of the masks: at the peak of the raw spike-triggered average, not of the smoothed one
     /// (`smooth = 17`), which lies beside these neurons (`docs/decisions/0007-raw-sta-in-figure-3.md`).
     pub fn figure3() -> Self {
         let mut config = Self::linear(vec![17], vec![1]);
-        config.core.batch_norm =
+        config.stack().batch_norm =
             Some(BatchNormConfig { decay: 0.998, epsilon: 1e-3, offset: false, gain: false });
         config.masks().mask_init =
             MaskInit::StaPeak { noise_sd: 1e-3, height: NOISE_CANCEL, smooth: 0, with_validation: true };
@@ -32,11 +32,11 @@ impl EncoderConfig {
         config
     }
 
-    /// Figure 4: two linear 17×17 features of unit norm (spec §2.1).
+    /// Figure 4: two linear 17×17 features of unit norm (`papers/klindt2017.md#core`).
     pub fn figure4() -> Self {
         let mut config = Self::linear(vec![17], vec![2]);
-        config.core.kernel_constraint = KernelConstraint::UnitNorm;
-        config.core.init_truncated = true;
+        config.stack().kernel_constraint = KernelConstraint::UnitNorm;
+        config.stack().init_truncated = true;
         config.masks().feature_init_mean = NOISE_CANCEL;
         config.masks().feature_init_sd = 0.01;
         config.penalty.mask_l1 = 0.01;
@@ -44,12 +44,12 @@ impl EncoderConfig {
         config
     }
 
-    /// Figure 5: three 5×5 ReLU layers, one feature per cell type (spec §2.1).
+    /// Figure 5: three 5×5 ReLU layers, one feature per cell type (`papers/klindt2017.md#core`).
     pub fn figure5(types: usize) -> Self {
         let mut config = Self::linear(vec![5; 3], vec![32, 64, types]);
-        config.core.nonlinearity = Nonlinearity::Relu;
-        config.core.final_nonlinearity = Nonlinearity::Relu;
-        config.core.batch_norm =
+        config.stack().nonlinearity = Nonlinearity::Relu;
+        config.stack().final_nonlinearity = Nonlinearity::Relu;
+        config.stack().batch_norm =
             Some(BatchNormConfig { decay: 0.998, epsilon: 1e-3, offset: true, gain: false });
         config.masks().features = Constraint::Abs;
         config.masks().mask_init =
@@ -61,7 +61,7 @@ impl EncoderConfig {
         config
     }
 
-    /// Table 1, mouse V1 of Antolik et al. 2016: `net` is the paper's number, 0 to 9 (spec §2.6).
+    /// Table 1, mouse V1 of Antolik et al. 2016: `net` is the paper's number, 0 to 9 (`papers/klindt2017.md#model-of-table-1`).
     pub fn antolik(net: usize) -> Option<Self> {
         let (kernels, channels, smooth, group): (Vec<usize>, usize, Vec<f64>, Vec<f64>) = match net {
             0 => (vec![13], 32, vec![1.0], vec![1.0]),
@@ -78,7 +78,7 @@ impl EncoderConfig {
             behaviour_planes: false,
             shifter: None,
             modulator: None,
-            core: StackedConfig {
+            core: CoreConfig::Stacked(StackedConfig {
                 lgn: None,
                 channels: vec![channels; layers],
                 kernels,
@@ -93,7 +93,7 @@ impl EncoderConfig {
                 init_truncated: true,
                 dropout: 0.0,
                 pool: 1,
-            },
+            }),
             readout: ReadoutConfig::Factorised(FactorisedConfig {
                 mask: Constraint::Abs,
                 features: Constraint::Abs,
@@ -107,7 +107,7 @@ impl EncoderConfig {
             output: Output::Softplus,
             penalty: PenaltyConfig {
                 over_kernels: OverKernels::Sum,
-                // Of the authors' example where the network's grid holds it (spec §2.6), else what is nearest in the grid.
+                // Of the authors' example where the network's grid holds it (`papers/klindt2017.md#model-of-table-1`), else what is nearest in the grid.
                 smoothness: if net > 4 { 0.03 } else { 0.01 },
                 smoothness_layers: smooth,
                 group: if net == 0 { 0.0 } else { 0.05 },
@@ -118,19 +118,19 @@ impl EncoderConfig {
         })
     }
 
-    /// Figure 5, the baseline whose masks stay one pixel at the spike-triggered average (spec §2.5): freeze
+    /// Figure 5, the baseline whose masks stay one pixel at the spike-triggered average (`papers/klindt2017.md#baselines`): freeze
     /// `readout.mask`.
     ///
     /// Differs from the authors' program, which normalises image columns in place of features (a slip).
     pub fn figure5_fixed_mask(types: usize) -> Self {
         let mut config = Self::figure5(types);
-        config.core.batch_norm =
+        config.stack().batch_norm =
             Some(BatchNormConfig { decay: 0.999, epsilon: 1e-3, offset: true, gain: false });
         (config.penalty.mask_l1, config.penalty.feature_l1) = (0.0, 1e-3);
         config
     }
 
-    /// Figure 5, the baseline with a fully connected readout (spec §2.5); differs as
+    /// Figure 5, the baseline with a fully connected readout (`papers/klindt2017.md#baselines`); differs as
     /// [`EncoderConfig::figure5_fixed_mask`] does.
     pub fn figure5_fully_connected(types: usize) -> Self {
         let mut config = Self::figure5_fixed_mask(types);
@@ -144,7 +144,7 @@ impl EncoderConfig {
         config
     }
 
-    /// Table 1, masks that stay one pixel at the peak of the smoothed squared spike-triggered average (spec §2.6):
+    /// Table 1, masks that stay one pixel at the peak of the smoothed squared spike-triggered average (`papers/klindt2017.md#model-of-table-1`):
     /// freeze `readout.mask`.
     ///
     /// Differs in the average: responses are centred before it, where the authors subtract its median after; pixels are
@@ -157,10 +157,10 @@ impl EncoderConfig {
     }
 
     /// Table 1, fully connected readout on 13-3-3 convolutions of 48, 32 and 4 channels, the winner in two of three
-    /// regions (spec §2.6, §4.2).
+    /// regions (`papers/klindt2017.md#model-of-table-1`, `papers/klindt2017.md#table-1`).
     pub fn antolik_fully_connected() -> Self {
         let mut config = Self::antolik(6).expect("network 6 exists");
-        config.core.channels = vec![48, 32, 4];
+        config.stack().channels = vec![48, 32, 4];
         config.readout = ReadoutConfig::FullyConnected(FullyConnectedConfig {
             init_sd: 0.01,
             init_truncated: true,
@@ -173,22 +173,22 @@ impl EncoderConfig {
         config
     }
 
-    /// Table 1, LNP: one filter of the whole image for each neuron and an exponential (spec §2.6).
+    /// Table 1, LNP: one filter of the whole image for each neuron and an exponential (`papers/klindt2017.md#model-of-table-1`).
     ///
     /// Differs in the starting biases: at mean rates, not at −1.
     pub fn lnp() -> Self {
         let mut config = Self::antolik(0).expect("network 0 exists");
-        config.core.kernels.clear();
-        config.core.channels.clear();
-        config.core.padding.clear();
-        config.core.batch_norm = None;
+        config.stack().kernels.clear();
+        config.stack().channels.clear();
+        config.stack().padding.clear();
+        config.stack().batch_norm = None;
         config.masks().mask = Constraint::None;
         config.output = Output::Exponential;
         config.penalty = PenaltyConfig { mask_smoothness: 0.02, mask_l1: 0.04, ..PenaltyConfig::default() };
         config
     }
 
-    /// The linear baselines of figure 3: a weight for each pixel and a bias (spec §2.5).
+    /// The linear baselines of figure 3: a weight for each pixel and a bias (`papers/klindt2017.md#baselines`).
     pub fn pixels() -> Self {
         let mut config = Self::linear(Vec::new(), Vec::new());
         config.masks().mask_init = MaskInit::Noise { sd: 0.01 };
@@ -201,9 +201,9 @@ impl EncoderConfig {
     /// sign, and weak penalties, because localised masks need little.
     pub fn natural() -> Self {
         let mut config = Self::antolik(6).expect("network 6 exists");
-        config.core.nonlinearity = Nonlinearity::Elu;
-        config.core.final_nonlinearity = Nonlinearity::Elu;
-        config.core.pool = 2;
+        config.stack().nonlinearity = Nonlinearity::Elu;
+        config.stack().final_nonlinearity = Nonlinearity::Elu;
+        config.stack().pool = 2;
         config.readout = ReadoutConfig::Factorised(FactorisedConfig::default());
         // The paper sums its loss over about 100 neurons and its penalties over kernels; here both are means.
         config.penalty.over_kernels = OverKernels::Mean;
@@ -219,7 +219,7 @@ impl EncoderConfig {
             behaviour_planes: false,
             shifter: None,
             modulator: None,
-            core: StackedConfig {
+            core: CoreConfig::Stacked(StackedConfig {
                 lgn: None,
                 padding: vec![Padding::Valid; kernels.len()],
                 kernels,
@@ -234,7 +234,7 @@ impl EncoderConfig {
                 init_truncated: false,
                 dropout: 0.0,
                 pool: 1,
-            },
+            }),
             readout: ReadoutConfig::Factorised(FactorisedConfig {
                 mask: Constraint::None,
                 features: Constraint::None,

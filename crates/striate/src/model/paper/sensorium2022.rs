@@ -1,9 +1,9 @@
 //! Willeke et al. 2022, "The Sensorium competition on predicting large-scale mouse primary visual cortex activity",
-//! with the readout of Lurz et al. 2021: the baselines of both tracks (spec §7.9).
+//! with the readout of Lurz et al. 2021: the baselines of both tracks (`papers/sensorium.md#baselines`).
 
 use crate::model::EncoderConfig;
-use crate::model::core::StackedConfig;
 use crate::model::core::stacked::{BatchNormConfig, KernelConstraint, Nonlinearity, Padding};
+use crate::model::core::{CoreConfig, StackedConfig};
 use crate::model::encoder::Paper;
 use crate::model::output::Output;
 use crate::model::penalty::PenaltyConfig;
@@ -27,7 +27,7 @@ impl EncoderConfig {
             paper: Paper::Sensorium2022,
             output: Output::EluPlusOne,
             behaviour_planes: false,
-            core: StackedConfig {
+            core: CoreConfig::Stacked(StackedConfig {
                 lgn: None,
                 kernels: vec![9, 7, 7, 7],
                 channels: vec![64; layers],
@@ -43,7 +43,7 @@ impl EncoderConfig {
                 init_truncated: false,
                 dropout: 0.0,
                 pool: 1,
-            },
+            }),
             readout: ReadoutConfig::Gaussian(GaussianConfig {
                 predictor: Some(PredictorConfig::default()),
                 ..GaussianConfig::default()
@@ -66,12 +66,11 @@ impl EncoderConfig {
     /// The linear baseline: three layers, no nonlinearity between them.
     pub fn sensorium_linear() -> Self {
         let mut config = Self::sensorium();
-        for list in [&mut config.core.kernels, &mut config.core.channels] {
-            list.truncate(3);
-        }
-        config.core.padding.truncate(3);
-        (config.core.nonlinearity, config.core.final_nonlinearity) =
-            (Nonlinearity::Identity, Nonlinearity::Identity);
+        let core = config.stack();
+        core.kernels.truncate(3);
+        core.channels.truncate(3);
+        core.padding.truncate(3);
+        (core.nonlinearity, core.final_nonlinearity) = (Nonlinearity::Identity, Nonlinearity::Identity);
         config
     }
 }

@@ -1,13 +1,28 @@
 //! Turishcheva et al. 2023, "The Dynamic Sensorium competition for predicting large-scale mouse visual cortex activity
-//! from videos": the core of the factorised baseline (spec §7.9).
-//!
-//! Its shifter is that of [`sensorium2022`](super::sensorium2022). So is its readout, but with positions that start within
-//! ± 0.2, a spread of 1 and no penalty.
+//! from videos": the factorised baseline (`papers/sensorium.md#baselines`).
 
-use crate::model::core::Factorised3dConfig;
+use crate::model::EncoderConfig;
 use crate::model::core::norm::BatchNormConfig;
 use crate::model::core::stacked::{Nonlinearity, Padding};
-use crate::model::penalty::ClipPenaltyConfig;
+use crate::model::core::{CoreConfig, Factorised3dConfig};
+use crate::model::encoder::Paper;
+use crate::model::penalty::PenaltyConfig;
+use crate::model::readout::{GaussianConfig, ReadoutConfig};
+
+impl EncoderConfig {
+    /// The factorised baseline: video and behaviour into the 3-D core; the readout and the shifter of
+    /// [`sensorium2022`](super::sensorium2022), but with positions that start within ± 0.2, a spread of 1 and no penalty.
+    pub fn sensorium2023() -> Self {
+        let mut config = Self { paper: Paper::Sensorium2023, ..Self::sensorium_plus() };
+        config.core = CoreConfig::Factorised3d(Factorised3dConfig::sensorium2023());
+        config.penalty = PenaltyConfig::sensorium2023();
+        if let ReadoutConfig::Gaussian(readout) = config.readout {
+            config.readout =
+                ReadoutConfig::Gaussian(GaussianConfig { init_sigma: 1.0, init_mu_range: 0.2, ..readout });
+        }
+        config
+    }
+}
 
 impl Factorised3dConfig {
     /// Three layers of 32, 64 and 128 channels, 11, 5 and 5 pixels and frames. Clips of 80 frames of 36 × 64 pixels and
@@ -31,9 +46,9 @@ impl Factorised3dConfig {
     }
 }
 
-impl ClipPenaltyConfig {
-    /// The competition's strengths, in its sums.
+impl PenaltyConfig {
+    /// The competition's strengths on its core, in its sums.
     pub fn sensorium2023() -> Self {
-        Self { space: 10.0, time: 0.01 }
+        Self { laplace: 10.0, laplace_padding: 1, laplace_time: 0.01, ..Self::default() }
     }
 }

@@ -25,7 +25,7 @@ pub struct AttentionConfig {
     pub bias: bool,
 }
 
-/// As in the Sensorium toolkit (spec §7.2).
+/// As in the Sensorium toolkit (`papers/sensorium.md#readouts`).
 impl Default for AttentionConfig {
     fn default() -> Self {
         Self { feature_init_sd: 1e-3, bias: true }
@@ -35,7 +35,7 @@ impl Default for AttentionConfig {
 /// `y_n = Σ_c f_cn Σ_p a_pn φ_pc + b_n` with `a_n = softmax_p(Σ_c w_cn φ_pc + v_n)`.
 ///
 /// # Source
-/// AttentionReadout of the Sensorium toolkit with one attention layer, its default kernel of one pixel (spec §7.2).
+/// AttentionReadout of the Sensorium toolkit with one attention layer, its default kernel of one pixel (`papers/sensorium.md#readouts`).
 #[derive(Module, Debug)]
 pub struct Attention {
     /// From features to the attention of each neuron, `[neuron, channel]`.

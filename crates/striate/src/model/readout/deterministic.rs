@@ -26,7 +26,7 @@ pub struct DeterministicConfig {
     pub bias: bool,
 }
 
-/// As in the Sensorium toolkit (spec §7.2).
+/// As in the Sensorium toolkit (`papers/sensorium.md#readouts`).
 impl Default for DeterministicConfig {
     fn default() -> Self {
         Self { init_mu_range: 0.1, init_sigma: 1.0, start_at_sta: false, bias: true }
@@ -36,7 +36,7 @@ impl Default for DeterministicConfig {
 /// `y_n = Σ_c f_cn Σ_p φ_pc G_pn + b_n` with `G_n` an isotropic Gaussian of the map's pixels, of sum 1.
 ///
 /// # Source
-/// DeterministicGaussian2d of the Sensorium toolkit (spec §7.2).
+/// DeterministicGaussian2d of the Sensorium toolkit (`papers/sensorium.md#readouts`).
 #[derive(Module, Debug)]
 pub struct Deterministic {
     /// Mean positions (x along the width, y along the height), `[neuron, 2]`.

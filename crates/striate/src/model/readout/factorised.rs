@@ -56,7 +56,7 @@ impl Default for FactorisedConfig {
 /// Constraint on the masks or the feature weights of each neuron, by reparametrisation of its column `w`.
 ///
 /// # Source
-/// Klindt et al. 2017 (spec §2.2) for feature weights; FullFactorized2d of the Sensorium toolkit (spec §7.2), whose
+/// Klindt et al. 2017 (`papers/klindt2017.md#readout`) for feature weights; FullFactorized2d of the Sensorium toolkit (`papers/sensorium.md#readouts`), whose
 /// masks are `norm`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -102,7 +102,7 @@ pub enum MaskInit {
         height: f64,
         /// Side of the smoothing kernel, in pixels; 0 means none.
         smooth: usize,
-        /// Whether the average takes in the validation trials (figure 3; spec §2.4).
+        /// Whether the average takes in the validation trials (figure 3; `papers/klindt2017.md#spike-triggered-average`).
         #[serde(default)]
         with_validation: bool,
     },
@@ -199,7 +199,7 @@ impl FactorisedConfig {
         let columns = Shared::columns(&shared, start);
         let draw = if self.feature_init_truncated { truncated_normal } else { normal };
         let features = draw(rng, channels * columns, self.feature_init_mean, self.feature_init_sd);
-        // With a single feature the weight repeats the scale of the mask, and is left out (spec §2.2).
+        // With a single feature the weight repeats the scale of the mask, and is left out (`papers/klindt2017.md#readout`).
         let features = if channels == 1 {
             fixed(vec![1.0; columns], [channels, columns], device)
         } else {
@@ -242,7 +242,7 @@ impl FactorisedConfig {
 }
 
 impl Part for Factorised {
-    /// `Σ_k W_kn Σ_p φ_pk M_pn + b_n` (Klindt et al. 2017; spec §2.2).
+    /// `Σ_k W_kn Σ_p φ_pk M_pn + b_n` (Klindt et al. 2017; `papers/klindt2017.md#readout`).
     fn forward(&self, features: Tensor<4>, pass: Pass, shift: Option<Tensor<2>>) -> Tensor<2> {
         // Maps that come nearer are masks that look further: what a shift does to a Gaussian readout.
         let features = shift.into_iter().fold(features, ops::translate);

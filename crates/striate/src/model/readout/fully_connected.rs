@@ -28,7 +28,7 @@ pub struct FullyConnectedConfig {
     pub bias: bool,
 }
 
-/// As in Klindt et al. 2017, figure 5 (spec §2.5), with a bias.
+/// As in Klindt et al. 2017, figure 5 (`papers/klindt2017.md#baselines`), with a bias.
 impl Default for FullyConnectedConfig {
     fn default() -> Self {
         Self { init_sd: 0.01, init_truncated: false, dropout: 0.0, bias: true }
@@ -38,7 +38,7 @@ impl Default for FullyConnectedConfig {
 /// `y_n = Σ_p Σ_c T_pcn φ_pc + b_n`.
 ///
 /// # Source
-/// The baseline of Klindt et al. 2017 after McIntosh et al. 2016 (spec §2.5, §2.6).
+/// The baseline of Klindt et al. 2017 after McIntosh et al. 2016 (`papers/klindt2017.md#baselines`, `papers/klindt2017.md#model-of-table-1`).
 #[derive(Module, Debug)]
 pub struct FullyConnected {
     /// `[neuron, pixel · channel]`, channels of a pixel side by side.

@@ -37,7 +37,7 @@ pub struct GaussianConfig {
     pub bias: bool,
 }
 
-/// As in the Sensorium baseline (spec §7.9), but for its predictor.
+/// As in the Sensorium baseline (`papers/sensorium.md#baselines`), but for its predictor.
 impl Default for GaussianConfig {
     fn default() -> Self {
         Self {
@@ -78,7 +78,7 @@ pub struct PredictorConfig {
     pub tanh: bool,
 }
 
-/// As in the Sensorium baseline (spec §7.9).
+/// As in the Sensorium baseline (`papers/sensorium.md#baselines`).
 impl Default for PredictorConfig {
     fn default() -> Self {
         Self { layers: 1, hidden: 30, tanh: true }
@@ -97,7 +97,7 @@ impl PredictorConfig {
 /// `y_n = Σ_c f_cn φ_c(g_n + shift) + b_n`, in training with `g_n = clamp(Σ_n ε + μ_n, −1, 1)`, else `g_n = μ_n`.
 ///
 /// # Source
-/// Lurz et al. 2021, "Generalization in data-driven models of primary visual cortex" (spec §7.2, FullGaussian2d).
+/// Lurz et al. 2021, "Generalization in data-driven models of primary visual cortex" (`papers/sensorium.md#readouts`, FullGaussian2d).
 #[derive(Module, Debug)]
 pub struct Gaussian {
     /// Mean positions `[neuron, 2]` (x along the width, y along the height), or cortical positions `[neuron, 2]`

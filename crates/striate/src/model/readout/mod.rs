@@ -185,7 +185,7 @@ impl Readout {
         self.part().forward(features, pass, shift)
     }
 
-    /// Positions that a training step moved off the map, put back on its border (the toolkit's clamp in place, spec §7.2).
+    /// Positions that a training step moved off the map, put back on its border (the toolkit's clamp in place, `papers/sensorium.md#readouts`).
     #[must_use]
     pub fn keep_on_map(self) -> Self {
         match self {

@@ -29,7 +29,7 @@ pub struct PointPooledConfig {
     pub bias: bool,
 }
 
-/// As in the toolkit's readout of videos (spec §7.2); that of images has no defaults.
+/// As in the toolkit's readout of videos (`papers/sensorium.md#readouts`); that of images has no defaults.
 impl Default for PointPooledConfig {
     fn default() -> Self {
         Self { pool_steps: 1, pool_side: 2, init_mu_range: 0.05, start_at_sta: false, bias: true }
@@ -39,7 +39,7 @@ impl Default for PointPooledConfig {
 /// `y_n = Σ_s Σ_c f_scn φ^s_c(g_n) + b_n`, with `φ^s` the features after `s` average poolings.
 ///
 /// # Source
-/// PointPooled2d of the Sensorium toolkit, the "spatial transformer" readout of Sinz et al. 2018 (spec §7.2).
+/// PointPooled2d of the Sensorium toolkit, the "spatial transformer" readout of Sinz et al. 2018 (`papers/sensorium.md#readouts`).
 #[derive(Module, Debug)]
 pub struct PointPooled {
     /// Positions (x along the width, y along the height), `[neuron, 2]`.

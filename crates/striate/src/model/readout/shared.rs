@@ -9,7 +9,7 @@ use crate::model::weights::trainable;
 /// A scale for each neuron, and the group whose feature weights it scales.
 ///
 /// # Source
-/// Feature sharing of the Sensorium toolkit, there for neurons matched between sessions (spec §7.2).
+/// Feature sharing of the Sensorium toolkit, there for neurons matched between sessions (`papers/sensorium.md#readouts`).
 #[derive(Module, Debug)]
 pub struct Shared {
     /// `[neuron]`, 1 at the start.

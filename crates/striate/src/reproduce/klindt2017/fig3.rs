@@ -32,7 +32,7 @@ const DEFAULT: usize = 7;
 /// Not in the plot.
 const NONE: f64 = f64::NAN;
 
-/// Read off the published plot (spec §4.3), for each of [`SAMPLES`].
+/// Read off the published plot (`papers/klindt2017.md#figure-3`), for each of [`SAMPLES`].
 #[rustfmt::skip]
 const PUBLISHED: [(&str, [f64; 11]); 8] = [
     ("N = 1", [0.0, 0.0, 0.0, 0.0, 0.13, 0.36, 0.58, 0.75, 0.85, 0.93, 0.965]),
@@ -181,7 +181,7 @@ fn convolutional(work: &mut Work<'_>, neurons: usize, samples: usize, known: boo
     Ok(if left.is_empty() { chosen } else { left })
 }
 
-/// The median, of two in the middle their mean, without what is behind the point (spec §3.1).
+/// The median, of two in the middle their mean, without what is behind the point (`papers/klindt2017.md#training`).
 fn median(indices: &mut [usize]) -> usize {
     indices.sort_unstable();
     (indices[(indices.len() - 1) / 2] + indices[indices.len() / 2]) / 2
@@ -228,7 +228,7 @@ fn quick(work: &mut Work<'_>) -> Result<Reproduction> {
     let world = World::new(small)?;
     let mut fev = |neurons: usize| -> Result<f64> {
         let mut config = FitConfig::preset("klindt2017-fig3")?;
-        config.model.core.kernels = vec![9];
+        config.model.stack().kernels = vec![9];
         (config.data.neurons, config.schedule.max_steps) = (neurons, 600);
         let run = work.fit(&format!("quick-{neurons}"), &config, &world.session)?;
         Ok(average(&work.fev(&run, &world)?))

@@ -15,7 +15,7 @@ pub const ITEM: Item = Item {
     run,
 };
 
-/// Mean FEV of the published fit (spec §4.4).
+/// Mean FEV of the published fit (`papers/klindt2017.md#figure-4`).
 const PUBLISHED: f64 = 0.885951;
 
 fn run(work: &mut Work<'_>) -> Result<Reproduction> {
@@ -28,7 +28,7 @@ fn run(work: &mut Work<'_>) -> Result<Reproduction> {
     };
     let mut config = config;
     if work.quick() {
-        config.model.core.kernels = vec![parameters.kernel];
+        config.model.stack().kernels = vec![parameters.kernel];
     }
     let world = World::new(parameters)?;
     let run = work.fit("fit", &config, &world.session)?;

@@ -23,7 +23,7 @@ pub const ITEM: Item = Item {
 
 const SAMPLES: [usize; 8] = [512, 1024, 2048, 4096, 8192, 16384, 32768, 65536];
 
-/// Published means (spec §4.5), for each of [`SAMPLES`].
+/// Published means (`papers/klindt2017.md#figure-5d`), for each of [`SAMPLES`].
 const PUBLISHED: [(&str, [f64; 8]); 5] = [
     ("ours, N = 12", [-0.0001, 0.1697, 0.3379, 0.5182, 0.6647, 0.7747, 0.8042, 0.8230]),
     ("ours, N = 100", [0.1149, 0.3195, 0.5728, 0.6743, 0.8136, 0.8343, 0.8606, 0.8749]),
@@ -32,7 +32,7 @@ const PUBLISHED: [(&str, [f64; 8]); 5] = [
     ("fully connected, N = 1000", [0.0874, 0.1912, 0.3728, 0.5337, 0.6722, 0.7965, 0.8545, 0.8706]),
 ];
 
-/// L2 strengths of the fully connected readout that were best in the paper, for each of [`SAMPLES`] (spec §4.5).
+/// L2 strengths of the fully connected readout that were best in the paper, for each of [`SAMPLES`] (`papers/klindt2017.md#figure-5d`).
 const READOUT_L2: [f64; 8] = [5.0, 5.0, 5.0, 1.5811, 1.5811, 0.1581, 0.05, 0.05];
 
 /// Neurons of the baselines.
@@ -43,7 +43,7 @@ fn published(name: &str, samples: usize) -> Option<f64> {
     PUBLISHED.iter().find(|(known, _)| *known == name).map(|(_, values)| values[at])
 }
 
-/// Strengths that the paper added for some points (spec §3.1).
+/// Strengths that the paper added for some points (`papers/klindt2017.md#training`).
 fn added(neurons: usize, samples: usize) -> Vec<[f64; 2]> {
     match (neurons, samples) {
         (1000, 512) => vec![[0.01, 0.1]],
@@ -55,7 +55,7 @@ fn added(neurons: usize, samples: usize) -> Vec<[f64; 2]> {
     }
 }
 
-/// The paper's strengths (spec §2.5, §3.1), or one of them: the middle, or what was best there for as many images.
+/// The paper's strengths (`papers/klindt2017.md#baselines`, `papers/klindt2017.md#training`), or one of them: the middle, or what was best there for as many images.
 pub(super) fn grid((model, neurons): (Model, usize), samples: usize, full: bool, max_steps: u64) -> Grid {
     let strengths = match (model, full) {
         (Model::Factorised, true) => {

@@ -21,7 +21,7 @@ pub const ITEM: Item = Item {
     run,
 };
 
-/// Published means for 4, 8 and 16 types (spec §4.6).
+/// Published means for 4, 8 and 16 types (`papers/klindt2017.md#figure-5e`).
 const PUBLISHED: [(Model, [f64; 3]); 3] = [
     (Model::Factorised, [0.850, 0.856, 0.833]),
     (Model::FixedMask, [0.577, 0.623, 0.542]),

@@ -1,4 +1,4 @@
-//! Figures and tables of Klindt et al. 2017 (spec §4).
+//! Figures and tables of Klindt et al. 2017 (`papers/klindt2017.md`).
 
 pub mod fig3;
 pub mod fig4;

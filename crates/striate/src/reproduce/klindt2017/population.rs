@@ -45,7 +45,7 @@ pub fn shortened(work: &Work<'_>) -> Result<Option<String>> {
     Ok((most < usize::MAX).then_some(note))
 }
 
-/// Rules that differ between the figures (spec §3.1, §4.1, §4.6).
+/// Rules that differ between the figures (`papers/klindt2017.md#training`, `papers/klindt2017.md#metrics`, `papers/klindt2017.md#figure-5e`).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Rules {
     /// Ours: the best strengths for each neuron. Baselines: FEV as a ratio of sums over neurons.
@@ -92,7 +92,7 @@ impl Model {
 
 impl Grid {
     /// FEV of the neurons of `world` at the strengths that are best by validation. Ours takes a neuron's mean response
-    /// where that is better, the baselines do not (spec §3.1). NaN when every fit diverged.
+    /// where that is better, the baselines do not (`papers/klindt2017.md#training`). NaN when every fit diverged.
     ///
     /// # Errors
     /// As [`Work::fit_point`].

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result, pasted};
 use crate::fit::FitConfig;
 use crate::model::EncoderConfig;
-use crate::recording::{self, Session, Stream, Tier, TrialSource};
+use crate::recording::{self, Session, Stream, Tier, TrialSource, Window};
 use crate::reproduce::work::average;
 use crate::reproduce::{Item, Reproduction, Row, Work};
 use crate::simulate::{KlindtLinear, Simulation};
@@ -27,7 +27,7 @@ pub const ITEM: Item = Item {
     run,
 };
 
-/// Published correlations of regions 1, 2 and 3, and of all neurons (spec §4.2).
+/// Published correlations of regions 1, 2 and 3, and of all neurons (`papers/klindt2017.md#table-1`).
 const PUBLISHED: [(&str, [f64; 4]); 7] = [
     ("HSM", [0.51, 0.43, 0.46, 0.47]),
     ("LNP", [0.37, 0.30, 0.38, 0.36]),
@@ -117,7 +117,7 @@ fn correlation(work: &mut Work<'_>, name: &str, region: Option<usize>, session: 
     Ok(best.map_or(f64::NAN, |(_, correlation)| correlation))
 }
 
-/// What is fitted for one row of the table, with a name for each network and point of its grid (spec §2.6, §4.2).
+/// What is fitted for one row of the table, with a name for each network and point of its grid (`papers/klindt2017.md#model-of-table-1`, `papers/klindt2017.md#table-1`).
 fn configurations(
     work: &Work<'_>,
     name: &str,
@@ -165,7 +165,7 @@ pub(super) fn networks(
         let lists = if full { all } else { &[winner] };
         let config = |list: &[usize; 3]| -> Result<(String, FitConfig)> {
             let mut config = FitConfig::preset(preset)?;
-            config.model.core.channels = list.to_vec();
+            config.model.stack().channels = list.to_vec();
             Ok((list.map(|channels| channels.to_string()).join("-"), config))
         };
         lists.iter().map(config).collect()
@@ -205,7 +205,7 @@ const FULLY_CONNECTED: [[usize; 3]; 11] = [
     [32, 32, 4],
 ];
 
-/// The paper's grids (spec §2.6); one point for the HSM. `smoothness` tells networks 5 to 9, whose example is smoother.
+/// The paper's grids (`papers/klindt2017.md#model-of-table-1`); one point for the HSM. `smoothness` tells networks 5 to 9, whose example is smoother.
 pub(super) fn grid(name: &str, smoothness: f64) -> Vec<Vec<String>> {
     let penalty = |key: &str, value: &f64| format!("model.penalty.{key}={value}");
     let product = |first: (&str, &[f64]), second: (&str, &[f64])| -> Vec<Vec<String>> {
@@ -269,9 +269,9 @@ fn miniature() -> Result<Session> {
 struct Rectified(Arc<dyn TrialSource>);
 
 impl TrialSource for Rectified {
-    fn read(&self, stream: Stream, trial: usize, shape: &[usize]) -> Result<Vec<f32>> {
-        let mut values = self.0.read(stream, trial, shape)?;
-        if stream == Stream::Responses {
+    fn read(&self, window: Window<'_>) -> Result<Vec<f32>> {
+        let mut values = self.0.read(window)?;
+        if window.stream == Stream::Responses {
             values.iter_mut().for_each(|value| *value = value.max(0.0));
         }
         Ok(values)
@@ -287,7 +287,7 @@ impl TrialSource for Rectified {
 }
 
 fn miniaturise(config: &mut FitConfig) {
-    let core = &mut config.model.core;
+    let core = config.model.stack();
     if core.lgn.is_none() {
         core.channels.iter_mut().for_each(|channels| *channels = (*channels).min(4));
     }

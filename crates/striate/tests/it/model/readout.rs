@@ -99,7 +99,7 @@ fn found(init: MaskInit, pool: usize, tolerance: f64) -> f64 {
     let scaling = Normalisation::measure(&session, &shown, &neurons, &unscaled, Uses::default());
     let trials = Trials::new(&session, neurons, scaling.unwrap(), 64);
     let mut config = EncoderConfig::figure4();
-    (config.core.kernels, config.core.pool) = (vec![9], pool);
+    (config.stack().kernels, config.stack().pool) = (vec![9], pool);
     masks(&mut config).mask_init = init;
     let mean = trials.normalisation().mean_response.clone();
     let starts = starts(&config, &trials, &shown, &mean, &Device::flex()).unwrap();

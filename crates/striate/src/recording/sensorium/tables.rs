@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use super::clips::{self, Lengths};
 use super::names::{Names, STREAMS};
 use crate::error::{Error, Result};
 use crate::recording::npy::Array;
 use crate::recording::root::Root;
 use crate::recording::{Neurons, Statistics, Stream, StreamInfo, Tier, Trial, finite};
 
-pub(super) const TIERS: &str = "meta/trials/tiers.npy";
+pub(in crate::recording) const TIERS: &str = "meta/trials/tiers.npy";
 const IMAGE_IDS: &str = "meta/trials/frame_image_id.npy";
 const IMAGE_CLASSES: &str = "meta/trials/frame_image_class.npy";
 /// A name of what was shown and how, by its content.
@@ -17,9 +18,21 @@ const TRIAL_IDS: &str = "meta/trials/trial_idx.npy";
 const UNIT_IDS: &str = "meta/neurons/unit_ids.npy";
 const POSITIONS: &str = "meta/neurons/cell_motor_coordinates.npy";
 /// Tier names that published recordings use.
-const KNOWN_TIERS: [&str; 6] = ["train", "validation", "test", "final_test", "oracle", "none"];
+const KNOWN_TIERS: [&str; 10] = [
+    "train",
+    "validation",
+    "test",
+    "final_test",
+    "oracle",
+    "live_test_main",
+    "live_test_bonus",
+    "final_test_main",
+    "final_test_bonus",
+    "none",
+];
 
-pub(super) fn trials(root: &Root, names: &mut Names, warnings: &mut Vec<String>) -> Result<Vec<Trial>> {
+/// The tier of each trial, once every trial has its files.
+pub(super) fn tiers(root: &Root, names: &mut Names, warnings: &mut Vec<String>) -> Result<Vec<Tier>> {
     if names.of(Stream::Responses).is_empty() {
         return Err(names.missing(Stream::Responses, 0));
     }
@@ -29,14 +42,29 @@ pub(super) fn trials(root: &Root, names: &mut Names, warnings: &mut Vec<String>)
         warnings.push("files are numbered from 1: 1.npy is trial 0".to_owned());
     }
     check_counts(root, names, count)?;
-    let tiers = column(root, TIERS, tiers, count, Array::to_strings)?;
-    let stimuli = stimulus_ids(root, count, warnings)?;
+    Ok(column(root, TIERS, tiers, count, Array::to_strings)?.into_iter().map(Tier::from).collect())
+}
+
+/// Trials of these tiers; images are all of one sample, clips of so many as `lengths` says.
+pub(super) fn trials(
+    root: &Root,
+    names: &Names,
+    tiers: Vec<Tier>,
+    lengths: Option<&Lengths>,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Trial>> {
+    let count = tiers.len();
+    let stimuli = match lengths {
+        Some(lengths) if !root.has(IMAGE_IDS) => clips::stimulus_ids(root, names, lengths)?,
+        _ => stimulus_ids(root, count, warnings)?,
+    };
     let rows = trial_ids(root, count)?.into_iter().zip(tiers).zip(stimuli).enumerate();
     let trials = rows.map(|(index, ((id, tier), stimulus_id))| Trial {
         id,
-        tier: tier.into(),
+        tier,
         stimulus_id,
         has_stimulus: names.of(Stream::Images).contains_key(&index),
+        samples: lengths.map_or(1, |lengths| lengths.recorded(index)),
     });
     let trials: Vec<Trial> = trials.collect();
     warnings.extend(unknown_tiers(&trials));
@@ -84,7 +112,7 @@ fn column<T>(
 }
 
 /// A table of text or whole numbers, one per trial; `None` where there is none.
-fn texts(root: &Root, name: &str, count: usize) -> Result<Option<Vec<String>>> {
+pub(super) fn texts(root: &Root, name: &str, count: usize) -> Result<Option<Vec<String>>> {
     let read = || column(root, name, root.array(name, count)?, count, Array::to_strings);
     root.has(name).then(read).transpose()
 }
@@ -234,28 +262,42 @@ fn labels(root: &Root, name: &str, count: usize) -> Result<Option<Vec<String>>> 
         .map_err(|error| error.file(root.place(name)))
 }
 
+/// Statistics of each stream; of clips they may have a value for every sample.
 pub(super) fn statistics(
     root: &Root,
+    names: &Names,
     streams: &[StreamInfo],
+    clips: bool,
     warnings: &mut Vec<String>,
 ) -> BTreeMap<Stream, Statistics> {
-    let folder = |stream: Stream| format!("meta/statistics/{stream}/all");
+    let folder = |stream: Stream| format!("meta/statistics/{}/all", names.folder(stream));
     let read = |info: &StreamInfo| -> Result<Option<Statistics>> {
-        let read = |name: &str| moment(root, &format!("{}/{name}.npy", folder(info.stream)), info);
-        Ok(Some(Statistics { mean: read("mean")?, std: read("std")? }))
+        let read = |name: &str| moment(root, &format!("{}/{name}.npy", folder(info.stream)), info, clips);
+        let ((samples, mean), (of_std, std)) = (read("mean")?, read("std")?);
+        if samples != of_std {
+            return Err(Error::data(format!("have {samples} samples of the mean, {of_std} of the s.d.")));
+        }
+        Ok(Some(Statistics { samples, mean, std }))
     };
     let stored = streams.iter().filter(|info| root.has_any(&folder(info.stream)));
     let what = |info: &StreamInfo| format!("statistics of `{}`", info.stream);
     stored.filter_map(|info| Some((info.stream, optional(&what(info), read(info), warnings)?))).collect()
 }
 
-/// A statistic with one value for the stream, or one per element.
-fn moment(root: &Root, name: &str, info: &StreamInfo) -> Result<Vec<f32>> {
+/// A statistic with one value for the stream, or one per element, or one per element of so many samples.
+fn moment(root: &Root, name: &str, info: &StreamInfo, clips: bool) -> Result<(usize, Vec<f32>)> {
     let elements: usize = info.shape.iter().product();
     let read = || {
-        let array = root.numbers(name, elements)?;
-        if array.len() == 1 || array.len() == elements {
-            return finite(array.to_f32()?);
+        let shape = root.array_shape(name)?;
+        let samples = match shape.last() {
+            Some(&samples) if clips && shape.iter().product::<usize>() == elements * samples => samples,
+            _ => 1,
+        };
+        let array = root.numbers(name, elements * samples)?;
+        if array.len() == 1 || array.len() == elements * samples {
+            let values = clips::time_first(&array.to_f32()?, samples, 0..samples);
+            // Behind the end of the longest trial there is nothing to average.
+            return Ok((samples, if samples > 1 { values } else { finite(values)? }));
         }
         Err(Error::data(format!("has shape {:?}, one trial has {:?}", array.shape, info.shape)))
     };

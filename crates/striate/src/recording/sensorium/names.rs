@@ -19,6 +19,8 @@ const SHOWN: usize = 3;
 #[derive(Debug, Clone)]
 pub(super) struct Names {
     root: Root,
+    /// Folder of the stimuli.
+    stimuli: &'static str,
     /// By trial, for each of [`STREAMS`].
     files: [BTreeMap<usize, String>; 4],
     /// The first files that no trial can be told from, for each of [`STREAMS`], and how many there are.
@@ -26,10 +28,11 @@ pub(super) struct Names {
 }
 
 impl Names {
-    pub fn list(root: &Root) -> Result<Self> {
-        let mut names = Self { root: root.clone(), files: Default::default(), others: Default::default() };
+    pub fn list(root: &Root, stimuli: &'static str) -> Result<Self> {
+        let (files, others) = Default::default();
+        let mut names = Self { root: root.clone(), stimuli, files, others };
         for (index, stream) in STREAMS.into_iter().enumerate() {
-            for entry in root.list(&format!("data/{stream}"))? {
+            for entry in root.list(&format!("data/{}", names.folder(stream)))? {
                 names.add(index, entry.name)?;
             }
         }
@@ -48,7 +51,7 @@ impl Names {
         match self.files[index].insert(trial, name) {
             None => Ok(()),
             Some(other) => Err(Error::data(format!("holds two files of trial {trial}"))
-                .file(self.root.place(&format!("data/{}/{other}", STREAMS[index])))
+                .file(self.root.place(&format!("data/{}/{other}", self.folder(STREAMS[index]))))
                 .trial(trial)
                 .key(STREAMS[index].name())
                 .hint("leave one of them in the folder")),
@@ -77,10 +80,21 @@ impl Names {
 
     /// The file of a trial within the recording; what it should be called where there is none.
     pub fn file(&self, stream: Stream, trial: usize) -> String {
+        let folder = self.folder(stream);
         match self.of(stream).get(&trial) {
-            Some(name) => format!("data/{stream}/{name}"),
-            None => format!("data/{stream}/{trial}.npy"),
+            Some(name) => format!("data/{folder}/{name}"),
+            None => format!("data/{folder}/{trial}.npy"),
         }
+    }
+
+    /// Its folder below `data`, and below the statistics.
+    pub fn folder(&self, stream: Stream) -> &'static str {
+        if stream == Stream::Images { self.stimuli } else { stream.name() }
+    }
+
+    /// An error of the file of a trial.
+    pub fn placed(&self, error: Error, stream: Stream, trial: usize) -> Error {
+        error.file(self.place(stream, trial)).trial(trial).key(stream.name())
     }
 
     pub fn place(&self, stream: Stream, trial: usize) -> PathBuf {
@@ -107,7 +121,8 @@ impl Names {
     }
 }
 
-fn place_of(stream: Stream) -> usize {
+/// Its place in [`STREAMS`].
+pub(super) fn place_of(stream: Stream) -> usize {
     match stream {
         Stream::Images => 0,
         Stream::Responses => 1,

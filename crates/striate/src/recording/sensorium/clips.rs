@@ -1,0 +1,148 @@
+//! Clips: arrays whose last axis is time, with NaN behind the end of the trial.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::names::{Names, STREAMS, place_of};
+use crate::error::{Error, Result, in_order};
+use crate::hash::Digest;
+use crate::recording::root::Root;
+use crate::recording::{Stream, StreamInfo, told_by};
+
+/// Samples per second, one per trial.
+const RATES: &str = "meta/trials/target_fps.npy";
+/// That of the competition.
+const RATE_HZ: f64 = 30.0;
+/// Samples of a trial beyond which a file is something else: five hours.
+const MOST_SAMPLES: usize = 1 << 19;
+/// Pixels by which movies are told apart.
+const PIXELS: usize = 64;
+/// Elements that are transposed at once, so that both sides stay in the cache.
+const TILE: usize = 32;
+
+/// How long the trials are.
+#[derive(Debug)]
+pub(super) struct Lengths {
+    /// Samples in the files of each trial, for each of [`STREAMS`]; 0 where there is none.
+    stored: Vec<[usize; 4]>,
+    /// Samples before the NaN tail of any stream.
+    recorded: Vec<usize>,
+}
+
+impl Lengths {
+    /// Reads the start of every file. A stream that holds nothing but NaN in a trial is withheld there, and says nothing of
+    /// its length.
+    pub fn read(root: &Root, names: &Names, streams: &[StreamInfo], trials: usize) -> Result<Self> {
+        let lengths = |trial| trial_lengths(root, names, streams, trial);
+        let all = in_order((0..trials).into_par_iter().map(lengths).collect())?;
+        let (stored, recorded) = all.into_iter().unzip();
+        Ok(Self { stored, recorded })
+    }
+
+    pub fn stored(&self, stream: Stream, trial: usize) -> usize {
+        self.stored[trial][place_of(stream)]
+    }
+
+    pub fn recorded(&self, trial: usize) -> usize {
+        self.recorded[trial]
+    }
+}
+
+fn trial_lengths(
+    root: &Root,
+    names: &Names,
+    streams: &[StreamInfo],
+    trial: usize,
+) -> Result<([usize; 4], usize)> {
+    let (mut stored, mut ends) = ([0; 4], Vec::new());
+    for StreamInfo { stream, .. } in streams.iter().filter(|info| names.of(info.stream).contains_key(&trial))
+    {
+        let placed = |error: Error| names.placed(error, *stream, trial);
+        let (shape, row) = root.rows(&names.file(*stream, trial), 1, usize::MAX).map_err(placed)?;
+        if row.is_empty() || row.len() > MOST_SAMPLES {
+            return Err(placed(Error::data(format!("has shape {shape:?}: {} samples", row.len()))));
+        }
+        stored[place_of(*stream)] = row.len();
+        ends.extend(row.iter().rposition(|value| !value.is_nan()).map(|last| (last + 1, *stream)));
+    }
+    let shortest = ends.into_iter().min_by_key(|(end, _)| *end);
+    let Some((recorded, _)) = shortest else {
+        return Err(names.placed(
+            Error::data("holds nothing but NaN, as all streams of this trial"),
+            STREAMS[1],
+            trial,
+        ));
+    };
+    Ok((stored, recorded))
+}
+
+/// The rate that all trials have.
+pub(super) fn rate(root: &Root, trials: usize, warnings: &mut Vec<String>) -> Result<f64> {
+    let Some(stored) = root.has(RATES).then(|| root.numbers(RATES, trials)).transpose()? else {
+        warnings.push(format!("{RATES} is missing: {RATE_HZ} samples per second are assumed"));
+        return Ok(RATE_HZ);
+    };
+    let placed = |error: Error| error.file(root.place(RATES)).key("target_fps");
+    let rates = stored.to_f64().map_err(placed)?;
+    let first = rates.first().copied().unwrap_or(RATE_HZ);
+    match rates.iter().position(|rate| *rate != first) {
+        Some(trial) => Err(placed(Error::data(format!(
+            "trial 0 has {first} samples per second, trial {trial} {}: a session has one clock",
+            rates[trial]
+        )))),
+        None if first.is_finite() && first > 0.0 => Ok(first),
+        None => Err(placed(Error::data(format!("{first} samples per second are no rate")))),
+    }
+}
+
+/// The shape without its last axis, and what is said of that axis.
+pub(super) fn without_time(shape: &[usize]) -> (&[usize], &'static str) {
+    (shape.split_last().map_or(&[], |(_, shape)| shape), ", time")
+}
+
+/// Names of what the trials showed, from some pixels of their files over [`told_by`] samples, which movies do not share
+/// by chance: `inspect` compares all pixels.
+pub(super) fn stimulus_ids(root: &Root, names: &Names, lengths: &Lengths) -> Result<Vec<String>> {
+    let id = |(trial, &samples): (usize, &usize)| match names.of(Stream::Images).contains_key(&trial) {
+        true => {
+            let (_, pixels) = root.rows(&names.file(Stream::Images, trial), PIXELS, told_by(samples))?;
+            Ok(format!("movie-{}", &Digest::default().numbers(&pixels).finish()[..12]))
+        }
+        false => Ok(format!("trial-{trial}")),
+    };
+    in_order(lengths.recorded.par_iter().enumerate().map(id).collect())
+}
+
+/// Some samples, `[sample, element]`, of `values`, `[element, stored]`.
+pub(super) fn time_first<T: Copy + Default>(values: &[T], stored: usize, samples: Range<usize>) -> Vec<T> {
+    let elements = values.len() / stored.max(1);
+    let mut out = vec![T::default(); samples.len() * elements];
+    for tile in (0..elements).step_by(TILE) {
+        let tile = tile..(tile + TILE).min(elements);
+        for sample in samples.clone() {
+            let row = &mut out[(sample - samples.start) * elements..][tile.clone()];
+            row.iter_mut()
+                .zip(tile.clone())
+                .for_each(|(out, element)| *out = values[element * stored + sample]);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_comes_first_and_only_what_was_asked_for() {
+        let (stored, elements) = (7, 75);
+        let values: Vec<usize> = (0..stored * elements).collect();
+        let cut = time_first(&values, stored, 2..5);
+        for (at, value) in cut.iter().enumerate() {
+            assert_eq!(*value, at % elements * stored + 2 + at / elements);
+        }
+        assert_eq!(cut.len(), 3 * elements);
+        assert!(time_first(&values, stored, 3..3).is_empty());
+    }
+}
