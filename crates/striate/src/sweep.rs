@@ -127,7 +127,8 @@ fn combinations(grid: &toml::Table) -> Result<Vec<Vec<String>>> {
     Ok(all)
 }
 
-/// Refuses a folder of something else: a run or a recording. Other files, such as the logs of a cluster, do not matter.
+/// Refuses a folder of something else: a run, a recording, or somebody's own table of the name that a sweep gives to its
+/// table. Other files, such as the logs of a cluster, do not matter.
 ///
 /// # Errors
 /// [`Kind::Config`] naming what it holds.
@@ -136,11 +137,22 @@ pub fn check_folder(out: &Path) -> Result<()> {
         _ if RunFolder::exists(out) => "holds a run",
         _ if out.join("data").is_dir() && out.join("meta").is_dir() => "holds a recording",
         _ if out.is_file() => "is a file",
+        _ if !is_ours(&out.join(TABLE))? => "holds a table `sweep.csv` that no sweep wrote",
         _ => return Ok(()),
     };
     Err(Error::config(problem)
         .file(out)
         .hint("a sweep needs a folder of its own: choose another one with `--out`"))
+}
+
+/// Whether a sweep wrote the table, or there is none.
+fn is_ours(table: &Path) -> Result<bool> {
+    if !table.exists() {
+        return Ok(true);
+    }
+    let text = disk::read_text(table, disk::TABLE)?;
+    Ok(text.starts_with("run,")
+        && text.lines().next().is_some_and(|head| head.ends_with(",step,values,failure")))
 }
 
 /// What became of the points of a sweep.

@@ -68,6 +68,18 @@ fn finished_fits_are_not_repeated() {
 }
 
 #[test]
+fn files_of_others_stay() {
+    for name in ["result.json", "figure.html"] {
+        let bench = Bench::new();
+        std::fs::create_dir(bench.path("out")).unwrap();
+        std::fs::write(bench.path(&format!("out/{name}")), "{\"mine\": 1}").unwrap();
+        let done = bench.run(&["reproduce", "klindt2017/fig4", "--quick", "--out", "out"]);
+        done.fails(2, &[name, "stays as it is"]);
+        assert_eq!(bench.read(&format!("out/{name}")), b"{\"mine\": 1}");
+    }
+}
+
+#[test]
 fn what_cannot_be_reproduced_is_said() {
     let bench = Bench::new();
     bench.run(&["reproduce", "klindt2017/fig33"]).fails(2, &["did you mean `klindt2017/fig3`?"]);

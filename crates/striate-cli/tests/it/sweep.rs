@@ -15,6 +15,11 @@ fn the_best_of_a_grid_is_named_and_finished_fits_stay() {
     let bench = Bench::with_recording();
     fs::write(bench.path("sweep.toml"), SWEEP).unwrap();
     let sweep = ["sweep", "sweep.toml", "--data", "recording", "--out", "grid"];
+    std::fs::create_dir(bench.path("grid")).unwrap();
+    std::fs::write(bench.path("grid/sweep.csv"), "my,own,table\n").unwrap();
+    bench.run(&sweep).fails(2, &["grid", "sweep.csv", "choose another"]);
+    assert_eq!(bench.read("grid/sweep.csv"), b"my,own,table\n");
+    std::fs::remove_file(bench.path("grid/sweep.csv")).unwrap();
     let done = bench.run(&sweep).succeeds();
     let rows: Vec<&str> = done.out.lines().collect();
     assert_eq!((rows.len(), rows[0]), (3, "run,val_loss,step,values,failure"));

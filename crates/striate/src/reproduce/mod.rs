@@ -100,11 +100,32 @@ impl Item {
         if task.data.is_some() && !self.needs_data {
             return Err(Error::config("is not used: this item simulates its recordings").key("--data"));
         }
+        check_folder(task.out)?;
         let mut work = Work::new(task, self.keys, tell)?;
         let mut found = Reproduction { id: self.id.into(), ..(self.run)(&mut work)? };
         found.notes.extend(work.left_out());
         write(&found, self, task.out)?;
         Ok(found)
+    }
+}
+
+/// Refuses to replace a `result.json` or `figure.html` that no reproduction wrote.
+fn check_folder(out: &Path) -> Result<()> {
+    let result = out.join("result.json");
+    let is_ours = |text: &[u8]| {
+        let value: serde_json::Value = serde_json::from_slice(text).unwrap_or_default();
+        value["rows"].is_array() && value["id"].as_str().is_some_and(|id| Item::named(id).is_ok())
+    };
+    let theirs = match result.exists() {
+        true if is_ours(&disk::read(&result, disk::TABLE)?) => return Ok(()),
+        true => result,
+        false => out.join("figure.html"),
+    };
+    match theirs.exists() {
+        false => Ok(()),
+        true => Err(Error::config("was not written by a reproduction; it stays as it is")
+            .file(theirs)
+            .hint("choose another folder with `--out`, or move that file away")),
     }
 }
 
