@@ -91,7 +91,8 @@ fn predict_seeing(
             if predicted.is_empty() {
                 twin.warn_of_other_units(&images);
             }
-            predicted.extend(twin.respond(&images, samples, &state, device)?);
+            let responses = twin.respond(&images, samples, &state, device);
+            predicted.extend(responses.map_err(|e| e.file(&session.path).trial(chunk[0]))?);
         }
     }
     Ok(predicted)

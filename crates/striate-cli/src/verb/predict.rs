@@ -38,7 +38,8 @@ pub struct Args {
     /// Pupil centre for a stack, `.npy` of shape [image, 2] in recorded units; the training mean when not given.
     #[arg(long, value_name = "FILE")]
     pupil: Option<PathBuf>,
-    /// Where to write responses, `.npy` of shape [image, neuron], in the recording's units.
+    /// Where to write responses, `.npy` of shape [image, neuron], in the recording's units; of videos [sample, neuron], trial after
+    /// trial, without the first samples of each that the model only looks back at.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }

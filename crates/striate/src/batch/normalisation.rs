@@ -275,7 +275,9 @@ pub fn stored_precisions(session: &Session) -> Result<Vec<f32>> {
 }
 
 fn statistics(session: &Session, stream: Stream) -> Result<&Statistics> {
-    session.statistics.get(&stream).ok_or_else(|| {
+    // Of a clip they may be of each sample, which no checkpoint that is read was trained with.
+    let stored = session.statistics.get(&stream).filter(|stored| stored.samples == 1);
+    stored.ok_or_else(|| {
         Error::data(format!("stores no mean and s.d. of the stream `{stream}`")).file(&session.path)
     })
 }

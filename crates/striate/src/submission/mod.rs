@@ -74,6 +74,11 @@ struct Form<'a> {
 
 impl<'a> Form<'a> {
     fn new(session: &'a Session, tier: &Tier) -> Result<Self> {
+        if session.has_clips() {
+            return Err(Error::data("holds videos, and this is the format of the competition of images")
+                .file(&session.path)
+                .hint("the verb `predict` writes the responses to each sample"));
+        }
         let trials = session.require_tier(tier)?;
         let mut place_of = BTreeMap::new();
         for (place, &trial) in trials.iter().enumerate() {
