@@ -162,6 +162,9 @@ pub fn score(twin: &Ensemble, session: &Session, task: &Task<'_>, device: &Devic
     }
     let scored = score::score(&evaluation, &task.settings);
     let mut report = ScoreReport::new(task.name, &session.id, &task.tier.to_string(), &evaluation, &scored);
+    if session.has_clips() {
+        (report.trials, report.samples) = (trials.len(), Some(evaluation.trials()));
+    }
     if let Some(provenance) = task.provenance {
         report.cautions = provenance.cautions(session, &task.tier, &trials, neurons.len())?;
     }

@@ -102,8 +102,9 @@ fn nulls(asked: &[String]) -> Result<Vec<Null>> {
 /// One line per metric, and below them who was left out and what to know before comparing.
 fn table(report: &ScoreReport) -> String {
     let cautions: String = report.cautions.iter().map(|caution| format!("{caution}\n\n")).collect();
+    let samples = report.samples.map_or(String::new(), |samples| format!(" ({samples} samples)"));
     let mut text = format!(
-        "{} · {} · tier {} · {} neurons · {} trials\n\n{cautions}{:<WIDTH$}{:>8}  {:<18}{:>8}{:>7}  null\n",
+        "{} · {} · tier {} · {} neurons · {} trials{samples}\n\n{cautions}{:<WIDTH$}{:>8}  {:<18}{:>8}{:>7}  null\n",
         one_line(&report.run),
         one_line(&report.recording),
         one_line(&report.tier),

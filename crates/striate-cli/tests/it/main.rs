@@ -24,4 +24,5 @@ mod score;
 mod simulate;
 mod submit;
 mod surroundings;
+mod video;
 mod sweep;

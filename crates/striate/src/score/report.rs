@@ -23,6 +23,9 @@ pub struct ScoreReport {
     pub neurons: usize,
     /// Number of trials.
     pub trials: usize,
+    /// Number of samples of trials that are clips: what metrics call a trial is one of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<usize>,
     /// Summary by metric id.
     pub metrics: BTreeMap<String, Summary>,
     /// Metrics that could not be computed, and why.
@@ -47,6 +50,7 @@ impl ScoreReport {
             tier: tier.into(),
             neurons: evaluation.neurons(),
             trials: evaluation.trials(),
+            samples: None,
             metrics: scored.summaries.clone(),
             omitted: scored.omitted.clone(),
             null: BTreeMap::new(),

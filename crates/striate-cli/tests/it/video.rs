@@ -1,0 +1,86 @@
+//! Videos through the binary: inspect, fit, score, predict, and what is refused.
+
+use std::fs;
+
+use serde_json::Value;
+use striate::recording::npy::{write_f64, write_i64, write_strings};
+
+use crate::bench::Bench;
+
+const STORED: usize = 14;
+const TIERS: [&str; 8] = ["train", "train", "train", "train", "oracle", "oracle", "oracle", "oracle"];
+
+/// Eight trials of 12 samples, two oracle movies shown twice, three neurons.
+fn with_movies() -> Bench {
+    let bench = Bench::new();
+    let put = |name: &str, bytes: Vec<u8>| {
+        let path = bench.path("mouse").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    };
+    for (trial, tier) in TIERS.iter().enumerate() {
+        let movie = if *tier == "oracle" { 4 + trial % 2 } else { trial };
+        let stream = |name: &str, shape: &[usize], value: &dyn Fn(usize, usize) -> f64| {
+            let elements: usize = shape.iter().product();
+            let at = |i: usize| if i % STORED < 12 { value(i / STORED, i % STORED) } else { f64::NAN };
+            let values: Vec<f64> = (0..elements * STORED).map(at).collect();
+            put(&format!("data/{name}/{trial}.npy"), write_f64(&[shape, &[STORED]].concat(), &values));
+        };
+        let noise = |seed: usize| f64::from((seed as u32).wrapping_mul(2_654_435_761) >> 16) / 65_536.0;
+        stream("videos", &[9, 10], &|pixel, sample| 255.0 * noise(movie * 10_000 + pixel * 100 + sample));
+        stream("responses", &[3], &|neuron, sample| noise(trial * 777 + neuron * 55 + sample) + 0.1);
+        stream("behavior", &[2], &|variable, sample| noise(trial + 31 * variable + 7 * sample));
+        stream("pupil_center", &[2], &|variable, sample| noise(trial + 13 * variable + 5 * sample));
+    }
+    put("meta/trials/tiers.npy", write_strings(&TIERS));
+    put("meta/trials/target_fps.npy", write_i64(&[8], &[30; 8]));
+    put("meta/neurons/unit_ids.npy", write_i64(&[3], &[0, 1, 2]));
+    bench
+}
+
+const FIT: [&str; 12] = [
+    "fit",
+    "sensorium2023",
+    "--data",
+    "mouse",
+    "data.frames=8",
+    "model.core.spatial_kernels=[3]",
+    "model.core.temporal_kernels=[4]",
+    "model.core.channels=[2]",
+    "model.core.padding=[\"valid\"]",
+    "model.readout.predictor=none",
+    "schedule.max_steps=4",
+    "fit.batch=2",
+];
+
+#[test]
+fn a_mouse_that_saw_movies_is_fitted_scored_and_predicted() {
+    let bench = with_movies();
+    let seen = bench.run(&["inspect", "mouse"]).succeeds();
+    for text in ["video · 1 × 9 × 10 · 30 Hz", "12 samples", "oracle: 2 movies, each shown 2 times"] {
+        assert!(seen.out.contains(text), "{text}: {}", seen.out);
+    }
+    bench.run(&[&FIT[..], &["--out", "run"]].concat()).succeeds();
+    let scored = bench.run(&["score", "run", "--tier", "oracle", "--json"]).succeeds();
+    let report: Value = serde_json::from_str(&scored.out).unwrap();
+    assert_eq!((&report["trials"], &report["samples"]), (&Value::from(4), &Value::from(4 * 9)));
+    bench.run(&["predict", "run", "--data", "mouse", "--tier", "oracle", "--out", "p.npy"]).succeeds();
+    let predicted = striate::recording::npy::parse(bench.read("p.npy")).unwrap();
+    assert_eq!(predicted.shape, [4 * 9, 3]);
+    bench.run(&["report", "run"]).succeeds();
+    bench
+        .run(&["submit", "run", "--data", "mouse", "--tier", "oracle", "--out", "s.csv"])
+        .fails(3, &["videos"]);
+}
+
+#[test]
+fn trials_that_are_too_short_are_named_before_anything_is_written() {
+    let bench = with_movies();
+    bench
+        .run(&[&FIT[..], &["--out", "run", "data.frames=13"]].concat())
+        .fails(3, &["trial 0", "12 samples, 13"]);
+    assert!(!bench.path("run").exists());
+    bench
+        .run(&[&FIT[..], &["--out", "run", "data.frames=3"]].concat())
+        .fails(2, &["data.frames", "looks at 4"]);
+}
