@@ -152,9 +152,9 @@ struct Fit<'a> {
 /// `stop` ends the fit at the next step, with a checkpoint to resume from.
 ///
 /// # Errors
-/// [`Kind::Data`](crate::error::Kind::Data) for a damaged recording or run,
-/// [`Kind::Config`](crate::error::Kind::Config) for options that do not fit the recording and for the folder of an
-/// ensemble, [`Kind::Io`](crate::error::Kind::Io) when the run folder cannot be written.
+/// [`Kind::Data`] for a damaged recording or run,
+/// [`Kind::Config`] for options that do not fit the recording and for the folder of an
+/// ensemble, [`Kind::Io`] when the run folder cannot be written.
 pub fn fit(
     config: &FitConfig,
     session: &Session,
