@@ -197,13 +197,14 @@ impl Twin {
         Ok(self.shown(images, samples, state, device)?.flat_map(respond).collect())
     }
 
-    /// What the core shows the readout for raw images, as [`Twin::respond`]: `[image, channel, height, width]`.
+    /// What the core shows the readout for raw images or frames, as [`Twin::respond`]:
+    /// `[clip · kept, channel, height, width]`.
     ///
     /// # Errors
     /// As [`Twin::respond`].
-    pub fn maps(&self, images: &[f32], state: &State, device: &Device) -> Result<Array> {
+    pub fn maps(&self, images: &[f32], samples: usize, state: &State, device: &Device) -> Result<Array> {
         let mut all = Array { shape: vec![0; 4], values: Vec::new() };
-        for inputs in self.shown(images, 1, state, device)? {
+        for inputs in self.shown(images, samples, state, device)? {
             // Features are kept channel-last.
             let maps = to_host(self.model.maps(&inputs).permute([0, 3, 1, 2]));
             let images = all.shape[0] + maps.shape[0];

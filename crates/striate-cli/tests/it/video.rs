@@ -67,6 +67,8 @@ fn a_mouse_that_saw_movies_is_fitted_scored_and_predicted() {
     bench.run(&["predict", "run", "--data", "mouse", "--tier", "oracle", "--out", "p.npy"]).succeeds();
     let predicted = striate::recording::npy::parse(bench.read("p.npy")).unwrap();
     assert_eq!(predicted.shape, [4 * 9, 3]);
+    let asked = bench.run(&["explain", "run", "barcode"]).succeeds();
+    assert!(asked.out.contains("3 neurons"), "{}", asked.out);
     bench.run(&["report", "run"]).succeeds();
     bench
         .run(&["submit", "run", "--data", "mouse", "--tier", "oracle", "--out", "s.csv"])

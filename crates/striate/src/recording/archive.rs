@@ -219,7 +219,7 @@ fn damaged(error: ZipError, place: &Path) -> Error {
         ZipError::UnsupportedArchive(why) => unsupported(why, place),
         error => Error::data(format!("is damaged ({error})"))
             .file(place)
-            .hint("copy or download the archive again"),
+            .hint("unpack it and name the folder; where that fails too, copy or download the archive again"),
     }
 }
 

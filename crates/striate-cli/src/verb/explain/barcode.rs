@@ -99,9 +99,13 @@ fn load(run: &RunFolder, shown: Option<&Session>, common: &Common) -> Result<Loa
     let maps = |session: &Session| -> Result<Array> {
         let mut trials = session.require_tier(&Tier::Train)?;
         trials.retain(|trial| !twin.card.left_out.contains(trial));
-        trials.truncate(IMAGES);
+        // As many frames of whole clips of one length.
+        let length = |trial: usize| session.trials[trial].samples;
+        let samples = trials.first().map_or(1, |&first| length(first));
+        trials.retain(|&trial| length(trial) == samples);
+        trials.truncate(IMAGES.div_ceil(samples));
         let (images, state) = scoring::seen(session, &trials, twin.card.image_shape, twin.card.model.uses())?;
-        twin.maps(&images, &state, &device)
+        twin.maps(&images, samples, &state, &device)
     };
     let maps = shown.map(|session| maps(session).map_err(|e| e.hint(WITHOUT))).transpose()?;
     Ok(Loaded { name: run.name(), model: twin.digest(), card: twin.card, features, maps })
