@@ -104,7 +104,7 @@ impl Normalisation {
     ) -> Result<Self> {
         let of = |stream| {
             let row = session.shape(stream).map_or(0, |shape| shape.iter().product());
-            Moments::over(trials, row, move |trial| session.read(stream, trial))
+            Moments::over(session, trials, row, move |trial| session.read(stream, trial))
         };
         let pixels = of(Stream::Images)?;
         let (image_mean, image_scale) = match config.images {
@@ -118,7 +118,8 @@ impl Normalisation {
                 (pixels.mean.iter().map(|m| *m as f32).collect(), sds.collect())
             }
         };
-        let activity = Moments::over(trials, neurons.len(), |trial| session.responses(trial, neurons))?;
+        let activity =
+            Moments::over(session, trials, neurons.len(), |trial| session.responses(trial, neurons))?;
         let response_scale = match config.responses {
             ResponseScaling::None => vec![1.0; neurons.len()],
             ResponseScaling::Std => {
@@ -313,12 +314,17 @@ struct Moments {
 impl Moments {
     /// Over all samples of trials, each of `row` values. Trials are read in parallel and added in order, so that the sums do not
     /// depend on threads.
-    fn over(trials: &[usize], row: usize, read: impl Fn(usize) -> Result<Vec<f32>> + Sync) -> Result<Self> {
+    fn over(
+        session: &Session,
+        trials: &[usize],
+        row: usize,
+        read: impl Fn(usize) -> Result<Vec<f32>> + Sync,
+    ) -> Result<Self> {
         /// Values that are held at once, unless one trial has more.
         const AT_ONCE: usize = 1 << 23;
         let mut total = Self::zero(row);
-        let Some(&first) = trials.first() else { return Ok(total) };
-        let at_once = (AT_ONCE / read(first)?.len().max(1)).clamp(1, 256);
+        let longest = trials.iter().map(|&trial| session.trials[trial].samples).max().unwrap_or(0);
+        let at_once = (AT_ONCE / (row * longest).max(1)).clamp(1, 256);
         for chunk in trials.chunks(at_once) {
             let values = in_order(chunk.par_iter().map(|&trial| read(trial)).collect())?;
             values.iter().flat_map(|trial| trial.chunks_exact(row)).for_each(|sample| total.add(sample));

@@ -174,6 +174,11 @@ impl FitConfig {
         model.readout.check([1, 1024, 1024])?;
         model.shifter.as_ref().map_or(Ok(()), ShifterConfig::check)?;
         model.modulator.as_ref().map_or(Ok(()), ModulatorConfig::check)?;
+        if model.penalty.laplace_time != 0.0 && model.core.receptive_frames() == 1 {
+            return Err(Error::config("is for cores that look back over several samples")
+                .key("model.penalty.laplace_time")
+                .hint("set it to 0"));
+        }
         model.penalty.check(&model.readout, model.modulator.is_some())
     }
 
