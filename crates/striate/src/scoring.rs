@@ -2,6 +2,7 @@
 
 mod neurons;
 mod provenance;
+mod rules;
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,11 +18,12 @@ use crate::error::{Error, Result};
 use crate::hash::Digest;
 use crate::recording::{Session, Stream, Tier, Trial};
 use crate::run::RunFolder;
-use crate::score::{self, Evaluation, Null, ScoreReport, Scored, Settings, Table, number_stimuli};
+use crate::score::{self, Evaluation, Null, ScoreReport, Scored, Series, Settings, Table, number_stimuli};
 use crate::twin::{Ensemble, State, Twin};
 
 pub use neurons::write_neurons;
 pub use provenance::Provenance;
+use rules::Rules;
 
 /// How many traces are kept for the report of the best neurons, of those around the median, and of the worst.
 const TRACES: [usize; 3] = [6, 3, 3];
@@ -39,9 +41,10 @@ pub struct Task<'a> {
     pub provenance: Option<&'a Provenance>,
     /// Controls on shuffled data.
     pub nulls: &'a [Null],
-    /// Noise-free responses of the whole recording, all its trials and neurons, `[trial, neuron]`, for simulated ones.
+    /// Noise-free responses of the whole recording, all its trials and neurons, `[trial · sample, neuron]`, for simulated
+    /// ones.
     pub truth: Option<&'a [f32]>,
-    /// NaN rule, thresholds, bootstrap.
+    /// Whose rules, thresholds, bootstrap.
     pub settings: Settings,
 }
 
@@ -51,17 +54,11 @@ pub struct Scores {
     /// Summaries, as in `scores/TIER.json`.
     pub report: ScoreReport,
     scored: Scored,
-    evaluation: Arrays,
+    evaluation: Evaluation,
+    /// What each sample showed.
+    stimulus: Vec<String>,
     neurons: Vec<usize>,
     unit_ids: Vec<i64>,
-}
-
-/// `[trial, neuron]` arrays and the stimulus of each trial.
-#[derive(Debug)]
-struct Arrays {
-    recorded: Vec<f64>,
-    predicted: Vec<f32>,
-    stimulus: Vec<String>,
 }
 
 /// Predictions `[trial · sample, neuron]`, in the recording's units, for some trials of a session, but for the first
@@ -70,10 +67,29 @@ struct Arrays {
 /// # Errors
 /// [`Kind::Data`](crate::error::Kind::Data) when a trial is damaged or its image was not recorded.
 pub fn predict(twin: &Ensemble, session: &Session, trials: &[usize], device: &Device) -> Result<Vec<f32>> {
-    predict_seeing(twin.uses(), twin, session, trials, device)
+    let mut predicted = Vec::with_capacity(trials.len() * twin.neurons().len());
+    predict_each(twin, session, trials, device, |_, responses| {
+        predicted.extend_from_slice(responses);
+        Ok(())
+    })?;
+    Ok(predicted)
 }
 
-/// As [`predict`], of a twin that sees only the named streams beside the images; others are held at their means over the
+/// As [`predict`], but hands over the predictions of one trial after another, so that memory does not grow with them.
+///
+/// # Errors
+/// As [`predict`], and those of `take`.
+pub fn predict_each(
+    twin: &Ensemble,
+    session: &Session,
+    trials: &[usize],
+    device: &Device,
+    take: impl FnMut(usize, &[f32]) -> Result<()>,
+) -> Result<()> {
+    predict_seeing(twin.uses(), twin, session, trials, device, take)
+}
+
+/// As [`predict_each`], of a twin that sees only the named streams beside the images; others are held at their means over the
 /// training trials.
 fn predict_seeing(
     uses: Uses,
@@ -81,21 +97,24 @@ fn predict_seeing(
     session: &Session,
     trials: &[usize],
     device: &Device,
-) -> Result<Vec<f32>> {
-    let mut predicted = Vec::with_capacity(trials.len() * twin.neurons().len());
+    mut take: impl FnMut(usize, &[f32]) -> Result<()>,
+) -> Result<()> {
     let length = |trial: &usize| session.trials[*trial].samples;
+    let mut is_first = true;
     for alike in trials.chunk_by(|a, b| length(a) == length(b)) {
         let samples = length(&alike[0]);
         for chunk in alike.chunks((256 / samples).max(1)) {
             let (images, state) = seen(session, chunk, twin.image_shape(), uses)?;
-            if predicted.is_empty() {
+            if std::mem::take(&mut is_first) {
                 twin.warn_of_other_units(&images);
             }
             let responses = twin.respond(&images, samples, &state, device);
-            predicted.extend(responses.map_err(|e| e.file(&session.path).trial(chunk[0]))?);
+            let responses = responses.map_err(|e| e.file(&session.path).trial(chunk[0]))?;
+            let of_each = responses.chunks(responses.len() / chunk.len());
+            chunk.iter().zip(of_each).try_for_each(|(&trial, responses)| take(trial, responses))?;
         }
     }
-    Ok(predicted)
+    Ok(())
 }
 
 /// Raw images or frames `[trial · sample, channel, height, width]` of some trials, each of `shape`, and as much of the animal's state as a
@@ -136,32 +155,15 @@ pub fn score(twin: &Ensemble, session: &Session, task: &Task<'_>, device: &Devic
         let message = format!("all trials of tier `{}` were left out of this run", task.tier);
         return Err(Error::config(message).key("data.exclude_trials"));
     }
-    let predicted = predict(twin, session, &trials, device)?;
-    let mut recorded = Vec::with_capacity(predicted.len());
-    let mut stimulus = Vec::new();
-    for &trial in &trials {
-        recorded.extend(session.responses_f64(trial, neurons)?.split_off(twin.lost() * neurons.len()));
-        stimulus.extend(shown_in(session, trial).split_off(twin.lost()));
-    }
-    let groups = number_stimuli(stimulus.iter());
-    let mut evaluation = Evaluation::new(neurons.len(), &recorded, &groups)?.with_predictions(&predicted)?;
-    if twin.uses() != Uses::default() {
-        let held = predict_seeing(Uses::default(), twin, session, &trials, device)?;
-        evaluation = evaluation.with_held_predictions(&held)?;
-    }
-    if let Some(truth) = task.truth {
-        let (width, count) = (session.neurons.len(), session.trials.len());
-        if truth.len() != width * count {
-            let message =
-                format!("holds {} noise-free responses, not {width} in {count} trials", truth.len());
-            return Err(Error::data(message).file(&session.path).key("truth"));
-        }
-        let row = |trial: usize| neurons.iter().map(move |&n| truth[trial * width + n]);
-        let truth: Vec<f32> = trials.iter().flat_map(|&trial| row(trial)).collect();
-        evaluation = evaluation.with_truth(&truth)?;
-    }
+    let rules = Rules::of(task.settings.preset, twin.lost(), session)?;
+    let short = rules.leave_out_short(session, &mut trials)?;
+    let stimulus: Vec<String> =
+        trials.iter().flat_map(|&trial| shown_in(session, trial).split_off(rules.first)).collect();
+    let evaluation = evaluation(twin, session, (&trials, neurons), &stimulus, &rules, task, device)?;
     let scored = score::score(&evaluation, &task.settings);
-    let mut report = ScoreReport::new(task.name, &session.id, &task.tier.to_string(), &evaluation, &scored);
+    let report = ScoreReport::new(task.name, &session.id, &task.tier.to_string(), &evaluation, &scored);
+    let mut report = report.by(task.settings.preset);
+    report.notes.extend(short);
     if session.has_clips() {
         (report.trials, report.samples) = (trials.len(), Some(evaluation.trials()));
     }
@@ -175,9 +177,75 @@ pub fn score(twin: &Ensemble, session: &Session, task: &Task<'_>, device: &Devic
         }
     }
     report.model = twin.digest();
-    let evaluation = Arrays { recorded, predicted, stimulus };
     let (neurons, unit_ids) = (neurons.to_vec(), twin.unit_ids().to_vec());
-    Ok(Scores { report, scored, evaluation, neurons, unit_ids })
+    Ok(Scores { report, scored, evaluation, stimulus, neurons, unit_ids })
+}
+
+/// What was recorded and predicted of some trials and neurons, trial after trial: of what is on the way only one is held.
+fn evaluation(
+    twin: &Ensemble,
+    session: &Session,
+    (trials, neurons): (&[usize], &[usize]),
+    stimulus: &[String],
+    rules: &Rules,
+    task: &Task<'_>,
+    device: &Device,
+) -> Result<Evaluation> {
+    let mut recorded = Series::responses(neurons.len(), stimulus.len());
+    for &trial in trials {
+        let samples = rules.first..session.trials[trial].samples;
+        let mut responses = session.responses_f64(trial, neurons, samples)?;
+        rules.scale(&mut responses, neurons).map_err(|e| e.file(&session.path).trial(trial))?;
+        recorded.push(&responses).map_err(|e| e.trial(trial))?;
+    }
+    let predicted = |uses| -> Result<Series> {
+        let mut predicted = Series::predictions(neurons.len(), stimulus.len());
+        predict_seeing(uses, twin, session, trials, device, |trial, responses| {
+            let mut responses = responses[(rules.first - twin.lost()) * neurons.len()..].to_vec();
+            rules.scale(&mut responses, neurons)?;
+            predicted.push(&responses).map_err(|e| e.trial(trial))
+        })?;
+        Ok(predicted)
+    };
+    let mut evaluation =
+        Evaluation::of(recorded, &number_stimuli(stimulus))?.predicted(predicted(twin.uses())?)?;
+    if twin.uses() != Uses::default() {
+        evaluation = evaluation.predicted_held(predicted(Uses::default())?)?;
+    }
+    match task.truth {
+        Some(truth) => evaluation.with_truth(&chosen_truth(truth, session, trials, neurons, rules)?),
+        None => Ok(evaluation),
+    }
+}
+
+/// Noise-free responses of some trials and neurons, of those of the whole recording.
+fn chosen_truth(
+    truth: &[f32],
+    session: &Session,
+    trials: &[usize],
+    neurons: &[usize],
+    rules: &Rules,
+) -> Result<Vec<f32>> {
+    let width = session.neurons.len();
+    let firsts = session.trials.iter().scan(0, |next, trial| {
+        *next += trial.samples;
+        Some(*next - trial.samples)
+    });
+    let (firsts, count): (Vec<usize>, usize) =
+        (firsts.collect(), session.trials.iter().map(|t| t.samples).sum());
+    if truth.len() != width * count {
+        let message = format!("holds {} noise-free responses, not {width} in {count} trials", truth.len());
+        return Err(Error::data(message).file(&session.path).key("truth"));
+    }
+    let mut chosen = Vec::new();
+    for &trial in trials {
+        let samples = firsts[trial] + rules.first..firsts[trial] + session.trials[trial].samples;
+        let mut rows: Vec<f32> =
+            samples.flat_map(|sample| neurons.iter().map(move |&n| truth[sample * width + n])).collect();
+        rules.scale(&mut rows, neurons)?;
+        chosen.extend(rows);
+    }
+    Ok(chosen)
 }
 
 /// What each sample of a trial showed, by a name that repeats share: the stimulus, and of a movie the sample.
@@ -225,8 +293,7 @@ impl Scores {
         let table = Table::new(&self.neurons, &self.unit_ids, &self.scored)?;
         table.write_parquet(&run.score_table(tier))?;
         table.write_json(&run.per_neuron(tier), &scores)?;
-        let stimuli =
-            number_stimuli(self.evaluation.stimulus.iter()).into_iter().max().map_or(0, |last| last + 1);
+        let stimuli = number_stimuli(&self.stimulus).into_iter().max().map_or(0, |last| last + 1);
         let traces = Traces { scores, stimuli, neurons: self.traces() };
         disk::write_bytes(&run.traces(tier), &json(&traces)?)?;
         disk::write_bytes(&run.scores(tier), &summary)
@@ -243,7 +310,7 @@ impl Scores {
         let oracle = self.metric("oracle_jackknife");
         let mut order: Vec<usize> = (0..scores.len()).filter(|&n| scores[n].is_finite()).collect();
         order.sort_by(|&a, &b| scores[b].partial_cmp(&scores[a]).unwrap_or(Ordering::Equal));
-        let groups = number_stimuli(self.evaluation.stimulus.iter());
+        let groups = number_stimuli(&self.stimulus);
         let trace = |(rank, at): (&'static str, usize)| {
             let n = order[at];
             Trace { rank, ..self.trace(n, scores[n], oracle.map(|o| o[n]), &groups) }
@@ -252,7 +319,7 @@ impl Scores {
     }
 
     fn trace(&self, neuron: usize, score: f64, oracle: Option<f64>, groups: &[usize]) -> Trace {
-        let width = self.unit_ids.len();
+        let [recorded, predicted] = self.evaluation.responses_of(neuron);
         let count = groups.iter().max().map_or(0, |last| last + 1).min(TRACE_LENGTH);
         let mut trace = Trace {
             neuron,
@@ -263,14 +330,12 @@ impl Scores {
         };
         for stimulus in 0..count {
             let trials: Vec<usize> = (0..groups.len()).filter(|&t| groups[t] == stimulus).collect();
-            let of = |value: &dyn Fn(usize) -> f64| -> Vec<f64> {
-                trials.iter().map(|&t| value(t * width + neuron)).collect()
-            };
-            let recorded = of(&|at| self.evaluation.recorded[at]);
-            trace.stimulus.push(self.evaluation.stimulus[trials[0]].clone());
+            let of = |values: &[f64]| trials.iter().map(|&trial| values[trial]).collect::<Vec<f64>>();
+            let recorded = of(&recorded);
+            trace.stimulus.push(self.stimulus[trials[0]].clone());
             trace.recorded.push(mean(&recorded));
             trace.recorded_sem.push(standard_error(&recorded));
-            trace.predicted.push(mean(&of(&|at| f64::from(self.evaluation.predicted[at]))));
+            trace.predicted.push(mean(&of(&predicted)));
         }
         trace
     }

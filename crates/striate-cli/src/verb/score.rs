@@ -21,7 +21,13 @@ use crate::print::one_line;
 #[command(after_help = "Examples:
   striate score runs/first
   striate score runs/first --tier validation --null shuffle-trials --json
-  striate score runs/first --preset sensorium2022")]
+  striate score runs/first --preset sensorium2022
+  striate score runs/mouse --tier oracle --preset sensorium2023
+
+Presets score as competitions did. `sensorium2022` counts correlations of neurons without a value as 0. So does
+`sensorium2023`, which is for videos: it joins trials along time without the first 50 samples of each, and divides
+every frame of every neuron by the s.d. stored for it, as the competition's loader did; `sensorium2023-per-neuron`
+is the same with one s.d. per neuron.")]
 pub struct Args {
     /// The run folder.
     #[arg(value_name = "RUN")]
@@ -36,7 +42,7 @@ pub struct Args {
     /// Controls to compute: `shuffle-trials`, `shuffle-neurons`, `none`; both by default.
     #[arg(long, value_name = "KIND")]
     null: Vec<String>,
-    /// What neurons without a value count: `leave-out`, or `sensorium2022`, which counts their correlations as 0.
+    /// Whose rules to follow: `leave-out` (neurons without a value are left out), or a competition's (see below).
     #[arg(long, default_value = Preset::default().id(), value_name = "NAME")]
     preset: String,
     /// Print the whole result as JSON.
@@ -103,8 +109,12 @@ fn nulls(asked: &[String]) -> Result<Vec<Null>> {
 fn table(report: &ScoreReport) -> String {
     let cautions: String = report.cautions.iter().map(|caution| format!("{caution}\n\n")).collect();
     let samples = report.samples.map_or(String::new(), |samples| format!(" ({samples} samples)"));
+    let preset = match report.preset.as_str() {
+        id if id.is_empty() || id == Preset::default().id() => String::new(),
+        id => format!(" · {id}"),
+    };
     let mut text = format!(
-        "{} · {} · tier {} · {} neurons · {} trials{samples}\n\n{cautions}{:<WIDTH$}{:>8}  {:<18}{:>8}{:>7}  null\n",
+        "{} · {} · tier {} · {} neurons · {} trials{samples}{preset}\n\n{cautions}{:<WIDTH$}{:>8}  {:<18}{:>8}{:>7}  null\n",
         one_line(&report.run),
         one_line(&report.recording),
         one_line(&report.tier),

@@ -4,6 +4,7 @@
 
 mod bench;
 mod choice;
+mod competition;
 mod config;
 mod deaths;
 mod demo;

@@ -7,12 +7,17 @@ use striate::recording::npy::{write_f64, write_i64, write_strings};
 
 use crate::bench::Bench;
 
-const STORED: usize = 14;
-const TIERS: [&str; 8] = ["train", "train", "train", "train", "oracle", "oracle", "oracle", "oracle"];
+pub const TIERS: [&str; 8] = ["train", "train", "train", "train", "oracle", "oracle", "oracle", "oracle"];
 
 /// Eight trials of 12 samples, two oracle movies shown twice, three neurons.
 fn with_movies() -> Bench {
+    with_movies_of(12)
+}
+
+/// As [`with_movies`], of trials of so many samples; the file of each holds two more.
+pub fn with_movies_of(samples: usize) -> Bench {
     let bench = Bench::new();
+    let stored = samples + 2;
     let put = |name: &str, bytes: Vec<u8>| {
         let path = bench.path("mouse").join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -22,9 +27,9 @@ fn with_movies() -> Bench {
         let movie = if *tier == "oracle" { 4 + trial % 2 } else { trial };
         let stream = |name: &str, shape: &[usize], value: &dyn Fn(usize, usize) -> f64| {
             let elements: usize = shape.iter().product();
-            let at = |i: usize| if i % STORED < 12 { value(i / STORED, i % STORED) } else { f64::NAN };
-            let values: Vec<f64> = (0..elements * STORED).map(at).collect();
-            put(&format!("data/{name}/{trial}.npy"), write_f64(&[shape, &[STORED]].concat(), &values));
+            let at = |i: usize| if i % stored < samples { value(i / stored, i % stored) } else { f64::NAN };
+            let values: Vec<f64> = (0..elements * stored).map(at).collect();
+            put(&format!("data/{name}/{trial}.npy"), write_f64(&[shape, &[stored]].concat(), &values));
         };
         let noise = |seed: usize| f64::from((seed as u32).wrapping_mul(2_654_435_761) >> 16) / 65_536.0;
         stream("videos", &[9, 10], &|pixel, sample| 255.0 * noise(movie * 10_000 + pixel * 100 + sample));
@@ -38,7 +43,7 @@ fn with_movies() -> Bench {
     bench
 }
 
-const FIT: [&str; 12] = [
+pub const FIT: [&str; 12] = [
     "fit",
     "sensorium2023",
     "--data",

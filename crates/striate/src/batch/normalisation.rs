@@ -4,6 +4,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::DataConfig;
+use super::precision::{precisions, stored_precisions};
 use super::resize::{resize, smaller};
 use crate::error::{Error, Result, in_order};
 use crate::recording::{Session, Statistics, Stream};
@@ -265,17 +266,7 @@ fn check_variables(key: &str, of: Option<&Variables>, used: bool, count: Option<
     check_numbers(key, scale, expected)
 }
 
-/// What Sensorium multiplies the responses of each neuron with, from the s.d. stored with the recording (`papers/sensorium.md#normalisation`).
-///
-/// # Errors
-/// [`Kind::Data`](crate::error::Kind::Data) when the recording stores none.
-pub fn stored_precisions(session: &Session) -> Result<Vec<f32>> {
-    let sds: Vec<f64> = statistics(session, Stream::Responses)?.std.iter().map(|sd| f64::from(*sd)).collect();
-    let each = if let [one] = sds[..] { vec![one; session.neurons.len()] } else { sds };
-    Ok(precisions(&each))
-}
-
-fn statistics(session: &Session, stream: Stream) -> Result<&Statistics> {
+pub(super) fn statistics(session: &Session, stream: Stream) -> Result<&Statistics> {
     // Of a clip they may be of each sample, which no checkpoint that is read was trained with.
     let stored = session.statistics.get(&stream).filter(|stored| stored.samples == 1);
     stored.ok_or_else(|| {
@@ -283,14 +274,8 @@ fn statistics(session: &Session, stream: Stream) -> Result<&Statistics> {
     })
 }
 
-fn inverse(sd: f64) -> f32 {
+pub(super) fn inverse(sd: f64) -> f32 {
     if sd > 0.0 { (1.0 / sd) as f32 } else { 1.0 }
-}
-
-/// One over each s.d., or over 1 % of their mean where that is larger (`papers/sensorium.md#normalisation`).
-fn precisions(sds: &[f64]) -> Vec<f32> {
-    let threshold = 0.01 * sds.iter().sum::<f64>() / sds.len().max(1) as f64;
-    sds.iter().map(|sd| inverse(sd.max(threshold))).collect()
 }
 
 /// Smallest and largest of some values.

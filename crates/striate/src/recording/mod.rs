@@ -329,12 +329,12 @@ impl Session {
         Ok(chosen.into_iter().map(|value| value as f32).collect())
     }
 
-    /// As [`Session::responses`], with all stored digits.
+    /// As [`Session::responses_of`], with all stored digits.
     ///
     /// # Errors
     /// As there.
-    pub fn responses_f64(&self, trial: usize, neurons: &[usize]) -> Result<Vec<f64>> {
-        self.chosen_responses(trial, neurons, self.all_samples(trial))
+    pub fn responses_f64(&self, trial: usize, neurons: &[usize], samples: Range<usize>) -> Result<Vec<f64>> {
+        self.chosen_responses(trial, neurons, samples)
     }
 
     fn chosen_responses(&self, trial: usize, neurons: &[usize], samples: Range<usize>) -> Result<Vec<f64>> {

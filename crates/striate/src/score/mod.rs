@@ -18,14 +18,13 @@ mod evaluation;
 pub mod metric;
 mod moments;
 mod null;
+mod preset;
 mod report;
+mod series;
 mod summary;
 mod table;
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
-
-use crate::error::{Error, Result, unknown};
 
 pub use columns::{Column, parquet};
 pub use evaluation::{Evaluation, number_stimuli};
@@ -34,14 +33,16 @@ pub use metric::{
     oracle_jackknife, single_trial_correlation,
 };
 pub use null::Null;
+pub use preset::Preset;
 pub use report::ScoreReport;
+pub use series::{Number, Series};
 pub use summary::Summary;
 pub use table::Table;
 
 /// Conventions that papers differ in, and the bootstrap.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
-    /// Whose NaN rule is followed.
+    /// Whose rules are followed.
     pub preset: Preset,
     /// Least explainable variance of a neuron that counts for `feve`.
     pub feve_threshold: f64,
@@ -49,16 +50,6 @@ pub struct Settings {
     pub resamples: u64,
     /// Seed of the resampling and of the null controls.
     pub seed: u64,
-}
-
-/// What happens to neurons without a value.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Preset {
-    /// They are left out and counted.
-    #[default]
-    LeaveOut,
-    /// As Sensorium 2022 scored its competition: their correlations count as 0.
-    Sensorium2022,
 }
 
 /// Every metric an evaluation allows.
@@ -73,28 +64,6 @@ pub struct Scored {
     pub per_neuron: Vec<(&'static str, Vec<f64>)>,
     /// Why each neuron without a value has none, as `per_neuron`.
     pub reasons: Vec<(&'static str, Vec<Option<&'static str>>)>,
-}
-
-impl Preset {
-    /// All of them, the default first.
-    pub const ALL: [Self; 2] = [Self::LeaveOut, Self::Sensorium2022];
-
-    /// Its name on the command line.
-    pub fn id(self) -> &'static str {
-        match self {
-            Self::LeaveOut => "leave-out",
-            Self::Sensorium2022 => "sensorium2022",
-        }
-    }
-}
-
-impl FromStr for Preset {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let known = || unknown("preset of scores", name, &Self::ALL.map(Self::id));
-        Self::ALL.into_iter().find(|preset| preset.id() == name).ok_or_else(known)
-    }
 }
 
 impl Default for Settings {
@@ -159,16 +128,6 @@ const HELD: &str = "behaviour and pupil centre held at their means over the trai
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn presets_are_found_by_name() {
-        for preset in Preset::ALL {
-            assert_eq!(preset.id().parse::<Preset>().unwrap(), preset);
-        }
-        let advice = |name: &str| name.parse::<Preset>().unwrap_err().advice().unwrap().to_owned();
-        assert_eq!(advice("sensorium2023"), "did you mean `sensorium2022`?");
-        assert_eq!(advice("zero"), "there are: leave-out, sensorium2022");
-    }
 
     #[test]
     fn says_why_a_metric_is_missing() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Evaluation, METRICS, Metric, Null, Scored, Settings, Summary, score};
+use super::{Evaluation, METRICS, Metric, Null, Preset, Scored, Settings, Summary, score};
 use crate::error::Result;
 
 /// Scores of one run on one tier of one recording.
@@ -19,6 +19,9 @@ pub struct ScoreReport {
     pub recording: String,
     /// Tier of the trials.
     pub tier: String,
+    /// Whose rules were followed; empty where early versions did not say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub preset: String,
     /// Number of neurons.
     pub neurons: usize,
     /// Number of trials.
@@ -48,6 +51,7 @@ impl ScoreReport {
             model: String::new(),
             recording: recording.into(),
             tier: tier.into(),
+            preset: String::new(),
             neurons: evaluation.neurons(),
             trials: evaluation.trials(),
             samples: None,
@@ -57,6 +61,13 @@ impl ScoreReport {
             cautions: Vec::new(),
             notes: notes(&scored.summaries),
         }
+    }
+
+    /// Says whose rules were followed.
+    pub fn by(mut self, preset: Preset) -> Self {
+        self.preset = preset.id().into();
+        self.notes.splice(0..0, preset.note());
+        self
     }
 
     /// Adds the scores of a null control; metrics that no prediction enters are left out of it.

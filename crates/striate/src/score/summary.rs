@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{Metric, Preset, Settings};
+use super::{Metric, Settings};
 
 /// A metric over the neurons of one tier; fields are `None` when no neuron has a value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ pub struct Summary {
 impl Summary {
     /// Summary of one value per neuron; NaN is undefined.
     pub fn of_neurons(metric: &Metric, values: &[f64], settings: &Settings) -> Self {
-        let zero = metric.zero_in_sensorium2022 && settings.preset == Preset::Sensorium2022;
+        let zero = metric.zero_in_sensorium && settings.preset.is_of_sensorium();
         let undefined = values.iter().filter(|value| value.is_nan()).count();
         let kept: Vec<f64> = if zero {
             values.iter().map(|value| if value.is_nan() { 0.0 } else { *value }).collect()
@@ -171,7 +171,7 @@ fn interval<T: Copy + Sync>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::score::find;
+    use crate::score::{Preset, find};
 
     #[test]
     fn counts_who_is_left_out_and_says_why() {

@@ -49,7 +49,7 @@ fn rows(head: &str, rows: impl Iterator<Item = Vec<String>>) -> String {
 
 fn definitions() -> String {
     let row = |metric: &Metric| {
-        let zero = if metric.zero_in_sensorium2022 { "; 0 in `sensorium2022`" } else { "" };
+        let zero = if metric.zero_in_sensorium { "; 0 in the presets of the competitions" } else { "" };
         vec![
             format!("`{}`", metric.id),
             metric.definition.to_owned(),

@@ -24,7 +24,7 @@ pub(super) const METRIC: Metric = Metric {
     ],
     held: Some("cc_norm_held"),
     above_one: Some("the signal power is an estimate, and too small a one where repeats are few"),
-    zero_in_sensorium2022: false,
+    zero_in_sensorium: false,
     lower_is_better: false,
     compute: Compute::PerNeuron(|evaluation, _| cc_norm(evaluation)),
 };

@@ -10,12 +10,12 @@ pub(super) const METRIC: Metric = Metric {
     name: "correlation to average",
     definition: "per neuron: mean of responses and of predictions over the repeats of each stimulus, then \
                  Pearson correlation over stimuli (stimuli shown once count too)",
-    source: "Sensorium 2022 starter kit; the preset `sensorium2022` counts undefined neurons as 0",
+    source: "Sensorium starter kits; the presets of the competitions count undefined neurons as 0",
     needs: &[Need::Predictions, Need::Repeats],
     undefined: &[CONSTANT_AVERAGE_RESPONSE, CONSTANT_AVERAGE_PREDICTION],
     held: None,
     above_one: None,
-    zero_in_sensorium2022: true,
+    zero_in_sensorium: true,
     lower_is_better: false,
     compute: Compute::PerNeuron(|evaluation, _| correlation_to_average(evaluation)),
 };

@@ -18,7 +18,7 @@ pub(super) const METRIC: Metric = Metric {
     }],
     held: None,
     above_one: None,
-    zero_in_sensorium2022: false,
+    zero_in_sensorium: false,
     lower_is_better: false,
     compute: Compute::PerNeuron(|evaluation, _| fev(evaluation)),
 };

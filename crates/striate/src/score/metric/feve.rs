@@ -21,7 +21,7 @@ pub(super) const METRIC: Metric = Metric {
     above_one: Some(
         "the noise is estimated from few repeats, or the predictions carry what differed between them",
     ),
-    zero_in_sensorium2022: false,
+    zero_in_sensorium: false,
     lower_is_better: false,
     compute: Compute::PerNeuron(|evaluation, settings| feve(evaluation, settings.feve_threshold)),
 };

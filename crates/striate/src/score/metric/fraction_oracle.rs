@@ -14,7 +14,7 @@ pub(super) const METRIC: Metric = Metric {
     undefined: &[CONSTANT_RESPONSE, CONSTANT_PREDICTION, CONSTANT_IN_REPEATS],
     held: Some("fraction_oracle_held"),
     above_one: Some("the jackknife oracle underestimates the ceiling, the more the fewer the repeats"),
-    zero_in_sensorium2022: false,
+    zero_in_sensorium: false,
     lower_is_better: false,
     compute: Compute::Population { pairs: oracle_and_correlation, combine: slope_through_zero },
 };

@@ -67,8 +67,8 @@ pub struct Metric {
     pub held: Option<&'static str>,
     /// How a value above 1, the ceiling, comes about in a model without behaviour and pupil.
     pub above_one: Option<&'static str>,
-    /// Whether the `sensorium2022` preset counts a neuron without a value as 0.
-    pub zero_in_sensorium2022: bool,
+    /// Whether the presets of the Sensorium competitions count a neuron without a value as 0.
+    pub zero_in_sensorium: bool,
     /// Whether a better model has a lower value.
     pub lower_is_better: bool,
     /// How it is computed.

@@ -13,7 +13,7 @@ pub(super) const METRIC: Metric = Metric {
     undefined: &[],
     held: None,
     above_one: None,
-    zero_in_sensorium2022: false,
+    zero_in_sensorium: false,
     lower_is_better: true,
     compute: Compute::PerNeuron(|evaluation, _| mse(evaluation)),
 };

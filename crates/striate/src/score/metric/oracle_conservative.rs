@@ -16,7 +16,7 @@ pub(super) const METRIC: Metric = Metric {
     undefined: &[CONSTANT_AVERAGE_RESPONSE],
     held: None,
     above_one: None,
-    zero_in_sensorium2022: false,
+    zero_in_sensorium: false,
     lower_is_better: false,
     compute: Compute::PerNeuron(|evaluation, _| oracle_conservative(evaluation)),
 };

@@ -14,7 +14,7 @@ pub(super) const METRIC: Metric = Metric {
     undefined: &[Reason { words: "a prediction is negative", applies: |_, _| true }],
     held: None,
     above_one: None,
-    zero_in_sensorium2022: false,
+    zero_in_sensorium: false,
     lower_is_better: true,
     compute: Compute::PerNeuron(|evaluation, _| poisson_loss(evaluation)),
 };

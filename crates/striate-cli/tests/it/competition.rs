@@ -1,0 +1,115 @@
+//! Videos scored as Sensorium 2023 did.
+
+use std::fs;
+
+use serde_json::Value;
+use striate::recording::npy::{self, write_f64};
+
+use crate::bench::Bench;
+use crate::video::{FIT, with_movies_of};
+
+/// Samples of each trial; the file holds two more.
+const SAMPLES: usize = 62;
+const STORED: usize = SAMPLES + 2;
+const NEURONS: usize = 3;
+/// Samples that the small core of [`FIT`] has no prediction for.
+const LOST: usize = 3;
+/// Samples that the competition does not score.
+const SKIPPED: usize = 50;
+
+/// A run on a mouse whose statistics have an s.d. for each frame, as the competition's have: the third neuron's are far
+/// from each other.
+fn with_run() -> Bench {
+    let bench = with_movies_of(SAMPLES);
+    for statistic in ["mean", "std"] {
+        let path = bench.path("mouse/meta/statistics/responses/all").join(format!("{statistic}.npy"));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let sds: Vec<f64> =
+            (0..NEURONS).flat_map(|neuron| (0..STORED).map(move |at| sd(neuron, at))).collect();
+        fs::write(path, write_f64(&[NEURONS, STORED], &sds)).unwrap();
+    }
+    bench.run(&[&FIT[..], &["--out", "run", "model.output=softplus"]].concat()).succeeds();
+    bench
+}
+
+fn sd(neuron: usize, frame: usize) -> f64 {
+    let spread = [0.0, 0.3, 20.0][neuron];
+    if frame < SAMPLES { 1.0 + spread * ((frame * 7) % 11) as f64 } else { f64::NAN }
+}
+
+fn scored(bench: &Bench, preset: &str) -> Value {
+    let args = ["score", "run", "--tier", "oracle", "--preset", preset, "--null", "none", "--json"];
+    serde_json::from_str(&bench.run(&args).succeeds().out).unwrap()
+}
+
+/// Mean over neurons of the correlation over the last frames of the oracle trials, each divided by `scale`.
+fn by_hand(bench: &Bench, scale: impl Fn(usize, usize) -> f64) -> f64 {
+    bench.run(&["predict", "run", "--data", "mouse", "--tier", "oracle", "--out", "p.npy"]).succeeds();
+    let predicted = npy::parse(bench.read("p.npy")).unwrap().to_f64().unwrap();
+    let (mut sum, frames) = (0.0, SAMPLES - LOST);
+    for neuron in 0..NEURONS {
+        let mut pairs = Vec::new();
+        for place in 0..4 {
+            let file = bench.read(&format!("mouse/data/responses/{}.npy", 4 + place));
+            let recorded = npy::parse(file).unwrap().to_f64().unwrap();
+            pairs.extend((SKIPPED..SAMPLES).map(|frame| {
+                let prediction = predicted[(place * frames + frame - LOST) * NEURONS + neuron];
+                let response = recorded[neuron * STORED + frame];
+                [prediction / scale(neuron, frame), response / scale(neuron, frame)]
+            }));
+        }
+        sum += pearson(&pairs);
+    }
+    sum / NEURONS as f64
+}
+
+fn pearson(pairs: &[[f64; 2]]) -> f64 {
+    let mean = |f: &dyn Fn(&[f64; 2]) -> f64| pairs.iter().map(f).sum::<f64>() / pairs.len() as f64;
+    let [a, b] = [mean(&|pair| pair[0]), mean(&|pair| pair[1])];
+    let of = |f: &dyn Fn(f64, f64) -> f64| mean(&|pair| f(pair[0] - a, pair[1] - b));
+    of(&|a, b| a * b) / (of(&|a, _| a * a) * of(&|_, b| b * b)).sqrt()
+}
+
+#[test]
+fn frames_are_joined_without_the_first_fifty_in_the_units_of_either_rule() {
+    let bench = with_run();
+    let plain = scored(&bench, "leave-out");
+    assert_eq!(plain["samples"], 4 * (SAMPLES - LOST));
+    let mut means = Vec::new();
+    for (preset, scale) in
+        [("sensorium2023", &sd as &dyn Fn(usize, usize) -> f64), ("sensorium2023-per-neuron", &|_, _| 1.0)]
+    {
+        let report = scored(&bench, preset);
+        assert_eq!(
+            (&report["samples"], &report["preset"]),
+            (&(4 * (SAMPLES - SKIPPED)).into(), &preset.into())
+        );
+        let mean = report["metrics"]["single_trial_correlation"]["mean"].as_f64().unwrap();
+        assert!((mean - by_hand(&bench, scale)).abs() < 1e-6, "{preset}: {mean}");
+        let note = report["notes"][0].as_str().unwrap();
+        assert!(note.contains(preset) && note.contains("first 50 samples"), "{note}");
+        means.push(mean);
+    }
+    assert!((means[0] - means[1]).abs() > 1e-3, "an s.d. for each frame changes correlations: {means:?}");
+    let page = bench.run(&["score", "run", "--tier", "oracle", "--preset", "sensorium2023"]).succeeds().out;
+    assert!(page.contains("4 trials (48 samples) · sensorium2023"), "{page}");
+}
+
+#[test]
+fn what_cannot_be_scored_so_is_refused() {
+    let score = |preset| ["score", "run", "--tier", "oracle", "--preset", preset];
+    let bench = with_movies_of(SAMPLES);
+    bench.run(&[&FIT[..], &["--out", "run"]].concat()).succeeds();
+    bench.run(&score("sensorium2023")).fails(3, &["responses", "sensorium2023-per-neuron"]);
+    bench.run(&score("sensorium2023-per-neuron")).succeeds();
+
+    let bench = with_movies_of(50);
+    bench.run(&[&FIT[..], &["--out", "run"]].concat()).succeeds();
+    bench.run(&score("sensorium2023-per-neuron")).fails(3, &["trial 4", "50 samples", "nothing is left"]);
+
+    let bench = Bench::with_recording();
+    bench.fit(&["--out", "run"]).succeeds();
+    bench
+        .run(&["score", "run", "--preset", "sensorium2023"])
+        .fails(2, &["--preset", "images", "sensorium2022"]);
+}
