@@ -14,6 +14,7 @@
 pub mod activation;
 pub mod adam;
 pub mod conv2d;
+pub mod conv_gru;
 pub mod depthwise;
 pub mod double;
 pub mod epilogue;

@@ -74,7 +74,7 @@ fn wrong_options_exit_with_2_and_leave_nothing() {
     refused("model.core.kernels=[40]", &["model.core.kernels", "does not fit"]);
     refused("model.core.kernels=[]", &["model.core.channels", "lists"]);
     refused("model.core.pool=0", &["model.core"]);
-    refused("model.penalty.laplace_time=1", &["model.penalty.laplace_time", "look back"]);
+    refused("model.penalty.laplace_time=1", &["model.penalty.laplace_time", "along time"]);
     refused("model.core.init_sd=nan", &["model.core.init_sd"]);
     refused("data.neurons=9", &["data.neurons", "has 8"]);
     refused("data.train_trials=1000", &["data.train_trials"]);

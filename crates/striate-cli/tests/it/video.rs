@@ -81,6 +81,37 @@ fn a_mouse_that_saw_movies_is_fitted_scored_and_predicted() {
 }
 
 #[test]
+fn a_recurrent_core_is_fitted_scored_and_predicted() {
+    let bench = with_movies();
+    let core = [
+        "fit",
+        "sensorium2023",
+        "--data",
+        "mouse",
+        "data.frames=8",
+        "model.core.kind=conv_gru",
+        "model.core.kernels=[3]",
+        "model.core.channels=[2]",
+        "model.core.padding=[\"valid\"]",
+        "model.core.hidden=2",
+        "model.core.input_kernel=3",
+        "model.core.state_kernel=3",
+        "model.core.warm_up=3",
+        "model.readout.predictor=none",
+        "schedule.max_steps=4",
+        "fit.batch=2",
+    ];
+    bench.run(&[&core[..], &["--out", "run"]].concat()).succeeds();
+    let scored = bench.run(&["score", "run", "--tier", "oracle", "--json"]).succeeds();
+    let report: Value = serde_json::from_str(&scored.out).unwrap();
+    assert_eq!((&report["trials"], &report["samples"]), (&Value::from(4), &Value::from(4 * 9)));
+    bench.run(&["report", "run"]).succeeds();
+    bench
+        .run(&[&core[..], &["--out", "even", "model.core.state_kernel=2"]].concat())
+        .fails(2, &["model.core.state_kernel", "odd"]);
+}
+
+#[test]
 fn trials_that_are_too_short_are_named_before_anything_is_written() {
     let bench = with_movies();
     bench

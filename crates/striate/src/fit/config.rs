@@ -71,20 +71,21 @@ impl FitConfig {
         Self::parse(&text, overrides).map_err(|e| e.file(path))
     }
 
-    /// The configuration in `text` after the overrides `key.key=value`. Where they exchange the readout or take the
-    /// modulator away, what only the one before had a use for is left out, unless they ask for it.
+    /// The configuration in `text` after the overrides `key.key=value`. Where they exchange the core or the readout or take
+    /// the modulator away, what only the one before had a use for is left out, unless they ask for it.
     ///
     /// # Errors
     /// [`Kind::Config`](crate::error::Kind::Config) naming the key; an unknown one with the nearest known name.
     pub fn parse(text: &str, overrides: &[String]) -> Result<Self> {
         let mut table: toml::Table = text.parse().map_err(|e| syntax(text, &e))?;
-        let before = readout_kind(&table).cloned();
+        let kinds_of = |table: &toml::Table| ["core", "readout"].map(|part| kind(table, part).cloned());
+        let before = kinds_of(&table);
         // A kind replaces its whole table, so it comes before what else is set in it.
         let (kinds, others): (Vec<&String>, Vec<&String>) = overrides
             .iter()
             .partition(|text| text.split('=').next().is_some_and(|key| key.ends_with(".kind")));
         kinds.into_iter().chain(others).try_for_each(|text| set(&mut table, text))?;
-        let exchanged = readout_kind(&table) != before.as_ref()
+        let exchanged = kinds_of(&table) != before
             || overrides.iter().any(|text| text.replace(' ', "") == "model.modulator=none");
         let closed_form = is_closed_form(&mut table)?;
         let table = toml::Value::Table(table);
@@ -130,10 +131,10 @@ impl FitConfig {
         Some(Written { name, seed, data, model, fit: linear?, schedule })
     }
 
-    /// Leaves out what readout and modulator have no use for, but for the keys that were `asked` for.
+    /// Leaves out what core, readout and modulator have no use for, but for the keys that were `asked` for.
     fn leave_out(&mut self, asked: impl Fn(&str) -> bool) {
-        let (penalty, readout) = (&mut self.model.penalty, &self.model.readout);
-        for (key, strength, _) in penalty.misplaced(readout) {
+        let EncoderConfig { penalty, core, readout, .. } = &mut self.model;
+        for (key, strength, _) in penalty.misplaced(core, readout) {
             if !asked(&format!("model.penalty.{key}")) {
                 *strength = 0.0;
             }
@@ -174,12 +175,7 @@ impl FitConfig {
         model.readout.check([1, 1024, 1024])?;
         model.shifter.as_ref().map_or(Ok(()), ShifterConfig::check)?;
         model.modulator.as_ref().map_or(Ok(()), ModulatorConfig::check)?;
-        if model.penalty.laplace_time != 0.0 && model.core.receptive_frames() == 1 {
-            return Err(Error::config("is for cores that look back over several samples")
-                .key("model.penalty.laplace_time")
-                .hint("set it to 0"));
-        }
-        model.penalty.check(&model.readout, model.modulator.is_some())
+        model.penalty.check(&model.core, &model.readout, model.modulator.is_some())
     }
 
     /// Sparse masks need their penalty, whole, and masks that can leave zero.
@@ -239,8 +235,8 @@ fn require_finite(key: &str, value: &toml::Value) -> Result<()> {
     }
 }
 
-fn readout_kind(table: &toml::Table) -> Option<&toml::Value> {
-    table.get("model")?.get("readout")?.get("kind")
+fn kind<'t>(table: &'t toml::Table, part: &str) -> Option<&'t toml::Value> {
+    table.get("model")?.get(part)?.get("kind")
 }
 
 #[cfg(test)]
@@ -272,8 +268,12 @@ mod tests {
             let kind = format!("model.readout.mask_init.kind={}", kind["kind"].as_str().unwrap());
             with(&["model.readout.kind=factorised".into(), kind])
         });
+        let cores = parts::kinds("model.core").into_iter().map(|kind| {
+            let kind = format!("model.core.kind={}", kind["kind"].as_str().unwrap());
+            FitConfig::preset("sensorium2023").unwrap().with(&[kind]).unwrap()
+        });
         let presets = PRESETS.iter().map(|(name, _)| FitConfig::preset(name).unwrap());
-        for config in presets.chain(readouts).chain(masks) {
+        for config in presets.chain(readouts).chain(masks).chain(cores) {
             let (name, text) = (&config.name, commented(&config));
             let lines: Vec<&str> = text.lines().collect();
             for pair in lines.windows(2).filter(|pair| pair[1].contains(" = ")) {
@@ -408,6 +408,22 @@ mod tests {
         assert_eq!(sparse.with(&[kind.into()]).unwrap().fit.mask_dense_every, 0);
         assert!(change("klindt2017-fig4", &[kind, "fit.mask_dense_every=10"]).is_err());
         assert!(change("klindt2017-fig5-fixed-mask", &[kind]).unwrap().fit.frozen.is_empty());
+    }
+
+    #[test]
+    fn another_core_leaves_out_what_only_the_first_had_a_use_for() {
+        let change = |changes: &[&str]| {
+            let changes: Vec<String> = changes.iter().map(|change| (*change).to_owned()).collect();
+            FitConfig::preset("sensorium2023").unwrap().with(&changes)
+        };
+        let penalty = change(&[]).unwrap().model.penalty;
+        assert!(penalty.laplace_time != 0.0);
+        for kind in ["model.core.kind=stacked", "model.core.kind=conv_gru"] {
+            let config = change(&[kind]).unwrap();
+            assert_eq!(config.model.penalty, PenaltyConfig { laplace_time: 0.0, ..penalty.clone() });
+            let error = change(&[kind, "model.penalty.laplace_time=0.1"]).unwrap_err();
+            assert_eq!(error.place().key.as_deref(), Some("model.penalty.laplace_time"));
+        }
     }
 
     #[test]

@@ -52,8 +52,13 @@ const MEANINGS: &[(&str, &str)] = &[
     ("model.output", "final nonlinearity: identity, relu, softplus, exponential, elu_plus_one"),
     (
         "model.core.kind",
-        "stacked (convolutions of each image or frame), factorised3d (convolutions in space, then in time)",
+        "stacked (convolutions of each image or frame), factorised3d (convolutions in space, then in time), conv_gru \
+         (convolutions of each frame, then a recurrent unit of maps)",
     ),
+    ("model.core.hidden", "channels of the recurrent unit's state, which are the features"),
+    ("model.core.input_kernel", "kernel side of the recurrent unit on the layers, in pixels; odd"),
+    ("model.core.state_kernel", "kernel side of the recurrent unit on its own state, in pixels; odd"),
+    ("model.core.warm_up", "samples at the start of a clip that only move the state, and are not predicted"),
     ("model.core.spatial_kernels", "kernel side of each layer in space, in pixels"),
     ("model.core.temporal_kernels", "kernel length of each layer in time, in samples; no padding"),
     ("model.core.lgn.units", "centre-surround units that look at the whole image, before the first layer"),

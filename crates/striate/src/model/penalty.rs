@@ -5,6 +5,7 @@ use burn::tensor::module;
 use burn::tensor::ops::ConvOptions;
 use serde::{Deserialize, Serialize};
 
+use super::core::CoreConfig;
 use super::readout::{Readout, ReadoutConfig};
 use crate::error::{Error, Result, in_range};
 
@@ -200,34 +201,38 @@ impl PenaltyConfig {
         term(self.activity / batch, || predicted.clone().abs().sum())
     }
 
-    /// Strengths of what `readout` does not have, by key, each with what it is for.
+    /// Strengths of what core and readout do not have, by key, each with the parts it is for.
     pub fn misplaced(
         &mut self,
+        core: &CoreConfig,
         readout: &ReadoutConfig,
     ) -> impl Iterator<Item = (&'static str, &mut f64, &'static str)> {
         let masks = matches!(readout, ReadoutConfig::Factorised(_));
         let connected = matches!(readout, ReadoutConfig::FullyConnected(_));
         let bumps = matches!(readout, ReadoutConfig::Deterministic(_));
+        let in_time = core.has_kernels_in_time();
+        let each = "readouts with a weight for each feature at each pixel";
         let rules = [
-            ("mask_l1", &mut self.mask_l1, masks, "masks"),
-            ("mask_smoothness", &mut self.mask_smoothness, masks, "masks"),
-            ("readout_l1", &mut self.readout_l1, masks, "masks"),
-            ("feature_l1", &mut self.feature_l1, !connected, "feature weights"),
-            ("readout_l2", &mut self.readout_l2, connected, "a weight for each feature at each pixel"),
-            ("mask_variance", &mut self.mask_variance, bumps, "bumps"),
+            ("laplace_time", &mut self.laplace_time, in_time, "cores with kernels along time"),
+            ("mask_l1", &mut self.mask_l1, masks, "readouts with masks"),
+            ("mask_smoothness", &mut self.mask_smoothness, masks, "readouts with masks"),
+            ("readout_l1", &mut self.readout_l1, masks, "readouts with masks"),
+            ("feature_l1", &mut self.feature_l1, !connected, "readouts with feature weights"),
+            ("readout_l2", &mut self.readout_l2, connected, each),
+            ("mask_variance", &mut self.mask_variance, bumps, "readouts with bumps"),
         ];
         let wrong = rules.into_iter().filter(|(_, strength, has, _)| **strength != 0.0 && !has);
-        wrong.map(|(key, strength, _, what)| (key, strength, what))
+        wrong.map(|(key, strength, _, parts)| (key, strength, parts))
     }
 
-    /// Whether strengths are numbers from 0 on, and a model of this `readout`, with or without a modulator, has what is
+    /// Whether strengths are numbers from 0 on, and a model of this core and `readout`, with or without a modulator, has what is
     /// penalised.
     ///
     /// # Errors
     /// [`Kind::Config`](crate::error::Kind::Config) naming the key.
-    pub fn check(&self, readout: &ReadoutConfig, has_modulator: bool) -> Result<()> {
+    pub fn check(&self, core: &CoreConfig, readout: &ReadoutConfig, has_modulator: bool) -> Result<()> {
         self.check_numbers()?;
-        self.check_readout(readout)?;
+        self.check_parts(core, readout)?;
         self.check_shares()?;
         if self.modulator_l1 != 0.0 && !has_modulator {
             return Err(Error::config("is for models with a modulator")
@@ -273,10 +278,10 @@ impl PenaltyConfig {
         }
     }
 
-    fn check_readout(&self, readout: &ReadoutConfig) -> Result<()> {
-        match self.clone().misplaced(readout).next() {
+    fn check_parts(&self, core: &CoreConfig, readout: &ReadoutConfig) -> Result<()> {
+        match self.clone().misplaced(core, readout).next() {
             None => Ok(()),
-            Some((key, _, what)) => Err(Error::config(format!("is for readouts with {what}"))
+            Some((key, _, parts)) => Err(Error::config(format!("is for {parts}"))
                 .key(format!("model.penalty.{key}"))
                 .hint("set it to 0")),
         }

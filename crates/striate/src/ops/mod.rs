@@ -6,6 +6,7 @@
 mod activation;
 mod adam;
 mod conv2d;
+mod conv_gru;
 mod depthwise;
 mod factorised;
 mod gaussian;
@@ -20,6 +21,7 @@ use burn::prelude::*;
 
 pub use activation::{activate, activate_reference};
 pub use adam::{Adam, AdamMoments, adam, adam_reference};
+pub use conv_gru::{ConvGru, conv_gru, conv_gru_reference};
 pub use conv2d::{Conv2dOptions, conv2d, conv2d_reference};
 pub use depthwise::{depthwise2d, depthwise2d_reference};
 pub use factorised::{Masks, factorised, factorised_reference};

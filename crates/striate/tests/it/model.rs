@@ -94,6 +94,24 @@ fn the_networks_of_table_1_have_the_published_numbers_of_parameters() {
     assert!(EncoderConfig::antolik(10).is_none());
 }
 
+/// The count of the published baseline for its five mice with 40,034 neurons: core 382,176, readouts 5,325,282, shifters 285
+/// (`papers/sensorium.md#baselines`).
+#[test]
+fn the_baseline_of_2023_has_the_published_number_of_parameters() {
+    let of = |neurons: usize| {
+        let made = Made { image: [1, 36, 64], behaviour: 2, start: &blank(neurons) };
+        count(&EncoderConfig::sensorium2023().init(&made, 1, &training()).unwrap())
+    };
+    let (one, two) = (of(1), of(2));
+    let (neuron, predictor) = (two["readout"] - one["readout"], 2 * one["readout"] - two["readout"]);
+    assert_eq!(40_034 * neuron + 5 * predictor, 5_325_282);
+    assert_eq!((5 * one["shifter"], one["core"] + BIASES_OF_2023), (285, 382_176));
+    assert_eq!(one.len(), 3);
+}
+
+/// Two of each channel of its core, which batch normalisation cancels and striate leaves out.
+const BIASES_OF_2023: usize = 2 * (32 + 64 + 128);
+
 /// `module` with one of its arrays set.
 pub(super) fn with<M: Module>(module: M, name: &str, values: &[f32]) -> M {
     let mut weights = export(&module);
@@ -421,7 +439,8 @@ fn options_that_cannot_be_used_are_refused_by_name() {
 #[test]
 fn penalties_that_a_readout_cannot_have_are_refused() {
     let refused = |config: EncoderConfig, key: &str| {
-        let error = config.penalty.check(&config.readout, config.modulator.is_some()).unwrap_err();
+        let error =
+            config.penalty.check(&config.core, &config.readout, config.modulator.is_some()).unwrap_err();
         assert_eq!(error.place().key.as_deref(), Some(key));
     };
     let mut connected = EncoderConfig::antolik_fully_connected();

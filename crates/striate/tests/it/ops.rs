@@ -2,7 +2,9 @@
 
 use burn::prelude::*;
 use proptest::prelude::*;
-use striate::ops::{self, Activation, Adam, AdamMoments, Conv2dOptions, Gru, Masks, Moments, Normalise};
+use striate::ops::{
+    self, Activation, Adam, AdamMoments, Conv2dOptions, ConvGru, Gru, Masks, Moments, Normalise,
+};
 use striate::random::{generator, normal};
 
 const ACTIVATIONS: [Activation; 4] =
@@ -333,6 +335,32 @@ proptest! {
         let lengths = [batch * time * inputs_, 3 * hidden * inputs_, 3 * hidden * hidden, 3 * hidden, 3 * hidden];
         let tolerance = 4.0 * rounding(hidden * time + inputs_);
         agree(&inputs(&lengths, seed), &[], seed, tolerance, &op(ops::gru), &op(ops::gru_reference));
+    }
+
+    #[test]
+    fn conv_gru_equals_its_reference(
+        (time, batch, height, width) in (1..5usize, 1..4usize, 1..9usize, 1..9usize),
+        (inputs_, hidden) in (1..7usize, 1..20usize), (side, state_side) in (0..3usize, 0..2usize), seed in 0..1000u64,
+    ) {
+        let (side, state_side) = (2 * side + 1, 2 * state_side + 1);
+        let (taps, state_taps) = (inputs_ * side * side, hidden * state_side * state_side);
+        let op = |with: fn(Tensor<4>, usize, ConvGru) -> Tensor<4>| move |given: Inputs<'_>| {
+            let small = |i: usize| given[i].clone().mul_scalar(0.5);
+            let unit = ConvGru {
+                input: small(1).reshape([3 * hidden, inputs_, side, side]),
+                bias: small(2),
+                gates: small(3).reshape([2 * hidden, hidden, state_side, state_side]),
+                candidate: small(4).reshape([hidden, hidden, state_side, state_side]),
+            };
+            flat(with(given[0].clone().reshape([time * batch, height, width, inputs_]), time, unit))
+        };
+        let lengths = [
+            time * batch * height * width * inputs_, 3 * hidden * taps, 3 * hidden, 2 * hidden * state_taps,
+            hidden * state_taps,
+        ];
+        let tolerance = 8.0 * rounding(time * state_taps + taps + time * batch * height * width);
+        let (ours, reference) = (op(ops::conv_gru), op(ops::conv_gru_reference));
+        agree(&inputs(&lengths, seed), &[], seed, tolerance, &ours, &reference);
     }
 
     #[test]

@@ -232,23 +232,43 @@ fn inspect_finds_movies_that_sessions_share_and_damage_within_trials() {
     assert!(second.warnings.iter().any(|text| text.contains("1 movies have one value in all pixels")));
 }
 
-/// A model of two small layers, the second of which looks back at one sample.
+/// Two layers in space and time, the second of which looks back at one sample.
+const FACTORISED: [&str; 4] = [
+    "model.core.spatial_kernels=[3, 1]",
+    "model.core.temporal_kernels=[3, 2]",
+    "model.core.channels=[3, 2]",
+    "model.core.padding=[\"valid\", \"valid\"]",
+];
+
+/// A layer of each frame, and a unit that is not asked before it has seen as much as the two layers.
+const RECURRENT: [&str; 9] = [
+    "model.core.kind=conv_gru",
+    "model.core.kernels=[3]",
+    "model.core.channels=[3]",
+    "model.core.padding=[\"valid\"]",
+    "model.core.dropout=0.2",
+    "model.core.hidden=2",
+    "model.core.input_kernel=1",
+    "model.core.state_kernel=3",
+    "model.core.warm_up=3",
+];
+
 fn small(path: &Path, changes: &[&str]) -> FitConfig {
+    with_core(path, &FACTORISED, changes)
+}
+
+fn with_core(path: &Path, core: &[&str], changes: &[&str]) -> FitConfig {
     let data = format!("data.path={}", path.display());
     let base = [
         data.as_str(),
         "data.frames=6",
         "data.neurons=2",
-        "model.core.spatial_kernels=[3, 1]",
-        "model.core.temporal_kernels=[3, 2]",
-        "model.core.channels=[3, 2]",
-        "model.core.padding=[\"valid\", \"valid\"]",
         "model.readout.predictor=none",
         "fit.batch=2",
         "schedule.max_steps=6",
         "schedule.monitor=loss",
     ];
-    let all: Vec<String> = base.iter().chain(changes).map(|&text| text.to_owned()).collect();
+    let all: Vec<String> = base.iter().chain(core).chain(changes).map(|&text| text.to_owned()).collect();
     FitConfig::preset("sensorium2023").unwrap().with(&all).unwrap()
 }
 
@@ -262,18 +282,23 @@ fn fitted(session: &Session, config: &FitConfig, run: &Path, steps: u64) -> RunF
     run
 }
 
+/// The run of a fit of this core, which one that is stopped and resumed makes again.
+fn resumed(core: &[&str], dir: &Path, session: &Session) -> RunFolder {
+    let config = with_core(&session.path, core, &[]);
+    let whole = fitted(session, &config, &dir.join("whole"), u64::MAX);
+    let parts = dir.join("parts");
+    fitted(session, &config, &parts, 3);
+    let parts = fitted(session, &config, &parts, u64::MAX);
+    let weights = |run: &RunFolder| load_weights(&run.checkpoint(Checkpoint::Last)).unwrap();
+    assert!(weights(&whole) == weights(&parts), "a resumed fit draws other clips");
+    whole
+}
+
 #[test]
 fn a_fit_to_clips_resumes_to_the_same_bits_and_predicts_the_end_of_what_it_saw() {
     let (dir, path) = made();
     let session = only(&path);
-    let config = small(&path, &[]);
-    let whole = fitted(&session, &config, &dir.path().join("whole"), u64::MAX);
-    let parts = dir.path().join("parts");
-    fitted(&session, &config, &parts, 3);
-    let parts = fitted(&session, &config, &parts, u64::MAX);
-    let weights = |run: &RunFolder| load_weights(&run.checkpoint(Checkpoint::Last)).unwrap();
-    assert!(weights(&whole) == weights(&parts), "a resumed fit draws other clips");
-
+    let whole = resumed(&FACTORISED, dir.path(), &session);
     let twin = Ensemble::load(&whole, &Device::flex()).unwrap();
     assert_eq!(twin.lost(), 3);
     let oracle = session.trials_of(&Tier::from("oracle"));
@@ -287,6 +312,27 @@ fn a_fit_to_clips_resumes_to_the_same_bits_and_predicts_the_end_of_what_it_saw()
     let late = &predicted[predicted.len() - 5 * 2..];
     assert!(rest.iter().zip(late).all(|(a, b)| (a - b).abs() < 1e-6), "{rest:?} {late:?}");
     assert!(twin.respond(&frames[..3 * 24], 3, &State::default(), &Device::flex()).is_err());
+}
+
+#[test]
+fn a_recurrent_fit_resumes_to_the_same_bits_and_predicts_from_all_that_it_saw() {
+    let (dir, path) = made();
+    let session = only(&path);
+    let twin = Ensemble::load(&resumed(&RECURRENT, dir.path(), &session), &Device::flex()).unwrap();
+    assert_eq!(twin.lost(), 3);
+    let trial = &session.trials_of(&Tier::from("oracle"))[1..];
+    let predicted = predict(&twin, &session, trial, &Device::flex()).unwrap();
+    let (frames, state) = seen(&session, trial, twin.image_shape(), twin.uses()).unwrap();
+    let of = |samples: std::ops::Range<usize>| {
+        let some = |values: &[f32]| values[2 * samples.start..2 * samples.end].to_vec();
+        let state = State { behaviour: some(&state.behaviour), pupil: some(&state.pupil) };
+        let frames = &frames[24 * samples.start..24 * samples.end];
+        twin.respond(frames, samples.len(), &state, &Device::flex()).unwrap()
+    };
+    // What comes later changes nothing; what came before is remembered.
+    let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6);
+    assert!(close(&of(0..7), &predicted[..4 * 2]));
+    assert!(!close(&of(2..10), &predicted[2 * 2..]));
 }
 
 #[test]

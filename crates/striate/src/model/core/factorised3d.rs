@@ -171,6 +171,10 @@ impl Options for Factorised3dConfig {
     fn receptive_frames(&self) -> usize {
         1 + self.temporal_kernels.iter().map(|time| time.saturating_sub(1)).sum::<usize>()
     }
+
+    fn has_kernels_in_time(&self) -> bool {
+        true
+    }
 }
 
 impl Part for Factorised3d {

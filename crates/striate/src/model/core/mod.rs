@@ -3,6 +3,7 @@
 //! A core sees rows, the samples of its clips one after another; of images every row is a clip of its own. Features belong
 //! to the end of what was seen: a core that looks back over several frames has none for the first of a clip.
 
+pub mod conv_gru;
 mod extent;
 pub mod factorised3d;
 pub mod lgn;
@@ -14,6 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+pub use conv_gru::{ConvGru, ConvGruConfig};
 pub use extent::Extent;
 pub use factorised3d::{Factorised3d, Factorised3dConfig};
 pub use lgn::{Lgn, LgnConfig};
@@ -56,6 +58,10 @@ trait Options {
     fn receptive_frames(&self) -> usize {
         1
     }
+    /// As [`CoreConfig::has_kernels_in_time`].
+    fn has_kernels_in_time(&self) -> bool {
+        false
+    }
 }
 
 /// Makes the two enums of all kinds and the ways from them to their [`Part`] and [`Options`].
@@ -80,6 +86,7 @@ macro_rules! kinds {
 
         /// Any core.
         #[derive(Module, Debug)]
+        #[allow(clippy::large_enum_variant, reason = "a model has one core, and its weights lie elsewhere")]
         pub enum Core { $($(#[$doc])* $kind($kind),)* }
 
         impl CoreConfig {
@@ -117,6 +124,8 @@ kinds! {
     Stacked(StackedConfig) = "stacked",
     /// Convolutions in space, then in time.
     Factorised3d(Factorised3dConfig) = "factorised3d",
+    /// Convolutions of each frame, then a recurrent unit of maps.
+    ConvGru(ConvGruConfig) = "conv_gru",
 }
 
 impl CoreConfig {
@@ -147,7 +156,7 @@ impl CoreConfig {
     pub fn stacked_mut(&mut self) -> Option<&mut StackedConfig> {
         match self {
             Self::Stacked(config) => Some(config),
-            Self::Factorised3d(_) => None,
+            _ => None,
         }
     }
 
@@ -156,9 +165,14 @@ impl CoreConfig {
         self.options().pool()
     }
 
-    /// Samples that each row of features sees, itself the last; one fewer is lost from a clip.
+    /// Samples that each row of features sees at least, itself the last; one fewer is lost from a clip.
     pub fn receptive_frames(&self) -> usize {
         self.options().receptive_frames()
+    }
+
+    /// Whether it has kernels along time, as `model.penalty.laplace_time` is for.
+    pub fn has_kernels_in_time(&self) -> bool {
+        self.options().has_kernels_in_time()
     }
 }
 
