@@ -30,8 +30,11 @@ const TRACES: [usize; 3] = [6, 3, 3];
 /// How many stimuli a trace shows.
 const TRACE_LENGTH: usize = 100;
 
+/// Noise-free responses of a trial, of all neurons of its recording, `[sample, neuron]`.
+pub type NoiseFree<'a> = &'a dyn Fn(usize) -> Result<Vec<f32>>;
+
 /// What to score, and against what.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Task<'a> {
     /// Name of the run, for the result file.
     pub name: &'a str,
@@ -41,9 +44,8 @@ pub struct Task<'a> {
     pub provenance: Option<&'a Provenance>,
     /// Controls on shuffled data.
     pub nulls: &'a [Null],
-    /// Noise-free responses of the whole recording, all its trials and neurons, `[trial · sample, neuron]`, for simulated
-    /// ones.
-    pub truth: Option<&'a [f32]>,
+    /// Noise-free responses, for simulated recordings.
+    pub truth: Option<NoiseFree<'a>>,
     /// Whose rules, thresholds, bootstrap.
     pub settings: Settings,
 }
@@ -218,30 +220,24 @@ fn evaluation(
     }
 }
 
-/// Noise-free responses of some trials and neurons, of those of the whole recording.
+/// Noise-free responses of some trials and neurons.
 fn chosen_truth(
-    truth: &[f32],
+    truth: NoiseFree<'_>,
     session: &Session,
     trials: &[usize],
     neurons: &[usize],
     rules: &Rules,
 ) -> Result<Vec<f32>> {
     let width = session.neurons.len();
-    let firsts = session.trials.iter().scan(0, |next, trial| {
-        *next += trial.samples;
-        Some(*next - trial.samples)
-    });
-    let (firsts, count): (Vec<usize>, usize) =
-        (firsts.collect(), session.trials.iter().map(|t| t.samples).sum());
-    if truth.len() != width * count {
-        let message = format!("holds {} noise-free responses, not {width} in {count} trials", truth.len());
-        return Err(Error::data(message).file(&session.path).key("truth"));
-    }
     let mut chosen = Vec::new();
     for &trial in trials {
-        let samples = firsts[trial] + rules.first..firsts[trial] + session.trials[trial].samples;
-        let mut rows: Vec<f32> =
-            samples.flat_map(|sample| neurons.iter().map(move |&n| truth[sample * width + n])).collect();
+        let (all, samples) = (truth(trial)?, session.trials[trial].samples);
+        if all.len() != width * samples {
+            let message = format!("holds {} noise-free responses, not {width} × {samples}", all.len());
+            return Err(Error::data(message).file(&session.path).trial(trial).key("truth"));
+        }
+        let kept = all.chunks_exact(width).skip(rules.first);
+        let mut rows: Vec<f32> = kept.flat_map(|all| neurons.iter().map(|&neuron| all[neuron])).collect();
         rules.scale(&mut rows, neurons)?;
         chosen.extend(rows);
     }

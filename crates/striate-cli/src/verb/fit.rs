@@ -114,7 +114,7 @@ pub fn train(
         }
     })?;
     if fitted.best.is_some() && fitted.finished && !scoring::is_described(&run) {
-        let truth = Truth::open(Path::new(&config.data.path), session).unwrap_or_else(|error| {
+        let truth = Truth::open(session).unwrap_or_else(|error| {
             tracing::warn!("{error}: the fit is described without it");
             None
         });

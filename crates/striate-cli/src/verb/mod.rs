@@ -61,7 +61,6 @@ struct Asked {
     recording: Recording,
     /// Its session; empty for the only one.
     session: String,
-    path: PathBuf,
     provenance: Provenance,
 }
 
@@ -72,7 +71,7 @@ impl Asked {
             // Its session may have another name.
             let (recording, session) = (recording::open(path)?, String::new());
             let provenance = Provenance::of(run, session_of(&recording, &session)?)?;
-            return Ok(Self { recording, session, path: path.to_owned(), provenance });
+            return Ok(Self { recording, session, provenance });
         }
         let about = run.read_manifest()?.recording;
         if about.path.is_empty() {
@@ -84,7 +83,7 @@ impl Asked {
         let session = session_of(&recording, &about.session)?;
         twin::require_own(run, session).map_err(|e| e.hint("restore it, or name a copy with --data"))?;
         let provenance = Provenance::of(run, session)?;
-        Ok(Self { recording, session: about.session, path, provenance })
+        Ok(Self { recording, session: about.session, provenance })
     }
 
     fn session(&self) -> Result<&Session> {

@@ -7,7 +7,7 @@ use striate::ops;
 use striate::recording::Tier;
 use striate::run::RunFolder;
 use striate::score::{self, Null, Preset, ScoreReport, Settings, Summary};
-use striate::scoring::{self, Known, Task};
+use striate::scoring::{self, Known, NoiseFree, Task};
 use striate::simulate::Truth;
 use striate::twin::Ensemble;
 
@@ -76,14 +76,15 @@ pub fn score_run(
     let twin = Ensemble::load(run, &device)?;
     let asked = Asked::open(run, data)?;
     let session = asked.session()?;
-    let truth = Truth::open(&asked.path, session)?;
+    let truth = Truth::open(session)?;
+    let noise_free = truth.as_ref().map(|truth| |trial| truth.responses(trial));
     let name = run.name();
     let task = Task {
         name: &name,
         tier: Tier::from(tier),
         provenance: Some(&asked.provenance),
         nulls,
-        truth: truth.as_ref().map(|truth| truth.responses.as_slice()),
+        truth: noise_free.as_ref().map(|of| of as NoiseFree<'_>),
         settings,
     };
     let scores = scoring::score(&twin, session, &task, &device)?;

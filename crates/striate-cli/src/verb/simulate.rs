@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use striate::simulate::{PRESETS, Parameters, Simulation, write};
+use striate::simulate::{Movies, PRESETS, Parameters, Simulation, write, write_movies};
 
 use super::split;
 use crate::Common;
@@ -38,9 +38,12 @@ fn after_help() -> String {
     format!(
         "Names:\n{names}\nParameters of linear neurons [for klindt-linear | -fig3 | -fig4]:\n{}\n\
          Parameters of nonlinear neurons [for klindt-fig5d | -fig5e]:\n{}\n\
-         Example:\n  striate simulate klindt-linear --out demo neurons=100 types=0.6,1.0 seed=7",
+         Parameters of animals that see movies [for movies | movies-full]:\n{}\n\
+         Example:\n  striate simulate klindt-linear --out demo neurons=100 types=0.6,1.0 seed=7\n  \
+         striate simulate movies --out mice animals=4 neurons=100",
         keys(&["klindt-linear", "klindt-fig3", "klindt-fig4"]),
-        keys(&["klindt-fig5d", "klindt-fig5e"])
+        keys(&["klindt-fig5d", "klindt-fig5e"]),
+        keys(&["movies", "movies-full"])
     )
 }
 
@@ -48,7 +51,10 @@ fn after_help() -> String {
 fn defaults(presets: &[Value], key: &str) -> String {
     let text = |preset: &Value| match &preset["parameters"][key] {
         Value::Null => "default".to_owned(),
-        Value::Array(list) => list.iter().map(Value::to_string).collect::<Vec<_>>().join(","),
+        Value::Array(list) => {
+            list.iter().map(Value::to_string).collect::<Vec<_>>().join(",").replace('"', "")
+        }
+        Value::String(word) => word.clone(),
         value => value.to_string(),
     };
     let mut values: Vec<String> = presets.iter().map(text).collect();
@@ -63,6 +69,11 @@ pub fn run(args: &Args, _common: &Common) -> Outcome {
     for change in &args.changes {
         let (key, value) = split(change)?;
         parameters.set(key, value)?;
+    }
+    if let Parameters::Movies(movies) = &parameters {
+        write_movies(movies, &args.out)?;
+        say!("{}", movies_summary(movies, &parameters, &args.out));
+        return Ok(DONE);
     }
     let simulation = Simulation::new(parameters)?;
     write(&simulation, &args.out)?;
@@ -88,5 +99,22 @@ fn summary(of: &Simulation, out: &Path) -> String {
         train = design.train(),
         validation = design.validation,
         test = design.test_trials(),
+    )
+}
+
+fn movies_summary(of: &Movies, parameters: &Parameters, out: &Path) -> String {
+    let [neurons, movies] = parameters.words();
+    format!(
+        "wrote {out}, a folder for each animal\n  \
+         neurons   {neurons}\n  \
+         movies    {movies}\n  \
+         trials    {trials} of {frames} samples or a few more: {train} train, {test} movies × {repeats} in each of 5 other tiers\n  \
+         truth/    filters, locations, latencies, gains, kinds, noise-free responses, parameters\n",
+        out = out.display(),
+        trials = of.trials(),
+        frames = of.frames,
+        train = of.train,
+        test = of.test,
+        repeats = of.repeats,
     )
 }

@@ -203,7 +203,7 @@ fn images_are_predicted_in_the_state_that_is_given() {
     let table = Neurons { ids: (0..neurons as i64).collect(), ..Neurons::default() };
     write(
         &bench.path("recording"),
-        &Plan { neurons: &table, trials: &trials, image_shape: [1, 12, 12] },
+        &Plan { neurons: &table, trials: &trials, image_shape: [1, 12, 12], clips: None },
         values,
     )
     .unwrap();

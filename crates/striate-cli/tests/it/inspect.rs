@@ -55,7 +55,8 @@ fn tiny() -> (TempDir, PathBuf) {
             pupil_center: None,
         })
     };
-    write(&path, &Plan { neurons: &neurons, trials: &trials, image_shape: [1, 3, 4] }, values).unwrap();
+    write(&path, &Plan { neurons: &neurons, trials: &trials, image_shape: [1, 3, 4], clips: None }, values)
+        .unwrap();
     fs::write(dir.path().join("LICENSE"), "MIT License").unwrap();
     (dir, path)
 }

@@ -157,7 +157,8 @@ fn with_behaviour(path: &std::path::Path) {
         })
     };
     let neurons = Neurons { ids: (1..=NEURONS as i64).collect(), ..Neurons::default() };
-    write(path, &Plan { neurons: &neurons, trials: &trials, image_shape: [1, 8, 8] }, values).unwrap();
+    write(path, &Plan { neurons: &neurons, trials: &trials, image_shape: [1, 8, 8], clips: None }, values)
+        .unwrap();
 }
 
 /// What behaviour explains lies above every ceiling that repeats give: the headline holds it at its mean.

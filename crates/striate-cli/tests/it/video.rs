@@ -122,3 +122,35 @@ fn trials_that_are_too_short_are_named_before_anything_is_written() {
         .run(&[&FIT[..], &["--out", "run", "data.frames=3"]].concat())
         .fails(2, &["data.frames", "looks at 4"]);
 }
+
+/// What `simulate movies` writes is a recording to every verb, and its truth is scored against.
+#[test]
+fn simulated_animals_are_inspected_fitted_and_scored_against_their_truth() {
+    let bench = Bench::new();
+    let few = ["neurons=6", "train=4", "repeats=2", "frames=30"];
+    let wrote = bench.run(&[&["simulate", "movies", "--out", "mice"][..], &few].concat()).succeeds();
+    for text in ["6 in each of 2 animals", "14 of 30 samples", "truth/"] {
+        assert!(wrote.out.contains(text), "{text}: {}", wrote.out);
+    }
+    let seen = bench.run(&["inspect", "mice"]).succeeds();
+    for text in ["2 sessions", "2 oracle", "oracle: 1 movies, each shown 2 times", "7 stimuli are in both"] {
+        assert!(seen.out.contains(text), "{text}: {}", seen.out);
+    }
+    let fit: Vec<&str> =
+        FIT.iter().map(|word| if *word == "mouse" { "mice/animal0" } else { *word }).collect();
+    bench.run(&[&fit[..], &["--out", "run"]].concat()).succeeds();
+    for tier in ["oracle", "final_test_bonus"] {
+        let scored = bench.run(&["score", "run", "--tier", tier, "--json"]).succeeds();
+        let report: Value = serde_json::from_str(&scored.out).unwrap();
+        assert!(report["metrics"]["fev"]["mean"].is_number(), "{}", scored.out);
+    }
+    let lost = bench.path("mice/animal0/truth/responses/3.npy");
+    fs::remove_file(lost).unwrap();
+    let tiers =
+        ["train", "oracle", "live_test_main", "live_test_bonus", "final_test_main", "final_test_bonus"];
+    let failed = tiers.iter().filter(|tier| {
+        let scored = bench.run(&["score", "run", "--tier", tier]);
+        scored.code == Some(3) && scored.err.contains("responses/3.npy")
+    });
+    assert_eq!(failed.count(), 1, "the tier of that trial");
+}

@@ -1,4 +1,5 @@
-//! Writes recordings in the Sensorium 2022 layout, readable by striate and by the tools of the field.
+//! Writes recordings in the layouts of Sensorium 2022 (images) and 2023 (clips), readable by striate and by the tools of the
+//! field.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,20 +19,31 @@ pub struct Plan<'a> {
     pub neurons: &'a Neurons,
     /// Images are written for the trials that have a stimulus.
     pub trials: &'a [Trial],
-    /// Shape of one image, `[channel, height, width]`.
+    /// Shape of one image or frame, `[channel, height, width]`; a frame has one channel.
     pub image_shape: [usize; 3],
+    /// Where trials are clips, how they are stored; `None` for images.
+    pub clips: Option<Clips>,
 }
 
-/// The values of one trial.
+/// How clips are stored.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Clips {
+    /// Samples in a file; NaN behind the end of a trial.
+    pub stored: usize,
+    /// Samples per second.
+    pub rate_hz: f64,
+}
+
+/// The values of one trial; of a clip those of each sample, one after another.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TrialValues {
-    /// Image, `[channel, height, width]`, raw pixel values; not looked at when the trial has no stimulus.
+    /// Image, `[sample, channel, height, width]`, raw pixel values; not looked at when the trial has no stimulus.
     pub image: Vec<f32>,
-    /// Response of each neuron, `[neuron]`.
+    /// Response of each neuron, `[sample, neuron]`.
     pub responses: Vec<f32>,
-    /// Behaviour, `[variable]`; `None` in all trials or in none.
+    /// Behaviour, `[sample, variable]`; `None` in all trials or in none.
     pub behavior: Option<Vec<f32>>,
-    /// Pupil centre, `[2]`; `None` in all trials or in none.
+    /// Pupil centre, `[sample, 2]`; `None` in all trials or in none.
     pub pupil_center: Option<Vec<f32>>,
 }
 
@@ -82,6 +94,11 @@ impl<'a> Writer<'a> {
         if plan.trials.is_empty() || plan.neurons.is_empty() {
             return Err(Error::data("a recording needs at least one trial and one neuron").file(folder));
         }
+        let longest = plan.trials.iter().map(|trial| trial.samples).max().unwrap_or(0);
+        if let Some(Clips { stored, .. }) = plan.clips.filter(|clips| clips.stored < longest) {
+            let message = format!("a trial has {longest} samples, its files would hold {stored}");
+            return Err(Error::data(message).file(folder));
+        }
         let moments = STREAMS.map(|stream| (stream, Moments::default()));
         let has_train = plan.trials.iter().any(|trial| trial.tier == Tier::Train);
         Ok(Self { folder, plan, moments, has_train, written: Vec::new() })
@@ -101,18 +118,29 @@ impl<'a> Writer<'a> {
 
     fn stream(&mut self, index: usize, trial: usize, values: &[f32]) -> Result<()> {
         let stream = self.moments[index].0;
-        let shape = self.shape(index, values.len());
-        let name = format!("data/{stream}/{trial}.npy");
-        if shape.iter().product::<usize>() != values.len() {
-            return Err(Error::data(format!("has {} values, expected shape {shape:?}", values.len()))
+        let samples = self.plan.clips.map_or(1, |_| self.plan.trials[trial].samples);
+        let shape = self.shape(index, values.len() / samples.max(1));
+        let name = format!("data/{}/{trial}.npy", self.plan.name(stream));
+        let elements: usize = shape.iter().product();
+        if elements * samples != values.len() {
+            let of = self.plan.clips.map_or(String::new(), |_| format!(" for each of {samples} samples"));
+            return Err(Error::data(format!("has {} values, expected shape {shape:?}{of}", values.len()))
                 .file(self.folder.join(name))
                 .trial(trial)
                 .key(stream.name()));
         }
         if !self.has_train || self.plan.trials[trial].tier == Tier::Train {
-            self.moments[index].1.add(values, stream == Stream::Images);
+            self.moments[index].1.add(values, if stream == Stream::Images { 1 } else { elements });
         }
-        self.put(&name, &npy::write_f32(&shape, values))
+        self.put(&name, &self.file(&shape, values))
+    }
+
+    /// The file of a stream in one trial: of a clip the last axis is time.
+    fn file(&self, shape: &[usize], values: &[f32]) -> Vec<u8> {
+        let Some(Clips { stored, .. }) = self.plan.clips else { return npy::write_f32(shape, values) };
+        let elements = shape.iter().product();
+        let shape = shape.strip_prefix(&[1]).filter(|frame| frame.len() == 2).unwrap_or(shape);
+        npy::write_f32(&[shape, &[stored]].concat(), &time_last(values, elements, stored))
     }
 
     fn shape(&self, index: usize, length: usize) -> Vec<usize> {
@@ -144,6 +172,11 @@ impl<'a> Writer<'a> {
         let tiers: Vec<String> = trials.iter().map(|trial| trial.tier.to_string()).collect();
         self.put("meta/trials/tiers.npy", &npy::write_strings(&tiers))?;
         self.put("meta/trials/trial_idx.npy", &identifiers(trials, |trial| &trial.id))?;
+        if let Some(Clips { rate_hz, .. }) = self.plan.clips {
+            // What a clip showed is told by its content.
+            let rates = vec![rate_hz; trials.len()];
+            return self.put("meta/trials/target_fps.npy", &npy::write_f64(&[trials.len()], &rates));
+        }
         self.put("meta/trials/frame_image_id.npy", &identifiers(trials, |trial| &trial.stimulus_id))
     }
 
@@ -167,7 +200,7 @@ impl<'a> Writer<'a> {
             // Images have one value for all pixels: an array without axes.
             let shape = if stream == Stream::Images { vec![] } else { vec![moments.mean.len()] };
             for (name, values) in [("mean", moments.mean()), ("std", moments.std())] {
-                let name = format!("meta/statistics/{stream}/all/{name}.npy");
+                let name = format!("meta/statistics/{}/all/{name}.npy", self.plan.name(stream));
                 self.put(&name, &npy::write_f32(&shape, &values))?;
             }
         }
@@ -179,6 +212,33 @@ impl<'a> Writer<'a> {
         let all = self.moments.iter_mut().map(|(stream, moments)| (*stream, std::mem::take(moments)));
         all.filter(|(_, moments)| moments.count > 0.0).collect()
     }
+}
+
+impl Plan<'_> {
+    /// The folder of a stream.
+    fn name(&self, stream: Stream) -> &'static str {
+        match (stream, self.clips) {
+            (Stream::Images, Some(_)) => VIDEOS,
+            _ => stream.name(),
+        }
+    }
+}
+
+/// Folder of the frames of clips.
+const VIDEOS: &str = "videos";
+/// Elements that are transposed at once, so that both sides stay in the cache.
+const TILE: usize = 32;
+
+/// `[element, stored]` of values `[sample, element]`, NaN behind the last sample.
+pub(crate) fn time_last(values: &[f32], elements: usize, stored: usize) -> Vec<f32> {
+    let mut out = vec![f32::NAN; elements * stored];
+    for first in (0..elements).step_by(TILE) {
+        let tile = first..(first + TILE).min(elements);
+        for (sample, row) in values.chunks_exact(elements).take(stored).enumerate() {
+            tile.clone().for_each(|element| out[element * stored + sample] = row[element]);
+        }
+    }
+    out
 }
 
 /// Ids as integers when all of them are, as the competition files have them.
@@ -243,8 +303,9 @@ const FOLDERS: [&str; 3] = ["data/", "meta/", "truth/"];
 
 /// Whether [`write()`] gives the file this name.
 fn is_ours(name: &str) -> bool {
-    const TABLES: [&str; 7] = [
+    const TABLES: [&str; 8] = [
         "trials/tiers",
+        "trials/target_fps",
         "trials/trial_idx",
         "trials/frame_image_id",
         "neurons/unit_ids",
@@ -253,7 +314,7 @@ fn is_ours(name: &str) -> bool {
         "neurons/layer",
     ];
     let Some(stem) = name.strip_suffix(".npy") else { return false };
-    let is_stream = |name: &str| STREAMS.iter().any(|stream| stream.name() == name);
+    let is_stream = |name: &str| name == VIDEOS || STREAMS.iter().any(|stream| stream.name() == name);
     match stem.split('/').collect::<Vec<_>>()[..] {
         ["data", stream, trial] => is_stream(stream) && trial.parse::<usize>().is_ok(),
         ["meta", "statistics", stream, "all", "mean" | "std"] => is_stream(stream),
@@ -271,9 +332,8 @@ struct Moments {
 }
 
 impl Moments {
-    /// Adds one trial: every element to its own moments, or all to one (`pooled`).
-    fn add(&mut self, values: &[f32], pooled: bool) {
-        let width = if pooled { 1 } else { values.len() };
+    /// Adds samples of `width` elements, each of which has moments of its own.
+    fn add(&mut self, values: &[f32], width: usize) {
         self.mean.resize(width, 0.0);
         self.squares.resize(width, 0.0);
         for sample in values.chunks_exact(width) {
@@ -332,7 +392,7 @@ mod tests {
             layer: Some(vec!["L2/3".into(), "L4".into(), "L5".into()]),
         };
         let trials = [trial("7", "train", "5"), trial("0f", "test", "a"), trial("3", "train", "6")];
-        let plan = Plan { neurons: &neurons, trials: &trials, image_shape: [1, 1, 2] };
+        let plan = Plan { neurons: &neurons, trials: &trials, image_shape: [1, 1, 2], clips: None };
         write(&path, &plan, |i| Ok(values(i))).unwrap();
         let recording = recording::open(&path).unwrap();
         let session = recording.single().unwrap();
@@ -355,7 +415,7 @@ mod tests {
         let path = dir.path().join("s");
         let neurons = Neurons { ids: vec![0, 1, 2], ..Neurons::default() };
         let trials = [trial("0", "train", "0"), trial("1", "train", "1")];
-        let plan = Plan { neurons: &neurons, trials: &trials, image_shape: [1, 1, 2] };
+        let plan = Plan { neurons: &neurons, trials: &trials, image_shape: [1, 1, 2], clips: None };
         for _ in 0..2 {
             write(&path, &plan, |i| Ok(values(i))).unwrap();
         }
@@ -379,7 +439,7 @@ mod tests {
         let path = dir.path().join("s");
         let neurons = Neurons { ids: vec![0, 1, 2], ..Neurons::default() };
         let trials = [trial("0", "train", "0"), trial("1", "train", "1")];
-        let plan = Plan { neurons: &neurons, trials: &trials, image_shape: [1, 1, 2] };
+        let plan = Plan { neurons: &neurons, trials: &trials, image_shape: [1, 1, 2], clips: None };
         write(&path, &plan, |i| Ok(values(i))).unwrap();
         let short = |i| Ok(TrialValues { responses: vec![0.0; 3 - i], ..values(i) });
         let error = write(&path, &plan, short).unwrap_err();

@@ -27,9 +27,9 @@ pub fn paint(random: &mut ChaCha8Rng, side: usize, image: &mut [f32]) {
     let mut bare = vec![true; side * side];
     let mut left = bare.len();
     while left > 0 {
-        let leaf = Leaf::draw(random, side);
+        let leaf = Leaf::draw(random, [side; 2], LARGEST);
         let mut colour = None;
-        for pixel in leaf.pixels(side) {
+        for pixel in leaf.pixels([side; 2]) {
             if std::mem::take(&mut bare[pixel]) {
                 let colour = colour.get_or_insert_with(|| draw_colour(random));
                 (0..CHANNELS).for_each(|channel| image[channel * side * side + pixel] = colour[channel]);
@@ -39,28 +39,31 @@ pub fn paint(random: &mut ChaCha8Rng, side: usize, image: &mut [f32]) {
     }
 }
 
-struct Leaf {
+/// A disc: centre and radius in pixels.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Leaf {
     radius: f64,
-    row: f64,
-    column: f64,
+    /// Row and column of the centre.
+    pub centre: [f64; 2],
 }
 
 impl Leaf {
-    fn draw(random: &mut ChaCha8Rng, side: usize) -> Self {
-        let ratio = SMALLEST / LARGEST;
+    /// A leaf of a radius up to `largest`, anywhere that it could reach an image of `shape` rows and columns.
+    pub fn draw(random: &mut ChaCha8Rng, shape: [usize; 2], largest: f64) -> Self {
+        let ratio = SMALLEST / largest;
         let share: f64 = random.random();
         let radius = SMALLEST / (1.0 - share * (1.0 - ratio * ratio)).sqrt();
-        let range = side as f64 - 1.0 + 2.0 * LARGEST;
-        let [row, column] = [(); 2].map(|()| random.random::<f64>() * range - LARGEST);
-        Self { radius, row, column }
+        let centre = shape.map(|side| random.random::<f64>() * (side as f64 - 1.0 + 2.0 * largest) - largest);
+        Self { radius, centre }
     }
 
-    /// Pixels of the image that it covers.
-    fn pixels(&self, side: usize) -> impl Iterator<Item = usize> {
-        within(self.row, self.radius, side).flat_map(move |row| {
-            let down = row as f64 - self.row;
-            let half = (self.radius * self.radius - down * down).max(0.0).sqrt();
-            within(self.column, half, side).map(move |column| row * side + column)
+    /// Pixels of an image of so many rows and columns that it covers.
+    pub fn pixels(&self, [height, width]: [usize; 2]) -> impl Iterator<Item = usize> {
+        let Self { radius, centre } = *self;
+        within(centre[0], radius, height).flat_map(move |row| {
+            let down = row as f64 - centre[0];
+            let half = (radius * radius - down * down).max(0.0).sqrt();
+            within(centre[1], half, width).map(move |column| row * width + column)
         })
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::design::Design;
 use super::dog::{DogNeuron, DogType};
 use super::keys::{bounded, read_list, require, unknown_key};
-use super::world::{GroundTruth, Neuron, World, normal};
+use super::world::{GroundTruth, Neuron, Options, World, normal};
 use crate::error::{Result, in_range, read};
 
 /// Parameters that can be set by name, and what they mean.
@@ -120,7 +120,7 @@ impl KlindtLinear {
     }
 }
 
-impl GroundTruth for KlindtLinear {
+impl Options for KlindtLinear {
     fn keys(&self) -> &'static [(&'static str, &'static str)] {
         &KEYS
     }
@@ -159,6 +159,27 @@ impl GroundTruth for KlindtLinear {
         bounded("neurons", &[self.neurons, self.side, self.side])
     }
 
+    fn words(&self) -> [String; 2] {
+        let types: Vec<String> = self.types.iter().map(f64::to_string).collect();
+        let Self { neurons, kernel, side, .. } = self;
+        let sizes = types.join(", ");
+        [
+            format!("{neurons} of kernel size {sizes}, kernels {kernel} × {kernel}"),
+            format!("{side} × {side} pixels of white noise"),
+        ]
+    }
+
+    fn notes(&self) -> &'static [&'static str] {
+        &NOTES
+    }
+}
+
+impl GroundTruth for KlindtLinear {
+    fn resolve(&mut self) {
+        let Design { validation, stimulus_seed, .. } = self.design();
+        (self.validation, self.stimulus_seed) = (Some(validation), Some(stimulus_seed));
+    }
+
     fn design(&self) -> Design {
         Design {
             neurons: self.neurons,
@@ -172,27 +193,8 @@ impl GroundTruth for KlindtLinear {
         }
     }
 
-    fn resolve(&mut self) {
-        let Design { validation, stimulus_seed, .. } = self.design();
-        (self.validation, self.stimulus_seed) = (Some(validation), Some(stimulus_seed));
-    }
-
     fn kernel(&self) -> Option<usize> {
         Some(self.kernel)
-    }
-
-    fn words(&self) -> [String; 2] {
-        let types: Vec<String> = self.types.iter().map(f64::to_string).collect();
-        let Self { neurons, kernel, side, .. } = self;
-        let sizes = types.join(", ");
-        [
-            format!("{neurons} of kernel size {sizes}, kernels {kernel} × {kernel}"),
-            format!("{side} × {side} pixels of white noise"),
-        ]
-    }
-
-    fn notes(&self) -> &'static [&'static str] {
-        &NOTES
     }
 
     fn build(&self) -> Box<dyn World> {

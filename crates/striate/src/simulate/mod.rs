@@ -2,7 +2,8 @@
 //!
 //! A [`Simulation`] computes any trial on its own; [`write()`] makes a recording folder of it, with the
 //! answers beside it in `truth/`, which [`Truth::open`] reads, and [`Simulation::session`] one that stays in memory. Linear neurons see white noise
-//! ([`KlindtLinear`]), nonlinear ones coloured images ([`KlindtNonlinear`]); both have names in [`PRESETS`].
+//! ([`KlindtLinear`]), nonlinear ones coloured images ([`KlindtNonlinear`]), and animals with space-time filters see movies ([`Movies`], which [`write_movies`] writes trial
+//! by trial); all have names in [`PRESETS`].
 //!
 //! ```
 //! use striate::simulate::{KlindtLinear, Simulation};
@@ -23,15 +24,17 @@ mod network;
 mod nonlinear;
 mod simulation;
 mod memory;
+mod movies;
 mod truth;
 mod write;
 
 pub use design::Design;
 pub use dog::{DogNeuron, DogType};
 pub use linear::KlindtLinear;
+pub use movies::{Kind, Movies, write as write_movies};
 pub use nonlinear::KlindtNonlinear;
 pub use parameters::{PRESETS, Parameters, Preset};
 pub use simulation::{Block, Simulation};
-pub use truth::Truth;
+pub use truth::{Filters, Truth};
 pub use world::Neuron;
 pub use write::write;

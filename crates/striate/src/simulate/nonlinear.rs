@@ -7,7 +7,7 @@ use super::design::Design;
 use super::keys::{require, unknown_key};
 use super::leaves::{CHANNELS, paint};
 use super::network::{Network, POSITIONS, SEED, SIDE, TYPES};
-use super::world::{GroundTruth, Neuron, World};
+use super::world::{GroundTruth, Neuron, Options, World};
 use crate::error::{Result, in_range, read};
 use crate::random::{generator, permutation};
 
@@ -97,7 +97,7 @@ impl KlindtNonlinear {
     }
 }
 
-impl GroundTruth for KlindtNonlinear {
+impl Options for KlindtNonlinear {
     fn keys(&self) -> &'static [(&'static str, &'static str)] {
         &KEYS
     }
@@ -132,6 +132,25 @@ impl GroundTruth for KlindtNonlinear {
         in_range("mean_response", mean_response, 1e-6..=1e6)
     }
 
+    fn words(&self) -> [String; 2] {
+        let Self { neurons, types, locations, .. } = self;
+        [
+            format!("{neurons} of {types} types, nonlinear, at places out of {locations}"),
+            format!("{SIDE} × {SIDE} pixels, {CHANNELS} colours, dead leaves"),
+        ]
+    }
+
+    fn notes(&self) -> &'static [&'static str] {
+        &NOTES
+    }
+}
+
+impl GroundTruth for KlindtNonlinear {
+    fn resolve(&mut self) {
+        let Design { validation, stimulus_seed, .. } = self.design();
+        (self.validation, self.stimulus_seed) = (Some(validation), Some(stimulus_seed));
+    }
+
     fn design(&self) -> Design {
         Design {
             neurons: self.neurons,
@@ -143,23 +162,6 @@ impl GroundTruth for KlindtNonlinear {
             test_first: true,
             stimulus_seed: self.stimulus_seed.unwrap_or(self.seed),
         }
-    }
-
-    fn resolve(&mut self) {
-        let Design { validation, stimulus_seed, .. } = self.design();
-        (self.validation, self.stimulus_seed) = (Some(validation), Some(stimulus_seed));
-    }
-
-    fn words(&self) -> [String; 2] {
-        let Self { neurons, types, locations, .. } = self;
-        [
-            format!("{neurons} of {types} types, nonlinear, at places out of {locations}"),
-            format!("{SIDE} × {SIDE} pixels, {CHANNELS} colours, dead leaves"),
-        ]
-    }
-
-    fn notes(&self) -> &'static [&'static str] {
-        &NOTES
     }
 
     fn build(&self) -> Box<dyn World> {

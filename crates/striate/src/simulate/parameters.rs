@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::design::Design;
 use super::linear::KlindtLinear;
+use super::movies::Movies;
 use super::nonlinear::KlindtNonlinear;
-use super::world::{GroundTruth, World};
+use super::world::{GroundTruth, Options};
 use crate::error::{Result, unknown};
 
 /// What a simulation is made from, one variant per kind of ground truth.
@@ -16,6 +16,8 @@ pub enum Parameters {
     KlindtLinear(KlindtLinear),
     /// Units of a nonlinear network seeing coloured images.
     KlindtNonlinear(KlindtNonlinear),
+    /// Animals with space-time filters seeing movies.
+    Movies(Movies),
 }
 
 /// A simulation that has a name on the command line.
@@ -29,7 +31,7 @@ pub struct Preset {
 }
 
 /// Everything that can be simulated by name.
-pub const PRESETS: [Preset; 5] = [
+pub const PRESETS: [Preset; 7] = [
     preset("klindt-linear", "60 linear neurons of two types, small images of white noise", || {
         KlindtLinear::demo().into()
     }),
@@ -42,6 +44,12 @@ pub const PRESETS: [Preset; 5] = [
     }),
     preset("klindt-fig5e", "64 nonlinear neurons of each of 4, 8 or 16 types, coloured images", || {
         KlindtNonlinear::fig5e(4).into()
+    }),
+    preset("movies", "animals with space-time filters that share movies in pairs, small", || {
+        Movies::small().into()
+    }),
+    preset("movies-full", "10 animals of 7800 neurons, movies of 36 × 64 pixels: 15 GB", || {
+        Movies::full().into()
     }),
 ];
 
@@ -61,6 +69,12 @@ impl From<KlindtNonlinear> for Parameters {
     }
 }
 
+impl From<Movies> for Parameters {
+    fn from(parameters: Movies) -> Self {
+        Self::Movies(parameters)
+    }
+}
+
 impl Parameters {
     /// The preset called `name`, one of [`PRESETS`].
     ///
@@ -75,7 +89,7 @@ impl Parameters {
 
     /// Names of the parameters that can be set, and what they mean.
     pub fn keys(&self) -> &'static [(&'static str, &'static str)] {
-        self.ground_truth().keys()
+        self.options().keys()
     }
 
     /// Sets one of [`Parameters::keys`] from text.
@@ -84,17 +98,17 @@ impl Parameters {
     /// [`Kind::Config`](crate::error::Kind::Config) for an unknown key, with the nearest one as hint,
     /// and for a value that cannot be read.
     pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
-        self.ground_truth_mut().set(key, value)
+        let options: &mut dyn Options = match self {
+            Self::KlindtLinear(parameters) => parameters,
+            Self::KlindtNonlinear(parameters) => parameters,
+            Self::Movies(parameters) => parameters,
+        };
+        options.set(key, value)
     }
 
-    /// Neurons, trials and images.
-    pub fn design(&self) -> Design {
-        self.ground_truth().design()
-    }
-
-    /// Neurons and images in words.
+    /// Neurons, and images or movies, in words.
     pub fn words(&self) -> [String; 2] {
-        self.ground_truth().words()
+        self.options().words()
     }
 
     /// Refuses what cannot be simulated.
@@ -102,40 +116,38 @@ impl Parameters {
     /// # Errors
     /// [`Kind::Config`](crate::error::Kind::Config) naming the parameter.
     pub fn check(&self) -> Result<()> {
-        self.ground_truth().check()?;
-        self.design().check()
-    }
-
-    /// Side of the kernels in pixels, where neurons have one.
-    pub(super) fn kernel(&self) -> Option<usize> {
-        self.ground_truth().kernel()
+        self.options().check()?;
+        self.images().map_or(Ok(()), |images| images.design().check())
     }
 
     pub(super) fn notes(&self) -> &'static [&'static str] {
-        self.ground_truth().notes()
+        self.options().notes()
     }
 
     /// With every default filled in, so that it can be written down.
     pub(super) fn resolved(mut self) -> Self {
-        self.ground_truth_mut().resolve();
+        match &mut self {
+            Self::KlindtLinear(parameters) => parameters.resolve(),
+            Self::KlindtNonlinear(parameters) => parameters.resolve(),
+            Self::Movies(_) => (),
+        }
         self
     }
 
-    pub(super) fn build(&self) -> Box<dyn World> {
-        self.ground_truth().build()
-    }
-
-    fn ground_truth(&self) -> &dyn GroundTruth {
+    /// The ground truth of a simulation whose trials are images.
+    pub(super) fn images(&self) -> Option<&dyn GroundTruth> {
         match self {
-            Self::KlindtLinear(parameters) => parameters,
-            Self::KlindtNonlinear(parameters) => parameters,
+            Self::KlindtLinear(parameters) => Some(parameters),
+            Self::KlindtNonlinear(parameters) => Some(parameters),
+            Self::Movies(_) => None,
         }
     }
 
-    fn ground_truth_mut(&mut self) -> &mut dyn GroundTruth {
+    fn options(&self) -> &dyn Options {
         match self {
             Self::KlindtLinear(parameters) => parameters,
             Self::KlindtNonlinear(parameters) => parameters,
+            Self::Movies(parameters) => parameters,
         }
     }
 }
@@ -150,7 +162,13 @@ mod tests {
             let mut parameters = Parameters::named(preset.name).unwrap();
             parameters.check().unwrap();
             for (key, _) in parameters.keys() {
-                let value = if *key == "centred" { "true" } else { "1" };
+                let value = match *key {
+                    "centred" => "true",
+                    "kinds" => "energy",
+                    "delayed" => "pupil_center",
+                    "latency_ms" => "30,60",
+                    _ => "1",
+                };
                 parameters.set(key, value).unwrap();
             }
         }
@@ -174,8 +192,12 @@ mod tests {
         for preset in PRESETS {
             let parameters = (preset.make)().resolved();
             let value = serde_json::to_value(&parameters).unwrap();
-            let is_linear = matches!(parameters, Parameters::KlindtLinear(_));
-            assert_eq!(value["generator"], if is_linear { "klindt-linear" } else { "klindt-nonlinear" });
+            let generator = match parameters {
+                Parameters::KlindtLinear(_) => "klindt-linear",
+                Parameters::KlindtNonlinear(_) => "klindt-nonlinear",
+                Parameters::Movies(_) => "movies",
+            };
+            assert_eq!(value["generator"], generator);
             assert_eq!(serde_json::from_value::<Parameters>(value).unwrap(), parameters);
         }
     }

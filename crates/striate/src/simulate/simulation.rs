@@ -10,7 +10,7 @@ use super::design::Design;
 use super::dog::DogNeuron;
 use super::parameters::Parameters;
 use super::world::{Neuron, World, normal};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::random;
 use crate::recording::Tier;
 
@@ -41,13 +41,15 @@ impl Simulation {
     /// Draws the neurons.
     ///
     /// # Errors
-    /// As [`Parameters::check`].
+    /// As [`Parameters::check`], and for parameters of movies, which [`write_movies`](super::write_movies) writes trial by trial.
     pub fn new(parameters: impl Into<Parameters>) -> Result<Self> {
         let parameters: Parameters = parameters.into();
         parameters.check()?;
         let parameters = parameters.resolved();
-        let world: Arc<dyn World> = parameters.build().into();
-        Ok(Self { design: parameters.design(), neurons: world.neurons(), world, parameters })
+        let of_movies = || Error::config("is of movies, not of images").key("generator");
+        let images = parameters.images().ok_or_else(of_movies)?;
+        let (design, world): (Design, Arc<dyn World>) = (images.design(), images.build().into());
+        Ok(Self { design, neurons: world.neurons(), world, parameters })
     }
 
     /// What it was made from, defaults filled in.

@@ -1,11 +1,12 @@
 //! The right answers of a simulated recording: the folder `truth/` beside its data.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::network::POSITIONS;
-use super::{Design, DogNeuron, Neuron, Parameters, Simulation};
+use super::world::GroundTruth;
+use super::{DogNeuron, Movies, Neuron, Parameters, Simulation};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::recording::{Session, npy};
@@ -23,8 +24,74 @@ pub struct Truth {
     pub locations: Vec<[f32; 2]>,
     /// Kernels of linear neurons, `[neuron, row, column]`.
     pub kernels: Option<Vec<f32>>,
-    /// Noise-free responses, `[trial, neuron]`, trials in the order of the recording.
-    pub responses: Vec<f32>,
+    /// Filters of neurons that see movies.
+    pub filters: Option<Filters>,
+    responses: Responses,
+}
+
+/// Where the noise-free responses are.
+#[derive(Debug, Clone, PartialEq)]
+enum Responses {
+    /// Of images, `[trial, neuron]`.
+    Held(Vec<f32>),
+    /// Of movies, in a file for each trial of so many samples, `[neuron, sample]`.
+    Stored { folder: PathBuf, samples: Vec<usize> },
+}
+
+/// Filters in space and time, one of a linear neuron and two of an energy neuron.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Filters {
+    /// Whether each neuron has one filter only.
+    pub linear: Vec<bool>,
+    /// Row and column of the first pixel of each neuron's patch.
+    pub corner: Vec<[usize; 2]>,
+    /// Latency of each neuron.
+    pub latency_ms: Vec<f32>,
+    /// Rows, and columns, of a patch.
+    pub side: usize,
+    /// Number of lags.
+    pub lags: usize,
+    /// `[neuron, component, row, column]`.
+    space: Vec<f32>,
+    /// `[neuron, filter, component, lag]`.
+    time: Vec<f32>,
+}
+
+impl Filters {
+    /// A filter of a neuron, `[lag, row, column]` of its patch; lag 0 is the frame of the response.
+    pub fn filter(&self, neuron: usize, filter: usize) -> Vec<f32> {
+        let pixels = self.side * self.side;
+        let space = |component: usize| &self.space[(2 * neuron + component) * pixels..][..pixels];
+        let time =
+            |component: usize| &self.time[(4 * neuron + 2 * filter + component) * self.lags..][..self.lags];
+        let at = |lag: usize, pixel: usize| {
+            (0..2).map(|component| time(component)[lag] * space(component)[pixel]).sum::<f32>()
+        };
+        (0..self.lags).flat_map(|lag| (0..pixels).map(move |pixel| at(lag, pixel))).collect()
+    }
+
+    fn read(folder: &Path, of: &Movies, types: &[usize]) -> Result<Self> {
+        let (n, side, lags) = (types.len(), of.patch(), of.lags());
+        let damaged = |name: &str, why: &str| Err(Error::data(why).file(folder.join(name)));
+        let corner = read(folder, "corner.npy", &[n, 2])?;
+        let corner: Vec<[usize; 2]> =
+            corner.chunks_exact(2).map(|at| [at[0] as usize, at[1] as usize]).collect();
+        if corner.iter().any(|&[row, column]| row + side > of.height || column + side > of.width) {
+            return damaged("corner.npy", "names a patch that does not lie in the frame");
+        }
+        if types.iter().any(|&kind| kind >= of.kinds.len()) {
+            return damaged("type.npy", "names a kind that there is not");
+        }
+        Ok(Self {
+            linear: types.iter().map(|&kind| of.kinds[kind].is_linear()).collect(),
+            corner,
+            latency_ms: read(folder, "latency_ms.npy", &[n])?,
+            side,
+            lags,
+            space: read(folder, "space.npy", &[n, 2, side, side])?,
+            time: read(folder, "time.npy", &[n, 2, 2, lags])?,
+        })
+    }
 }
 
 /// `truth.json`.
@@ -40,47 +107,99 @@ struct Header {
 }
 
 impl Truth {
-    /// Truth of `session` in the recording folder `recording`; `None` when it is not a simulation.
+    /// Truth of `session`, in the folder of its recording; `None` when it is not a simulation.
     ///
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) naming the file that is damaged, written by a newer striate, or speaks of
     /// other neurons or trials than those of `session`.
-    pub fn open(recording: &Path, session: &Session) -> Result<Option<Self>> {
-        if !is_simulation(recording) {
+    pub fn open(session: &Session) -> Result<Option<Self>> {
+        if !is_simulation(&session.path) {
             return Ok(None);
         }
-        let folder = recording.join("truth");
+        let folder = session.path.join("truth");
         let parameters = read_parameters(&folder)?;
-        let design = parameters.design();
-        check_session(&design, session).map_err(|e| e.file(&folder))?;
-        let neurons = design.neurons;
-        let kernels = |side| read(&folder, "kernels.npy", &[neurons, side, side]);
-        let types = read(&folder, "type.npy", &[neurons])?.iter().map(|&kind| kind as usize).collect();
+        check_session(&parameters, session).map_err(|e| e.file(&folder))?;
+        let neurons = session.neurons.len();
+        let types: Vec<usize> =
+            read(&folder, "type.npy", &[neurons])?.iter().map(|&kind| kind as usize).collect();
         let locations = read(&folder, "locations.npy", &[neurons, 2])?;
+        let kernels = |side| read(&folder, "kernels.npy", &[neurons, side, side]);
+        let samples = session.trials.iter().map(|trial| trial.samples).collect();
+        let (filters, responses) = match &parameters {
+            Parameters::Movies(of) => (
+                Some(Filters::read(&folder, of, &types)?),
+                Responses::Stored { folder: folder.clone(), samples },
+            ),
+            _ => (None, Responses::Held(read(&folder, "responses.npy", &[session.trials.len(), neurons])?)),
+        };
         Ok(Some(Self {
             types,
             locations: locations.chunks_exact(2).map(|at| [at[0], at[1]]).collect(),
-            kernels: parameters.kernel().map(kernels).transpose()?,
-            responses: read(&folder, "responses.npy", &[design.trials(), neurons])?,
+            kernels: kernel(&parameters).map(kernels).transpose()?,
+            filters,
+            responses,
             parameters,
         }))
     }
-}
 
-impl Truth {
+    /// Noise-free responses in a trial of the recording, `[sample, neuron]`.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when the file of a movie is missing or damaged.
+    pub fn responses(&self, trial: usize) -> Result<Vec<f32>> {
+        let neurons = self.types.len();
+        match &self.responses {
+            Responses::Held(all) => Ok(all[trial * neurons..][..neurons].to_vec()),
+            Responses::Stored { folder, samples } => {
+                let samples = samples[trial];
+                let stored = read(folder, &format!("responses/{trial}.npy"), &[neurons, samples])?;
+                Ok(transposed(&stored, samples))
+            }
+        }
+    }
+
     /// Centre of each neuron, row and column in pixels of the image.
     pub fn centres(&self) -> Vec<[f64; 2]> {
-        let [_, side, _] = self.parameters.design().image_shape;
-        let map = self.parameters.kernel().map_or(POSITIONS, |kernel| side - kernel + 1);
         // A map after valid convolutions lies in the middle of the image.
-        let edge = (side - map) as f64 / 2.0;
+        let edge = self.parameters.images().map_or(0.0, |images| {
+            let [_, side, _] = images.design().image_shape;
+            let map = images.kernel().map_or(POSITIONS, |kernel| side - kernel + 1);
+            (side - map) as f64 / 2.0
+        });
         self.locations.iter().map(|at| at.map(|value| f64::from(value) + edge)).collect()
+    }
+
+    /// Name of each type, where types have one.
+    pub fn kinds(&self) -> Vec<&'static str> {
+        match &self.parameters {
+            Parameters::Movies(of) => of.kinds.iter().map(|kind| kind.name()).collect(),
+            _ => Vec::new(),
+        }
     }
 }
 
+/// Side of the kernels in pixels, where neurons have one.
+fn kernel(parameters: &Parameters) -> Option<usize> {
+    parameters.images()?.kernel()
+}
+
+/// `[sample, neuron]` of `[neuron, sample]`.
+pub(super) fn transposed(values: &[f32], samples: usize) -> Vec<f32> {
+    let neurons = values.len() / samples;
+    let mut out = vec![0.0; values.len()];
+    for (neuron, row) in values.chunks_exact(samples).enumerate() {
+        row.iter().enumerate().for_each(|(sample, value)| out[sample * neurons + neuron] = *value);
+    }
+    out
+}
+
 /// Rows and columns of the truth are those of the recording.
-fn check_session(design: &Design, session: &Session) -> Result<()> {
-    let (truth, here) = ([design.neurons, design.trials()], [session.neurons.len(), session.trials.len()]);
+fn check_session(parameters: &Parameters, session: &Session) -> Result<()> {
+    let truth = match (parameters, parameters.images().map(GroundTruth::design)) {
+        (Parameters::Movies(of), _) => [of.neurons, of.trials()],
+        (_, design) => design.map_or([0; 2], |design| [design.neurons, design.trials()]),
+    };
+    let here = [session.neurons.len(), session.trials.len()];
     if truth == here {
         return Ok(());
     }
@@ -96,8 +215,22 @@ pub(super) fn is_simulation(path: &Path) -> bool {
 
 /// Whether [`write`] gives a file of a recording this name.
 pub(super) fn is_file(name: &str) -> bool {
-    let known = ["truth.json", "type.npy", "locations.npy", "responses.npy", "kernels.npy", "rf.npy"];
-    name.strip_prefix("truth/").is_some_and(|name| known.contains(&name))
+    const KNOWN: [&str; 11] = [
+        "truth.json",
+        "type.npy",
+        "locations.npy",
+        "responses.npy",
+        "kernels.npy",
+        "rf.npy",
+        "corner.npy",
+        "space.npy",
+        "time.npy",
+        "latency_ms.npy",
+        "gain.npy",
+    ];
+    let Some(name) = name.strip_prefix("truth/") else { return false };
+    let trial = name.strip_prefix("responses/").and_then(|name| name.strip_suffix(".npy"));
+    KNOWN.contains(&name) || trial.is_some_and(|trial| trial.parse::<usize>().is_ok())
 }
 
 /// Writes `folder/truth`; `responses` are noise-free, `[trial, neuron]`.
@@ -110,7 +243,7 @@ pub(super) fn write(simulation: &Simulation, responses: &[f32], folder: &Path) -
     put(&folder, "type.npy", &npy::write_i64(&[n], &types))?;
     put(&folder, "locations.npy", &npy::write_f32(&[n, 2], &locations))?;
     put(&folder, "responses.npy", &npy::write_f32(&[simulation.trials(), n], responses))?;
-    if let Some(kernel) = simulation.parameters().kernel() {
+    if let Some(kernel) = kernel(simulation.parameters()) {
         write_receptive_fields(simulation, kernel, &folder)?;
     }
     put(&folder, "truth.json", &header(simulation.parameters()))
@@ -131,7 +264,7 @@ fn put(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     disk::write_bytes(&folder.join(name), bytes)
 }
 
-fn header(parameters: &Parameters) -> Vec<u8> {
+pub(super) fn header(parameters: &Parameters) -> Vec<u8> {
     let header = Header {
         format: FORMAT,
         striate: env!("CARGO_PKG_VERSION").into(),
@@ -155,7 +288,10 @@ fn read_parameters(folder: &Path) -> Result<Parameters> {
     }
     let header: Header = serde_json::from_value(value).map_err(|error| damaged(&error).hint(newer))?;
     let parameters = header.parameters;
-    let writable = parameters.check().and_then(|()| parameters.design().check_writable());
+    let writable = parameters.check().and_then(|()| match parameters.images() {
+        Some(images) => images.design().check_writable(),
+        None => Ok(()),
+    });
     writable.map_err(|error| damaged(&error))?;
     Ok(parameters)
 }

@@ -9,14 +9,22 @@ use super::design::Design;
 use super::dog::DogNeuron;
 use crate::error::Result;
 
-/// A kind of ground truth as its parameters, before it is built.
-pub(super) trait GroundTruth {
+/// What the parameters of every kind of simulation can be asked.
+pub(super) trait Options {
     /// Names of the parameters that can be set, and what they mean.
     fn keys(&self) -> &'static [(&'static str, &'static str)];
     /// Sets one of the keys from text.
     fn set(&mut self, key: &str, value: &str) -> Result<()>;
-    /// Refuses parameters of its own that cannot be simulated; [`Design::check`] does the common ones.
+    /// Refuses parameters that cannot be simulated; of images [`Design::check`] does the common ones.
     fn check(&self) -> Result<()>;
+    /// Neurons, and images or movies, in words.
+    fn words(&self) -> [String; 2];
+    /// What the reader of `truth.json` has to know.
+    fn notes(&self) -> &'static [&'static str];
+}
+
+/// A kind of ground truth for images as its parameters, before it is built.
+pub(super) trait GroundTruth: Options {
     /// Neurons, trials and images; must not panic on unchecked parameters.
     fn design(&self) -> Design;
     /// Fills in every default, so that it can be written down.
@@ -25,10 +33,6 @@ pub(super) trait GroundTruth {
     fn kernel(&self) -> Option<usize> {
         None
     }
-    /// Neurons and images in words.
-    fn words(&self) -> [String; 2];
-    /// What the reader of `truth.json` has to know.
-    fn notes(&self) -> &'static [&'static str];
     /// Draws the neurons.
     fn build(&self) -> Box<dyn World>;
 }

@@ -1,7 +1,8 @@
 //! A simulation as a recording folder in the Sensorium 2022 layout, with its truth beside it.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Block, Simulation, truth};
 use crate::disk;
@@ -26,17 +27,21 @@ pub fn write(simulation: &Simulation, path: &Path) -> Result<()> {
     })
 }
 
-/// Nothing but a simulation is ever replaced by one.
-fn refuse_foreign(path: &Path) -> Result<()> {
-    let is_system = |entry: std::io::Result<fs::DirEntry>| {
-        entry.is_ok_and(|entry| entry.file_name().to_str().is_some_and(disk::is_system_file))
+/// Nothing but a simulation is ever replaced by one: a recording, or a folder of some.
+pub(super) fn refuse_foreign(path: &Path) -> Result<()> {
+    let entries = match fs::read_dir(path) {
+        Err(_) if !path.exists() => return Ok(()),
+        entries => entries.map_err(|source| Error::io("cannot read", path, source))?,
     };
-    let is_empty = || fs::read_dir(path).is_ok_and(|mut entries| entries.all(is_system));
-    if !path.exists() || is_empty() {
-        return Ok(());
-    }
+    let is_system =
+        |path: &PathBuf| path.file_name().and_then(OsStr::to_str).is_some_and(disk::is_system_file);
+    let inside: Vec<PathBuf> =
+        entries.flatten().map(|entry| entry.path()).filter(|path| !is_system(path)).collect();
     if truth::is_simulation(path) {
         return refuse_strangers(path, truth::is_file);
+    }
+    if inside.iter().all(|animal| truth::is_simulation(animal)) {
+        return inside.iter().try_for_each(|animal| refuse_strangers(animal, truth::is_file));
     }
     Err(Error::config("exists and is not a simulation written by striate; it stays as it is")
         .file(path)
@@ -50,7 +55,7 @@ fn write_recording(simulation: &Simulation, folder: &Path) -> Result<Vec<f32>> {
     let mut block = Block::default();
     let neurons = Neurons { ids: (0..).take(simulation.neurons().len()).collect(), ..Neurons::default() };
     let table: Vec<Trial> = (0..trials).map(|trial| simulation.row(trial)).collect();
-    let plan = Plan { neurons: &neurons, trials: &table, image_shape: design.image_shape };
+    let plan = Plan { neurons: &neurons, trials: &table, image_shape: design.image_shape, clips: None };
     write_into(folder, &plan, |trial| {
         if trial % BLOCK == 0 {
             block = simulation.block(trial..trials.min(trial + BLOCK));

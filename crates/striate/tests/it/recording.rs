@@ -43,9 +43,11 @@ fn sensorium(path: &Path) {
         area: Some(vec!["V1".to_owned(); NEURONS]),
         layer: Some(vec!["L2/3".to_owned(); NEURONS]),
     };
-    write(path, &Plan { neurons: &neurons, trials: &trials(), image_shape: [1, 2, 3] }, |trial| {
-        Ok(values(trial))
-    })
+    write(
+        path,
+        &Plan { neurons: &neurons, trials: &trials(), image_shape: [1, 2, 3], clips: None },
+        |trial| Ok(values(trial)),
+    )
     .unwrap();
 }
 

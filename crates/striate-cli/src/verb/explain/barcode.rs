@@ -58,7 +58,7 @@ fn explain(
     }
     let shown = asked.as_ref().filter(|_| options.copies < 1.0).map(Asked::session).transpose()?;
     let loaded = folders.iter().map(|folder| load(folder, shown, common)).collect::<Result<Vec<_>>>()?;
-    let truth = asked.as_ref().map(|asked| Truth::open(&asked.path, asked.session()?));
+    let truth = asked.as_ref().map(|asked| Truth::open(asked.session()?));
     let truth = truth.transpose()?.flatten();
     let runs: Vec<Run<'_>> = loaded.iter().map(|of| of.barcodes(truth.as_ref())).collect();
     let found = Explanation { model: loaded[0].model.clone(), ..barcode::explain(&runs, &options)? };
