@@ -62,6 +62,7 @@ struct Common {
 enum Verb {
     Demo(verb::demo::Args),
     Inspect(verb::inspect::Args),
+    Convert(verb::convert::Args),
     Simulate(verb::simulate::Args),
     Config(verb::config::Args),
     Fit(verb::fit::Args),
@@ -89,6 +90,7 @@ fn dispatch(verb: &Verb, common: &Common) -> Outcome {
     match verb {
         Verb::Demo(args) => verb::demo::run(args, common),
         Verb::Inspect(args) => verb::inspect::run(args, common),
+        Verb::Convert(args) => verb::convert::run(args, common),
         Verb::Simulate(args) => verb::simulate::run(args, common),
         Verb::Config(args) => verb::config::run(args, common),
         Verb::Fit(args) => verb::fit::run(args, common),

@@ -55,6 +55,7 @@ pub mod error;
 pub mod disk;
 pub mod hash;
 pub mod array;
+pub mod columns;
 pub mod random;
 pub mod mt19937;
 

@@ -3,6 +3,7 @@
 use std::fmt::{Display, Write as _};
 use std::path::PathBuf;
 
+use striate::recording::store::{Verified, verify};
 use striate::recording::{self, Stream};
 use striate::report::inspect::{
     Flagged, Inspection, Reliability, Repeats, Samples, SessionInspection, SharedStimuli, inspect,
@@ -10,7 +11,7 @@ use striate::report::inspect::{
 use striate::score;
 
 use crate::Common;
-use crate::outcome::{DATA, DONE, Outcome};
+use crate::outcome::{DATA, DONE, NO, Outcome};
 use crate::print::one_line;
 
 /// Show what is in a recording, and whether it is sound.
@@ -19,20 +20,55 @@ use crate::print::one_line;
 /// everything that is damaged. Exit code 3 means that it has problems.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  striate inspect static20457-5-9-preproc0.zip\n  \
-                        striate inspect Data/ --json | jq '.sessions[].reliability'")]
+                        striate inspect Data/ --json | jq '.sessions[].reliability'\n  \
+                        striate inspect store --verify")]
 pub struct Args {
     /// A recording: a folder or .zip of one session, or a folder of several.
     data: PathBuf,
     /// Print one JSON object instead of a page.
     #[arg(long)]
     json: bool,
+    /// Only hold every byte of a store against its checksums: exit code 3 where one is not what was written, 1 where there are none.
+    #[arg(long)]
+    verify: bool,
 }
 
 pub fn run(args: &Args, _common: &Common) -> Outcome {
+    if args.verify {
+        return verified(args);
+    }
     let inspection = inspect(&recording::open(&args.data)?)?;
     let text = if args.json { serde_json::to_string_pretty(&inspection)? + "\n" } else { page(&inspection) };
     answer!("{text}")?;
     Ok(if inspection.is_sound() { DONE } else { DATA })
+}
+
+fn verified(args: &Args) -> Outcome {
+    let sessions = verify(&args.data)?;
+    let text = if args.json {
+        serde_json::to_string_pretty(&sessions)? + "\n"
+    } else {
+        sessions.iter().map(session_verified).collect()
+    };
+    answer!("{text}")?;
+    let is_damaged = sessions.iter().any(|session| !session.problems.is_empty());
+    let is_unknown = sessions.iter().any(|session| session.unknown.is_some());
+    Ok(if is_damaged {
+        DATA
+    } else if is_unknown {
+        NO
+    } else {
+        DONE
+    })
+}
+
+fn session_verified(Verified { id, files, problems, unknown, .. }: &Verified) -> String {
+    let lines: Vec<String> = match unknown {
+        Some(why) => vec![format!("{id}: {why}")],
+        None if problems.is_empty() => vec![format!("{id}: {files} files are what was written")],
+        None => problems.iter().map(|problem| format!("✗ {id}: {problem}")).collect(),
+    };
+    lines.iter().map(|line| one_line(line) + "\n").collect()
 }
 
 fn page(inspection: &Inspection) -> String {

@@ -11,6 +11,7 @@ use striate::scoring::Provenance;
 use striate::{batch, disk, twin};
 
 pub mod config;
+pub mod convert;
 pub mod demo;
 pub mod ensemble;
 pub mod explain;

@@ -6,6 +6,7 @@ mod bench;
 mod choice;
 mod competition;
 mod config;
+mod convert;
 mod deaths;
 mod demo;
 mod ensemble;

@@ -16,7 +16,7 @@ pub use folder::{
 pub use leftover::{clear_leftovers, is_leftover};
 pub use read::{ARRAYS, TABLE, TEXT, open, read, read_text, too_large};
 pub use write::{
-    append, check_output, create_new, open_or_create, sync, write_atomic, write_bytes, write_new,
+    append, check_output, create_new, full, open_or_create, sync, write_atomic, write_bytes, write_new,
 };
 
 use std::fs;

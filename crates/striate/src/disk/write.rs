@@ -71,7 +71,7 @@ pub fn check_output(path: &Path, inputs: &[&Path]) -> Result<()> {
 }
 
 /// `path` without links, as far as it is there.
-fn full(path: &Path) -> PathBuf {
+pub fn full(path: &Path) -> PathBuf {
     let there =
         |folder: &Path| fs::canonicalize(if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
     let known =

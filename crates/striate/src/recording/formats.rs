@@ -7,11 +7,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::root::{Root, is_zip};
-use super::{Format, Session, antolik2016, licence, sensorium2022, sensorium2023};
+use super::{Format, Session, antolik2016, licence, sensorium2022, sensorium2023, store};
 use crate::error::{Error, Result};
 
 /// Every format that [`open`](super::open) knows.
-pub const FORMATS: &[Format] = &[sensorium2022::FORMAT, sensorium2023::FORMAT, antolik2016::FORMAT];
+pub const FORMATS: &[Format] =
+    &[sensorium2022::FORMAT, sensorium2023::FORMAT, antolik2016::FORMAT, store::FORMAT];
 
 /// How deep below the given path sessions are looked for (`Data/region1` in `Data.zip`).
 const DEPTH: usize = 2;
@@ -20,20 +21,23 @@ const MANY: usize = 1000;
 
 /// All sessions at `path`, in the order of their names.
 pub(super) fn open_all(path: &Path) -> Result<Vec<Session>> {
-    let root = Root::open(path)?;
-    let mut found = Vec::new();
-    find(&root, DEPTH, &mut found)?;
-    if found.is_empty() {
-        return Err(unrecognised(&root));
-    }
-    let sessions = found.iter().map(|(format, root)| open_one(format, root)).collect::<Result<Vec<_>>>()?;
+    let sessions =
+        find_all(path)?.iter().map(|(format, root)| open_one(format, root)).collect::<Result<Vec<_>>>()?;
     unique_ids(path, &sessions)?;
     Ok(sessions)
 }
 
+/// The format and place of each session at `path`, in the order of their names.
+pub(super) fn find_all(path: &Path) -> Result<Vec<(&'static Format, Root)>> {
+    let root = Root::open(path)?;
+    let mut found = Vec::new();
+    find(&root, DEPTH, &mut found)?;
+    if found.is_empty() { Err(unrecognised(&root)) } else { Ok(found) }
+}
+
 fn open_one(format: &Format, root: &Root) -> Result<Session> {
     let mut session = (format.open)(root)?;
-    session.licence = licence::find(root);
+    session.licence = licence::find(root).or(session.licence);
     Ok(session)
 }
 

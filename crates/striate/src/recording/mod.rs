@@ -29,9 +29,11 @@ mod licence;
 pub mod npy;
 mod npy_header;
 pub mod root;
+mod samples;
 mod sensorium;
 pub mod sensorium2022;
 pub mod sensorium2023;
+pub mod store;
 pub mod write;
 
 /// One or more sessions opened from one path.
@@ -178,7 +180,7 @@ pub struct Statistics {
 }
 
 /// A licence file beside the recording.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Licence {
     /// File name.
     pub file: String,

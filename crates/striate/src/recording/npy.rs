@@ -100,9 +100,14 @@ impl Rows {
     /// As [`Array::to_f32`].
     pub fn values(self, bytes: Vec<u8>) -> Result<Vec<f32>> {
         let shape = vec![bytes.len() / self.header.size];
-        let header = Header { start: 0, shape: shape.clone(), ..self.header };
-        Array { shape, header, bytes }.to_f32()
+        elements(&self.header, shape, bytes).to_f32()
     }
+}
+
+/// Some elements of the array that `header` is of, in C order.
+pub(super) fn elements(header: &Header, shape: Vec<usize>, bytes: Vec<u8>) -> Array {
+    let header = Header { start: 0, fortran: false, shape: shape.clone(), ..*header };
+    Array { shape, header, bytes }
 }
 
 /// At most `count` of `0..all`, at even distances, the first among them.
@@ -112,7 +117,7 @@ pub(super) fn spread(all: usize, count: usize) -> impl Iterator<Item = usize> {
 }
 
 /// The header at the `start` of a file of `size` bytes, held against that size.
-fn checked(start: &[u8], size: u64) -> Result<Header> {
+pub(super) fn checked(start: &[u8], size: u64) -> Result<Header> {
     let header = npy_header::parse(start)?;
     let have = size.saturating_sub(header.start as u64);
     let need = header.payload_size()? as u64;

@@ -253,8 +253,24 @@ impl Root {
     /// # Errors
     /// When it is missing, or not a sound array.
     pub fn array_shape(&self, name: &str) -> Result<Vec<usize>> {
-        let (start, size) = self.files.start(&format!("{}{name}", self.base), NPY_ROOM)?;
+        let (start, size) = self.start(name)?;
         npy::shape(&start, size).map_err(|error| error.file(self.place(name)))
+    }
+
+    /// The first bytes of `name`, enough for the header of an array, and how many it has.
+    ///
+    /// # Errors
+    /// When it is missing or cannot be read.
+    pub fn start(&self, name: &str) -> Result<(Vec<u8>, u64)> {
+        self.files.start(&format!("{}{name}", self.base), NPY_ROOM)
+    }
+
+    /// The `length` bytes of `name` that begin at `start`; of a file in a folder no other is read.
+    ///
+    /// # Errors
+    /// When it is missing, ends earlier, or cannot be read.
+    pub fn piece(&self, name: &str, start: u64, length: u64) -> Result<Vec<u8>> {
+        self.files.pieces(&format!("{}{name}", self.base), &[start], length)
     }
 
     /// Shape of the `.npy` array `name`, and the first `length` values, or all of shorter rows, of at most `count` rows

@@ -13,7 +13,6 @@
 //! # Ok::<(), striate::error::Error>(())
 //! ```
 
-mod columns;
 mod evaluation;
 pub mod metric;
 mod moments;
@@ -26,7 +25,7 @@ mod table;
 
 use std::collections::BTreeMap;
 
-pub use columns::{Column, parquet};
+pub use crate::columns::{Column, parquet};
 pub use evaluation::{Evaluation, number_stimuli};
 pub use metric::{
     Compute, METRICS, Metric, Need, Reason, explainable_variance, find, in_order, mean_ignoring_nan,

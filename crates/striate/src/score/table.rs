@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::ser::Serializer;
 
 use super::Scored;
-use super::columns::{Column, parquet};
+use crate::columns::{Column, parquet};
 use crate::disk;
 use crate::error::{Error, Result};
 

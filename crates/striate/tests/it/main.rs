@@ -18,3 +18,4 @@ mod sensorium2023;
 mod settings;
 mod simulate;
 mod simulated;
+mod store;

@@ -36,7 +36,7 @@ fn values(trial: usize) -> TrialValues {
     }
 }
 
-fn sensorium(path: &Path) {
+pub fn sensorium(path: &Path) {
     let neurons = Neurons {
         ids: (100..100 + NEURONS as i64).collect(),
         position_um: Some(vec![[1.0, 2.0, 3.0]; NEURONS]),

@@ -48,7 +48,7 @@ fn length(stream: &str, trial: usize) -> usize {
     LENGTHS[trial] - usize::from(stream == "pupil_center" && trial == 1)
 }
 
-fn mouse(folder: &Path) {
+pub fn mouse(folder: &Path) {
     for (stream, shape, value) in STREAMS {
         let elements: usize = shape.iter().product();
         for trial in 0..TIERS.len() {

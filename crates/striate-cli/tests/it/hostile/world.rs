@@ -38,6 +38,12 @@ pub const CASES: &[Case] = &[
     on("recording", &["explain", "run", "barcode", "seeds=2", "most=3"]),
     on("recording", &["submit", "run", "--data", "recording", "--tier", "test", "--out", "s.csv"]),
     on("recording", &["submit", "--check", "submission.csv", "--data", "recording"]),
+    on("recording", &["convert", "recording", "--out", "new"]),
+    on("recording.zip", &["convert", "recording.zip", "--out", "new"]),
+    on("store", &["inspect", "store"]),
+    on("store", &["inspect", "store", "--verify"]),
+    on("store", &["convert", "store", "--out", "new"]),
+    on("store", &["predict", "run", "--data", "store", "--out", "o.npy"]),
     on("recording/truth", &["score", "run"]),
     on("recording/truth", &["explain", "run", "barcode", "seeds=2", "most=3"]),
     on("recording/truth", &["fit", "first.toml", "--data", "recording", "--out", "new"]),
@@ -124,6 +130,7 @@ impl World {
             &["score", "run"],
             &["explain", "run", "barcode", "seeds=2", "most=3"],
             &["report", "run"],
+            &["convert", "recording", "--out", "store"],
         ] {
             bench.run(args).succeeds();
         }

@@ -1,0 +1,111 @@
+//! Arrays whose first axis is time, read by windows straight from their file.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use super::files::missing;
+use super::npy::{self, Array};
+use super::npy_header::{Header, Kind};
+use super::root::Root;
+use crate::error::{Error, Result};
+
+/// An `.npy` array of numbers in a file, `[sample, …]`.
+#[derive(Debug, Clone)]
+pub(super) struct Samples {
+    root: Root,
+    name: String,
+    header: Header,
+}
+
+impl Samples {
+    /// The array `name` of a folder; only its header is read.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when it is missing, damaged, holds no numbers, or samples do not lie together.
+    pub fn open(root: &Root, name: &str) -> Result<Self> {
+        let header = || {
+            if !root.has(name) {
+                return Err(missing(root.place(name)));
+            }
+            let (start, size) = root.start(name)?;
+            let header = npy::checked(&start, size)?;
+            refuse(&header)?;
+            Ok(header)
+        };
+        let header = header().map_err(|error: Error| error.file(root.place(name)))?;
+        Ok(Self { root: root.clone(), name: name.to_owned(), header })
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.header.shape[0]
+    }
+
+    /// Shape of one.
+    pub fn shape(&self) -> &[usize] {
+        &self.header.shape[1..]
+    }
+
+    /// The samples `window`, as they are stored.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when there are fewer, or the file changed or cannot be read.
+    pub fn read(&self, window: Range<usize>) -> Result<Array> {
+        if window.end > self.len() || window.start > window.end {
+            let message = format!("has {} samples, {window:?} are asked for", self.len());
+            return Err(Error::data(message).file(self.place()));
+        }
+        let sample = self.shape().iter().product::<usize>() * self.header.size;
+        let start = self.header.start + window.start * sample;
+        let bytes = self.root.piece(&self.name, start as u64, (window.len() * sample) as u64)?;
+        let shape = [&[window.len()], self.shape()].concat();
+        Ok(npy::elements(&self.header, shape, bytes))
+    }
+
+    /// Its file, as people are shown it.
+    pub fn place(&self) -> PathBuf {
+        self.root.place(&self.name)
+    }
+}
+
+fn refuse(header: &Header) -> Result<()> {
+    let error = match header {
+        Header { kind: Kind::Unicode | Kind::Bytes, .. } => {
+            Error::data("holds text where numbers are expected")
+        }
+        Header { kind: Kind::Object, .. } => Error::data("holds Python objects, which are not read")
+            .hint("save it again: `numpy.save(file, array.astype(\"f4\"))`"),
+        Header { shape, .. } if shape.is_empty() => Error::data("is a single value, expected [sample, …]"),
+        Header { fortran: true, shape, .. } if shape.len() > 1 => {
+            Error::data("is stored in the order of Fortran, so that a sample does not lie in one piece")
+                .hint("save it again: `numpy.save(file, numpy.ascontiguousarray(array))`")
+        }
+        _ => return Ok(()),
+    };
+    Err(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_what_lies_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, root) = (dir.path().join("a.npy"), Root::open(dir.path()).unwrap());
+        let values: Vec<f32> = (0..30).map(|i| i as f32).collect();
+        std::fs::write(&path, npy::write_f32(&[5, 2, 3], &values)).unwrap();
+        let samples = Samples::open(&root, "a.npy").unwrap();
+        assert_eq!((samples.len(), samples.shape()), (5, &[2, 3][..]));
+        assert_eq!(samples.read(1..3).unwrap().to_f32().unwrap(), values[6..18]);
+        assert!(samples.read(5..5).unwrap().is_empty());
+        assert!(samples.read(4..6).unwrap_err().message().contains("has 5 samples"));
+        std::fs::write(&path, npy::write_strings(&["a", "b"])).unwrap();
+        assert!(Samples::open(&root, "a.npy").unwrap_err().message().contains("text"));
+        std::fs::write(&path, npy::write_f32(&[], &[1.0])).unwrap();
+        assert!(Samples::open(&root, "a.npy").unwrap_err().message().contains("[sample, …]"));
+        let fortran = [super::super::npy_header::write("<f4", true, &[2, 2]), vec![0; 16]].concat();
+        std::fs::write(&path, fortran).unwrap();
+        assert!(Samples::open(&root, "a.npy").unwrap_err().advice().unwrap().contains("ascontiguousarray"));
+    }
+}
