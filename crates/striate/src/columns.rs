@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
 use parquet::errors::Result as ParquetResult;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
@@ -157,11 +158,20 @@ impl Columns {
 /// # Errors
 /// [`Kind::Data`](crate::error::Kind::Data) when it is damaged, or a column holds anything else.
 pub fn read_parquet(bytes: Vec<u8>) -> Result<Columns> {
-    let damaged = |e: parquet::errors::ParquetError| {
-        Error::data(format!("is not a readable Parquet file: {e}"))
-            .hint("columns of numbers and words, not compressed or with snappy (the default of pandas)")
-    };
+    // The reader asserts some of what a file merely claims.
+    let read = std::panic::catch_unwind(|| decode(bytes));
+    read.unwrap_or_else(|_| Err(damaged("it contradicts itself")))
+}
+
+fn damaged(why: impl std::fmt::Display) -> Error {
+    Error::data(format!("is not a readable Parquet file: {why}"))
+        .hint("columns of numbers and words, not compressed or with snappy (the default of pandas)")
+}
+
+fn decode(bytes: Vec<u8>) -> Result<Columns> {
+    let size = bytes.len();
     let file = SerializedFileReader::new(Bytes::from(bytes)).map_err(damaged)?;
+    check_ranges(file.metadata(), size)?;
     let fields = file.metadata().file_metadata().schema().get_fields();
     let names: Vec<String> = fields.iter().map(|field| field.name().to_owned()).collect();
     let mut cells: Vec<Vec<Field>> = names.iter().map(|_| Vec::new()).collect();
@@ -176,6 +186,17 @@ pub fn read_parquet(bytes: Vec<u8>) -> Result<Columns> {
         Ok((name, column))
     };
     Ok(Columns { columns: names.into_iter().zip(cells).map(column).collect::<Result<_>>()?, rows })
+}
+
+/// Every column lies within the file: the reader takes that for granted.
+fn check_ranges(metadata: &ParquetMetaData, size: usize) -> Result<()> {
+    let mut columns = metadata.row_groups().iter().flat_map(|group| group.columns());
+    let is_within = |column: &ColumnChunkMetaData| {
+        let start = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
+        let end = start.checked_add(column.compressed_size());
+        start >= 0 && column.compressed_size() >= 0 && end.is_some_and(|end| end as usize <= size)
+    };
+    if columns.all(is_within) { Ok(()) } else { Err(damaged("a column lies outside the file")) }
 }
 
 /// The columns of a CSV file with a row of names, as words; an empty cell is missing.

@@ -57,7 +57,10 @@ impl Samples {
         }
         let sample = self.shape().iter().product::<usize>() * self.header.size;
         let start = self.header.start + window.start * sample;
-        let bytes = self.root.piece(&self.name, start as u64, (window.len() * sample) as u64)?;
+        let bytes = match window.len() * sample {
+            0 => Vec::new(),
+            length => self.root.piece(&self.name, start as u64, length as u64)?,
+        };
         let shape = [&[window.len()], self.shape()].concat();
         Ok(npy::elements(&self.header, shape, bytes))
     }
