@@ -1,5 +1,6 @@
 //! A twin's predictions on one tier, scored and written to its run folder.
 
+mod classes;
 mod neurons;
 mod provenance;
 mod rules;
@@ -21,6 +22,7 @@ use crate::run::RunFolder;
 use crate::score::{self, Evaluation, Null, ScoreReport, Scored, Series, Settings, Table, number_stimuli};
 use crate::twin::{Ensemble, State, Twin};
 
+use classes::Classes;
 pub use neurons::write_neurons;
 pub use provenance::Provenance;
 use rules::Rules;
@@ -46,6 +48,8 @@ pub struct Task<'a> {
     pub nulls: &'a [Null],
     /// Noise-free responses, for simulated recordings.
     pub truth: Option<NoiseFree<'a>>,
+    /// Class of the stimulus of each trial of the session, where the user says; else the recording may.
+    pub classes: Option<&'a [Option<String>]>,
     /// Whose rules, thresholds, bootstrap.
     pub settings: Settings,
 }
@@ -171,6 +175,13 @@ pub fn score(twin: &Ensemble, session: &Session, task: &Task<'_>, device: &Devic
     }
     if let Some(provenance) = task.provenance {
         report.cautions = provenance.cautions(session, &task.tier, &trials, neurons.len())?;
+    }
+    let fitted = |trial: usize| !left_out.contains(&trial);
+    if let Some(classes) = Classes::of(session, task.classes, is_own.then_some(&fitted))? {
+        let samples = |trial: usize| session.trials[trial].samples - rules.first;
+        let (scores, without) = classes.scores(&evaluation, &trials, samples, &task.settings)?;
+        report.classes = scores;
+        report.notes.extend(without);
     }
     for &null in task.nulls {
         // One trial or one neuron cannot be shuffled; the scores themselves stand.

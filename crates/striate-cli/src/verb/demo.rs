@@ -72,7 +72,7 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     }
 
     let run = RunFolder::open(&path)?;
-    let scores = score::score_run(&run, None, "test", &Null::ALL, Settings::default(), common)?;
+    let scores = score::score_run(&run, None, "test", None, &Null::ALL, Settings::default(), common)?;
     disk::write_bytes(&run.report(), report::render(std::slice::from_ref(&run))?.as_bytes())?;
     let fev = scores.metrics.get("fev").and_then(|summary| summary.mean).unwrap_or(f64::NAN);
     let seconds = clock.elapsed().as_secs_f64();

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use striate::error::Result;
 use striate::ops;
-use striate::recording::Tier;
+use striate::recording::{self, Tier};
 use striate::run::RunFolder;
-use striate::score::{self, Null, Preset, ScoreReport, Settings, Summary};
+use striate::score::{self, ClassScores, Null, Preset, ScoreReport, Settings, Summary};
 use striate::scoring::{self, Known, NoiseFree, Task};
 use striate::simulate::Truth;
 use striate::twin::Ensemble;
@@ -45,6 +45,10 @@ pub struct Args {
     /// Whose rules to follow: `leave-out` (neurons without a value are left out), or a competition's (see below).
     #[arg(long, default_value = Preset::default().id(), value_name = "NAME")]
     preset: String,
+    /// Score each class of stimuli on its own, too: a CSV with the columns `class` and `trial` (counted from 0) or `stimulus`.
+    /// Without it the recording may tell (`meta/trials/stimulus_class.npy`).
+    #[arg(long, value_name = "FILE")]
+    classes: Option<PathBuf>,
     /// Print the whole result as JSON.
     #[arg(long)]
     json: bool,
@@ -54,7 +58,8 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     let settings = Settings { preset: args.preset.parse()?, ..Settings::default() };
     let nulls = nulls(&args.null)?;
     let run = opened(&args.run)?;
-    let report = score_run(&run, args.data.as_deref(), &args.tier, &nulls, settings, common)?;
+    let (data, classes) = (args.data.as_deref(), args.classes.as_deref());
+    let report = score_run(&run, data, &args.tier, classes, &nulls, settings, common)?;
     if args.json {
         answer!("{}\n", serde_json::to_string_pretty(&report)?)?;
     } else {
@@ -68,6 +73,7 @@ pub fn score_run(
     run: &RunFolder,
     data: Option<&Path>,
     tier: &str,
+    classes: Option<&Path>,
     nulls: &[Null],
     settings: Settings,
     common: &Common,
@@ -78,6 +84,7 @@ pub fn score_run(
     let session = asked.session()?;
     let truth = Truth::open(session)?;
     let noise_free = truth.as_ref().map(|truth| |trial| truth.responses(trial));
+    let classes = classes.map(|table| recording::read_classes(table, session)).transpose()?;
     let name = run.name();
     let task = Task {
         name: &name,
@@ -85,6 +92,7 @@ pub fn score_run(
         provenance: Some(&asked.provenance),
         nulls,
         truth: noise_free.as_ref().map(|of| of as NoiseFree<'_>),
+        classes: classes.as_deref(),
         settings,
     };
     let scores = scoring::score(&twin, session, &task, &device)?;
@@ -131,28 +139,56 @@ fn table(report: &ScoreReport) -> String {
         score::in_order().filter_map(|id| Some((id, report.metrics.get(id)?))).collect();
     text.extend(metrics.iter().map(|(id, summary)| line(id, summary, report)));
     text.extend(report.omitted.iter().map(|(id, why)| format!("{id:<WIDTH$}{:>8}  {why}\n", "-")));
+    text.extend(classes(report));
     let left_out = metrics.iter().filter(|(_, summary)| !summary.reasons.is_empty());
     let left_out = left_out.map(|(id, summary)| format!("{id}: without a value: {}", summary.left_out()));
     text.extend(left_out.chain(report.notes.iter().cloned()).map(|note| format!("\n{note}\n")));
     text
 }
 
+/// The correlation of each class of stimuli; those that were never trained on stand apart.
+fn classes(report: &ScoreReport) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (trained, words) in ClassScores::TRAINED {
+        let of = report.classes.iter().filter(|(_, scores)| scores.trained == trained);
+        let of: Vec<String> = of.filter_map(|(class, scores)| class_line(class, scores)).collect();
+        if !of.is_empty() {
+            lines.push(format!("\n{CORRELATION} by class of stimulus, {words}\n"));
+            lines.extend(of);
+        }
+    }
+    lines
+}
+
+fn class_line(class: &str, scores: &ClassScores) -> Option<String> {
+    let summary = scores.metrics.get(CORRELATION)?;
+    Some(format!(
+        "  {:<width$}{}{:>7} trials\n",
+        one_line(class),
+        numbers(summary),
+        scores.trials,
+        width = WIDTH - 2
+    ))
+}
+
+/// The score that classes are compared by.
+const CORRELATION: &str = "single_trial_correlation";
 /// Columns for the id of a metric.
 const WIDTH: usize = 32;
 
 fn line(id: &str, summary: &Summary, report: &ScoreReport) -> String {
-    let interval = summary.ci95.map_or(String::new(), |[low, high]| format!("[{low:.3}, {high:.3}]"));
     let nulls: Vec<String> = report
         .null
         .iter()
         .filter_map(|(kind, scores)| Some(format!("{:.3} ({kind})", scores.get(id)?.mean?)))
         .collect();
+    format!("{id:<WIDTH$}{}  {}\n", numbers(summary), nulls.join(", "))
+}
+
+/// Mean, interval, median and number of neurons, each in its column.
+fn numbers(summary: &Summary) -> String {
+    let interval = summary.ci95.map_or(String::new(), |[low, high]| format!("[{low:.3}, {high:.3}]"));
     let number = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.3}"));
     let median = if summary.n > 1 { number(summary.median) } else { String::new() };
-    format!(
-        "{id:<WIDTH$}{:>8}  {interval:<18}{median:>8}{:>7}  {}\n",
-        number(summary.mean),
-        summary.n,
-        nulls.join(", ")
-    )
+    format!("{:>8}  {interval:<18}{median:>8}{:>7}", number(summary.mean), summary.n)
 }

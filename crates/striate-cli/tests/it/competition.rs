@@ -1,4 +1,4 @@
-//! Videos scored as Sensorium 2023 did.
+//! Videos scored and handed in as Sensorium 2023 did.
 
 use std::fs;
 
@@ -112,4 +112,58 @@ fn what_cannot_be_scored_so_is_refused() {
     bench
         .run(&["score", "run", "--preset", "sensorium2023"])
         .fails(2, &["--preset", "images", "sensorium2022"]);
+}
+
+/// Trials 0 to 3 were trained on, 4 to 7 are of the oracle tier.
+#[test]
+fn classes_of_stimuli_are_scored_on_their_own_and_new_ones_stand_apart() {
+    let bench = with_movies_of(12);
+    bench.run(&[&FIT[..], &["--out", "run"]].concat()).succeeds();
+    let score = ["score", "run", "--tier", "oracle", "--null", "none"];
+    let by_trial = |rows: &str| fs::write(bench.path("classes.csv"), format!("trial,class\n{rows}")).unwrap();
+    let with_table = [&score[..], &["--classes", "classes.csv"]].concat();
+    let report = || -> Value {
+        serde_json::from_str(&bench.run(&[&with_table[..], &["--json"]].concat()).succeeds().out).unwrap()
+    };
+    let tested = "4,natural\n5,gabor\n6,natural\n7,gabor\n";
+    by_trial(&format!("0,natural\n1,natural\n2,dots\n3,natural\n{tested}"));
+    let classes = &report()["classes"];
+    for (class, trained) in [("natural", true), ("gabor", false)] {
+        let found = &classes[class];
+        assert_eq!((&found["trained"], &found["trials"]), (&trained.into(), &2.into()), "{class}");
+        assert_eq!(found["samples"], 2 * (12 - LOST));
+        assert!(found["metrics"]["single_trial_correlation"]["mean"].is_f64());
+    }
+    assert_eq!(classes["dots"], Value::Null, "none of its trials is scored");
+    let page = bench.run(&with_table).succeeds().out;
+    let (trained, new) = page.split_once("never trained on").unwrap();
+    assert!(trained.contains("  natural ") && new.contains("  gabor "), "{page}");
+    bench.run(&["report", "run"]).succeeds();
+    let html = String::from_utf8(bench.read("run/report.html")).unwrap();
+    assert!(html.contains("never trained on") && html.contains("gabor"));
+
+    by_trial(tested);
+    assert_eq!(report()["classes"]["gabor"]["trained"], Value::Null, "what was trained on is not told");
+    by_trial("4,natural\n");
+    let notes = report()["notes"].to_string();
+    assert!(notes.contains("3 of 4 trials have no class"), "{notes}");
+
+    by_trial("8,natural\n");
+    bench.run(&with_table).fails(3, &["classes.csv", "row 1", "`8` is no trial", "0 to 7"]);
+    by_trial("4,natural\n4,gabor\n");
+    bench.run(&with_table).fails(3, &["row 2", "`gabor`, and of `natural`"]);
+    fs::write(bench.path("classes.csv"), "stimulus,class\nmovie,natural\n").unwrap();
+    bench.run(&with_table).fails(3, &["names nothing that this recording showed", "e.g. `movie-"]);
+    fs::write(bench.path("classes.csv"), "trials,kind\n4,natural\n").unwrap();
+    bench.run(&with_table).fails(3, &["trials, kind", "`class`"]);
+}
+
+#[test]
+fn a_recording_may_tell_the_classes_itself() {
+    let bench = with_movies_of(12);
+    let classes: Vec<&str> = (0..8).map(|trial| if trial % 2 == 0 { "natural" } else { "dots" }).collect();
+    fs::write(bench.path("mouse/meta/trials/stimulus_class.npy"), npy::write_strings(&classes)).unwrap();
+    bench.run(&[&FIT[..], &["--out", "run"]].concat()).succeeds();
+    let classes = &scored(&bench, "leave-out")["classes"];
+    assert_eq!([&classes["natural"]["trials"], &classes["dots"]["trials"]], [&Value::from(2); 2]);
 }

@@ -15,12 +15,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, list, pasted};
+pub use classes::read_classes;
 pub use content::Content;
 pub use interrupt::Interrupt;
 use root::Root;
 
 pub mod antolik2016;
 mod archive;
+mod classes;
 mod content;
 mod interrupt;
 pub mod files;
@@ -227,6 +229,15 @@ pub trait TrialSource: Send + Sync + fmt::Debug {
         Ok(())
     }
 
+    /// Class of the stimulus of each of so many trials, e.g. `natural`, in file order; none where the recording does not
+    /// tell.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when the table is damaged.
+    fn classes(&self, _trials: usize) -> Result<Option<Vec<String>>> {
+        Ok(None)
+    }
+
     /// A text that changes when one of the files behind it is written; none where there are no files.
     fn stamp(&self) -> Option<String> {
         None
@@ -395,6 +406,14 @@ impl Session {
             }
         };
         Err(Error::data(message).file(&self.path).trial(trial).key(stream.name()))
+    }
+
+    /// Class of the stimulus of each trial, e.g. `natural`; none where the recording does not tell.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when its table is damaged.
+    pub fn classes(&self) -> Result<Option<Vec<String>>> {
+        self.source.classes(self.trials.len())
     }
 
     /// Indices of the trials of `tier`, in file order.

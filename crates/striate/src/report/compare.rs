@@ -9,8 +9,9 @@ use super::metric;
 use super::paired;
 use super::palette::{kind_colour, swatches};
 use super::plot::{Axis, Plot};
-use super::results::{Results, Score, Scores};
+use super::results::Results;
 use super::table::interval_mark;
+use crate::score::ScoreReport;
 
 /// More columns than this do not fit the page.
 const METRICS_SHOWN: usize = 4;
@@ -89,10 +90,10 @@ fn own_settings(run: &Results, differing: &[String]) -> String {
     own[..own.len().min(SETTINGS_SHOWN)].join(", ") + &more
 }
 
-fn score_cell(id: &str, scores: Option<&Scores>) -> Tag {
+fn score_cell(id: &str, scores: Option<&ScoreReport>) -> Tag {
     let held = metric::held(id).filter(|held| scores.is_some_and(|scores| scores.metrics.contains_key(held)));
     let id = held.as_deref().unwrap_or(id);
-    let score = scores.and_then(|scores| scores.metrics.get(id)).cloned().unwrap_or_else(Score::default);
+    let score = scores.and_then(|scores| scores.metrics.get(id)).cloned().unwrap_or_default();
     let null = scores.and_then(|scores| scores.null_of(id)).and_then(|(_, null)| null.mean);
     let mean = tag("span").class("mean").text(digits(score.mean));
     tag("td").class("number").with(mean).with(interval_mark(id, &score, null))

@@ -142,11 +142,8 @@ pub fn score(value: Option<f64>) -> String {
 }
 
 /// The ends of an interval; a dash in a column of numbers that have minus signs would be read as one.
-pub fn interval(ends: Option<[Option<f64>; 2]>, write: impl Fn(Option<f64>) -> String) -> String {
-    match ends {
-        Some([low @ Some(_), high @ Some(_)]) => format!("{} to {}", write(low), write(high)),
-        _ => "–".into(),
-    }
+pub fn interval(ends: Option<[f64; 2]>, write: impl Fn(Option<f64>) -> String) -> String {
+    ends.map_or_else(|| "–".into(), |[low, high]| format!("{} to {}", write(Some(low)), write(Some(high))))
 }
 
 /// A value with `decimals` and a real minus sign; a dash when it is unknown.
@@ -207,6 +204,6 @@ mod tests {
             ["0.123", "41.08", "123.5", "−22,139"]
         );
         assert_eq!(score(Some(f64::NAN)), "–");
-        assert_eq!(interval(Some([Some(-0.5), Some(0.25)]), score), "−0.500 to 0.250");
+        assert_eq!(interval(Some([-0.5, 0.25]), score), "−0.500 to 0.250");
     }
 }

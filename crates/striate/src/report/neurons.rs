@@ -3,7 +3,8 @@
 use super::markup::{Tag, decimal, figure, key, note, tag, thousands};
 use super::metric;
 use super::plot::{Axis, Plot};
-use super::results::{PerNeuron, Results, Score};
+use super::results::{PerNeuron, Results};
+use crate::score::Summary;
 
 const SCORE: &str = "single_trial_correlation";
 /// With behaviour and pupil held at their means, where a model sees them: the oracle does not see them either.
@@ -36,7 +37,7 @@ fn main_metric(neurons: &PerNeuron) -> Option<(&str, Vec<f64>)> {
     (!values.is_empty()).then_some((id, values))
 }
 
-fn histogram(neurons: &PerNeuron, null: Option<(&str, &Score)>) -> Option<Tag> {
+fn histogram(neurons: &PerNeuron, null: Option<(&str, &Summary)>) -> Option<Tag> {
     let (id, mut values) = main_metric(neurons)?;
     values.sort_by(f64::total_cmp);
     let median = values[values.len() / 2];

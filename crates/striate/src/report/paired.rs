@@ -75,7 +75,7 @@ fn row(runs: &[Results], a: usize, b: usize) -> Option<(Tag, Vec<Tag>)> {
     let name = tag("th").with(swatch(a)).text(format!("{} − ", runs[a].name));
     let name = name.with(swatch(b)).text(&runs[b].name);
     let better = differences.iter().filter(|difference| **difference > 0.0).count();
-    let interval = interval(summary.ci95.map(|ends| ends.map(Some)), |end| decimal(end, 4));
+    let interval = interval(summary.ci95, |end| decimal(end, 4));
     let number = |text: String| tag("td").class("number").text(text);
     let share = 100.0 * better as f64 / differences.len() as f64;
     let cells = [

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
 
 use crate::array::{self, Array};
 use crate::disk;
@@ -13,6 +13,7 @@ use crate::explain::barcode::Explanation;
 use crate::hash::Digest;
 use crate::run::bond::is_of;
 use crate::run::{Fitted, Manifest, RunFolder, Standing, metrics};
+use crate::score::ScoreReport;
 
 /// A value, or the sentence that stands in the page in its place.
 pub type Found<T> = std::result::Result<T, String>;
@@ -51,58 +52,12 @@ pub struct Results {
 pub struct Tier {
     /// Name of the tier.
     pub name: String,
-    /// Summaries over neurons.
-    pub scores: Found<Scores>,
+    /// Summaries over neurons, as in `scores/TIER.json`.
+    pub scores: Found<ScoreReport>,
     /// One value per neuron.
     pub per_neuron: Found<PerNeuron>,
     /// Recorded and predicted responses of the best, median and worst neurons.
     pub traces: Found<Traces>,
-}
-
-/// `scores/TIER.json`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Scores {
-    /// SHA-256 of the weights of the model that was scored.
-    pub model: String,
-    /// Number of neurons.
-    pub neurons: usize,
-    /// Number of trials.
-    pub trials: usize,
-    /// Summary of each metric by id.
-    pub metrics: BTreeMap<String, Score>,
-    /// The same on shuffled data, by kind of shuffle; `null` in the file when not asked for.
-    #[serde(deserialize_with = "null_as_default")]
-    pub null: BTreeMap<String, BTreeMap<String, Score>>,
-    /// Sentences without which scores would be taken for more than they are.
-    pub cautions: Vec<String>,
-    /// What to know before comparing scores.
-    pub notes: Vec<String>,
-}
-
-/// One metric over the neurons.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct Score {
-    /// Mean over neurons, or the value of a population metric.
-    #[serde(alias = "value")]
-    pub mean: Option<f64>,
-    /// Median over neurons.
-    pub median: Option<f64>,
-    /// Standard deviation over neurons.
-    pub sd: Option<f64>,
-    /// Neurons counted.
-    pub n: Option<usize>,
-    /// Neurons left out: a number, or an object that says why.
-    pub excluded: serde_json::Value,
-    /// Neurons without a value, by the reason why they have none.
-    pub reasons: BTreeMap<String, usize>,
-    /// Least explainable variance of the neurons that count.
-    pub threshold: Option<f64>,
-    /// 95 % interval.
-    pub ci95: Option<[Option<f64>; 2]>,
-    /// What the number is.
-    pub definition: Option<String>,
 }
 
 /// `scores/TIER.per_neuron.json`.
@@ -231,7 +186,7 @@ impl Results {
     }
 
     /// The summaries of that tier.
-    pub fn main_scores(&self) -> Option<&Scores> {
+    pub fn main_scores(&self) -> Option<&ScoreReport> {
         self.main_tier()?.scores.as_ref().ok()
     }
 
@@ -321,13 +276,6 @@ fn flatten(prefix: &str, table: &toml::Table, settings: &mut BTreeMap<String, St
     }
 }
 
-impl Scores {
-    /// The first null model that has metric `id`: its kind and its score.
-    pub fn null_of(&self, id: &str) -> Option<(&str, &Score)> {
-        self.null.iter().find_map(|(kind, scores)| Some((kind.as_str(), scores.get(id)?)))
-    }
-}
-
 impl PerNeuron {
     /// Values of metric `id`, NaN where it is undefined.
     pub fn values(&self, id: &str) -> Option<Vec<f64>> {
@@ -378,12 +326,6 @@ fn index(value: f32) -> Option<usize> {
     (value >= 0.0 && value.fract() == 0.0 && value < 1e7).then_some(value as usize)
 }
 
-fn null_as_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
-    input: D,
-) -> Result<T, D::Error> {
-    Ok(Option::deserialize(input)?.unwrap_or_default())
-}
-
 fn tiers(folder: &RunFolder, model: &str) -> Vec<Tier> {
     let telling = |name: &str| ["test", "oracle", "validation"].iter().position(|t| *t == name).unwrap_or(3);
     let mut tiers: Vec<Tier> =
@@ -395,7 +337,7 @@ fn tiers(folder: &RunFolder, model: &str) -> Vec<Tier> {
 fn tier(folder: &RunFolder, name: String, model: &str) -> Tier {
     let path = folder.scores(&name);
     let whole = bytes(&path).map_or(String::new(), |text| Digest::default().bytes(text).finish());
-    let scores: Found<Scores> = json(&path);
+    let scores: Found<ScoreReport> = json(&path);
     let again = || score_again(folder);
     let of_model = scores.as_ref().map_or(Ok(()), |scores| require_model(&scores.model, model, &path, again));
     let beside = |known: &str, path: &Path| match is_of(known, &whole) {

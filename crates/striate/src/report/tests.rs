@@ -140,7 +140,7 @@ fn strange_but_valid_files_never_break_the_page() {
     fs::write(run.metrics(), format!("{}\n5,0,,NaN,,inf,NaN,\n", crate::run::metrics::HEADER)).unwrap();
     save(
         &run.scores("te\"st<"),
-        &json!({"metrics": {"<b>": {"mean": null, "ci95": [null, 1]}}, "null": {"k": {}}}),
+        &json!({"metrics": {"<b>": {"mean": 1e300, "ci95": null}}, "null": {"k": {}}}),
     );
     let columns = json!({"single_trial_correlation": [null, 1e300], "oracle_jackknife": [null, -1e300]});
     save(&run.per_neuron("te\"st<"), &json!({"unit_id": [], "metrics": columns}));

@@ -2,8 +2,9 @@
 
 use super::markup::{count, decimal, interval};
 use super::metric;
-use super::results::{Results, Score, Scores};
+use super::results::Results;
 use crate::run::State;
+use crate::score::{ScoreReport, Summary};
 
 const CORRELATION: &str = "single_trial_correlation";
 /// With fewer neurons than this there is no use in asking for types.
@@ -30,7 +31,7 @@ pub fn verdict(run: &Results) -> String {
 }
 
 /// The claim that says most of those that the scores allow.
-fn telling(scores: &Scores) -> Option<(&'static Claim, &Score, f64)> {
+fn telling(scores: &ScoreReport) -> Option<(&'static Claim, &Summary, f64)> {
     let has_held = |id: &str| metric::held(id).is_some_and(|held| scores.metrics.contains_key(&held));
     let mut claims = CLAIMS.iter().filter(|claim| !has_held(claim.id));
     claims.find_map(|claim| {
@@ -87,13 +88,12 @@ const CLAIMS: &[Claim] = &[
 ];
 
 impl Claim {
-    fn words(&self, score: &Score, mean: f64) -> String {
+    fn words(&self, score: &Summary, mean: f64) -> String {
         let Self { before, after, in_percent, .. } = self;
         let value = if *in_percent && mean <= 0.0 { "none".into() } else { self.amount(mean) };
-        let ends = score.ci95.filter(|ends| ends.iter().all(Option::is_some));
-        let ends = ends.map(|_| interval(score.ci95, |end| self.amount(end.unwrap_or(f64::NAN))));
-        let ends = ends.map(|ends| format!("95 % interval {ends}"));
-        let n = score.n.map(|n| format!("n = {}", count(n, "neuron")));
+        let amount = |end: Option<f64>| self.amount(end.unwrap_or(f64::NAN));
+        let ends = score.ci95.map(|ends| format!("95 % interval {}", interval(Some(ends), amount)));
+        let n = (score.n > 0).then(|| format!("n = {}", count(score.n, "neuron")));
         let extent: Vec<String> = ends.into_iter().chain(n).collect();
         let extent = if extent.is_empty() { String::new() } else { format!(" ({})", extent.join(", ")) };
         let no_better = *in_percent && before.starts_with("Explains") && mean <= 0.0;
@@ -123,7 +123,7 @@ fn above_ceiling(claim: &Claim, mean: f64) -> &'static str {
     }
 }
 
-fn against_null(scores: &Scores, claim: &Claim, score: &Score) -> String {
+fn against_null(scores: &ScoreReport, claim: &Claim, score: &Summary) -> String {
     let Some((kind, null)) = scores.null_of(claim.id) else { return String::new() };
     let Some(chance) = null.mean else { return String::new() };
     let (kind, value) = (metric::control(kind), claim.amount(chance));
@@ -135,12 +135,12 @@ fn against_null(scores: &Scores, claim: &Claim, score: &Score) -> String {
 }
 
 /// Whether the interval of a score lies above what shuffled data reach; the mean, where there is no interval.
-fn is_above(score: &Score, chance: f64) -> bool {
-    score.ci95.and_then(|[low, _]| low).or(score.mean).is_some_and(|low| low > chance)
+fn is_above(score: &Summary, chance: f64) -> bool {
+    score.ci95.map(|[low, _]| low).or(score.mean).is_some_and(|low| low > chance)
 }
 
 /// The plain correlation beside the oracle, which sees no behaviour either.
-fn ceiling(scores: &Scores, claim: &Claim) -> String {
+fn ceiling(scores: &ScoreReport, claim: &Claim) -> String {
     let mean = |id: &str| scores.metrics.get(id).and_then(|score| score.mean);
     let held = format!("{CORRELATION}_held");
     let Some((model, oracle)) = mean(&held).or(mean(CORRELATION)).zip(mean("oracle_jackknife")) else {
@@ -171,7 +171,7 @@ pub fn next(run: &Results) -> Option<String> {
     }
 }
 
-fn after_scores(run: &Results, scores: &Scores) -> Option<String> {
+fn after_scores(run: &Results, scores: &ScoreReport) -> Option<String> {
     let correlation = scores.metrics.get(CORRELATION);
     let chance = scores.null_of(CORRELATION).and_then(|(_, null)| null.mean);
     let is_single = run.manifest.members.is_empty();
@@ -195,7 +195,7 @@ mod tests {
     use serde_json::json;
 
     fn said(metrics: serde_json::Value, control: serde_json::Value) -> String {
-        let scores: Scores =
+        let scores: ScoreReport =
             serde_json::from_value(json!({"metrics": metrics, "null": {"shuffle-neurons": control}}))
                 .unwrap();
         let (claim, score, mean) = telling(&scores).unwrap();

@@ -263,8 +263,15 @@ impl<'a> Work<'a> {
         let width = session.neurons.len();
         let of_trial = truth.map(|truth| move |trial: usize| Ok(truth[trial * width..][..width].to_vec()));
         let truth = of_trial.as_ref().map(|of| of as scoring::NoiseFree<'_>);
-        let task =
-            scoring::Task { name: "reproduction", tier, provenance: None, nulls: &[], truth, settings };
+        let task = scoring::Task {
+            name: "reproduction",
+            tier,
+            provenance: None,
+            nulls: &[],
+            truth,
+            classes: None,
+            settings,
+        };
         let scores = scoring::score(&run.twin, session, &task, self.task.device)?;
         let values = scores.metric(id).map(<[f64]>::to_vec);
         values.ok_or_else(|| Error::data(format!("`{id}` is undefined on this tier")).file(&session.path))

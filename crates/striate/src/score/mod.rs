@@ -33,7 +33,7 @@ pub use metric::{
 };
 pub use null::Null;
 pub use preset::Preset;
-pub use report::ScoreReport;
+pub use report::{ClassScores, ScoreReport};
 pub use series::{Number, Series};
 pub use summary::Summary;
 pub use table::Table;

@@ -7,27 +7,28 @@ use serde::{Deserialize, Serialize};
 use super::{Evaluation, METRICS, Metric, Null, Preset, Scored, Settings, Summary, score};
 use crate::error::Result;
 
-/// Scores of one run on one tier of one recording.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Scores of one run on one tier of one recording. What a file of an early version does not say is empty.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ScoreReport {
     /// Run folder.
     pub run: String,
     /// SHA-256 of the weights of the model that was scored; empty where early versions did not say.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub model: String,
     /// Recording that was scored on.
     pub recording: String,
     /// Tier of the trials.
     pub tier: String,
     /// Whose rules were followed; empty where early versions did not say.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub preset: String,
     /// Number of neurons.
     pub neurons: usize,
     /// Number of trials.
     pub trials: usize,
     /// Number of samples of trials that are clips: what metrics call a trial is one of them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub samples: Option<usize>,
     /// Summary by metric id.
     pub metrics: BTreeMap<String, Summary>,
@@ -35,12 +36,39 @@ pub struct ScoreReport {
     pub omitted: BTreeMap<String, String>,
     /// Summaries on shuffled predictions, by control and metric id.
     pub null: BTreeMap<String, BTreeMap<String, Summary>>,
+    /// Scores of each class of stimuli, where classes are known and there are several.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub classes: BTreeMap<String, ClassScores>,
     /// Sentences without which they would be taken for more than they are: trials that were fitted to or chosen by.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cautions: Vec<String>,
     /// What to know before comparing them: which hold behaviour at its means, and which lie above their ceiling.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+/// Scores on the trials whose stimulus is of one class.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassScores {
+    /// Number of trials.
+    pub trials: usize,
+    /// Number of samples of trials that are clips.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<usize>,
+    /// Whether the model was fitted to trials of this class; none where that is not known.
+    #[serde(default)]
+    pub trained: Option<bool>,
+    /// Summary by metric id.
+    pub metrics: BTreeMap<String, Summary>,
+}
+
+impl ClassScores {
+    /// Whether classes were trained on, in the order in which they are shown, and what is said of them.
+    pub const TRAINED: [(Option<bool>, &'static str); 3] = [
+        (Some(true), "trained on"),
+        (Some(false), "never trained on"),
+        (None, "not known whether trained on"),
+    ];
 }
 
 impl ScoreReport {
@@ -48,18 +76,14 @@ impl ScoreReport {
     pub fn new(run: &str, recording: &str, tier: &str, evaluation: &Evaluation, scored: &Scored) -> Self {
         Self {
             run: run.into(),
-            model: String::new(),
             recording: recording.into(),
             tier: tier.into(),
-            preset: String::new(),
             neurons: evaluation.neurons(),
             trials: evaluation.trials(),
-            samples: None,
             metrics: scored.summaries.clone(),
             omitted: scored.omitted.clone(),
-            null: BTreeMap::new(),
-            cautions: Vec::new(),
             notes: notes(&scored.summaries),
+            ..Self::default()
         }
     }
 
@@ -68,6 +92,11 @@ impl ScoreReport {
         self.preset = preset.id().into();
         self.notes.splice(0..0, preset.note());
         self
+    }
+
+    /// The first null control that has metric `id`: its kind and its score.
+    pub fn null_of(&self, id: &str) -> Option<(&str, &Summary)> {
+        self.null.iter().find_map(|(kind, scores)| Some((kind.as_str(), scores.get(id)?)))
     }
 
     /// Adds the scores of a null control; metrics that no prediction enters are left out of it.

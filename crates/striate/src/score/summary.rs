@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Metric, Settings};
 
-/// A metric over the neurons of one tier; fields are `None` when no neuron has a value.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A metric over the neurons of one tier; fields are `None` when no neuron has a value. What a file of an early version does
+/// not say is empty.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Summary {
     /// Mean over neurons; for a population metric, its value.
     pub mean: Option<f64>,
@@ -23,15 +25,15 @@ pub struct Summary {
     /// Neurons left out.
     pub excluded: usize,
     /// Neurons without a value, by the reason why they have none.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub reasons: BTreeMap<String, usize>,
     /// Neurons without a value that the preset counts as 0; they are part of `n`.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_zero")]
     pub counted_as_zero: usize,
     /// 95 % bootstrap interval of `mean` over neurons (percentiles).
     pub ci95: Option<[f64; 2]>,
     /// Least explainable variance of the neurons that count (`feve` only).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f64>,
     /// Whether a better model has a lower value.
     pub lower_is_better: bool,
@@ -79,18 +81,13 @@ impl Summary {
 
     fn counts(metric: &Metric, n: usize, excluded: usize, settings: &Settings) -> Self {
         Self {
-            mean: None,
-            median: None,
-            sd: None,
             n,
             excluded,
-            reasons: BTreeMap::new(),
-            counted_as_zero: 0,
-            ci95: None,
             threshold: (metric.id == "feve").then_some(settings.feve_threshold),
             lower_is_better: metric.lower_is_better,
             definition: metric.definition.into(),
             source: metric.source.into(),
+            ..Self::default()
         }
     }
 }

@@ -148,6 +148,10 @@ impl TrialSource for TrialFiles {
         Ok(self.cut(&window, self.array(&window)?.to_f64()?))
     }
 
+    fn classes(&self, trials: usize) -> Result<Option<Vec<String>>> {
+        tables::classes(&self.root, trials)
+    }
+
     fn place(&self, stream: Stream, trial: usize) -> PathBuf {
         self.names.place(stream, trial)
     }

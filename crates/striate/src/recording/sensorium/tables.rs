@@ -14,6 +14,8 @@ const IMAGE_IDS: &str = "meta/trials/frame_image_id.npy";
 const IMAGE_CLASSES: &str = "meta/trials/frame_image_class.npy";
 /// A name of what was shown and how, by its content.
 const CONDITIONS: &str = "meta/trials/condition_hash.npy";
+/// Where the class of the stimulus of each trial may stand.
+const CLASSES: [&str; 3] = ["meta/trials/stimulus_class.npy", "meta/trials/stimulus_type.npy", IMAGE_CLASSES];
 const TRIAL_IDS: &str = "meta/trials/trial_idx.npy";
 const UNIT_IDS: &str = "meta/neurons/unit_ids.npy";
 const POSITIONS: &str = "meta/neurons/cell_motor_coordinates.npy";
@@ -141,6 +143,12 @@ fn stimulus_ids(root: &Root, count: usize, warnings: &mut Vec<String>) -> Result
         Err(error) => warnings.push(left_out("names of conditions", &error)),
     }
     Ok(ids)
+}
+
+/// Class of the stimulus of each trial, where a table tells.
+pub(super) fn classes(root: &Root, count: usize) -> Result<Option<Vec<String>>> {
+    let known = CLASSES.into_iter().find(|name| root.has(name));
+    known.map_or(Ok(None), |name| texts(root, name, count))
 }
 
 /// Where two columns disagree about which trials showed the same.
