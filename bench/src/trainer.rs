@@ -7,7 +7,7 @@ use burn::prelude::*;
 use serde::Serialize;
 use striate::error::{Error, nearest};
 use striate::fit::loss::Loss;
-use striate::fit::optimiser::Optimiser;
+use striate::fit::optimiser::{Named, Optimiser};
 use striate::ops::Adam;
 
 use crate::networks::{Batch, Network, Pass, Sensorium, Video, WhatWhere, Xu};
@@ -74,7 +74,9 @@ impl<N: Network> Steps for Trainer<N> {
         let value = scalar(&loss);
         let gradients = loss.backward();
         let adam = Adam { rate: LEARNING_RATE, ..Adam::default() };
-        self.network = self.optimiser.step(&|_| adam, self.network.clone(), &gradients);
+        let (same, mut named) = (str::to_owned, Named::default());
+        named.add(&self.network, &gradients, &same);
+        self.network = self.optimiser.step(self.network.clone(), &mut named, 1.0, &same, &|_| adam);
         pass.keep(self.network.norms());
         value
     }

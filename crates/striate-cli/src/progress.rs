@@ -67,6 +67,7 @@ impl Progress {
     fn started(&mut self, event: &Event) {
         let Event::Started {
             images: [_, height, width],
+            sessions,
             neurons,
             recorded,
             train,
@@ -83,10 +84,11 @@ impl Progress {
             return;
         };
         (self.steps_per_epoch, self.begin) = (*steps_per_epoch, (*step, Instant::now()));
+        let several = if *sessions > 1 { format!("{sessions} sessions: ") } else { String::new() };
         let tier = validation_tier.as_ref().map(|tier| one_line(&tier.to_string()));
         let from = tier.map_or("held out of the tier `train`".into(), |tier| format!("the tier `{tier}`"));
         self.line(&format!(
-            "{neurons} of {recorded} neurons; {train} trials to fit, {validation} to validate ({from})"
+            "{several}{neurons} of {recorded} neurons; {train} trials to fit, {validation} to validate ({from})"
         ));
         let from = if *step > 0 { format!(", going on from step {step}") } else { String::new() };
         self.line(&format!(

@@ -34,8 +34,8 @@
 //! let mut config = FitConfig::preset("demo")?.with(&steps)?;
 //! config.data.path = data.display().to_string();
 //! let device = ops::device("auto")?;
-//! let run = run_folder(&config, session, &folder.path().join("run"), "auto", "an example")?;
-//! let outcome = fit(&config, session, &run, &device, &AtomicBool::new(false), &mut |_event| {})?;
+//! let run = run_folder(&config, &[session], &folder.path().join("run"), "auto", "an example")?;
+//! let outcome = fit(&config, &[session], &run, &device, &AtomicBool::new(false), &mut |_event| {})?;
 //! assert_eq!((outcome.steps, outcome.finished), (10, true));
 //!
 //! let twin = Twin::load(&run, &device)?;

@@ -19,7 +19,9 @@ use crate::error::{Error, Result};
 use crate::hash::Digest;
 use crate::recording::{Session, Stream, Tier, Trial};
 use crate::run::RunFolder;
-use crate::score::{self, Evaluation, Null, ScoreReport, Scored, Series, Settings, Table, number_stimuli};
+use crate::score::{
+    self, Evaluation, Null, Part, ScoreReport, Scored, Series, Settings, Table, number_stimuli,
+};
 use crate::twin::{Ensemble, State, Twin};
 
 use classes::Classes;
@@ -60,6 +62,7 @@ pub struct Scores {
     /// Summaries, as in `scores/TIER.json`.
     pub report: ScoreReport,
     scored: Scored,
+    nulls: Vec<(Null, Scored)>,
     evaluation: Evaluation,
     /// What each sample showed.
     stimulus: Vec<String>,
@@ -183,15 +186,17 @@ pub fn score(twin: &Ensemble, session: &Session, task: &Task<'_>, device: &Devic
         report.classes = scores;
         report.notes.extend(without);
     }
+    let mut nulls = Vec::new();
     for &null in task.nulls {
-        // One trial or one neuron cannot be shuffled; the scores themselves stand.
-        if let Err(error) = report.add_null(null, &evaluation, &task.settings) {
-            report.omitted.insert(null.id().into(), error.message().to_owned());
+        match report.add_null(null, &evaluation, &task.settings) {
+            Ok(scored) => nulls.push((null, scored)),
+            // One trial or one neuron cannot be shuffled; the scores themselves stand.
+            Err(error) => drop(report.omitted.insert(null.id().into(), error.message().to_owned())),
         }
     }
     report.model = twin.digest();
     let (neurons, unit_ids) = (neurons.to_vec(), twin.unit_ids().to_vec());
-    Ok(Scores { report, scored, evaluation, stimulus, neurons, unit_ids })
+    Ok(Scores { report, scored, nulls, evaluation, stimulus, neurons, unit_ids })
 }
 
 /// What was recorded and predicted of some trials and neurons, trial after trial: of what is on the way only one is held.
@@ -255,6 +260,14 @@ fn chosen_truth(
     Ok(chosen)
 }
 
+/// Writes the report on several sessions into the run itself.
+///
+/// # Errors
+/// [`Kind::Io`](crate::error::Kind::Io) when it cannot be written.
+pub fn write_joint(report: &ScoreReport, run: &RunFolder) -> Result<()> {
+    disk::write_bytes(&run.scores(&report.tier), &json(report)?)
+}
+
 /// What each sample of a trial showed, by a name that repeats share: the stimulus, and of a movie the sample.
 fn shown_in(session: &Session, trial: usize) -> Vec<String> {
     let Trial { stimulus_id, samples, .. } = &session.trials[trial];
@@ -288,6 +301,11 @@ fn places(twin: &Ensemble, session: &Session) -> Result<Vec<usize>> {
 }
 
 impl Scores {
+    /// What is left of them beside those of other sessions: no responses.
+    pub fn into_part(self) -> Part {
+        Part { report: self.report, scored: self.scored, nulls: self.nulls }
+    }
+
     /// Writes `scores/TIER.{json,parquet,per_neuron.json,traces.json}`; the first, which is written last, is named by the
     /// others, so that those of two scorings cannot be mixed.
     ///

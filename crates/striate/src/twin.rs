@@ -16,9 +16,11 @@ use crate::batch::{Choice, Inputs, Normalisation, Variables};
 use crate::disk;
 use crate::error::{self, Error, Result};
 use crate::model::encoder::Made;
+use crate::model::heads;
 use crate::model::readout::Start;
 use crate::model::weights::{export, import, to_host};
 use crate::model::{Encoder, EncoderConfig};
+use crate::run::folder::home;
 use crate::run::{Checkpoint, RunFolder};
 
 pub use ensemble::{Ensemble, combine};
@@ -62,6 +64,8 @@ pub struct Twin {
     pub card: Card,
     /// The model, on a device without gradients.
     pub model: Encoder,
+    /// SHA-256 of the weights it was loaded from, with those of other sessions.
+    digest: Option<String>,
 }
 
 const CARD: &str = "twin.json";
@@ -77,7 +81,7 @@ impl Card {
     /// [`Kind::Io`](crate::error::Kind::Io) when it cannot be written.
     pub fn save(&self, run: &RunFolder) -> Result<()> {
         let text = serde_json::to_vec_pretty(self).map_err(|e| Error::data(e.to_string()).key(CARD))?;
-        disk::write_bytes(&run.path().join(CARD), &text)
+        disk::write_bytes(&run.home().join(CARD), &text)
     }
 
     /// Reads the card of a run folder.
@@ -85,7 +89,8 @@ impl Card {
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when it is missing or damaged.
     pub fn load(run: &RunFolder) -> Result<Self> {
-        Self::read(run.path()).map_err(|e| match e.kind() {
+        require_one(run)?;
+        Self::read(&run.home()).map_err(|e| match e.kind() {
             error::Kind::Io if !run.has_model() => run.no_model(),
             error::Kind::Io => e.hint("restore it from a copy of the run"),
             _ => e,
@@ -142,12 +147,35 @@ pub fn load_weights(folder: &Path) -> Result<Arrays> {
     array::load(&disk::current_folder(folder).join(WEIGHTS))
 }
 
+/// What has an answer for one session only is asked of one.
+fn require_one(run: &RunFolder) -> Result<()> {
+    if run.session().is_some() {
+        return Ok(());
+    }
+    let ids: Vec<String> = run.read_manifest()?.sessions.into_iter().map(|s| s.recording.session).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    Err(Error::config(format!(
+        "was fitted to several sessions, and this is asked of one: {}",
+        ids.join(", ")
+    ))
+    .file(run.path())
+    .hint("name it with --session"))
+}
+
+impl From<(Card, Encoder)> for Twin {
+    fn from((card, model): (Card, Encoder)) -> Self {
+        Self { card, model, digest: None }
+    }
+}
+
 impl Twin {
-    /// The twin of a run at its best checkpoint.
+    /// The twin of a run, or of one session of it, at its best checkpoint.
     ///
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when the run holds no checkpoint, or a damaged one;
-    /// [`Kind::Config`](crate::error::Kind::Config) when it is an ensemble.
+    /// [`Kind::Config`](crate::error::Kind::Config) when it is an ensemble, or of several sessions of which none is named.
     pub fn load(run: &RunFolder, device: &Device) -> Result<Self> {
         run.require_single()?;
         let card = Card::load(run)?;
@@ -155,7 +183,7 @@ impl Twin {
             return Err(run.no_model());
         }
         let best = || disk::current_folder(&run.checkpoint(Checkpoint::Best));
-        let twin = Self::read(card, &best(), device)?;
+        let twin = Self::read(card, &best(), run.session(), device)?;
         if let Some(bond) = run.bond(Checkpoint::Best)? {
             let own = run.check_bond(Checkpoint::Best, &bond, &load_weights(&best())?, None);
             // A fit that goes on may have put a better one in its place between the two.
@@ -166,17 +194,18 @@ impl Twin {
         Ok(twin)
     }
 
-    /// The twin of a card and the weights in a folder.
-    fn read(card: Card, folder: &Path, device: &Device) -> Result<Self> {
-        let weights = load_weights(folder)?;
+    /// The twin of a card and the weights in a folder, or of one `session` of them.
+    fn read(card: Card, folder: &Path, session: Option<&str>, device: &Device) -> Result<Self> {
+        let all = load_weights(folder)?;
+        let (digest, weights) = (array::digest(&all), heads::of_session(&all, session));
         card.check_size(&weights).map_err(|e| e.file(folder.join(WEIGHTS)))?;
         let model = import(card.blank(device)?, &weights).map_err(|e| e.file(folder.join(WEIGHTS)))?;
-        Ok(Self { card, model })
+        Ok(Self { card, model, digest: Some(digest) })
     }
 
     /// SHA-256 of its weights, as in [`RunFolder::model`].
     pub fn digest(&self) -> String {
-        array::digest(&export(&self.model))
+        self.digest.clone().unwrap_or_else(|| array::digest(&export(&self.model)))
     }
 
     /// Predicted responses `[clip · kept, neuron]`, in the recording's units, to raw images or frames

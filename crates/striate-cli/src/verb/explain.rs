@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use striate::error::{Result, unknown};
 use striate::run::RunFolder;
 
-use super::{opened, split};
+use super::{opened, parts, split};
 use crate::Common;
 use crate::outcome::{DONE, Outcome};
+use crate::print::one_line;
 
 mod barcode;
 
@@ -24,6 +25,9 @@ pub struct Args {
     /// Options to change, listed below.
     #[arg(value_name = "KEY=VALUE")]
     changes: Vec<String>,
+    /// The session to explain, of a run on several; all of them when not given.
+    #[arg(long, value_name = "SESSION")]
+    session: Option<String>,
     /// Another copy of the recording; by default the one the run was fitted to.
     #[arg(long, value_name = "DATA")]
     data: Option<PathBuf>,
@@ -63,6 +67,9 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
         || unknown("kind of explanation", &args.kind, &KINDS.iter().map(|k| k.name).collect::<Vec<_>>());
     let kind = KINDS.iter().find(|kind| kind.name == args.kind).ok_or_else(known)?;
     let changes = args.changes.iter().map(|change| split(change)).collect::<Result<Vec<_>>>()?;
-    say!("{}", (kind.explain)(&opened(&args.run)?, &changes, args.data.as_deref(), common)?);
+    for part in parts(&opened(&args.run)?, args.session.as_deref())? {
+        let words = (kind.explain)(&part, &changes, args.data.as_deref(), common)?;
+        say!("{}{words}", part.session().map_or(String::new(), |id| format!("{}\n", one_line(id))));
+    }
     Ok(DONE)
 }

@@ -7,14 +7,14 @@ use std::sync::atomic::AtomicBool;
 use striate::error::{Error, pasted};
 use striate::fit::schedule::End;
 use striate::fit::{self, Event, FitConfig, Outcome as Fitted};
-use striate::recording::{self, Interrupt};
+use striate::recording::{self, Interrupt, Session};
 use striate::run::RunFolder;
 use striate::scoring::Known;
 use striate::simulate::Truth;
 use striate::twin::Ensemble;
 use striate::{ops, scoring};
 
-use super::{command_line, session_of};
+use super::{command_line, sessions_of};
 use crate::outcome::{DONE, Outcome};
 use crate::progress::Progress;
 use crate::{Common, signals};
@@ -98,10 +98,10 @@ pub fn train(
     let mut recording = recording::open(Path::new(&config.data.path))?;
     let reading = Interrupt::at(stop.clone());
     recording.sessions.iter_mut().for_each(|session| session.interrupt_by(&reading));
-    let session = session_of(&recording, &config.data.session)?;
-    let run = fit::run_folder(config, session, out, &common.device, &command_line())?;
+    let sessions = sessions_of(&recording, &config.data.session)?;
+    let run = fit::run_folder(config, &sessions, out, &common.device, &command_line())?;
     let mut progress = Progress::new(common, &run.log());
-    let fitted = fit::fit(config, session, &run, &device, stop, &mut |event| {
+    let fitted = fit::fit(config, &sessions, &run, &device, stop, &mut |event| {
         progress.show(event);
         if let Event::Started { .. } = event {
             // From here on the fit itself looks at the flag, and saves.
@@ -113,16 +113,26 @@ pub fn train(
             ));
         }
     })?;
-    if fitted.best.is_some() && fitted.finished && !scoring::is_described(&run) {
-        let truth = Truth::open(session).unwrap_or_else(|error| {
-            tracing::warn!("{error}: the fit is described without it");
-            None
-        });
-        let centres = truth.as_ref().map(Truth::centres).unwrap_or_default();
-        let known = truth.as_ref().map(|truth| Known { types: &truth.types, centres: &centres });
-        scoring::describe(&Ensemble::load(&run, &device)?, &run, session, known)?;
+    if fitted.best.is_some() && fitted.finished {
+        for (part, session) in run.sessions()?.iter().zip(&sessions) {
+            describe(part, session, common)?;
+        }
     }
     Ok(fitted)
+}
+
+/// Writes what can be said of the model of one session, where that is not there yet.
+fn describe(run: &RunFolder, session: &Session, common: &Common) -> striate::error::Result<()> {
+    if scoring::is_described(run) {
+        return Ok(());
+    }
+    let truth = Truth::open(session).unwrap_or_else(|error| {
+        tracing::warn!("{error}: the fit is described without it");
+        None
+    });
+    let centres = truth.as_ref().map(Truth::centres).unwrap_or_default();
+    let known = truth.as_ref().map(|truth| Known { types: &truth.types, centres: &centres });
+    scoring::describe(&Ensemble::load(run, &ops::device(&common.device)?)?, run, session, known)
 }
 
 /// The configuration asked for: that of a file, a preset or, where none is named, the existing run.

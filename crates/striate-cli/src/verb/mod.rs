@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use striate::error::{Error, Result};
+use striate::batch::Names;
+use striate::error::{Error, Result, unknown};
 use striate::recording::{self, Recording, Session};
 use striate::run::{RunFolder, State};
 use striate::scoring::Provenance;
@@ -57,6 +58,39 @@ fn check_out(out: &Path, ending: &str, inputs: &[&Path]) -> Result<()> {
     disk::check_output(out, inputs).map_err(|error| error.key("--out"))
 }
 
+/// The run as each session sees it that is asked about: all of its sessions, or the one called `session`.
+fn parts(run: &RunFolder, session: Option<&str>) -> Result<Vec<RunFolder>> {
+    let all = run.sessions()?;
+    let Some(name) = session else { return Ok(all) };
+    let ids: Vec<String> = match all.as_slice() {
+        [one] if one.session().is_none() => vec![one.read_manifest()?.recording.session],
+        several => several.iter().filter_map(|part| part.session().map(str::to_owned)).collect(),
+    };
+    match ids.iter().position(|id| id == name) {
+        Some(at) => Ok(vec![all[at].clone()]),
+        None => {
+            let known: Vec<&str> = ids.iter().map(String::as_str).collect();
+            Err(unknown("session of this run", name, &known).key("--session"))
+        }
+    }
+}
+
+/// As [`parts`], where only one can be asked.
+fn one_part(run: &RunFolder, session: Option<&str>) -> Result<RunFolder> {
+    match session {
+        // Who asks a run of several without a name is told them when it is loaded.
+        None => Ok(run.clone()),
+        name => Ok(parts(run, name)?.swap_remove(0)),
+    }
+}
+
+/// The session of `recording` that a run is asked about: the one of the same name, or the only one.
+fn same_session<'a>(recording: &'a Recording, run: &RunFolder) -> Result<&'a Session> {
+    let id = run.session().unwrap_or_default();
+    let known = recording.sessions.iter().any(|session| session.id == id);
+    session_of(recording, if known { id } else { "" })
+}
+
 /// The recording that a run is asked about.
 struct Asked {
     recording: Recording,
@@ -70,8 +104,9 @@ impl Asked {
     fn open(run: &RunFolder, named: Option<&Path>) -> Result<Self> {
         if let Some(path) = named {
             // Its session may have another name.
-            let (recording, session) = (recording::open(path)?, String::new());
-            let provenance = Provenance::of(run, session_of(&recording, &session)?)?;
+            let recording = recording::open(path)?;
+            let session = same_session(&recording, run)?;
+            let (provenance, session) = (Provenance::of(run, session)?, session.id.clone());
             return Ok(Self { recording, session, provenance });
         }
         let about = run.read_manifest()?.recording;
@@ -111,6 +146,12 @@ fn session_of<'a>(recording: &'a Recording, name: &str) -> Result<&'a Session> {
         }
     }
     Ok(session)
+}
+
+/// The sessions called so, or all; tells what is to be known of each.
+fn sessions_of<'a>(recording: &'a Recording, names: &Names) -> Result<Vec<&'a Session>> {
+    let sessions = batch::sessions_of(recording, names)?;
+    sessions.into_iter().map(|session| session_of(recording, &session.id)).collect()
 }
 
 /// Key and value of an argument `key=value`.

@@ -7,7 +7,7 @@ use striate::recording::{self, Tier, npy};
 use striate::twin::{Ensemble, State};
 use striate::{disk, ops, scoring, stimulus};
 
-use super::{check_out, opened, session_of, warn_of_another};
+use super::{check_out, one_part, opened, same_session, warn_of_another};
 use crate::Common;
 use crate::outcome::{DONE, Outcome};
 
@@ -29,6 +29,9 @@ pub struct Args {
     /// A recording, a stack `.npy` of shape [image, channel, height, width], or PNGs, in raw pixel values.
     #[arg(long, required = true, num_args = 1.., value_name = "DATA")]
     data: Vec<PathBuf>,
+    /// The session whose neurons are predicted, of a run on several.
+    #[arg(long, value_name = "SESSION")]
+    session: Option<String>,
     /// The tier of a recording to predict; all trials when not given.
     #[arg(long, value_name = "TIER")]
     tier: Option<String>,
@@ -48,7 +51,7 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     let inputs = args.data.iter().chain(&args.behavior).chain(&args.pupil);
     check_out(&args.out, "npy", &inputs.map(PathBuf::as_path).collect::<Vec<_>>())?;
     let device = ops::device(&common.device)?;
-    let run = opened(&args.run)?;
+    let run = one_part(&opened(&args.run)?, args.session.as_deref())?;
     let twin = Ensemble::load(&run, &device)?;
     let responses = if args.data.iter().all(|path| stimulus::is_images(path)) {
         if args.tier.is_some() {
@@ -67,7 +70,7 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
             return Err(Error::config("several files must all be PNGs").key("--data").into());
         };
         let recording = recording::open(data).map_err(|e| e.hint(TAKEN))?;
-        let session = session_of(&recording, "")?;
+        let session = same_session(&recording, &run)?;
         warn_of_another(&run, session)?;
         let trials = match &args.tier {
             Some(tier) => session.require_tier(&Tier::from(tier.as_str()))?,

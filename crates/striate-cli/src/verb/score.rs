@@ -6,12 +6,12 @@ use striate::error::Result;
 use striate::ops;
 use striate::recording::{self, Tier};
 use striate::run::RunFolder;
-use striate::score::{self, ClassScores, Null, Preset, ScoreReport, Settings, Summary};
+use striate::score::{self, ClassScores, Null, Part, Preset, ScoreReport, Settings, Summary};
 use striate::scoring::{self, Known, NoiseFree, Task};
 use striate::simulate::Truth;
 use striate::twin::Ensemble;
 
-use super::{Asked, opened};
+use super::{Asked, opened, parts};
 use crate::Common;
 use crate::outcome::{DONE, Outcome};
 use crate::print::one_line;
@@ -39,6 +39,9 @@ pub struct Args {
     /// The tier to score.
     #[arg(long, default_value = "test", value_name = "TIER")]
     tier: String,
+    /// The session to score, of a run on several; all of them when not given.
+    #[arg(long, value_name = "SESSION")]
+    session: Option<String>,
     /// Controls to compute: `shuffle-trials`, `shuffle-neurons`, `none`; both by default.
     #[arg(long, value_name = "KIND")]
     null: Vec<String>,
@@ -59,16 +62,48 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     let nulls = nulls(&args.null)?;
     let run = opened(&args.run)?;
     let (data, classes) = (args.data.as_deref(), args.classes.as_deref());
-    let report = score_run(&run, data, &args.tier, classes, &nulls, settings, common)?;
+    let mut each = Vec::new();
+    for part in parts(&run, args.session.as_deref())? {
+        each.push(score_part(&part, data, &args.tier, classes, &nulls, settings, common)?);
+    }
+    let all = (each.len() > 1).then(|| ScoreReport::joint(&run.name(), &each, &settings)).flatten();
+    if let Some(all) = all.as_ref().filter(|_| data.is_none()) {
+        scoring::write_joint(all, &run)?;
+    }
+    let each = each.iter().map(|part| &part.report);
     if args.json {
-        answer!("{}\n", serde_json::to_string_pretty(&report)?)?;
+        answer!("{}\n", json(all.as_ref(), each)?)?;
     } else {
-        say!("{}", table(&report));
+        let reports: Vec<&ScoreReport> = each.collect();
+        match &all {
+            Some(all) => say!("{}\n{}", table(all), by_session(all, &reports)),
+            None => reports.into_iter().for_each(|report| say!("{}", table(report))),
+        }
     }
     Ok(DONE)
 }
 
-/// Scores a run on a tier and writes the results into its folder, where they are of its own recording.
+/// The report on the only session, or that on all with those on each behind `sessions`.
+fn json<'a>(
+    all: Option<&ScoreReport>,
+    each: impl Iterator<Item = &'a ScoreReport>,
+) -> serde_json::Result<String> {
+    let reports: Vec<&ScoreReport> = each.collect();
+    match (all, reports.as_slice()) {
+        (None, [report]) => serde_json::to_string_pretty(report),
+        _ => serde_json::to_string_pretty(&All { all, sessions: &reports }),
+    }
+}
+
+/// Reports on several sessions.
+#[derive(serde::Serialize)]
+struct All<'a> {
+    #[serde(flatten)]
+    all: Option<&'a ScoreReport>,
+    sessions: &'a [&'a ScoreReport],
+}
+
+/// Scores a run of one session on a tier and writes the results into its folder, where they are of its own recording.
 pub fn score_run(
     run: &RunFolder,
     data: Option<&Path>,
@@ -78,6 +113,19 @@ pub fn score_run(
     settings: Settings,
     common: &Common,
 ) -> Result<ScoreReport> {
+    Ok(score_part(run, data, tier, classes, nulls, settings, common)?.report)
+}
+
+/// As [`score_run`], of a run as one session sees it.
+fn score_part(
+    run: &RunFolder,
+    data: Option<&Path>,
+    tier: &str,
+    classes: Option<&Path>,
+    nulls: &[Null],
+    settings: Settings,
+    common: &Common,
+) -> Result<Part> {
     let device = ops::device(&common.device)?;
     let twin = Ensemble::load(run, &device)?;
     let asked = Asked::open(run, data)?;
@@ -98,13 +146,13 @@ pub fn score_run(
     let scores = scoring::score(&twin, session, &task, &device)?;
     if !asked.provenance.is_own() {
         tell!("not kept in {}, which was fitted to another recording", run.path().display());
-        return Ok(scores.report);
+        return Ok(scores.into_part());
     }
     scores.write(run)?;
     let centres = truth.as_ref().map(Truth::centres).unwrap_or_default();
     let known = truth.as_ref().map(|truth| Known { types: &truth.types, centres: &centres });
     scoring::describe(&twin, run, session, known)?;
-    Ok(scores.report)
+    Ok(scores.into_part())
 }
 
 fn nulls(asked: &[String]) -> Result<Vec<Null>> {
@@ -173,6 +221,30 @@ fn class_line(class: &str, scores: &ClassScores) -> Option<String> {
 
 /// The score that classes are compared by.
 const CORRELATION: &str = "single_trial_correlation";
+
+/// One line per session under the means of what matters most, as far as `all` have it.
+fn by_session(all: &ScoreReport, sessions: &[&ScoreReport]) -> String {
+    const SHOWN: [&str; 4] =
+        ["single_trial_correlation", "correlation_to_average", "fraction_oracle", "feve"];
+    let held = |id: &str| format!("{id}_held");
+    let id = |id: &str| if all.metrics.contains_key(&held(id)) { held(id) } else { id.to_owned() };
+    let ids: Vec<String> = SHOWN.into_iter().map(id).filter(|id| all.metrics.contains_key(id)).collect();
+    let heads: String = ids.iter().map(|id| format!("  {id}")).collect();
+    let row = |report: &&ScoreReport| {
+        let cells: String = ids
+            .iter()
+            .map(|id| {
+                let mean = report.metrics.get(id).and_then(|summary| summary.mean);
+                let text = mean.map_or("-".into(), |mean| format!("{mean:.3}"));
+                format!("  {text:>width$}", width = id.len())
+            })
+            .collect();
+        format!("{:<WIDTH$}{:>8}{:>8}{cells}\n", one_line(&report.recording), report.neurons, report.trials)
+    };
+    let rows: String = sessions.iter().map(row).collect();
+    format!("{:<WIDTH$}{:>8}{:>8}{heads}\n{rows}", "session", "neurons", "trials")
+}
+
 /// Columns for the id of a metric.
 const WIDTH: usize = 32;
 

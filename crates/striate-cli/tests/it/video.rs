@@ -14,12 +14,18 @@ fn with_movies() -> Bench {
     with_movies_of(12)
 }
 
-/// As [`with_movies`], of trials of so many samples; the file of each holds two more.
+/// As [`with_movies`], of trials of so many samples.
 pub fn with_movies_of(samples: usize) -> Bench {
     let bench = Bench::new();
+    put_movies(&bench, "mouse", samples, 0);
+    bench
+}
+
+/// Their recording; the file of each trial holds two samples more. `salt` makes the animal another one, that saw the same.
+pub fn put_movies(bench: &Bench, folder: &str, samples: usize, salt: usize) {
     let stored = samples + 2;
     let put = |name: &str, bytes: Vec<u8>| {
-        let path = bench.path("mouse").join(name);
+        let path = bench.path(folder).join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
     };
@@ -33,14 +39,15 @@ pub fn with_movies_of(samples: usize) -> Bench {
         };
         let noise = |seed: usize| f64::from((seed as u32).wrapping_mul(2_654_435_761) >> 16) / 65_536.0;
         stream("videos", &[9, 10], &|pixel, sample| 255.0 * noise(movie * 10_000 + pixel * 100 + sample));
-        stream("responses", &[3], &|neuron, sample| noise(trial * 777 + neuron * 55 + sample) + 0.1);
+        stream("responses", &[3], &|neuron, sample| {
+            noise(trial * 777 + neuron * 55 + sample + salt * 7919) + 0.1
+        });
         stream("behavior", &[2], &|variable, sample| noise(trial + 31 * variable + 7 * sample));
         stream("pupil_center", &[2], &|variable, sample| noise(trial + 13 * variable + 5 * sample));
     }
     put("meta/trials/tiers.npy", write_strings(&TIERS));
     put("meta/trials/target_fps.npy", write_i64(&[8], &[30; 8]));
     put("meta/neurons/unit_ids.npy", write_i64(&[3], &[0, 1, 2]));
-    bench
 }
 
 pub const FIT: [&str; 12] = [

@@ -3,27 +3,13 @@
 use std::collections::BTreeSet;
 
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
-use super::DataConfig;
 use super::which::{Asked, Rule, Which};
+use super::{DataConfig, NotFinite};
 use crate::error::{Error, Result, in_order, unknown};
 use crate::random::{generator, permutation};
 use crate::recording::{Session, Stream, Tier};
 use crate::score::{Evaluation, explainable_variance, number_stimuli, oracle_jackknife};
-
-/// What is done about values that are not finite.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NotFinite {
-    /// The fit is refused, with the place of the first.
-    #[default]
-    Refuse,
-    /// Neurons with such a response in any trial are left out.
-    DropNeurons,
-    /// Trials with such a value in any stream, or in the response of a chosen neuron, are left out.
-    DropTrials,
-}
 
 /// Neurons and trials, once chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]

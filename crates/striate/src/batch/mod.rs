@@ -1,6 +1,7 @@
 //! From the streams of a recording to normalised tensors on a device.
 
 mod choice;
+mod config;
 mod cortex;
 mod groups;
 mod normalisation;
@@ -10,12 +11,13 @@ mod split;
 mod trials;
 mod which;
 
-pub use choice::{Choice, NotFinite, rule_on_repeats};
+pub use choice::{Choice, rule_on_repeats};
+pub use config::{DataConfig, ImageScaling, Names, NotFinite, ResponseScaling};
 pub use cortex::cortical_positions;
 pub use groups::groups;
-pub use normalisation::{ImageScaling, Normalisation, ResponseScaling, Uses, Variables};
+pub use normalisation::{Normalisation, Uses, Variables};
 pub use precision::{FramePrecisions, stored_precisions};
 pub use resize::{in_recorded_pixels, smaller};
-pub use split::{DataConfig, Split, ValidationFrom, fingerprint, session_of, validation_tier};
+pub use split::{Split, ValidationFrom, fingerprint, session_of, sessions_of, validation_tier};
 pub use trials::{Batch, Clip, Inputs, Trials, ends};
 pub use which::Which;

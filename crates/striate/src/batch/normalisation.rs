@@ -3,34 +3,11 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::DataConfig;
 use super::precision::{precisions, stored_precisions};
 use super::resize::{resize, smaller};
+use super::{DataConfig, ImageScaling, ResponseScaling};
 use crate::error::{Error, Result, in_order};
 use crate::recording::{Session, Statistics, Stream};
-
-/// Scaling of images.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ImageScaling {
-    /// Raw pixel values.
-    None,
-    /// Minus the mean, divided by the s.d., both over all pixels of the training images.
-    Scalar,
-    /// As `scalar`, for each pixel on its own (Klindt et al. 2017, Table 1; `papers/klindt2017.md#recording`).
-    PerPixel,
-}
-
-/// Scaling of responses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ResponseScaling {
-    /// Raw responses.
-    None,
-    /// Divided by the neuron's s.d. over training trials, or by 1 % of the mean s.d. where that is larger
-    /// (Sensorium; `papers/sensorium.md#normalisation`).
-    Std,
-}
 
 /// Which streams beside the images a model takes in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -2,65 +2,11 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
-use super::{Choice, ImageScaling, NotFinite, ResponseScaling, Which};
+use super::{Choice, DataConfig, Names};
 use crate::error::{Error, Result, unknown};
 use crate::mt19937::RandomState;
 use crate::recording::{Recording, Session, Stream, Tier};
 use crate::score::number_stimuli;
-
-/// What is read from the recording, and how it is scaled.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DataConfig {
-    /// Recording: a folder or an archive.
-    pub path: String,
-    /// Session, where the recording holds several; empty takes the only one.
-    pub session: String,
-    /// Number of neurons, drawn at random; 0 takes all.
-    pub neurons: usize,
-    /// Seed of that draw.
-    pub neuron_seed: u64,
-    /// Neurons to choose from, by `unit_id`; empty for all.
-    #[serde(default)]
-    pub neuron_ids: Which,
-    /// Neurons that are left out, by `unit_id`.
-    #[serde(default)]
-    pub exclude_neurons: Which,
-    /// Trials of any tier that are left out, by number.
-    #[serde(default)]
-    pub exclude_trials: Which,
-    /// What is done about values that are not finite.
-    #[serde(default)]
-    pub nan: NotFinite,
-    /// A table with the columns `unit_id` and `type`, for readouts whose features are shared; empty for none.
-    #[serde(default)]
-    pub types: String,
-    /// Number of training trials, the first in file order; 0 takes all.
-    pub train_trials: usize,
-    /// Tier to validate on; empty takes `validation`, else `val` or `valid`, where the recording has one.
-    #[serde(default)]
-    pub validation_tier: String,
-    /// Share of the training tier used for validation where the recording has no validation tier.
-    pub validation_fraction: f64,
-    /// Height in pixels to which higher images are made smaller, their shape kept; 0 leaves all as recorded.
-    #[serde(default)]
-    pub image_height: usize,
-    /// Samples of a training clip, drawn anew in each epoch; 0 takes all that every training trial has.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub frames: usize,
-    /// Scaling of images.
-    pub images: ImageScaling,
-    /// Scaling of responses.
-    pub responses: ResponseScaling,
-    /// Memory for trials already read, in MiB; what does not fit is read again when needed.
-    pub cache_mib: usize,
-}
-
-fn is_zero(count: &usize) -> bool {
-    *count == 0
-}
 
 /// Trials to fit on and to choose on, and the neurons to fit.
 #[derive(Debug, Clone, PartialEq)]
@@ -219,6 +165,16 @@ pub fn session_of<'a>(recording: &'a Recording, id: &str) -> Result<&'a Session>
         let ids: Vec<&str> = recording.sessions.iter().map(|session| session.id.as_str()).collect();
         unknown("session", id, &ids).key("data.session")
     })
+}
+
+/// The sessions called so, in the recording's order; all of them where `names` is empty.
+///
+/// # Errors
+/// [`Kind::Data`](crate::error::Kind::Data) for a name of none.
+pub fn sessions_of<'a>(recording: &'a Recording, Names(names): &Names) -> Result<Vec<&'a Session>> {
+    names.iter().try_for_each(|name| session_of(recording, name).map(|_| ()))?;
+    let asked = |session: &&Session| names.is_empty() || names.contains(&session.id);
+    Ok(recording.sessions.iter().filter(asked).collect())
 }
 
 /// A short text that changes when neurons, trials or a sample of the values change: 16 hexadecimal digits.

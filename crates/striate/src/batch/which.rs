@@ -32,20 +32,29 @@ impl TryFrom<toml::Value> for Which {
         let number = |value: &toml::Value| value.as_integer().ok_or(value.to_string());
         let refused =
             |what: String| format!("cannot be `{what}`, must be a list of numbers, a CSV or a rule");
+        if let Some(list) = listed(&value) {
+            return list.iter().map(number).collect::<Result<_, _>>().map(Self::List).map_err(refused);
+        }
         match value {
-            toml::Value::Array(list) => list.iter().map(number).collect::<Result<_, _>>().map(Self::List),
+            toml::Value::String(text) if text.starts_with('[') => Err(text),
             toml::Value::Integer(one) => Ok(Self::List(vec![one])),
-            // A list that replaces a text on the command line arrives as text.
-            toml::Value::String(text) if text.starts_with('[') => {
-                let parsed = format!("v = {text}").parse::<toml::Table>();
-                let list = parsed.ok().and_then(|mut table| table.remove("v")).filter(toml::Value::is_array);
-                list.map_or(Err(text), Self::try_from)
-            }
             toml::Value::String(text) if text.is_empty() || text == "none" => Ok(Self::default()),
             toml::Value::String(text) => Ok(Self::Text(text)),
             other => Err(other.to_string()),
         }
         .map_err(refused)
+    }
+}
+
+/// The elements of a list; one that replaces a text on the command line arrives as text.
+pub(super) fn listed(value: &toml::Value) -> Option<Vec<toml::Value>> {
+    match value {
+        toml::Value::Array(list) => Some(list.clone()),
+        toml::Value::String(text) if text.starts_with('[') => {
+            let parsed = format!("v = {text}").parse::<toml::Table>();
+            parsed.ok()?.remove("v")?.as_array().cloned()
+        }
+        _ => None,
     }
 }
 
@@ -123,6 +132,11 @@ impl Which {
     /// Whether it names nothing.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Whether it is a rule, which means the same in any recording.
+    pub fn is_rule(&self) -> bool {
+        matches!(self, Self::Text(text) if Rule::parse(text).is_some())
     }
 
     /// Reads the table, of which `column` holds the numbers, or the rule.

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::config::TrainConfig;
 use super::loss::Loss;
 use super::schedule::Monitor;
+use super::together::check_together;
 use super::{FitConfig, linear};
 use crate::batch::{Choice, Split, Trials, Which, cortical_positions, smaller};
 use crate::error::{Error, Result, unknown};
@@ -16,16 +17,19 @@ use crate::run::RunFolder;
 use crate::run::manifest::available_memory_mib;
 use crate::twin::{Card, require_own};
 
-/// Whether `config` can be fitted to `session`, before anything is measured or written.
+/// Whether `config` can be fitted to `sessions` together, before anything is measured or written.
 ///
 /// # Errors
 /// [`Kind::Data`](crate::error::Kind::Data) when the recording lacks what a fit needs,
 /// [`Kind::Config`](crate::error::Kind::Config) for options that do not fit the recording.
-pub fn check(config: &FitConfig, session: &Session) -> Result<()> {
+pub fn check(config: &FitConfig, sessions: &[&Session]) -> Result<()> {
     check_start(&config.fit)?;
-    let split = Split::new(session, &config.data)?;
-    check_recording(config, session, &split)?;
-    check_monitor(config, session, &split)
+    check_together(config, sessions)?;
+    sessions.iter().try_for_each(|session| {
+        let split = Split::new(session, &config.data)?;
+        check_recording(config, session, &split)?;
+        check_monitor(config, session, &split)
+    })
 }
 
 /// Correlations need responses that differ: a fit judged by one trial, or by silent ones, could not be judged at all.
@@ -158,6 +162,7 @@ fn check_streams(model: &EncoderConfig, session: &Session) -> Result<()> {
             Some(_) => continue,
         };
         return Err(Error::config(wrong)
+            .file(&session.path)
             .key(key)
             .hint(format!("{off}, or take a recording with that stream")));
     }

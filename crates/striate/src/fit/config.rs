@@ -11,7 +11,7 @@ use closed_form::{Choice, Written, is_closed_form};
 use overrides::set;
 use refusal::{explain, join, syntax};
 use serde::{Deserialize, Serialize};
-pub use train::TrainConfig;
+pub use train::{Sessions, TrainConfig};
 
 use super::linear::LinearConfig;
 use super::schedule::ScheduleConfig;

@@ -11,7 +11,7 @@ use crate::recording::Session;
 use crate::run::{Manifest, RecordingInfo, RunFolder, bond};
 use crate::twin::changes;
 
-/// Opens the run at `out`, or makes it for a fit of `config` to `session` on `device` that `command` asked for. What is
+/// Opens the run at `out`, or makes it for a fit of `config` to `sessions` on `device` that `command` asked for. What is
 /// returned is held: no other process fits into it.
 ///
 /// # Errors
@@ -19,25 +19,26 @@ use crate::twin::changes;
 /// of its recording, or is an ensemble; as [`RunFolder::open`] and [`RunFolder::create`]; as [`super::check`] before anything is written.
 pub fn run_folder(
     config: &FitConfig,
-    session: &Session,
+    sessions: &[&Session],
     out: &Path,
     device: &str,
     command: &str,
 ) -> Result<RunFolder> {
     if !RunFolder::has_begun(out) {
-        super::check(config, session)?;
+        super::check(config, sessions)?;
     }
     let run = RunFolder::hold(out)?;
     // Asked again: whoever held it until now may have begun.
     if RunFolder::has_begun(out) {
         run.require_single()?;
-        return take_up(config, session, &run).map(|()| run);
+        return take_up(config, sessions, &run).map(|()| run);
     }
     let mut manifest = Manifest::start(config.seed, command);
     manifest.device = if device == "auto" { "cpu".into() } else { device.to_owned() };
     manifest.threads = ops::threads();
-    manifest.recording = recording_info(session, &config.data.path)?;
-    warn_of_shared_images(&manifest.recording);
+    let recordings = sessions.iter().map(|session| recording_info(session, &config.data.path));
+    manifest.set_recordings(recordings.collect::<Result<_>>()?);
+    manifest.recordings().into_iter().for_each(warn_of_shared_images);
     run.begin(&config.to_toml(), &manifest)?;
     Ok(run)
 }
@@ -47,7 +48,8 @@ fn warn_of_shared_images(of: &RecordingInfo) {
     for (tier, shared) in &of.shared_images {
         let all = of.trials.get(tier).copied().unwrap_or_default();
         tracing::warn!(
-            "{shared} of {all} trials of tier `{tier}` show images of tier `train`: a score on it is no prediction"
+            "{}: {shared} of {all} trials of tier `{tier}` show images of tier `train`: a score on it is no prediction",
+            of.session
         );
     }
 }
@@ -94,11 +96,15 @@ fn is_longer(known: &FitConfig, config: &FitConfig) -> bool {
 
 /// Goes on with `run` if `config` asks for the fit it holds, perhaps with more steps; its recording may have moved, which is
 /// then noted. A run of another configuration would answer another question.
-fn take_up(config: &FitConfig, session: &Session, run: &RunFolder) -> Result<()> {
+fn take_up(config: &FitConfig, sessions: &[&Session], run: &RunFolder) -> Result<()> {
     let mut known = FitConfig::read(&run.config(), &[])?;
     check_fitted(&known, run)?;
     let mut manifest = run.read_manifest()?;
-    let moved = known.data.path != config.data.path && changes(&manifest.recording, session)?.is_empty();
+    require_same_sessions(&manifest, sessions).map_err(|e| e.file(run.path()))?;
+    let mut moved = known.data.path != config.data.path;
+    for (recording, session) in manifest.recordings().into_iter().zip(sessions) {
+        moved = moved && changes(recording, session)?.is_empty();
+    }
     if moved {
         known.data.path.clone_from(&config.data.path);
     }
@@ -110,11 +116,28 @@ fn take_up(config: &FitConfig, session: &Session, run: &RunFolder) -> Result<()>
     }
     if moved {
         manifest.recording.path.clone_from(&config.data.path);
-        manifest.recording.session.clone_from(&session.id);
+        manifest.sessions.iter_mut().for_each(|of| of.recording.path.clone_from(&config.data.path));
+        if let [session] = sessions {
+            manifest.recording.session.clone_from(&session.id);
+        }
         manifest.save(&run.manifest())?;
         disk::write_bytes(&run.config(), known.to_toml().as_bytes())?;
     }
     Ok(())
+}
+
+/// That a run of several sessions is taken up with them, and one of a single with a single.
+fn require_same_sessions(manifest: &Manifest, sessions: &[&Session]) -> Result<()> {
+    let known: Vec<&str> = manifest.sessions.iter().map(|of| of.recording.session.as_str()).collect();
+    let here: Vec<&str> = sessions.iter().map(|session| session.id.as_str()).collect();
+    if known == here || (known.is_empty() && here.len() == 1) {
+        return Ok(());
+    }
+    let known = if known.is_empty() { vec![manifest.recording.session.as_str()] } else { known };
+    let (known, here) = (known.join(", "), here.join(", "));
+    Err(Error::config(format!("was fitted to {known}, and is to go on with {here}"))
+        .key("data.session")
+        .hint("choose another folder with --out, or restore the recording"))
 }
 
 /// The first keys that differ, with the values of both.

@@ -7,7 +7,7 @@ const MEANINGS: &[(&str, &str)] = &[
     ("name", "shown in the report"),
     ("seed", "seed of every random draw"),
     ("data.path", "the recording: a folder or an archive"),
-    ("data.session", "which session, where the recording holds several"),
+    ("data.session", "which session, or list of sessions, where the recording holds several; empty for all"),
     ("data.neurons", "number of neurons, drawn at random; 0 takes all"),
     ("data.neuron_seed", "seed of the draw of `data.neurons`"),
     (
@@ -186,6 +186,10 @@ const MEANINGS: &[(&str, &str)] = &[
         "steps between dense steps of sparse masks; 0: masks stay dense, L1 by gradient",
     ),
     ("fit.batch", "trials per step"),
+    (
+        "fit.sessions",
+        "where there are several: together (each has a batch in every step, gradients added), in_turn (one after another)",
+    ),
     ("fit.clip", "largest norm of the gradient; 0 means no limit"),
     ("fit.drop_last", "whether the last, smaller batch of an epoch is left out"),
     ("fit.shuffle_first", "whether the first epoch is shuffled too"),

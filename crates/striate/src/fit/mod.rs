@@ -3,6 +3,7 @@
 //! [`fit`] emits [`Event`]s and never prints. Everything random is a function of the seed and the step, so a
 //! fit that is killed and resumed makes the same steps as one that is not.
 
+mod animal;
 mod check;
 pub mod checkpoint;
 pub mod config;
@@ -12,13 +13,15 @@ pub mod loss;
 mod meanings;
 mod parts;
 pub mod optimiser;
+mod order;
+mod plan;
 mod presets;
 pub mod schedule;
 pub mod start;
 mod step;
+mod together;
 mod validation;
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -31,22 +34,18 @@ pub use meanings::commented;
 pub use presets::PRESETS;
 
 use crate::array::Arrays;
-use crate::batch::{Normalisation, Split, Trials};
-use crate::disk;
 use crate::error::{Error, Kind, Result};
-use crate::model::Encoder;
-use crate::model::encoder::Made;
-use crate::model::readout::FactorisedConfig;
-use crate::model::weights::{export, freeze, import};
+use crate::model::weights::{export, import};
+use crate::model::{Encoder, heads};
 use crate::recording::{Session, Tier};
-use crate::run::bond::card_digest;
-use crate::run::manifest::new_id;
 use crate::run::metrics::Row;
 use crate::run::{Best, Bond, Checkpoint, EventLog, Fitted, Manifest, MetricsLog, RunFolder, Status};
-use crate::twin::{Card, WEIGHTS};
-use check::{check_recording, check_responses, check_start, chosen_before, same_recording};
+use crate::twin::WEIGHTS;
+use animal::Animal;
+use check::same_recording;
 use checkpoint::{LoopState, Saved};
 use optimiser::Optimiser;
+use plan::Plan;
 use schedule::{End, Horizon, Monitor};
 
 /// What happens during a fit, for whoever shows it.
@@ -56,6 +55,8 @@ pub enum Event {
     Started {
         /// Shape of the images as the model sees them, `[channel, height, width]`.
         images: [usize; 3],
+        /// Sessions that are fitted together.
+        sessions: usize,
         /// Neurons that are fitted.
         neurons: usize,
         /// Neurons of the recording.
@@ -131,12 +132,10 @@ pub struct Outcome {
 struct Fit<'a> {
     config: &'a FitConfig,
     run: &'a RunFolder,
-    trials: Trials<'a>,
-    split: Split,
     device: Device,
     training: Device,
-    card: Card,
-    model: Encoder,
+    /// Each session, the core of all the same.
+    animals: Vec<Animal<'a>>,
     /// Weights that `fit.start_from` gave.
     adopted: Vec<String>,
     optimiser: Optimiser,
@@ -147,7 +146,7 @@ struct Fit<'a> {
     events: EventLog,
 }
 
-/// Fits `config` to `session` in the run folder `run`, resuming it when it holds a checkpoint.
+/// Fits `config` to `sessions`, one core with a head for each, in the run folder `run`, resuming it when it holds a checkpoint.
 ///
 /// `stop` ends the fit at the next step, with a checkpoint to resume from.
 ///
@@ -157,7 +156,7 @@ struct Fit<'a> {
 /// ensemble, [`Kind::Io`] when the run folder cannot be written.
 pub fn fit(
     config: &FitConfig,
-    session: &Session,
+    sessions: &[&Session],
     run: &RunFolder,
     device: &Device,
     stop: &AtomicBool,
@@ -166,17 +165,17 @@ pub fn fit(
     run.require_single()?;
     // First: to read a checkpoint is to repair what a kill left of it.
     let run = &run.held()?;
-    if let Some(outcome) = finished(config, run, session)? {
+    if let Some(outcome) = finished(config, run, sessions)? {
         observe(&Event::AlreadyFinished { step: outcome.steps });
         return Ok(outcome);
     }
     let clock = Instant::now();
-    let prepared = Fit::prepare(config, session, run, device);
+    let prepared = Plan::new(config, sessions, run).and_then(|plan| plan.begin(device));
     let mut fit =
         prepared.or_else(|error| if run.latest().is_none() { fail(run, error) } else { Err(error) })?;
     let before = fit.state.seconds;
     let mut clock = |state: &mut LoopState| state.seconds = before + clock.elapsed().as_secs_f64();
-    observe(&fit.started(session));
+    observe(&fit.started());
     let fitted = match &config.linear {
         Some(linear) => fit.solve(linear, stop, observe, &mut clock),
         None => fit.train(stop, observe, &mut clock),
@@ -197,7 +196,7 @@ fn fail<T>(run: &RunFolder, error: Error) -> Result<T> {
 }
 
 /// How a fit ended that is over, so that nothing of it has to be touched.
-fn finished(config: &FitConfig, run: &RunFolder, session: &Session) -> Result<Option<Outcome>> {
+fn finished(config: &FitConfig, run: &RunFolder, sessions: &[&Session]) -> Result<Option<Outcome>> {
     let manifest = run.read_manifest()?;
     if manifest.status != Status::Finished {
         return Ok(None);
@@ -216,7 +215,9 @@ fn finished(config: &FitConfig, run: &RunFolder, session: &Session) -> Result<Op
     if !saved.state.finished || wants_more(config, &saved.state) || manifest.best.is_none() {
         return Ok(None);
     }
-    same_recording(run, session)?;
+    for (part, session) in run.sessions()?.iter().zip(sessions) {
+        same_recording(part, session)?;
+    }
     let steps = saved.state.step;
     let between_checks = saved.state.between_checks;
     Ok(Some(Outcome {
@@ -238,107 +239,20 @@ fn wants_more(config: &FitConfig, state: &LoopState) -> bool {
     state.finished && config.linear.is_none() && !config.schedule.ends_at(&state.progress, state.step)
 }
 
-impl<'a> Fit<'a> {
-    fn prepare(
-        config: &'a FitConfig,
-        session: &'a Session,
-        run: &'a RunFolder,
-        device: &Device,
-    ) -> Result<Self> {
-        let saved = Saved::latest(run, &config.schedule)?;
-        if let Some((saved, Checkpoint::Best)) = &saved {
-            warn_of_missing_last(run, saved.state.step)?;
-        }
-        let stamp = same_recording(run, session)?;
-        if saved.is_none() {
-            check_start(&config.fit)?;
-        }
-        let known = saved.as_ref().map(|_| Card::load(run)).transpose()?;
-        let split = match &known {
-            Some(card) => Split::of(session, &config.data, chosen_before(card, config, session, run)?)?,
-            None => Split::new(session, &config.data)?,
-        };
-        check_recording(config, session, &split)?;
-        let groups = match &known {
-            Some(card) => card.groups.clone(),
-            None => groups(config, session, &split)?,
-        };
-        let normalisation = match known {
-            Some(card) => card.normalisation,
-            None => Normalisation::measure(
-                session,
-                &split.tier,
-                &split.neurons,
-                &config.data,
-                config.model.uses(),
-            )?,
-        };
-        let trials = Trials::new(session, split.neurons.clone(), normalisation, config.data.cache_mib);
-        if saved.is_none() && config.linear.is_none() {
-            check_responses(config.fit.loss, &trials, &split.train)?;
-        }
-        let card = card(config, session, &split, groups, trials.normalisation());
-        let training = device.clone().autodiff();
-        let mean = &card.normalisation.mean_response;
-        let starts = match &saved {
-            Some(_) => card.blank_starts(),
-            None => {
-                let shown = sta_trials(config, &split);
-                let mut starts = start::starts(&config.model, &trials, &shown, mean, device)?;
-                starts.iter_mut().zip(&card.groups).for_each(|(start, &group)| start.group = group);
-                starts
-            }
-        };
-        let made =
-            Made { image: card.seen_shape(), behaviour: card.normalisation.behaviours(), start: &starts };
-        let model = config.model.init(&made, config.seed, &training)?;
-        let (model, adopted) = match &saved {
-            Some(_) => (model, Vec::new()),
-            None => start::adopted(model, &config.fit.start_from, &card.unit_ids, session)?,
-        };
-        let model = freeze(model, &config.fit.frozen).map_err(|e| e.key("fit.frozen"))?;
-        if crate::model::weights::count(&model).is_empty() {
-            return Err(Error::config("freezes every weight of the model: nothing is left to fit")
-                .key("fit.frozen")
-                .hint("leave at least one part out of the list"));
-        }
-        let mut fit = Self {
-            optimiser: Optimiser::new((config.fit.clip > 0.0).then_some(config.fit.clip)),
-            metrics: MetricsLog::resume(&run.metrics(), saved.as_ref().map_or(0, |(s, _)| s.state.step))?,
-            events: EventLog::resume(&run.tensorboard(), saved.as_ref().map_or(0, |(s, _)| s.state.step))?,
-            config,
-            run,
-            trials,
-            split,
-            device: device.clone(),
-            training,
-            card,
-            model,
-            adopted,
-            state: LoopState::default(),
-            bond: Bond::default(),
-        };
-        match saved {
-            Some((saved, from)) => fit.restore(saved, from)?,
-            None => fit.card.save(run)?,
-        }
-        if wants_more(config, &fit.state) {
-            fit.go_on()?;
-        }
-        fit.note_begin(stamp, session)?;
-        Ok(fit)
-    }
-
-    fn started(&self, session: &Session) -> Event {
+impl Fit<'_> {
+    fn started(&self) -> Event {
+        let each: Vec<Fitted> = self.animals.iter().map(Animal::fitted).collect();
+        let sum = |of: fn(&Fitted) -> usize| each.iter().map(of).sum();
         Event::Started {
-            images: self.card.seen_shape(),
-            neurons: self.split.neurons.len(),
-            recorded: session.neurons.len(),
-            train: self.split.train.len(),
-            validation: self.split.validation.len(),
-            validation_tier: self.validation_tier(session),
-            parameters: crate::model::weights::count(&self.model).values().sum(),
-            steps_per_epoch: self.batches_per_epoch(),
+            images: self.animals[0].card.seen_shape(),
+            sessions: each.len(),
+            neurons: sum(|of| of.neurons),
+            recorded: self.animals.iter().map(|animal| animal.session.neurons.len()).sum(),
+            train: sum(|of| of.train),
+            validation: sum(|of| of.validation),
+            validation_tier: self.animals[0].validation_tier(),
+            parameters: self.parameters().values().sum(),
+            steps_per_epoch: self.steps_per_epoch(),
             step: self.state.step,
             until: self.horizon(),
             adopted: self.adopted.clone(),
@@ -346,15 +260,10 @@ impl<'a> Fit<'a> {
         }
     }
 
-    fn validation_tier(&self, session: &Session) -> Option<Tier> {
-        let trial = *self.split.validation.first()?;
-        (!self.split.tier.contains(&trial)).then(|| session.trials[trial].tier.clone())
-    }
-
     /// Where it ends as far as is known.
     fn horizon(&self) -> Horizon {
         let every = match self.config.schedule.check_every {
-            0 => self.batches_per_epoch(),
+            0 => self.steps_per_epoch(),
             every => every,
         };
         match &self.config.linear {
@@ -365,17 +274,8 @@ impl<'a> Fit<'a> {
 
     /// Names of the weights that start anew while others were given.
     fn anew(&self) -> Vec<String> {
-        let all = if self.adopted.is_empty() { Arrays::new() } else { export(&self.model) };
+        let all = if self.adopted.is_empty() { Arrays::new() } else { self.weights() };
         all.into_keys().filter(|name| !self.adopted.contains(name)).collect()
-    }
-
-    fn batches_per_epoch(&self) -> u64 {
-        let (trials, batch) = (self.split.train.len(), self.batch_size());
-        (if self.config.fit.drop_last { trials / batch } else { trials.div_ceil(batch) }) as u64
-    }
-
-    fn batch_size(&self) -> usize {
-        self.config.fit.batch.min(self.split.train.len())
     }
 
     /// Epoch after epoch, until the schedule or the user ends it.
@@ -402,10 +302,8 @@ impl<'a> Fit<'a> {
         clock: &mut dyn FnMut(&mut LoopState),
     ) -> Result<()> {
         let order = self.order();
-        while self.state.batch < self.batches_per_epoch() {
-            let start = self.state.batch as usize * self.batch_size();
-            let batch = &order[start..(start + self.batch_size()).min(order.len())];
-            self.step(batch)?;
+        while self.state.batch < self.steps_per_epoch() {
+            self.step(&order[self.state.batch as usize])?;
             observe(&Event::Step { step: self.state.step });
             if self.check_is_due() {
                 clock(&mut self.state);
@@ -419,27 +317,6 @@ impl<'a> Fit<'a> {
         self.state.epoch += 1;
         self.state.batch = 0;
         Ok(())
-    }
-
-    /// Notes what is fitted from now on, perhaps with more steps than before; one that nobody holds was killed from here on.
-    fn note_begin(&mut self, stamp: Option<String>, session: &Session) -> Result<()> {
-        let mut known = self.run.read_manifest()?.with_parameters(crate::model::weights::count(&self.model));
-        if known.id.is_empty() {
-            known.id = new_id();
-        }
-        known.recording.stamp = stamp;
-        known.fitted = Some(Fitted {
-            neurons: self.split.neurons.len(),
-            train: self.split.train.len(),
-            validation: self.split.validation.len(),
-            validation_tier: self.validation_tier(session).map(|tier| tier.to_string()),
-        });
-        let config = self.config.to_toml();
-        disk::write_bytes(&self.run.config(), config.as_bytes())?;
-        let best = std::mem::take(&mut self.state.bond.best);
-        let card = card_digest(self.run.path());
-        self.bond = Bond { run: known.id.clone(), card, best, config, ..Bond::default() };
-        Manifest { status: Status::Running, failure: None, ..known }.save(&self.run.manifest())
     }
 
     /// Takes up a fit that ended by its number of steps, as if it had had more from the start.
@@ -464,12 +341,29 @@ impl<'a> Fit<'a> {
 
     fn saved(&self) -> Saved {
         let state = LoopState { best: self.best(), bond: self.bond.clone(), ..self.state.clone() };
-        Saved { weights: export(&self.model), optimiser: self.optimiser.export(), state }
+        Saved { weights: self.weights(), optimiser: self.optimiser.export(), state }
+    }
+
+    /// The weights of the core and of every head.
+    fn weights(&self) -> Arrays {
+        let own = |animal: &Animal<'_>| {
+            export(&animal.model).into_iter().map(|(name, array)| (animal.named(&name), array)).collect()
+        };
+        let each: Vec<Arrays> = self.animals.iter().map(own).collect();
+        each.into_iter().flatten().collect()
     }
 
     fn restore(&mut self, saved: Saved, from: Checkpoint) -> Result<()> {
         let folder = self.run.checkpoint(from);
-        self.model = import(self.model.clone(), &saved.weights).map_err(|e| e.file(folder.join(WEIGHTS)))?;
+        let known = self.animals.iter().filter_map(Animal::id).collect();
+        heads::check_sessions(&saved.weights, &known).map_err(|e| e.file(folder.join(WEIGHTS)))?;
+        let mut core: Option<Encoder> = None;
+        for animal in &mut self.animals {
+            let own = heads::of_session(&saved.weights, animal.run.session());
+            let model = import(animal.model.clone(), &own).map_err(|e| e.file(folder.join(WEIGHTS)))?;
+            animal.model = core.iter().fold(model, |model, core| model.on_core_of(core));
+            core = Some(animal.model.clone());
+        }
         self.optimiser
             .import(&saved.optimiser, &saved.weights, &self.device)
             .map_err(|e| e.file(folder.join(checkpoint::OPTIMISER)))?;
@@ -498,7 +392,7 @@ impl<'a> Fit<'a> {
         let (progress, monitor) = (&self.state.progress, self.config.schedule.monitor);
         Some(Best {
             step: progress.best_step,
-            epoch: progress.best_step as f64 / self.batches_per_epoch() as f64,
+            epoch: progress.best_step as f64 / self.steps_per_epoch() as f64,
             value: if monitor == Monitor::Correlation { -progress.best? } else { progress.best? },
             alpha: self.chosen_alpha(),
             metric: monitor.metric().into(),
@@ -521,51 +415,5 @@ impl<'a> Fit<'a> {
         manifest.save(&self.run.manifest())?;
         let LoopState { step: steps, finished, between_checks, .. } = self.state;
         Ok(Outcome { best, steps, finished, end: finished.then(|| end(self.config, steps)), between_checks })
-    }
-}
-
-/// After a kill there may be no last state yet; a fit that had time to end has written one.
-fn warn_of_missing_last(run: &RunFolder, step: u64) -> Result<()> {
-    let concluded = run.read_manifest()?.status != Status::Running;
-    if concluded && !run.checkpoint(Checkpoint::Last).is_dir() {
-        tracing::warn!("checkpoints/last is missing: the fit goes on from its best check, step {step}");
-    }
-    Ok(())
-}
-
-/// Trials of the spike-triggered average.
-fn sta_trials(config: &FitConfig, split: &Split) -> Vec<usize> {
-    let validation = if config.model.readout.factorised().is_some_and(FactorisedConfig::sta_with_validation) {
-        split.validation.as_slice()
-    } else {
-        &[]
-    };
-    [&split.train, validation].concat()
-}
-
-/// Groups of the neurons whose feature weights are shared; none otherwise.
-fn groups(config: &FitConfig, session: &Session, split: &Split) -> Result<Vec<usize>> {
-    if !config.model.readout.shares_features() {
-        return Ok(Vec::new());
-    }
-    let unit_ids: Vec<i64> = split.neurons.iter().map(|&n| session.neurons.ids[n]).collect();
-    crate::batch::groups(Path::new(&config.data.types), &unit_ids)
-}
-
-fn card(
-    config: &FitConfig,
-    session: &Session,
-    split: &Split,
-    groups: Vec<usize>,
-    normalisation: &Normalisation,
-) -> Card {
-    Card {
-        model: config.model.clone(),
-        image_shape: session.image_shape(),
-        neurons: split.neurons.clone(),
-        unit_ids: split.neurons.iter().map(|&n| session.neurons.ids[n]).collect(),
-        groups,
-        left_out: split.left_out.clone(),
-        normalisation: normalisation.clone(),
     }
 }

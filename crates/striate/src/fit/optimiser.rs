@@ -1,6 +1,6 @@
 //! Adam over the named parameters of a module, with its state as plain arrays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use burn::module::{ModuleMapper, ModuleVisitor, Param};
 use burn::prelude::*;
@@ -31,14 +31,25 @@ impl Optimiser {
         Self { clip, states: BTreeMap::new() }
     }
 
-    /// One step on every parameter that has a gradient; `adam` gives the options for a parameter's name, all but
-    /// the number of the step.
-    pub fn step<M: Module>(&mut self, adam: &dyn Fn(&str) -> Adam, module: M, gradients: &Gradients) -> M {
-        let shrink = self.clip.map_or(1.0, |limit| {
-            let norm = norm(&module, gradients);
+    /// What a gradient has to be multiplied by to be no longer than is allowed.
+    pub fn shrink(&self, gradients: &Named) -> f64 {
+        self.clip.map_or(1.0, |limit| {
+            let norm = gradients.norm();
             if norm > limit { limit / norm } else { 1.0 }
-        });
-        module.map(&mut Step { optimiser: self, path: ModulePath::default(), adam, shrink, gradients })
+        })
+    }
+
+    /// One step on every parameter of `module` that has a gradient, which is used up; `name` gives what a parameter is
+    /// called among them, and `adam` the options for its name in the module, all but the number of the step.
+    pub fn step<M: Module>(
+        &mut self,
+        module: M,
+        gradients: &mut Named,
+        shrink: f64,
+        name: &dyn Fn(&str) -> String,
+        adam: &dyn Fn(&str) -> Adam,
+    ) -> M {
+        module.map(&mut Step { optimiser: self, path: ModulePath::default(), gradients, shrink, name, adam })
     }
 
     /// Moments and step counts by name.
@@ -89,12 +100,65 @@ fn array_of(arrays: &Arrays, key: String, length: usize) -> Result<&Array> {
     }
 }
 
+/// Gradients by the names of their parameters, each flat, in the order in which they came.
+#[derive(Default)]
+pub struct Named {
+    values: Vec<(String, Tensor<1>)>,
+}
+
+impl Named {
+    /// Adds those of `module` of one backward pass; `name` gives what a parameter is called here.
+    pub fn add<M: Module>(&mut self, module: &M, gradients: &Gradients, name: &dyn Fn(&str) -> String) {
+        let known = self.values.iter().map(|(name, _)| name.clone()).collect();
+        module.visit(&mut Add { named: self, known, path: ModulePath::default(), gradients, name });
+    }
+
+    fn norm(&self) -> f64 {
+        let squares = self.values.iter().map(|(_, gradient)| gradient.clone().square().sum());
+        squares.map(|sum| f64::from(sum.into_scalar::<f32>())).sum::<f64>().sqrt()
+    }
+
+    fn at(&self, name: &str) -> Option<usize> {
+        self.values.iter().position(|(known, _)| known == name)
+    }
+}
+
+struct Add<'a> {
+    named: &'a mut Named,
+    /// Names that there were before this pass.
+    known: BTreeSet<String>,
+    path: ModulePath,
+    gradients: &'a Gradients,
+    name: &'a dyn Fn(&str) -> String,
+}
+
+impl ModuleVisitor for Add<'_> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+
+    fn exit_module(&mut self, name: &str, container: &str) {
+        self.path.leave(name, container);
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let Some(gradient) = param.val().grad(self.gradients) else { return };
+        let size = gradient.shape().num_elements();
+        let (name, gradient) = ((self.name)(&self.path.name()), gradient.reshape([size]));
+        match self.known.contains(&name).then(|| self.named.at(&name)).flatten() {
+            Some(at) => self.named.values[at].1 = self.named.values[at].1.clone() + gradient,
+            None => self.named.values.push((name, gradient)),
+        }
+    }
+}
+
 struct Step<'a> {
     optimiser: &'a mut Optimiser,
     path: ModulePath,
-    adam: &'a dyn Fn(&str) -> Adam,
+    gradients: &'a mut Named,
     shrink: f64,
-    gradients: &'a Gradients,
+    name: &'a dyn Fn(&str) -> String,
+    adam: &'a dyn Fn(&str) -> Adam,
 }
 
 impl ModuleMapper for Step<'_> {
@@ -107,30 +171,18 @@ impl ModuleMapper for Step<'_> {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(gradient) = param.val().grad(self.gradients) else { return param };
-        let name = self.path.name();
+        let own = self.path.name();
+        let name = (self.name)(&own);
+        let Some(at) = self.gradients.at(&name) else { return param };
+        let (_, gradient) = self.gradients.values.swap_remove(at);
         let shape = param.val().dims();
         let size = shape.iter().product::<usize>();
         let value = param.val().inner().reshape([size]);
         let fresh = || State { time: 0, moments: AdamMoments::zeros(size, &value.device()) };
         let State { time, moments } = self.optimiser.states.remove(&name).unwrap_or_else(fresh);
-        let adam = Adam { time: time + 1, ..(self.adam)(&name) };
-        let (value, moments) = ops::adam(&adam, value, gradient.reshape([size]), self.shrink as f32, moments);
+        let adam = Adam { time: time + 1, ..(self.adam)(&own) };
+        let (value, moments) = ops::adam(&adam, value, gradient, self.shrink as f32, moments);
         self.optimiser.states.insert(name, State { time: time + 1, moments });
         replace(param, |_| Tensor::from_inner(value.reshape(shape)))
     }
-}
-
-fn norm<M: Module>(module: &M, gradients: &Gradients) -> f64 {
-    struct Squares<'a>(&'a Gradients, f64);
-    impl ModuleVisitor for Squares<'_> {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(gradient) = param.val().grad(self.0) {
-                self.1 += f64::from(gradient.square().sum().into_scalar::<f32>());
-            }
-        }
-    }
-    let mut squares = Squares(gradients, 0.0);
-    module.visit(&mut squares);
-    squares.1.sqrt()
 }

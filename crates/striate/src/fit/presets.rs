@@ -1,10 +1,10 @@
 //! Configurations that have a name: those of the papers, and ours for natural images.
 
-use super::config::{FitConfig, TrainConfig};
+use super::config::{FitConfig, Sessions, TrainConfig};
 use super::linear::{LinearConfig, Solver};
 use super::loss::{Loss, OverNeurons, OverTrials};
 use super::schedule::{Monitor, ScheduleConfig};
-use crate::batch::{DataConfig, ImageScaling, NotFinite, ResponseScaling, Which};
+use crate::batch::{DataConfig, ImageScaling, Names, NotFinite, ResponseScaling, Which};
 use crate::error::{Result, unknown};
 use crate::model::EncoderConfig;
 
@@ -98,6 +98,7 @@ impl FitConfig {
                 mask_rate: 0.1,
                 mask_dense_every: 0,
                 batch: 64,
+                sessions: Sessions::default(),
                 clip: 0.0,
                 drop_last: false,
                 shuffle_first: true,
@@ -213,6 +214,7 @@ impl FitConfig {
                 mask_rate: 1.0,
                 mask_dense_every: 0,
                 batch,
+                sessions: Sessions::default(),
                 clip: 0.0,
                 drop_last: false,
                 shuffle_first: false,
@@ -277,7 +279,7 @@ fn one_pixel_masks(model: &EncoderConfig) -> Vec<String> {
 fn data() -> DataConfig {
     DataConfig {
         path: String::new(),
-        session: String::new(),
+        session: Names::default(),
         neurons: 0,
         neuron_seed: 1,
         neuron_ids: Which::default(),

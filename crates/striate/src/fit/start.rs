@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::model::readout::factorised::MaskInit;
 use crate::model::readout::{Readout, ReadoutConfig, Start};
 use crate::model::weights::{adopt, import, to_host};
-use crate::model::{Encoder, EncoderConfig};
+use crate::model::{Encoder, EncoderConfig, heads};
 use crate::recording::Session;
 use crate::run::{Checkpoint, RunFolder};
 use crate::twin::changes;
@@ -54,7 +54,7 @@ pub fn starts(
 }
 
 /// `model` with the weights of the run or file `from` that it has by name and shape, and their names; as it is for an
-/// empty `from`. Weights of single neurons are taken from a run only if it has the same neurons, `unit_ids` of `session`.
+/// empty `from`. Weights of a head are taken from a run only if it has the same neurons, `unit_ids` of `session`.
 ///
 /// # Errors
 /// [`Kind::Data`](crate::error::Kind::Data) when `from` cannot be read or nothing in it fits.
@@ -71,7 +71,11 @@ pub fn adopted(
     let weights = match path.is_dir() {
         true => weights_of_run(&RunFolder::open(path)?, &model, unit_ids, session)
             .map_err(|e| e.key("fit.start_from"))?,
-        false => array::load(path)?,
+        false => {
+            let all = array::load(path)?;
+            let has = heads::sessions(&all).contains(session.id.as_str());
+            heads::of_session(&all, has.then_some(session.id.as_str()))
+        }
     };
     let (model, names) = adopt(model, &weights).map_err(|e| e.file(path))?;
     match names.is_empty() {
@@ -85,16 +89,19 @@ pub fn adopted(
 /// Weights of a run for `model`, without those of neurons that are not the same.
 fn weights_of_run(run: &RunFolder, model: &Encoder, unit_ids: &[i64], session: &Session) -> Result<Arrays> {
     run.require_single()?;
-    let (mut weights, card) = (load_weights(&run.checkpoint(Checkpoint::Best))?, Card::load(run)?);
-    let known = run.read_manifest()?.recording;
-    // Responses are read for the fingerprint: only where identifiers alone cannot tell.
-    let same = card.unit_ids == unit_ids
-        && known.fingerprint == fingerprint(session)
-        && changes(&known, session)?.is_empty();
-    weights.retain(|name, _| same || !(name.starts_with("readout.") || name.starts_with("modulator.")));
+    let (all, parts) = (load_weights(&run.checkpoint(Checkpoint::Best))?, run.sessions()?);
+    let of_one = parts.len() == 1;
+    let is_own = |part: &RunFolder| is_of(part, unit_ids, session);
+    let own = parts.into_iter().map(|part| is_own(&part).map(|own| own.then_some(part)));
+    let Some(own) = own.collect::<Result<Vec<_>>>()?.into_iter().flatten().next() else {
+        // Of the heads of others nothing can be used; a shifter alone moves any readout alike.
+        let shared = |name: &str| heads::is_shared(name) || (of_one && name.starts_with("shifter."));
+        return Ok(all.into_iter().filter(|(name, _)| shared(name)).collect());
+    };
+    let (mut weights, card) = (heads::of_session(&all, own.session()), Card::load(&own)?);
     // Under a predictor the array of this name holds where neurons lie in cortex, not where they look.
     match (card.model.readout.needs_cortex(), model.config().readout.needs_cortex()) {
-        (true, false) if same => {
+        (true, false) => {
             card.check_size(&weights)?;
             let theirs = import(card.blank(&Device::flex())?, &weights)?;
             if let Readout::Gaussian(readout) = theirs.readout() {
@@ -105,6 +112,15 @@ fn weights_of_run(run: &RunFolder, model: &Encoder, unit_ids: &[i64], session: &
         _ => {}
     }
     Ok(weights)
+}
+
+/// Whether the run, as one session sees it, was fitted to the neurons `unit_ids` of `session`.
+fn is_of(part: &RunFolder, unit_ids: &[i64], session: &Session) -> Result<bool> {
+    let known = part.read_manifest()?.recording;
+    // Responses are read for the fingerprint: only where identifiers alone cannot tell.
+    Ok(Card::load(part)?.unit_ids == unit_ids
+        && known.fingerprint == fingerprint(session)
+        && changes(&known, session)?.is_empty())
 }
 
 /// Name of the array of mean positions.

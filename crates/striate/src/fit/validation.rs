@@ -1,12 +1,10 @@
 //! The validation trials: when they are scored, what is written of it, and what the schedule makes of it.
 
-use burn::module::Module;
-
+use super::animal::Animal;
 use super::schedule::{Monitor, Next};
 use super::{Event, Fit};
 use crate::array;
 use crate::error::{Error, Result};
-use crate::model::weights::{export, to_host};
 use crate::run::Checkpoint;
 use crate::run::metrics::Row;
 use crate::score::{mean_ignoring_nan, single_trial_correlation};
@@ -23,7 +21,7 @@ impl Fit<'_> {
     /// Whether a fit with more steps would be checked here, too.
     pub(super) fn is_at_check(&self) -> bool {
         match self.config.schedule.check_every {
-            0 => self.state.batch == self.batches_per_epoch(),
+            0 => self.state.batch == self.steps_per_epoch(),
             every => self.state.step.is_multiple_of(every),
         }
     }
@@ -39,7 +37,7 @@ impl Fit<'_> {
         (self.state.loss_sum, self.state.penalty_sum, self.state.summed_steps) = (0.0, 0.0, 0);
         self.log(&row)?;
         if verdict.improved {
-            self.bond.best = array::digest(&export(&self.model));
+            self.bond.best = array::digest(&self.weights());
             self.save(Checkpoint::Best)?;
         }
         self.state.between_checks = !self.is_at_check();
@@ -67,19 +65,21 @@ impl Fit<'_> {
 
     /// Warns of a model that a loss may call the best, though it predicts the same for every image.
     pub(super) fn warn_if_it_says_nothing(&self) {
-        if self.says_nothing() {
-            tracing::warn!("{SAYS_NOTHING} on {}: {LOOK_AT_IMAGES}", self.split.judged_on());
+        for animal in self.animals.iter().filter(|animal| self.says_nothing(animal)) {
+            let of = animal.id().map_or(String::new(), |id| format!(" of session `{id}`"));
+            tracing::warn!("{SAYS_NOTHING} on {}{of}: {LOOK_AT_IMAGES}", animal.split.judged_on());
         }
     }
 
-    fn says_nothing(&self) -> bool {
-        self.validate().is_ok_and(|(predicted, _)| are_all_constant(&predicted, self.trials.neurons()))
+    fn says_nothing(&self, animal: &Animal<'_>) -> bool {
+        let predicted = animal.validate(self.config, &self.device);
+        predicted.is_ok_and(|(predicted, _)| are_all_constant(&predicted, animal.trials.neurons()))
     }
 
     /// The error of a fit that ended without one check that could be told from another.
     pub(super) fn never_judged(&self) -> Error {
         let (checks, metric) = (self.state.progress.checks, self.config.schedule.monitor.metric());
-        let (why, hint) = match self.says_nothing() {
+        let (why, hint) = match self.animals.iter().all(|animal| self.says_nothing(animal)) {
             true => (format!(": {SAYS_NOTHING}"), LOOK_AT_IMAGES),
             false => (
                 String::new(),
@@ -88,22 +88,29 @@ impl Fit<'_> {
         };
         let message = format!(
             "keeps no model: `{metric}` on {} was undefined at each of {checks} checks{why}",
-            self.split.judged_on()
+            self.animals[0].split.judged_on()
         );
         Error::diverged(message).file(self.run.path()).key("schedule.monitor").hint(hint)
     }
 
     /// Loss and correlation on the validation trials, and the means since the last check.
     fn measure(&self) -> Result<Row> {
-        let recorded = self.trials.responses(&self.split.validation, self.config.model.lost())?;
-        let (predicted, loss) = self.validate()?;
-        let mut correlation = single_trial_correlation(&predicted, &recorded, self.trials.neurons());
-        count_silent(&mut correlation, &predicted, &recorded);
+        let (mut correlation, mut losses) = (Vec::new(), 0.0);
+        for animal in &self.animals {
+            let (neurons, validation) = (animal.trials.neurons(), &animal.split.validation);
+            let recorded = animal.trials.responses(validation, self.config.model.lost())?;
+            let (predicted, loss) = animal.validate(self.config, &self.device)?;
+            let mut own = single_trial_correlation(&predicted, &recorded, neurons);
+            count_silent(&mut own, &predicted, &recorded);
+            correlation.extend(own);
+            losses += loss;
+        }
+        let loss = losses / self.animals.len() as f64;
         let steps = self.state.summed_steps.max(1) as f64;
         let rate = |start| self.config.schedule.learning_rate(start, self.state.progress.rounds);
         Ok(Row {
             step: self.state.step,
-            epoch: self.state.step as f64 / self.batches_per_epoch() as f64,
+            epoch: self.state.step as f64 / self.steps_per_epoch() as f64,
             learning_rate: self.config.linear.is_none().then(|| rate(self.config.fit.learning_rate)),
             train_loss: Some(self.state.loss_sum / steps),
             penalty: Some(self.state.penalty_sum / steps),
@@ -111,24 +118,6 @@ impl Fit<'_> {
             val_correlation: Some(mean_ignoring_nan(&correlation)),
             seconds: Some(self.state.seconds),
         })
-    }
-
-    fn validate(&self) -> Result<(Vec<f32>, f64)> {
-        let model = self.model.valid();
-        let validation = &self.split.validation;
-        let divisor = self.config.fit.over_neurons.divisor(self.trials.neurons());
-        let (mut predictions, mut loss, mut rows) = (Vec::new(), 0.0, 0.0);
-        for clips in self.trials.in_batches(validation, 128) {
-            let batch = self.trials.batch(&clips, &self.device)?;
-            let recorded = self.config.model.predicted(batch.responses, batch.inputs.samples);
-            let predicted = model.respond(batch.inputs);
-            let here = predicted.dims()[0] as f64;
-            let sum = self.config.fit.loss.summed(predicted.clone(), recorded);
-            loss += f64::from(sum.into_scalar::<f32>()) * here;
-            rows += here;
-            predictions.extend(to_host(predicted).values);
-        }
-        Ok((predictions, loss / rows / divisor))
     }
 
     fn log(&mut self, row: &Row) -> Result<()> {

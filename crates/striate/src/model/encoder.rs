@@ -211,6 +211,12 @@ impl Encoder {
         self
     }
 
+    /// The same head on the core of another.
+    #[must_use]
+    pub fn on_core_of(self, other: &Self) -> Self {
+        Self { core: other.core.clone(), ..self }
+    }
+
     /// The shared core.
     pub fn core(&self) -> &Core {
         &self.core

@@ -4,6 +4,7 @@
 
 pub mod core;
 pub mod encoder;
+pub mod heads;
 pub mod modulator;
 pub mod output;
 pub mod paper;

@@ -26,6 +26,10 @@ pub fn section(runs: &[Results]) -> Vec<Tag> {
 }
 
 fn warnings(runs: &[Results]) -> Vec<&'static str> {
+    if runs.iter().any(|run| run.session.is_some()) {
+        // Sessions of one run are other neurons of other animals, and shown beside each other as such.
+        return Vec::new();
+    }
     let others = runs.windows(2).any(|pair| !pair[0].manifest.recording.same_as(&pair[1].manifest.recording));
     let tiers: BTreeSet<_> = runs.iter().filter_map(|run| run.main_tier()).map(|tier| &tier.name).collect();
     let neurons: BTreeSet<_> = runs.iter().map(Results::neurons).collect();

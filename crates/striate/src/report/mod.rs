@@ -35,13 +35,21 @@ mod verdict;
 #[cfg(test)]
 mod fixture;
 
-/// The page about one run, or about several with a comparison in front.
+/// The page about one run, or about several, or about one of several sessions, with a comparison in front.
 ///
 /// # Errors
 /// [`Kind::Data`](crate::error::Kind::Data) when a manifest cannot be read. Other files may be
 /// missing or damaged: the page says so in the place of their figure.
 pub fn render(runs: &[RunFolder]) -> Result<String> {
-    let results = runs.iter().map(results::Results::read).collect::<Result<Vec<_>>>()?;
+    let mut results = Vec::new();
+    for run in runs {
+        let sessions = run.sessions()?;
+        // A run of several is shown as a whole first, then as each of its sessions sees it.
+        let whole = (sessions.len() > 1).then_some(run);
+        for part in whole.into_iter().chain(&sessions) {
+            results.push(results::Results::read(part)?);
+        }
+    }
     Ok(page::page(&results))
 }
 

@@ -9,12 +9,11 @@ const STYLE: &str = include_str!("style.css");
 
 /// The whole document.
 pub fn page(runs: &[Results]) -> String {
+    let names = || runs.iter().map(|run| run.name.as_str()).collect::<Vec<_>>().join(", ");
     let title = match runs {
         [run] => header::title(run),
-        runs => {
-            let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
-            format!("{} runs compared: {}", runs.len(), names.join(", "))
-        }
+        _ if of_one(runs) => heading(runs),
+        _ => format!("{}: {}", heading(runs), names()),
     };
     document(&title, comparison(runs).into_iter().chain(runs.iter().enumerate().map(block)))
 }
@@ -34,11 +33,27 @@ pub fn document(title: &str, content: impl IntoIterator<Item = Tag>) -> String {
 
 fn comparison(runs: &[Results]) -> Option<Tag> {
     let several = runs.len() > 1;
-    let heading = tag("h1").text(format!("{} runs compared", runs.len()));
+    let heading = tag("h1").text(heading(runs));
     let top =
         || tag("header").class("card").with(tag("p").class("kicker").text("Digital twins")).with(heading);
     several.then(|| tag("section").with(top()).all(compare::section(runs)))
 }
+
+fn heading(runs: &[Results]) -> String {
+    match of_one(runs) {
+        true => format!("{}: one core, {} sessions", runs[0].name, runs.len() - 1),
+        false => format!("{} runs compared", runs.len()),
+    }
+}
+
+/// Whether all but the first are the same run, as its sessions see it.
+fn of_one(runs: &[Results]) -> bool {
+    runs.len() > 1
+        && runs[1..].iter().all(|run| run.session.is_some() && run.manifest.id == runs[0].manifest.id)
+}
+
+/// Parts that are of a whole run, and not of each of its sessions.
+const OF_A_RUN: [&str; 3] = ["fit", "configuration", "cite"];
 
 /// A titled part of the page, by the function that fills it; left out when there is nothing to fill it with.
 type Section = (&'static str, &'static str, fn(&Results) -> Vec<Tag>);
@@ -57,7 +72,9 @@ const SECTIONS: &[Section] = &[
 
 fn block((index, run): (usize, &Results)) -> Tag {
     let anchor = |id: &str| format!("run-{index}-{id}");
-    let sections: Vec<_> = SECTIONS.iter().map(|(id, title, fill)| (anchor(id), *title, fill(run))).collect();
+    let own = |(id, ..): &&Section| run.session.is_none() || !OF_A_RUN.contains(id);
+    let sections: Vec<_> =
+        SECTIONS.iter().filter(own).map(|(id, title, fill)| (anchor(id), *title, fill(run))).collect();
     let (there, missing): (Vec<_>, Vec<_>) =
         sections.into_iter().partition(|(.., content)| !content.is_empty());
     let link = |(id, title, _): &(String, &str, _)| tag("a").set("href", format!("#{id}")).text(title);

@@ -45,6 +45,8 @@ pub struct Results {
     pub resume: Option<String>,
     /// The command that looks for cell types.
     pub explain: String,
+    /// The session as which the run is seen, of several.
+    pub session: Option<String>,
 }
 
 /// The score files of one tier.
@@ -165,7 +167,7 @@ impl Results {
             _ => text(&folder.config()),
         };
         Ok(Self {
-            name: folder.name(),
+            name: folder.label(),
             manifest,
             standing: folder.standing()?,
             config,
@@ -177,6 +179,7 @@ impl Results {
             unscored: unscored(folder),
             resume: folder.has_model().then(|| folder.resume()),
             explain: format!("striate explain {} barcode", pasted(folder.path())),
+            session: folder.session().map(str::to_owned),
         })
     }
 

@@ -214,9 +214,9 @@ impl<'a> Work<'a> {
     /// Those of [`fit`]; [`Kind::Config`](crate::error::Kind::Config) when the folder holds another fit.
     pub fn fit(&mut self, name: &str, config: &FitConfig, session: &Session) -> Result<Run> {
         let out = self.task.out.join("runs").join(name);
-        let folder = run_folder(config, session, &out, "cpu", &format!("striate reproduce ({name})"))?;
+        let folder = run_folder(config, &[session], &out, "cpu", &format!("striate reproduce ({name})"))?;
         (self.tell)(&News::Fitting(&folder));
-        let outcome = fit(config, session, &folder, self.task.device, self.task.stop, &mut |event| {
+        let outcome = fit(config, &[session], &folder, self.task.device, self.task.stop, &mut |event| {
             (self.tell)(&News::Fit(event));
         })?;
         if self.task.stop.load(Ordering::Relaxed) {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::folder::session_folders;
 use super::{Checkpoint, RunFolder};
 use crate::array::{self, Arrays};
 use crate::disk;
@@ -90,10 +91,18 @@ pub fn is_of(known: &str, now: &str) -> bool {
     known.is_empty() || now.is_empty() || known == now
 }
 
-/// SHA-256 of the card in `folder`, of a run or of a member of an ensemble; empty where there is none.
+/// SHA-256 of the card in `folder`, of a run or of a member of an ensemble, or of all of them where there are several
+/// sessions; empty where there is none.
 pub fn card_digest(folder: &Path) -> String {
-    let card = disk::read(&folder.join("twin.json"), disk::TABLE);
-    card.map_or(String::new(), |card| Digest::default().bytes(card).finish())
+    let digest = |folder: &Path| {
+        let card = disk::read(&folder.join("twin.json"), disk::TABLE);
+        card.map_or(String::new(), |card| Digest::default().bytes(card).finish())
+    };
+    let sessions = session_folders(folder);
+    if sessions.is_empty() {
+        return digest(folder);
+    }
+    joint(&sessions.iter().map(|session| digest(session)).collect::<Vec<_>>())
 }
 
 /// That of several models that answer together, by those of each; empty where one is.

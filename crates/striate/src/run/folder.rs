@@ -20,17 +20,20 @@ const OURS: &str = "striate";
 const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// A folder known to hold a run that this version can read.
+/// A folder known to hold a run that this version can read, all of it or, where it was fitted on several sessions, as one
+/// of them sees it.
 #[derive(Debug, Clone)]
 pub struct RunFolder {
     path: PathBuf,
+    /// The session as which it is seen.
+    session: Option<String>,
     /// Kept by a process that fits into it.
     lock: Option<Arc<fs::File>>,
 }
 
 impl PartialEq for RunFolder {
     fn eq(&self, other: &Self) -> bool {
-        self.path == other.path
+        (&self.path, &self.session) == (&other.path, &other.session)
     }
 }
 
@@ -86,7 +89,7 @@ impl RunFolder {
     }
 
     fn at(path: &Path) -> Self {
-        Self { path: path.to_path_buf(), lock: None }
+        Self { path: path.to_path_buf(), session: None, lock: None }
     }
 
     /// Makes a run that is complete from the start, where nothing is: it appears at `path` when `fill` has written all of
@@ -130,7 +133,7 @@ impl RunFolder {
     /// configuration or its recording, can be started again with another.
     pub fn has_begun(path: &Path) -> bool {
         Self::exists(path)
-            && ["twin.json", "checkpoints", "members"].iter().any(|name| path.join(name).exists())
+            && ["twin.json", "sessions", "checkpoints", "members"].iter().any(|name| path.join(name).exists())
     }
 
     /// The folder itself.
@@ -138,11 +141,47 @@ impl RunFolder {
         &self.path
     }
 
+    /// The session as which it is seen, of several.
+    pub fn session(&self) -> Option<&str> {
+        self.session.as_deref()
+    }
+
+    /// The run as its session `id` sees it: with that session's card, scores and explanations, as if there was no other.
+    #[must_use]
+    pub fn of_session(&self, id: &str) -> Self {
+        Self { session: Some(id.to_owned()), ..self.clone() }
+    }
+
+    /// The run as each of its sessions sees it; as it is where there is only one.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when the manifest is damaged.
+    pub fn sessions(&self) -> Result<Vec<Self>> {
+        let manifest = self.read_manifest()?;
+        let ids = manifest.sessions.iter().map(|session| session.recording.session.as_str());
+        Ok(if manifest.sessions.is_empty() {
+            vec![self.clone()]
+        } else {
+            ids.map(|id| self.of_session(id)).collect()
+        })
+    }
+
+    /// Where lies what is of one session: the folder itself, or `sessions/ID` where there are several.
+    pub fn home(&self) -> PathBuf {
+        home(&self.path, self.session())
+    }
+
     /// Last part of the path, as a name for people.
     pub fn name(&self) -> String {
         let full = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
         full.file_name()
             .map_or_else(|| full.display().to_string(), |name| name.to_string_lossy().into_owned())
+    }
+
+    /// Its name, and the session as which it is seen, for a page that shows several.
+    pub fn label(&self) -> String {
+        let name = self.name();
+        self.session().map_or(name.clone(), |session| format!("{name} · {session}"))
     }
 
     /// `config.toml`, resolved and complete.
@@ -177,12 +216,12 @@ impl RunFolder {
 
     /// `neurons.parquet`, all that is known of each neuron.
     pub fn neurons(&self) -> PathBuf {
-        self.path.join("neurons.parquet")
+        self.home().join("neurons.parquet")
     }
 
     /// `neurons.csv`, the same table as text.
     pub fn neurons_csv(&self) -> PathBuf {
-        self.path.join("neurons.csv")
+        self.home().join("neurons.csv")
     }
 
     /// The folder of TensorBoard event files.
@@ -217,7 +256,7 @@ impl RunFolder {
 
     /// Tiers that were scored, sorted by name.
     pub fn scored_tiers(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.path.join("scores")).into_iter().flatten().flatten();
+        let entries = fs::read_dir(self.home().join("scores")).into_iter().flatten().flatten();
         let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
         let names = names.filter(|name| !disk::is_system_file(name));
         let mut tiers: Vec<String> = names
@@ -230,12 +269,12 @@ impl RunFolder {
 
     /// `explain/KIND`, the folder of one kind of explanation.
     pub fn explain(&self, kind: &str) -> PathBuf {
-        self.path.join("explain").join(file_name(kind))
+        self.home().join("explain").join(file_name(kind))
     }
 
     /// `report.html`.
     pub fn report(&self) -> PathBuf {
-        self.path.join("report.html")
+        self.home().join("report.html")
     }
 
     /// Refuses an ensemble where a single model is needed: to be fitted, or to be looked into.
@@ -289,7 +328,7 @@ impl RunFolder {
     /// # Errors
     /// As [`RunFolder::lock`].
     pub(crate) fn held(&self) -> Result<Self> {
-        Ok(Self { path: self.path.clone(), lock: Some(self.lock()?) })
+        Ok(Self { lock: Some(self.lock()?), ..self.clone() })
     }
 
     /// That a run that is held lies where it did: what is written goes by its name, and would make a folder anew that was
@@ -350,8 +389,24 @@ impl RunFolder {
     }
 
     fn score_file(&self, tier: &str, extension: &str) -> PathBuf {
-        self.path.join("scores").join(format!("{}.{extension}", file_name(tier)))
+        self.home().join("scores").join(format!("{}.{extension}", file_name(tier)))
     }
+}
+
+/// Where in a folder of a model lies what is of one `session` of several.
+pub(crate) fn home(folder: &Path, session: Option<&str>) -> PathBuf {
+    session.map_or_else(|| folder.to_path_buf(), |id| folder.join(SESSIONS).join(file_name(id)))
+}
+
+/// In the folder of a model of several sessions, the folders of each.
+const SESSIONS: &str = "sessions";
+
+/// The folders of the sessions of a model, in the order of their names; none of a single one.
+pub(crate) fn session_folders(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder.join(SESSIONS)).into_iter().flatten().flatten();
+    let mut folders: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    folders.sort();
+    folders
 }
 
 /// Writes who holds a lock into it: `striate HOST PID`. It holds without.
@@ -378,7 +433,7 @@ impl Checkpoint {
 }
 
 /// Tier names come from recordings: none of them may lead out of the folder.
-fn file_name(name: &str) -> String {
+pub(crate) fn file_name(name: &str) -> String {
     let plain = |c: char| if c.is_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' };
     name.chars().map(plain).collect()
 }

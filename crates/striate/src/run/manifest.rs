@@ -35,11 +35,14 @@ pub struct Manifest {
     pub threads: usize,
     /// The command line.
     pub command: String,
-    /// What it was fitted on.
+    /// What it was fitted on; of several sessions what they have in common, and their sums.
     pub recording: RecordingInfo,
     /// How much of it; none before the first step, of imported models, and in early versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fitted: Option<Fitted>,
+    /// Each session, where it was fitted on several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sessions: Vec<SessionInfo>,
     /// Number of parameters of each part of the model, e.g. `core`, `readout`.
     pub parameters: BTreeMap<String, usize>,
     /// Sum of `parameters`.
@@ -78,6 +81,16 @@ pub struct Member {
     /// SHA-256 of its weights.
     #[serde(default)]
     pub weights: String,
+}
+
+/// One of several sessions that a run was fitted on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionInfo {
+    /// What it is.
+    pub recording: RecordingInfo,
+    /// How much of it; none before the first step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fitted: Option<Fitted>,
 }
 
 /// How much of a recording a fit uses.
@@ -158,6 +171,26 @@ pub struct Best {
 }
 
 impl RecordingInfo {
+    /// What several sessions have in common, and their sums; of one, that one.
+    pub fn joint(sessions: &[Self]) -> Self {
+        let [first, _, ..] = sessions else { return sessions.first().cloned().unwrap_or_default() };
+        let mut all = Self { path: first.path.clone(), format: first.format.clone(), ..Self::default() };
+        all.session = format!("{} sessions", sessions.len());
+        let mut digest = Digest::default();
+        for one in sessions {
+            digest = digest.bytes(&one.session).bytes(&one.fingerprint);
+            all.neurons += one.neurons;
+            one.trials.iter().for_each(|(tier, n)| *all.trials.entry(tier.clone()).or_insert(0) += n);
+            let shared = &one.shared_images;
+            shared.iter().for_each(|(tier, n)| *all.shared_images.entry(tier.clone()).or_insert(0) += n);
+        }
+        let withheld = |tier: &&String| sessions.iter().all(|one| one.withheld.contains(tier));
+        all.withheld = first.withheld.iter().filter(withheld).cloned().collect();
+        all.fingerprint = digest.finish()[..16].to_owned();
+        all.licence = first.licence.clone();
+        all
+    }
+
     /// Whether two runs were fitted to the same recording, as far as both know theirs; imported ones may know none.
     pub fn same_as(&self, other: &Self) -> bool {
         let unknown = self.content.is_empty() || other.content.is_empty();
@@ -181,7 +214,48 @@ impl RecordingInfo {
     }
 }
 
+impl Fitted {
+    /// The sum over several sessions.
+    pub fn joint(sessions: &[Self]) -> Option<Self> {
+        let sum = |of: fn(&Self) -> usize| sessions.iter().map(of).sum();
+        Some(Self {
+            neurons: sum(|one| one.neurons),
+            train: sum(|one| one.train),
+            validation: sum(|one| one.validation),
+            validation_tier: sessions.first()?.validation_tier.clone(),
+        })
+    }
+}
+
 impl Manifest {
+    /// As if the run had been fitted on its session `id` alone; as it is where that is the only one.
+    #[must_use]
+    pub fn of_session(mut self, id: &str) -> Self {
+        if let Some(at) = self.sessions.iter().position(|session| session.recording.session == id) {
+            let SessionInfo { recording, fitted } = self.sessions.swap_remove(at);
+            (self.recording, self.fitted) = (recording, fitted);
+            self.sessions.clear();
+        }
+        self
+    }
+
+    /// Notes the sessions it is fitted on.
+    pub fn set_recordings(&mut self, recordings: Vec<RecordingInfo>) {
+        self.recording = RecordingInfo::joint(&recordings);
+        self.sessions = match recordings.len() {
+            1 => Vec::new(),
+            _ => recordings.into_iter().map(|recording| SessionInfo { recording, fitted: None }).collect(),
+        };
+    }
+
+    /// Each recording it is fitted on.
+    pub fn recordings(&self) -> Vec<&RecordingInfo> {
+        match self.sessions.as_slice() {
+            [] => vec![&self.recording],
+            sessions => sessions.iter().map(|session| &session.recording).collect(),
+        }
+    }
+
     /// The manifest of a run that starts now, on the CPU, with nothing known of recording or model.
     pub fn start(seed: u64, command: impl Into<String>) -> Self {
         Self {
@@ -195,6 +269,7 @@ impl Manifest {
             command: command.into(),
             recording: RecordingInfo::default(),
             fitted: None,
+            sessions: Vec::new(),
             parameters: BTreeMap::new(),
             total_parameters: 0,
             status: Status::Running,

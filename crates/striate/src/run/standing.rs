@@ -57,7 +57,11 @@ impl RunFolder {
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when the manifest is damaged or of a newer format.
     pub fn read_manifest(&self) -> Result<Manifest> {
-        Ok(self.saved()?.0)
+        let manifest = self.saved()?.0;
+        Ok(match self.session() {
+            Some(id) => manifest.of_session(id),
+            None => manifest,
+        })
     }
 
     /// The manifest, and the state of the checkpoint that completes it.

@@ -14,6 +14,7 @@
 //! ```
 
 mod evaluation;
+mod joint;
 pub mod metric;
 mod moments;
 mod null;
@@ -33,7 +34,7 @@ pub use metric::{
 };
 pub use null::Null;
 pub use preset::Preset;
-pub use report::{ClassScores, ScoreReport};
+pub use report::{ClassScores, Part, ScoreReport};
 pub use series::{Number, Series};
 pub use summary::Summary;
 pub use table::Table;
@@ -61,6 +62,8 @@ pub struct Scored {
     /// One value per neuron and per-neuron metric, by metric id in the order of [`METRICS`]; NaN where
     /// undefined.
     pub per_neuron: Vec<(&'static str, Vec<f64>)>,
+    /// The pair of every neuron that a population metric is made of, by its id.
+    pub pairs: Vec<(&'static str, Vec<[f64; 2]>)>,
     /// Why each neuron without a value has none, as `per_neuron`.
     pub reasons: Vec<(&'static str, Vec<Option<&'static str>>)>,
 }
@@ -109,7 +112,9 @@ impl Scored {
                 let pairs = pairs(evaluation);
                 let values: Vec<f64> = pairs.iter().map(|[a, b]| a + b).collect();
                 let reasons = metric.reasons(evaluation, &values, settings);
-                (Summary::of_population(metric, &pairs, combine, settings), reasons)
+                let summary = Summary::of_population(metric, &pairs, combine, settings);
+                self.pairs.push((id, pairs));
+                (summary, reasons)
             }
         };
         summary.count_reasons(&reasons);

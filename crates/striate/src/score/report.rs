@@ -47,6 +47,17 @@ pub struct ScoreReport {
     pub notes: Vec<String>,
 }
 
+/// What one of several sessions adds to a joint report.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// Its own report.
+    pub report: ScoreReport,
+    /// Its scores.
+    pub scored: Scored,
+    /// Those of its null controls.
+    pub nulls: Vec<(Null, Scored)>,
+}
+
 /// Scores on the trials whose stimulus is of one class.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClassScores {
@@ -99,15 +110,57 @@ impl ScoreReport {
         self.null.iter().find_map(|(kind, scores)| Some((kind.as_str(), scores.get(id)?)))
     }
 
-    /// Adds the scores of a null control; metrics that no prediction enters are left out of it.
+    /// Adds the scores of a null control, and returns them; metrics that no prediction enters are left out of it.
     ///
     /// # Errors
     /// As [`Null::apply`].
-    pub fn add_null(&mut self, null: Null, evaluation: &Evaluation, settings: &Settings) -> Result<()> {
-        let mut summaries = score(&null.apply(evaluation, settings.seed)?, settings).summaries;
+    pub fn add_null(&mut self, null: Null, evaluation: &Evaluation, settings: &Settings) -> Result<Scored> {
+        let scored = score(&null.apply(evaluation, settings.seed)?, settings);
+        self.set_null(null, &scored);
+        Ok(scored)
+    }
+
+    fn set_null(&mut self, null: Null, scored: &Scored) {
+        let mut summaries = scored.summaries.clone();
         summaries.retain(|id, _| depends_on_predictions(id));
         self.null.insert(null.id().into(), summaries);
-        Ok(())
+    }
+
+    /// Report of several sessions that one run `run` was scored on, over all their neurons.
+    pub fn joint(run: &str, sessions: &[Part], settings: &Settings) -> Option<Self> {
+        let first = &sessions.first()?.report;
+        let scored: Vec<&Scored> = sessions.iter().map(|part| &part.scored).collect();
+        let Scored { summaries, omitted, .. } = Scored::joint(&scored, settings);
+        let sum = |of: fn(&Self) -> usize| sessions.iter().map(|part| of(&part.report)).sum();
+        let samples: Option<Vec<usize>> = sessions.iter().map(|part| part.report.samples).collect();
+        let mut all = Self {
+            run: run.into(),
+            model: first.model.clone(),
+            recording: format!("{} sessions", sessions.len()),
+            tier: first.tier.clone(),
+            preset: String::new(),
+            neurons: sum(|report| report.neurons),
+            trials: sum(|report| report.trials),
+            samples: samples.map(|samples| samples.iter().sum()),
+            notes: notes(&summaries),
+            metrics: summaries,
+            omitted,
+            null: BTreeMap::new(),
+            classes: BTreeMap::new(),
+            cautions: Vec::new(),
+        };
+        for Part { report, .. } in sessions {
+            let caution = report.cautions.iter().map(|words| format!("{}: {words}", report.recording));
+            all.cautions.extend(caution);
+        }
+        for null in Null::ALL {
+            let own = |part: &Part| Some(part.nulls.iter().find(|(kind, _)| *kind == null)?.1.clone());
+            let of: Option<Vec<Scored>> = sessions.iter().map(own).collect();
+            if let Some(of) = of {
+                all.set_null(null, &Scored::joint(&of.iter().collect::<Vec<_>>(), settings));
+            }
+        }
+        Some(all.by(settings.preset))
     }
 }
 

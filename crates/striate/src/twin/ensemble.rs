@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use burn::prelude::*;
 use serde::Serialize;
 
-use super::{CARD, Card, Field, State, Twin, WEIGHTS, load_weights};
+use super::{CARD, Card, Field, State, Twin, WEIGHTS, home, load_weights, require_one};
 use crate::array;
 use crate::batch::{Normalisation, Uses, Variables};
 use crate::disk;
@@ -36,6 +36,7 @@ impl Ensemble {
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when the run holds no checkpoint, or a damaged one.
     pub fn load(run: &RunFolder, device: &Device) -> Result<Self> {
+        require_one(run)?;
         let known = run.read_manifest()?.members;
         if known.is_empty() {
             return Ok(Twin::load(run, device)?.into());
@@ -46,7 +47,7 @@ impl Ensemble {
                 .file(stranger)
                 .hint(RESTORE));
         }
-        let member = |(index, known)| read_member(&run.member(index), known, device);
+        let member = |(index, known)| read_member(&run.member(index), run.session(), known, device);
         let members: Vec<Twin> = known.iter().enumerate().map(member).collect::<Result<_>>()?;
         let alike = members.iter().try_for_each(|member| members[0].card.check_alike(&member.card));
         alike.map_err(|e| e.file(run.path()))?;
@@ -165,8 +166,8 @@ impl Ensemble {
 }
 
 /// The twin in the folder of a member, if it is the one that became a member.
-fn read_member(folder: &Path, known: &Member, device: &Device) -> Result<Twin> {
-    let twin = Twin::read(Card::read(folder)?, folder, device)?;
+fn read_member(folder: &Path, session: Option<&str>, known: &Member, device: &Device) -> Result<Twin> {
+    let twin = Twin::read(Card::read(&home(folder, session))?, folder, session, device)?;
     let changed = match () {
         () if !is_of(&known.card, &card_digest(folder)) => CARD,
         () if !is_of(&known.weights, &twin.digest()) => WEIGHTS,
@@ -229,12 +230,30 @@ fn check_distinct(runs: &[RunFolder]) -> Result<()> {
 
 /// Loads every run, so that a damaged one is noticed before anything is written.
 fn check_members(runs: &[RunFolder]) -> Result<()> {
+    let first = runs[0].sessions()?;
+    for run in &runs[1..] {
+        check_sessions(&first, run)?;
+    }
     let device = Device::flex();
-    let first = Ensemble::load(&runs[0], &device)?;
-    runs[1..].iter().try_for_each(|run| {
-        let other = Ensemble::load(run, &device)?;
-        first.members[0].card.check_alike(&other.members[0].card).map_err(|e| e.file(run.path()))
+    first.iter().try_for_each(|first| {
+        let one = Ensemble::load(first, &device)?;
+        runs[1..].iter().try_for_each(|run| {
+            let same = first.session().map_or_else(|| run.clone(), |id| run.of_session(id));
+            let other = Ensemble::load(&same, &device)?;
+            one.members[0].card.check_alike(&other.members[0].card).map_err(|e| e.file(same.home()))
+        })
     })
+}
+
+/// That `run` was fitted to the sessions that the `first` was.
+fn check_sessions(first: &[RunFolder], run: &RunFolder) -> Result<()> {
+    let ids = |of: &[RunFolder]| of.iter().filter_map(|run| Some(run.session()?.to_owned())).collect();
+    let (first, here): (BTreeSet<String>, BTreeSet<String>) = (ids(first), ids(&run.sessions()?));
+    let Some(id) = first.symmetric_difference(&here).next() else { return Ok(()) };
+    let which = if here.contains(id) { "this run, and the first was not" } else { "the first run only" };
+    Err(Error::data(format!("the session `{id}` was fitted to by {which}"))
+        .file(run.path())
+        .hint("fit all members to the same sessions"))
 }
 
 /// Where the files of a future member lie.
@@ -243,28 +262,38 @@ struct Source {
     member: Member,
     folder: PathBuf,
     weights: PathBuf,
+    /// Places of the cards in the folder.
+    cards: Vec<PathBuf>,
 }
 
 impl Source {
     /// The models of a run.
     fn of(run: &RunFolder) -> Result<Vec<Self>> {
         let Manifest { members, seed, best, fitted, .. } = run.read_manifest()?;
+        let card = |run: &RunFolder| home(Path::new(""), run.session()).join(CARD);
+        let cards: Vec<PathBuf> = run.sessions()?.iter().map(card).collect();
         if members.is_empty() {
             let weights = disk::current_folder(&run.checkpoint(Checkpoint::Best));
             let member = Member { name: run.name(), seed, best, fitted, ..Member::default() };
-            return Ok(vec![Self { member, folder: run.path().to_path_buf(), weights }]);
+            return Ok(vec![Self { member, folder: run.path().to_path_buf(), weights, cards }]);
         }
-        let kept = |(index, member)| Self { member, folder: run.member(index), weights: run.member(index) };
+        let kept = |(index, member)| Self {
+            member,
+            folder: run.member(index),
+            weights: run.member(index),
+            cards: cards.clone(),
+        };
         Ok(members.into_iter().enumerate().map(kept).collect())
     }
 
     /// Copies the files; says what they are.
     fn copy(self, to: &Path) -> Result<Member> {
-        for (folder, file) in [(&self.folder, "config.toml"), (&self.folder, CARD), (&self.weights, WEIGHTS)]
-        {
-            let from = folder.join(file);
-            let bytes = disk::read(&from, disk::ARRAYS)?;
-            disk::write_bytes(&to.join(file), &bytes)?;
+        let config = (&self.folder, Path::new("config.toml"));
+        let cards = self.cards.iter().map(|card| (&self.folder, card.as_path()));
+        for (folder, file) in cards.chain([config, (&self.weights, Path::new(WEIGHTS))]) {
+            let (from, to) = (folder.join(file), to.join(file));
+            to.parent().map_or(Ok(()), disk::create_folder)?;
+            disk::write_bytes(&to, &disk::read(&from, disk::ARRAYS)?)?;
         }
         let weights = array::digest(&load_weights(to)?);
         Ok(Member { card: card_digest(to), weights, ..self.member })
@@ -299,6 +328,7 @@ fn manifest(runs: &[RunFolder], command: &str) -> Result<Manifest> {
         device: of[0].device.clone(),
         threads: of[0].threads,
         recording: fitted.recording.clone(),
+        sessions: fitted.sessions.clone(),
         status: Status::Finished,
         wall_seconds: of.iter().map(|run| run.wall_seconds).sum(),
         ..Manifest::start(of[0].seed, command).with_parameters(parameters)

@@ -9,7 +9,7 @@ use burn::module::Param;
 use burn::prelude::*;
 use striate::array::{self, Array};
 use striate::error::Kind;
-use striate::fit::optimiser::Optimiser;
+use striate::fit::optimiser::{Named, Optimiser};
 use striate::fit::{Event, FitConfig, Outcome, fit};
 use striate::model::readout::Readout;
 use striate::ops::Adam;
@@ -41,7 +41,7 @@ fn start(path: &Path, config: &FitConfig) -> RunFolder {
 /// Fits until step `stop_at`, and keeps what was reported.
 fn fit_until(config: &FitConfig, session: &Session, run: &RunFolder, stop_at: u64) -> (Outcome, Vec<Event>) {
     let (stop, mut events) = (AtomicBool::new(false), Vec::new());
-    let outcome = fit(config, session, run, &Device::flex(), &stop, &mut |event| {
+    let outcome = fit(config, &[session], run, &Device::flex(), &stop, &mut |event| {
         if matches!(event, Event::Step { step } if *step >= stop_at) {
             stop.store(true, Ordering::Relaxed);
         }
@@ -295,7 +295,7 @@ fn two_processes_do_not_fit_into_one_run() {
     let (_dir, run, config, session) = stopped();
     let held = run.lock().unwrap();
     let stop = AtomicBool::new(false);
-    let error = fit(&config, &session, &run, &Device::flex(), &stop, &mut |_| {}).unwrap_err();
+    let error = fit(&config, &[&session], &run, &Device::flex(), &stop, &mut |_| {}).unwrap_err();
     assert!(error.message().contains("another process"), "{error}");
     drop(held);
     assert!(fit_until(&config, &session, &run, u64::MAX).0.finished);
@@ -340,7 +340,7 @@ fn damaged_checkpoints_name_their_file() {
         let intact = fs::read(&path).unwrap();
         damage(&path);
         let stop = AtomicBool::new(false);
-        let error = fit(&config, &session, &run, &Device::flex(), &stop, &mut |_| {}).unwrap_err();
+        let error = fit(&config, &[&session], &run, &Device::flex(), &stop, &mut |_| {}).unwrap_err();
         assert_eq!(
             (error.kind(), error.place().file.as_deref()),
             (Kind::Data, Some(path.as_path())),
@@ -387,7 +387,7 @@ fn a_missing_card_names_its_file() {
     let card = run.path().join("twin.json");
     fs::remove_file(&card).unwrap();
     let stop = AtomicBool::new(false);
-    let error = fit(&config, &session, &run, &Device::flex(), &stop, &mut |_| {}).unwrap_err();
+    let error = fit(&config, &[&session], &run, &Device::flex(), &stop, &mut |_| {}).unwrap_err();
     assert_eq!(error.place().file.as_deref(), Some(card.as_path()));
 }
 
@@ -402,7 +402,7 @@ fn a_fit_goes_on_only_with_its_own_recording() {
     parameters.set("stimulus_seed", "99").unwrap();
     let other = simulated::session(&simulated::simulation(parameters));
     let stop = AtomicBool::new(false);
-    let error = fit(&config, &other, &run, &Device::flex(), &stop, &mut |_| {}).unwrap_err();
+    let error = fit(&config, &[&other], &run, &Device::flex(), &stop, &mut |_| {}).unwrap_err();
     assert!(error.to_string().contains("is not the recording this run began with"), "{error}");
     assert!(fit_until(&config, &session, &run, u64::MAX).0.finished);
 }
@@ -418,7 +418,7 @@ fn reading_can_be_stopped() {
     session.interrupt_by(&interrupt);
     assert_eq!(session.content().unwrap_err().kind(), Kind::Interrupted);
     let run = start(&dir.path().join("run"), &config);
-    let error = fit(&config, &session, &run, &Device::flex(), &stop, &mut |_| {}).unwrap_err();
+    let error = fit(&config, &[&session], &run, &Device::flex(), &stop, &mut |_| {}).unwrap_err();
     assert_eq!(error.kind(), Kind::Interrupted);
     assert_eq!(run.standing().unwrap().to_string(), "interrupted before its first check");
     stop.store(false, Ordering::SeqCst);
@@ -449,7 +449,10 @@ impl Pair {
     fn step(self, optimiser: &mut Optimiser, (a, b): (f32, f32)) -> Self {
         let value = self.a.val().mul_scalar(a).sum() + self.b.val().mul_scalar(b).sum();
         let gradients = value.backward();
-        optimiser.step(&|_| Adam { rate: 0.1, ..Adam::default() }, self, &gradients)
+        let (same, mut named) = (str::to_owned, Named::default());
+        named.add(&self, &gradients, &same);
+        let shrink = optimiser.shrink(&named);
+        optimiser.step(self, &mut named, shrink, &same, &|_| Adam { rate: 0.1, ..Adam::default() })
     }
 
     fn a(&self) -> f32 {

@@ -87,7 +87,7 @@ fn a_recording_gives_the_scaling_of_its_checkpoint() {
     assert_eq!((manifest.recording.path.as_str(), manifest.recording.neurons), ("animal.zip", 5));
     assert!(!manifest.recording.fingerprint.is_empty() && manifest.total_parameters > 0);
     let (stop, saved) = (AtomicBool::new(false), imported.weights.clone());
-    let error = fit(&imported.config, &session, &run, &device, &stop, &mut |_| {}).unwrap_err();
+    let error = fit(&imported.config, &[&session], &run, &device, &stop, &mut |_| {}).unwrap_err();
     assert!(error.message().contains("not fitted here"), "{error}");
     assert_eq!(striate::twin::load_weights(&run.checkpoint(Checkpoint::Best)).unwrap(), saved);
     let twin = Twin::load(&run, &device).unwrap();

@@ -189,7 +189,7 @@ fn start(path: &Path, config: &FitConfig) -> RunFolder {
 /// Fits until `alphas` of them are tried.
 fn fit_until(config: &FitConfig, session: &Session, run: &RunFolder, alphas: u64) -> Outcome {
     let stop = AtomicBool::new(false);
-    let outcome = fit::fit(config, session, run, &Device::flex(), &stop, &mut |event| {
+    let outcome = fit::fit(config, &[session], run, &Device::flex(), &stop, &mut |event| {
         if matches!(event, Event::Check { row, .. } if row.step >= alphas) {
             stop.store(true, Ordering::Relaxed);
         }
@@ -297,7 +297,7 @@ fn least_squares_takes_in_the_validation_trials_when_asked() {
 fn images_of_several_channels_are_refused() {
     let parameters = KlindtNonlinear { samples: 40, test: 10, ..KlindtNonlinear::fig5d(4, 1 << 12) };
     let session = simulated::session(&simulated::simulation(parameters));
-    let error = fit::check(&config("ridge", &[]), &session).unwrap_err();
+    let error = fit::check(&config("ridge", &[]), &[&session]).unwrap_err();
     assert_eq!((error.kind(), error.place().key.as_deref()), (Kind::Config, Some("fit.solver")));
 }
 

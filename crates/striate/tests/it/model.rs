@@ -399,10 +399,10 @@ fn cortical_positions_that_are_not_finite_are_refused_with_row_and_way_out() {
         .unwrap()
         .with(&["model.core.kernels=[3, 3, 3, 3]".into()])
         .unwrap();
-    let refused = fit::check(&config, &session).unwrap_err();
+    let refused = fit::check(&config, &[&session]).unwrap_err();
     assert_eq!(refused.message(), error.message(), "before anything is written");
     let without = config.with(&[format!("data.exclude_neurons=[{id}]")]).unwrap();
-    fit::check(&without, &session).unwrap();
+    fit::check(&without, &[&session]).unwrap();
 }
 
 #[test]

@@ -274,11 +274,11 @@ fn with_core(path: &Path, core: &[&str], changes: &[&str]) -> FitConfig {
 
 fn fitted(session: &Session, config: &FitConfig, run: &Path, steps: u64) -> RunFolder {
     let stop = AtomicBool::new(false);
-    let run = run_folder(config, session, run, "cpu", "test").unwrap();
+    let run = run_folder(config, &[session], run, "cpu", "test").unwrap();
     let mut observe = |event: &Event| {
         stop.store(matches!(event, Event::Step { step } if *step == steps), Ordering::Relaxed);
     };
-    fit(config, session, &run, &Device::flex(), &stop, &mut observe).unwrap();
+    fit(config, &[session], &run, &Device::flex(), &stop, &mut observe).unwrap();
     run
 }
 
@@ -339,7 +339,7 @@ fn a_recurrent_fit_resumes_to_the_same_bits_and_predicts_from_all_that_it_saw() 
 fn clips_that_are_too_short_are_refused_by_trial() {
     let (_dir, path) = made();
     let session = only(&path);
-    let refused = |changes: &[&str]| check(&small(&path, changes), &session).unwrap_err();
+    let refused = |changes: &[&str]| check(&small(&path, changes), &[&session]).unwrap_err();
     let error = refused(&["data.frames=11"]);
     assert_eq!((error.place().trial, error.message()), (Some(0), "has 10 samples, 11 are needed"));
     let error = refused(&["data.frames=3"]);

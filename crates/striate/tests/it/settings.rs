@@ -23,7 +23,7 @@ fn every_number_of_a_configuration_is_used_or_refused_by_name() {
             for value in ODD {
                 let change = if is_list { format!("{key}=[{value}]") } else { format!("{key}={value}") };
                 let found = preset.with(std::slice::from_ref(&change));
-                let Err(error) = found.and_then(|config| fit::check(&config, &session)) else {
+                let Err(error) = found.and_then(|config| fit::check(&config, &[&session])) else {
                     assert!(!value.contains('n'), "{name}: {change} is accepted");
                     continue;
                 };

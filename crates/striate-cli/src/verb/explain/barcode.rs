@@ -78,6 +78,11 @@ fn folders(run: &RunFolder, options: &Options) -> Result<Vec<RunFolder>> {
         if !seen.insert(fs::canonicalize(path).ok()) {
             return refused("is named twice, and a run always agrees with itself".into());
         }
+        // Another run on the same sessions is seen as the same one of them.
+        let other = match other.sessions()?.as_slice() {
+            [_] => other,
+            _ => run.session().map_or(other.clone(), |id| other.of_session(id)),
+        };
         if !other.read_manifest()?.recording.same_as(&recording) {
             return refused(format!(
                 "is not of the recording of `{}`, as far as both know theirs",

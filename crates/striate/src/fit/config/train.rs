@@ -4,6 +4,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::fit::loss::{Loss, OverNeurons, OverTrials};
 
+/// How several sessions take part in the steps; of one there is nothing to choose.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sessions {
+    /// A batch of each in every step, their gradients added (Turishcheva et al. 2023; `papers/sensorium.md#training`).
+    #[default]
+    Together,
+    /// A batch of one in each step, one session after another.
+    InTurn,
+}
+
 /// Loss, optimiser and order of the batches.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,6 +38,9 @@ pub struct TrainConfig {
     pub mask_dense_every: u64,
     /// Trials per step.
     pub batch: usize,
+    /// How several sessions take part in the steps.
+    #[serde(default)]
+    pub sessions: Sessions,
     /// Largest Euclidean norm of the gradient; 0 means no limit.
     pub clip: f64,
     /// Whether the last, smaller batch of an epoch is left out.
@@ -52,6 +66,7 @@ impl TrainConfig {
             mask_rate: 1.0,
             mask_dense_every: 0,
             batch: usize::MAX,
+            sessions: Sessions::default(),
             clip: 0.0,
             drop_last: false,
             shuffle_first: false,

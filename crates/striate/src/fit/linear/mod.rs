@@ -15,6 +15,7 @@ pub use lasso::{Lasso, TOLERANCE};
 pub use problem::{Problem, Solution, Sums};
 pub use spectral::Spectral;
 
+use super::animal::Animal;
 use super::{Event, Fit, LoopState};
 use crate::array::{Array, Arrays};
 use crate::error::{Error, Result};
@@ -116,11 +117,13 @@ impl Fit<'_> {
     }
 
     fn sums(&self, linear: &LinearConfig) -> Result<Sums> {
-        let validation = if linear.with_validation { self.split.validation.as_slice() } else { &[] };
-        let trials = [&self.split.train, validation].concat();
-        let mut sums = Sums::new(self.card.seen_shape().iter().product(), self.trials.neurons());
-        for clips in self.trials.in_batches(&trials, AT_ONCE) {
-            let batch = self.trials.batch(&clips, &self.device)?;
+        // More than one was refused.
+        let Animal { split, card, trials: source, .. } = &self.animals[0];
+        let validation = if linear.with_validation { split.validation.as_slice() } else { &[] };
+        let trials = [&split.train, validation].concat();
+        let mut sums = Sums::new(card.seen_shape().iter().product(), source.neurons());
+        for clips in source.in_batches(&trials, AT_ONCE) {
+            let batch = source.batch(&clips, &self.device)?;
             sums.add(&to_host(batch.inputs.images).values, &to_host(batch.responses).values);
         }
         Ok(sums)
@@ -128,7 +131,8 @@ impl Fit<'_> {
 
     /// Makes `solution` the model, after `step` steps.
     fn take(&mut self, solution: &Solution, step: u64) -> Result<()> {
-        self.model = import(self.model.clone(), &weights_of(solution, &self.model))?;
+        let model = &mut self.animals[0].model;
+        *model = import(model.clone(), &weights_of(solution, model))?;
         self.state.step = step;
         (self.state.loss_sum, self.state.penalty_sum) = (solution.error, solution.penalty);
         self.state.summed_steps = 1;

@@ -1,0 +1,117 @@
+//! Several sessions through the binary: one core, a head for each.
+
+use std::fs;
+
+use serde_json::Value;
+use striate::array;
+
+use crate::bench::Bench;
+use crate::video::{FIT, put_movies};
+
+/// Three mice that saw the same movies and have other neurons.
+fn mice() -> Bench {
+    let bench = Bench::new();
+    for (salt, mouse) in ["a", "b.1", "b_2"].into_iter().enumerate() {
+        put_movies(&bench, &format!("mice/{mouse}"), 12, salt);
+    }
+    bench
+}
+
+fn fit<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    let mut words = FIT.to_vec();
+    words[3] = "mice";
+    [&words[..], more].concat()
+}
+
+fn weights(bench: &Bench, run: &str) -> array::Arrays {
+    array::load(&bench.path(run).join("checkpoints/last/weights.safetensors")).unwrap()
+}
+
+fn json(bench: &Bench, name: &str) -> Value {
+    serde_json::from_slice(&fs::read(bench.path(name)).unwrap()).unwrap()
+}
+
+#[test]
+fn one_core_is_fitted_to_several_mice_and_scored_on_each() {
+    let bench = mice();
+    let done = bench.run(&fit(&["--out", "run"])).succeeds();
+    assert!(done.err.contains("3 sessions: 9 of 9 neurons; 12 trials to fit"), "{}", done.err);
+    let names: Vec<String> = weights(&bench, "run").into_keys().collect();
+    let of = |prefix: &str| names.iter().filter(|name| name.starts_with(prefix)).count();
+    assert!(of("core.") > 0 && of("a/readout.") > 0, "{names:?}");
+    assert_eq!(of("a/"), of("b.1/"));
+    assert_eq!(of("core.") + 3 * of("b_2/"), names.len());
+
+    let scored = bench.run(&["score", "run", "--tier", "oracle", "--json"]).succeeds();
+    let report: Value = serde_json::from_str(&scored.out).unwrap();
+    assert_eq!((&report["neurons"], &report["trials"]), (&9.into(), &12.into()));
+    assert_eq!(report["sessions"].as_array().unwrap().len(), 3);
+    let mean = |report: &Value| report["metrics"]["single_trial_correlation"]["mean"].as_f64().unwrap();
+    let each: f64 = report["sessions"].as_array().unwrap().iter().map(mean).sum();
+    assert!((mean(&report) - each / 3.0).abs() < 1e-9, "three neurons each");
+    assert_eq!(json(&bench, "run/scores/oracle.json")["neurons"], 9);
+    assert_eq!(json(&bench, "run/sessions/a/scores/oracle.json")["neurons"], 3);
+    let table = bench.run(&["score", "run", "--tier", "oracle", "--null", "none"]).succeeds().out;
+    assert!(table.contains("3 sessions") && table.contains("\nb.1 "), "{table}");
+    let one = bench.run(&["score", "run", "--tier", "oracle", "--session", "b.1"]).succeeds().out;
+    assert!(one.contains("run · b.1 · tier oracle · 3 neurons"), "{one}");
+    bench.run(&["score", "run", "--session", "b"]).fails(2, &["--session", "no session of this run"]);
+
+    bench.run(&["report", "run"]).succeeds();
+    let page = String::from_utf8(bench.read("run/report.html")).unwrap();
+    for text in ["one core, 3 sessions", "run · b_2"] {
+        assert!(page.contains(text), "{text}");
+    }
+    let predict = ["predict", "run", "--data", "mice", "--tier", "oracle", "--out", "p.npy"];
+    bench.run(&predict).fails(2, &["--session", "a, b.1, b_2"]);
+    bench.run(&[&predict[..], &["--session", "b_2"]].concat()).succeeds();
+    let asked = bench.run(&["explain", "run", "barcode"]).succeeds().out;
+    assert_eq!(asked.matches("3 neurons").count(), 3, "{asked}");
+}
+
+#[test]
+fn a_fit_to_several_goes_on_to_the_same_bits_in_either_order() {
+    let bench = mice();
+    for order in ["together", "in_turn"] {
+        let sessions = format!("fit.sessions={order}");
+        let out = |name: &str| format!("{order}-{name}");
+        bench.run(&fit(&[&sessions, "schedule.max_steps=12", "--out", &out("whole")])).succeeds();
+        bench.run(&fit(&[&sessions, "schedule.max_steps=6", "--out", &out("parts")])).succeeds();
+        bench.run(&["fit", "--out", &out("parts"), "schedule.max_steps=12"]).succeeds();
+        assert!(weights(&bench, &out("whole")) == weights(&bench, &out("parts")), "{order}");
+    }
+    assert!(weights(&bench, "together-whole") != weights(&bench, "in_turn-whole"));
+}
+
+#[test]
+fn a_new_animal_takes_the_core_and_fits_its_head() {
+    let bench = mice();
+    bench.run(&fit(&["data.session=[\"a\", \"b.1\"]", "--out", "two"])).succeeds();
+    let head = ["data.session=b_2", "fit.start_from=two", "fit.frozen=[\"core\"]", "--out", "new"];
+    let done = bench.run(&fit(&head)).succeeds();
+    assert!(done.err.contains("core.") || done.err.contains("from two"), "{}", done.err);
+    let (two, new) = (weights(&bench, "two"), weights(&bench, "new"));
+    let best = array::load(&bench.path("two/checkpoints/best/weights.safetensors")).unwrap();
+    for (name, array) in new.iter().filter(|(name, _)| name.starts_with("core.") && !name.contains("running"))
+    {
+        assert_eq!(array, &best[name], "{name}");
+    }
+    assert!(new.keys().all(|name| !name.contains('/')) && two.keys().any(|name| name.contains('/')));
+}
+
+#[test]
+fn sessions_that_one_core_cannot_see_are_refused_by_name_before_anything_is_written() {
+    let bench = mice();
+    let refused = |words: &[&str], told: &[&str]| {
+        bench.run(&fit(words)).fails(if told[0].starts_with("data.") { 2 } else { 3 }, told);
+        assert!(!bench.path("run").exists(), "{words:?}");
+    };
+    refused(&["data.exclude_trials=[3]", "--out", "run"], &["data.exclude_trials", "several"]);
+    bench.run(&fit(&["data.session=c", "--out", "run"])).fails(2, &["data.session", "hint: "]);
+    put_movies(&bench, "mice/b_1", 12, 7);
+    refused(&["--out", "run"], &["b.1", "b_1", "one name"]);
+    fs::remove_dir_all(bench.path("mice/b_1")).unwrap();
+    fs::remove_dir_all(bench.path("mice/b_2/data/pupil_center")).unwrap();
+    bench.run(&fit(&["--out", "run"])).fails(2, &["pupil_center", "b_2"]);
+    bench.run(&fit(&["model.shifter=none", "--out", "without"])).succeeds();
+}

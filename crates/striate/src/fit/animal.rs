@@ -1,0 +1,237 @@
+//! One session of a fit: its trials, its card, and its encoder, whose core all sessions share.
+
+use burn::module::Module;
+use burn::prelude::*;
+
+use super::config::FitConfig;
+use super::start;
+use crate::batch::{Clip, Normalisation, Split, Trials};
+use crate::error::Result;
+use crate::model::encoder::Made;
+use crate::model::heads;
+use crate::model::penalty::PenaltyConfig;
+use crate::model::readout::FactorisedConfig;
+use crate::model::weights::{freeze, to_host};
+use crate::model::{Encoder, Pass};
+use crate::ops::Moments;
+use crate::recording::{Session, Tier};
+use crate::run::{Fitted, RunFolder};
+use crate::twin::Card;
+
+/// One session of a fit.
+pub(super) struct Animal<'a> {
+    pub session: &'a Session,
+    /// The run as this session sees it.
+    pub run: RunFolder,
+    pub trials: Trials<'a>,
+    pub split: Split,
+    pub card: Card,
+    /// Its head on the core of all.
+    pub model: Encoder,
+}
+
+/// What one batch of one session adds to the objective.
+pub(super) struct Terms {
+    /// What is followed downhill.
+    pub objective: Tensor<1>,
+    /// The loss, for people.
+    pub loss: f64,
+    /// The penalties in the objective, for people.
+    pub penalty: f64,
+    /// For [`Encoder::settle`].
+    pub moments: Vec<Moments>,
+}
+
+impl Animal<'_> {
+    /// What the weights of its head are called behind; `None` for the only session.
+    pub fn id(&self) -> Option<&str> {
+        self.run.session()
+    }
+
+    /// Name of one of its weights among those of all sessions.
+    pub fn named(&self, weight: &str) -> String {
+        heads::named(self.id(), weight)
+    }
+
+    /// How much of the recording is fitted.
+    pub fn fitted(&self) -> Fitted {
+        Fitted {
+            neurons: self.split.neurons.len(),
+            train: self.split.train.len(),
+            validation: self.split.validation.len(),
+            validation_tier: self.validation_tier().map(|tier| tier.to_string()),
+        }
+    }
+
+    /// The tier that stopping is decided on; `None` where its trials are held out of the training tier.
+    pub fn validation_tier(&self) -> Option<Tier> {
+        let trial = *self.split.validation.first()?;
+        (!self.split.tier.contains(&trial)).then(|| self.session.trials[trial].tier.clone())
+    }
+
+    /// Samples of a training clip: all that every training trial has, or as many as are asked for.
+    pub fn clip_length(&self, config: &FitConfig) -> usize {
+        let shortest = self.split.train.iter().map(|&trial| self.trials.whole(trial).samples).min();
+        match config.data.frames {
+            0 => shortest.unwrap_or(1),
+            frames => frames,
+        }
+    }
+
+    /// The objective on some clips, with `proximal` penalties left to the optimiser.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when a trial is damaged.
+    pub fn objective(
+        &self,
+        config: &FitConfig,
+        clips: &[Clip],
+        pass: Pass,
+        proximal: &PenaltyConfig,
+        device: &Device,
+    ) -> Result<Terms> {
+        let batch = self.trials.batch(clips, device)?;
+        let recorded = config.model.predicted(batch.responses, batch.inputs.samples);
+        let (predicted, moments) = self.model.forward(batch.inputs, pass);
+        let rows = predicted.dims()[0];
+        let divisor = config.fit.over_neurons.divisor(self.trials.neurons());
+        let activity = config.model.penalty.predictions(&predicted);
+        let data = config.fit.loss.summed(predicted, recorded).div_scalar(divisor);
+        let penalties = self.penalty(config, divisor, activity, proximal);
+        let loss = scalar(&data);
+        let data =
+            data.mul_scalar(config.fit.over_trials.factor(clips.len(), rows, self.trials.in_session()));
+        let terms = |objective, penalty| Terms { objective, loss, penalty, moments };
+        Ok(match penalties {
+            (Some(penalty), beside) => {
+                let value = scalar(&penalty);
+                terms(data + penalty, beside + value)
+            }
+            (None, beside) => terms(data, beside),
+        })
+    }
+
+    /// Penalties on the core as they are, on the readout and on activity combined over neurons like the loss; and the
+    /// value of those that are `proximal`.
+    fn penalty(
+        &self,
+        config: &FitConfig,
+        divisor: f64,
+        activity: Option<Tensor<1>>,
+        proximal: &PenaltyConfig,
+    ) -> (Option<Tensor<1>>, f64) {
+        let of = |penalty: &PenaltyConfig| {
+            let (core, readout) = self.model.penalties(penalty);
+            let readout = readout.map(|sum| sum.div_scalar(divisor));
+            [core, readout].into_iter().flatten().reduce(|a, b| a + b)
+        };
+        let penalty = config.model.penalty.clone();
+        let by_gradient = PenaltyConfig { mask_l1: penalty.mask_l1 - proximal.mask_l1, ..penalty };
+        let beside = of(proximal).map_or(0.0, |penalty| scalar(&penalty));
+        let activity = activity.map(|sum| sum.div_scalar(divisor));
+        ([of(&by_gradient), activity].into_iter().flatten().reduce(|a, b| a + b), beside)
+    }
+
+    /// Predictions for the validation trials, `[trial · sample, neuron]`, and their loss.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when a trial is damaged.
+    pub fn validate(&self, config: &FitConfig, device: &Device) -> Result<(Vec<f32>, f64)> {
+        let model = self.model.valid();
+        let divisor = config.fit.over_neurons.divisor(self.trials.neurons());
+        let (mut predictions, mut loss, mut rows) = (Vec::new(), 0.0, 0.0);
+        for clips in self.trials.in_batches(&self.split.validation, 128) {
+            let batch = self.trials.batch(&clips, device)?;
+            let recorded = config.model.predicted(batch.responses, batch.inputs.samples);
+            let predicted = model.respond(batch.inputs);
+            let here = predicted.dims()[0] as f64;
+            let sum = config.fit.loss.summed(predicted.clone(), recorded);
+            loss += f64::from(sum.into_scalar::<f32>()) * here;
+            rows += here;
+            predictions.extend(to_host(predicted).values);
+        }
+        Ok((predictions, loss / rows / divisor))
+    }
+}
+
+/// What is decided for one session before anything is measured.
+pub(super) struct Planned<'a> {
+    pub session: &'a Session,
+    /// The run as this session sees it.
+    pub run: RunFolder,
+    /// The card of a fit that goes on.
+    pub known: Option<Card>,
+    pub split: Split,
+    /// Groups of the neurons whose feature weights are shared; none otherwise.
+    pub groups: Vec<usize>,
+    /// The seed of its model: that of the fit for the first.
+    pub seed: u64,
+    /// Memory for its trials, in MiB.
+    pub cache_mib: usize,
+}
+
+impl<'a> Planned<'a> {
+    /// Its trials, scaled, and its model: a blank one for a fit that goes on, else as it starts, with the names of the
+    /// weights that `fit.start_from` gave.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when a trial is damaged or weights to start from do not fit;
+    /// [`Kind::Config`](crate::error::Kind::Config) for frozen weights that there are not.
+    pub fn begin(self, config: &FitConfig, device: &Device) -> Result<(Animal<'a>, Vec<String>)> {
+        let Self { session, run, known, split, groups, seed, cache_mib } = self;
+        let is_new = known.is_none();
+        let normalisation = match known {
+            Some(card) => card.normalisation,
+            None => {
+                let uses = config.model.uses();
+                Normalisation::measure(session, &split.tier, &split.neurons, &config.data, uses)?
+            }
+        };
+        let trials = Trials::new(session, split.neurons.clone(), normalisation, cache_mib);
+        if is_new && config.linear.is_none() {
+            super::check::check_responses(config.fit.loss, &trials, &split.train)?;
+        }
+        let card = Card {
+            model: config.model.clone(),
+            image_shape: session.image_shape(),
+            neurons: split.neurons.clone(),
+            unit_ids: split.neurons.iter().map(|&n| session.neurons.ids[n]).collect(),
+            groups,
+            left_out: split.left_out.clone(),
+            normalisation: trials.normalisation().clone(),
+        };
+        let starts = if is_new {
+            let (shown, mean) = (sta_trials(config, &split), &card.normalisation.mean_response);
+            let mut starts = start::starts(&config.model, &trials, &shown, mean, device)?;
+            starts.iter_mut().zip(&card.groups).for_each(|(start, &group)| start.group = group);
+            starts
+        } else {
+            card.blank_starts()
+        };
+        let made =
+            Made { image: card.seen_shape(), behaviour: card.normalisation.behaviours(), start: &starts };
+        let model = config.model.init(&made, seed, &device.clone().autodiff())?;
+        let (model, adopted) = match is_new {
+            true => start::adopted(model, &config.fit.start_from, &card.unit_ids, session)?,
+            false => (model, Vec::new()),
+        };
+        let model = freeze(model, &config.fit.frozen).map_err(|e| e.key("fit.frozen"))?;
+        let animal = Animal { session, run, trials, split, card, model };
+        let adopted = adopted.iter().map(|name| animal.named(name)).collect();
+        Ok((animal, adopted))
+    }
+}
+
+/// Trials of the spike-triggered average.
+fn sta_trials(config: &FitConfig, split: &Split) -> Vec<usize> {
+    let validation = if config.model.readout.factorised().is_some_and(FactorisedConfig::sta_with_validation) {
+        split.validation.as_slice()
+    } else {
+        &[]
+    };
+    [&split.train, validation].concat()
+}
+
+pub(super) fn scalar(x: &Tensor<1>) -> f64 {
+    f64::from(x.clone().detach().into_scalar::<f32>())
+}
