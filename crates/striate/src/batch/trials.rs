@@ -76,6 +76,17 @@ pub struct Trials<'a> {
     free: AtomicUsize,
 }
 
+/// Scaled clips on the way to a device.
+#[derive(Debug)]
+pub struct Read {
+    images: Vec<f32>,
+    behaviour: Vec<f32>,
+    pupil: Vec<f32>,
+    responses: Vec<f32>,
+    rows: usize,
+    samples: usize,
+}
+
 /// The streams of some samples of a trial, `[sample, …]`; empty where the model does not use them.
 #[derive(Debug)]
 struct Scaled {
@@ -176,23 +187,43 @@ impl<'a> Trials<'a> {
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when a trial is damaged.
     pub fn batch(&self, clips: &[Clip], device: &Device) -> Result<Batch> {
+        Ok(self.on_device(self.read_clips(clips)?, device))
+    }
+
+    /// The first half of [`Trials::batch`], which a thread can do ahead.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_clips(&self, clips: &[Clip]) -> Result<Read> {
         let cuts = self.cuts(clips)?;
         let samples = clips.first().map_or(1, |clip| clip.samples);
-        let rows = clips.len() * samples;
+        let of = |stream: fn(&Scaled) -> &[f32]| join(&cuts, stream);
+        Ok(Read {
+            images: of(|t| &t.images),
+            behaviour: of(|t| &t.behaviour),
+            pupil: of(|t| &t.pupil),
+            responses: of(|t| &t.responses),
+            rows: clips.len() * samples,
+            samples,
+        })
+    }
+
+    /// The second half of [`Trials::batch`].
+    pub fn on_device(&self, read: Read, device: &Device) -> Batch {
         let [channels, height, width] = self.image_shape();
-        let images = TensorData::new(join(&cuts, |t| &t.images), [rows, channels, height, width]);
-        let matrix = |of: fn(&Scaled) -> &[f32]| {
-            let values = join(&cuts, of);
+        let Read { images, behaviour, pupil, responses, rows, samples } = read;
+        let images = TensorData::new(images, [rows, channels, height, width]);
+        let matrix = |values: Vec<f32>| {
             let columns = values.len() / rows;
             Tensor::from_data(TensorData::new(values, [rows, columns]), device)
         };
         let inputs = Inputs {
             images: Tensor::from_data(images, device),
-            behaviour: self.normalisation.behaviour.is_some().then(|| matrix(|t| &t.behaviour)),
-            pupil: self.normalisation.pupil.is_some().then(|| matrix(|t| &t.pupil)),
+            behaviour: self.normalisation.behaviour.is_some().then(|| matrix(behaviour)),
+            pupil: self.normalisation.pupil.is_some().then(|| matrix(pupil)),
             samples,
         };
-        Ok(Batch { inputs, responses: matrix(|t| &t.responses) })
+        Batch { inputs, responses: matrix(responses) }
     }
 
     /// Scaled responses `[trial · sample, neuron]` of the given trials, without the first `skipped` samples of each.

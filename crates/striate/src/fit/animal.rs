@@ -1,11 +1,13 @@
 //! One session of a fit: its trials, its card, and its encoder, whose core all sessions share.
 
+use std::sync::Arc;
+
 use burn::module::Module;
 use burn::prelude::*;
 
 use super::config::FitConfig;
 use super::start;
-use crate::batch::{Clip, Normalisation, Split, Trials};
+use crate::batch::{Batch, Normalisation, Split, Trials};
 use crate::error::Result;
 use crate::model::encoder::Made;
 use crate::model::heads;
@@ -23,7 +25,8 @@ pub(super) struct Animal<'a> {
     pub session: &'a Session,
     /// The run as this session sees it.
     pub run: RunFolder,
-    pub trials: Trials<'a>,
+    /// Shared with the thread that reads ahead.
+    pub trials: Arc<Trials<'a>>,
     pub split: Split,
     pub card: Card,
     /// Its head on the core of all.
@@ -78,19 +81,15 @@ impl Animal<'_> {
         }
     }
 
-    /// The objective on some clips, with `proximal` penalties left to the optimiser.
-    ///
-    /// # Errors
-    /// [`Kind::Data`](crate::error::Kind::Data) when a trial is damaged.
+    /// The objective on a batch of `clips` trials, with `proximal` penalties left to the optimiser.
     pub fn objective(
         &self,
         config: &FitConfig,
-        clips: &[Clip],
+        batch: Batch,
+        clips: usize,
         pass: Pass,
         proximal: &PenaltyConfig,
-        device: &Device,
-    ) -> Result<Terms> {
-        let batch = self.trials.batch(clips, device)?;
+    ) -> Terms {
         let recorded = config.model.predicted(batch.responses, batch.inputs.samples);
         let (predicted, moments) = self.model.forward(batch.inputs, pass);
         let rows = predicted.dims()[0];
@@ -99,16 +98,15 @@ impl Animal<'_> {
         let data = config.fit.loss.summed(predicted, recorded).div_scalar(divisor);
         let penalties = self.penalty(config, divisor, activity, proximal);
         let loss = scalar(&data);
-        let data =
-            data.mul_scalar(config.fit.over_trials.factor(clips.len(), rows, self.trials.in_session()));
+        let data = data.mul_scalar(config.fit.over_trials.factor(clips, rows, self.trials.in_session()));
         let terms = |objective, penalty| Terms { objective, loss, penalty, moments };
-        Ok(match penalties {
+        match penalties {
             (Some(penalty), beside) => {
                 let value = scalar(&penalty);
                 terms(data + penalty, beside + value)
             }
             (None, beside) => terms(data, beside),
-        })
+        }
     }
 
     /// Penalties on the core as they are, on the readout and on activity combined over neurons like the loss; and the
@@ -187,7 +185,7 @@ impl<'a> Planned<'a> {
                 Normalisation::measure(session, &split.tier, &split.neurons, &config.data, uses)?
             }
         };
-        let trials = Trials::new(session, split.neurons.clone(), normalisation, cache_mib);
+        let trials = Arc::new(Trials::new(session, split.neurons.clone(), normalisation, cache_mib));
         if is_new && config.linear.is_none() {
             super::check::check_responses(config.fit.loss, &trials, &split.train)?;
         }

@@ -3,6 +3,7 @@
 //! [`fit`] emits [`Event`]s and never prints. Everything random is a function of the seed and the step, so a
 //! fit that is killed and resumed makes the same steps as one that is not.
 
+mod ahead;
 mod animal;
 mod check;
 pub mod checkpoint;
@@ -23,6 +24,7 @@ mod together;
 mod validation;
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Instant;
 
 use burn::prelude::*;
@@ -41,10 +43,12 @@ use crate::recording::{Session, Tier};
 use crate::run::metrics::Row;
 use crate::run::{Best, Bond, Checkpoint, EventLog, Fitted, Manifest, MetricsLog, RunFolder, Status};
 use crate::twin::WEIGHTS;
+use ahead::Ahead;
 use animal::Animal;
 use check::same_recording;
 use checkpoint::{LoopState, Saved};
 use optimiser::Optimiser;
+use order::Share;
 use plan::Plan;
 use schedule::{End, Horizon, Monitor};
 
@@ -302,8 +306,25 @@ impl Fit<'_> {
         clock: &mut dyn FnMut(&mut LoopState),
     ) -> Result<()> {
         let order = self.order();
+        let sources: Vec<_> = self.animals.iter().map(|animal| animal.trials.clone()).collect();
+        thread::scope(|scope| {
+            let left = order.iter().skip(self.state.batch as usize).flatten();
+            let mut ahead = Ahead::new(scope, &sources, left);
+            self.steps(&order, &mut ahead, stop, observe, clock)
+        })
+    }
+
+    /// As [`Fit::epoch`], of the steps of `order`, with a thread that reads ahead.
+    fn steps(
+        &mut self,
+        order: &[Vec<Share>],
+        ahead: &mut Ahead<'_, '_>,
+        stop: &AtomicBool,
+        observe: &mut dyn FnMut(&Event),
+        clock: &mut dyn FnMut(&mut LoopState),
+    ) -> Result<()> {
         while self.state.batch < self.steps_per_epoch() {
-            self.step(&order[self.state.batch as usize])?;
+            self.step(&order[self.state.batch as usize], ahead)?;
             observe(&Event::Step { step: self.state.step });
             if self.check_is_due() {
                 clock(&mut self.state);

@@ -1,6 +1,7 @@
 //! One step: where the optimiser takes the weights from the objectives of one or several sessions.
 
 use super::Fit;
+use super::ahead::Ahead;
 use super::animal::Animal;
 use super::optimiser::Named;
 use super::order::Share;
@@ -17,14 +18,15 @@ const MASK: &str = "readout.mask";
 
 impl Fit<'_> {
     /// One step on the shares of one or several sessions, whose gradients are added.
-    pub(super) fn step(&mut self, shares: &[Share]) -> Result<()> {
+    pub(super) fn step(&mut self, shares: &[Share], ahead: &mut Ahead<'_, '_>) -> Result<()> {
         let (masks, proximal) = (self.masks(), self.proximal());
         let (mut gradients, mut moments) = (Named::default(), Vec::new());
         for share in shares {
             let animal = &self.animals[share.animal];
             let seed = self.config.seed ^ (self.state.step << 20) ^ (share.animal as u64) << 52;
             let pass = Pass::Train { seed, masks };
-            let terms = animal.objective(self.config, &share.clips, pass, &proximal, &self.training)?;
+            let batch = animal.trials.on_device(ahead.next(share)?, &self.training);
+            let terms = animal.objective(self.config, batch, share.clips.len(), pass, &proximal);
             if !terms.loss.is_finite() {
                 return Err(self.no_number(animal, &share.clips));
             }
