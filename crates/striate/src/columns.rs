@@ -171,7 +171,9 @@ fn damaged(why: impl std::fmt::Display) -> Error {
 fn decode(bytes: Vec<u8>) -> Result<Columns> {
     let size = bytes.len();
     let file = SerializedFileReader::new(Bytes::from(bytes)).map_err(damaged)?;
-    check_ranges(file.metadata(), size)?;
+    if !lies_within(file.metadata(), size as u64) {
+        return Err(damaged("a column lies outside the file"));
+    }
     let fields = file.metadata().file_metadata().schema().get_fields();
     let names: Vec<String> = fields.iter().map(|field| field.name().to_owned()).collect();
     let mut cells: Vec<Vec<Field>> = names.iter().map(|_| Vec::new()).collect();
@@ -188,15 +190,15 @@ fn decode(bytes: Vec<u8>) -> Result<Columns> {
     Ok(Columns { columns: names.into_iter().zip(cells).map(column).collect::<Result<_>>()?, rows })
 }
 
-/// Every column lies within the file: the reader takes that for granted.
-fn check_ranges(metadata: &ParquetMetaData, size: usize) -> Result<()> {
+/// Whether every column lies within a file of `size` bytes: the reader takes that for granted.
+pub fn lies_within(metadata: &ParquetMetaData, size: u64) -> bool {
     let mut columns = metadata.row_groups().iter().flat_map(|group| group.columns());
     let is_within = |column: &ColumnChunkMetaData| {
         let start = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
         let end = start.checked_add(column.compressed_size());
-        start >= 0 && column.compressed_size() >= 0 && end.is_some_and(|end| end as usize <= size)
+        start >= 0 && column.compressed_size() >= 0 && end.is_some_and(|end| end as u64 <= size)
     };
-    if columns.all(is_within) { Ok(()) } else { Err(damaged("a column lies outside the file")) }
+    columns.all(is_within)
 }
 
 /// The columns of a CSV file with a row of names, as words; an empty cell is missing.

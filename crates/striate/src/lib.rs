@@ -12,7 +12,7 @@
 //! 5. Load the **twin** of a run: [`twin::Twin::load`], and ask it for responses: [`twin::Twin::respond`].
 //!    Several runs can answer together: [`twin::combine`] makes one run of them, [`twin::Ensemble::load`] reads any run.
 //! 6. **Score** its predictions on a tier: [`scoring::score`], which hands plain arrays to [`score::score`].
-//! 7. Hand predictions in to the Sensorium 2022 competition: [`submission::write`] and [`submission::check`].
+//! 7. Hand predictions in to a Sensorium competition: [`submission::write`] and [`submission::check`], and those of videos.
 //! 8. Ask what it has learned: [`explain::barcode::explain`] finds cell types in its feature weights.
 //! 9. Show runs as one page: [`report::render`].
 //!

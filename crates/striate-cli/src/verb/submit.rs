@@ -1,11 +1,12 @@
-//! `striate submit`: predictions for the Sensorium 2022 competition, written and checked.
+//! `striate submit`: predictions for the Sensorium competitions, written and checked.
 
 use std::path::{Path, PathBuf};
 
-use striate::recording::{self, Session};
+use striate::error::Result;
+use striate::recording::{self, Recording, Session, Tier};
 use striate::run::RunFolder;
 use striate::score::Summary;
-use striate::submission::{self, Check, Problem};
+use striate::submission::{self, Check, Mouse, Problem};
 use striate::twin::Ensemble;
 use striate::{ops, scoring};
 
@@ -14,15 +15,18 @@ use crate::Common;
 use crate::outcome::{DONE, NO, Outcome};
 use crate::print::one_line;
 
-/// Write a run's predictions as a Sensorium 2022 submission, or check one offline.
+/// Write a run's predictions as a submission to Sensorium 2022 (images) or 2023 (videos), or check one offline.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   striate submit runs/first --data static26872-17-20.zip --tier final_test --out final_test.csv
   striate submit --check final_test.csv --data static26872-17-20.zip
+  striate submit runs/mouse --data dynamic29515-10-12-Video-9b4f6a --tier live_test_main --out live_main.parquet
 
 A submission has one row per trial of the tier and all neurons of the recording, in responses divided by their
-standard deviation. `live_test` is the tier that recordings call `test`. The check exits with 1 when anything
-is wrong, and prints the challenge's metrics where the recording holds responses.")]
+standard deviation, as stored with the recording: of images a CSV, of videos Parquet with all frames after the
+first 50. `live_test` is the tier that recordings of images call `test`. The check exits with 1 when anything is
+wrong, and prints the challenge's metrics where the recording holds responses; of videos it takes a file with
+the rows of several mice and a folder that holds them all.")]
 pub struct Args {
     /// The run folder.
     #[arg(value_name = "RUN", required_unless_present = "check", conflicts_with = "check")]
@@ -43,15 +47,21 @@ pub struct Args {
 
 pub fn run(args: &Args, common: &Common) -> Outcome {
     let recording = recording::open(&args.data)?;
-    let session = session_of(&recording, "")?;
     match (&args.check, &args.run, &args.tier, &args.out) {
-        (Some(file), ..) => check(file, session, args.tier.as_deref()),
+        (Some(file), ..) => check(file, &recording, args.tier.as_deref()),
         (None, Some(run), Some(tier), Some(out)) => {
-            check_out(out, "csv", &[&args.data])?;
+            let session = session_of(&recording, "")?;
+            let ending = if session.has_clips() { video_ending(out) } else { "csv" };
+            check_out(out, ending, &[&args.data])?;
             write(&opened(run)?, session, tier, out, common)
         }
         _ => unreachable!("required by the definition of the arguments"),
     }
+}
+
+/// The competition's toolkit calls its files `X.parquet.brotli`.
+fn video_ending(out: &Path) -> &'static str {
+    if out.extension().is_some_and(|ending| ending == "brotli") { "brotli" } else { "parquet" }
 }
 
 fn write(run: &RunFolder, session: &Session, tier: &str, out: &Path, common: &Common) -> Outcome {
@@ -60,25 +70,42 @@ fn write(run: &RunFolder, session: &Session, tier: &str, out: &Path, common: &Co
     scoring::check_neurons(&twin, session)?;
     warn_of_another(run, session)?;
     let tier = submission::tier(session, tier);
-    let predictions = scoring::predict(&twin, session, &session.require_tier(&tier)?, &device)?;
-    submission::write(out, session, &tier, twin.neurons(), &predictions)?;
+    if session.has_clips() {
+        let mut predict = |trials: &[usize], take: &mut dyn FnMut(usize, &[f32]) -> Result<()>| {
+            scoring::predict_each(&twin, session, trials, &device, take)
+        };
+        let mouse = Mouse { session, neurons: twin.neurons(), predict: &mut predict };
+        submission::write_videos(out, &mut [mouse], &tier)?;
+    } else {
+        let predictions = scoring::predict(&twin, session, &session.require_tier(&tier)?, &device)?;
+        submission::write(out, session, &tier, twin.neurons(), &predictions)?;
+    }
     say!("{}\n", out.display());
     Ok(DONE)
 }
 
-fn check(file: &Path, session: &Session, tier: Option<&str>) -> Outcome {
-    let tier = tier.map(|name| submission::tier(session, name));
-    let check = submission::check(file, session, tier.as_ref())?;
-    answer!("{}", page(&check, session))?;
+fn check(file: &Path, recording: &Recording, tier: Option<&str>) -> Outcome {
+    let clips: Vec<&Session> = recording.sessions.iter().filter(|session| session.has_clips()).collect();
+    let (check, name) = if clips.is_empty() {
+        let session = session_of(recording, "")?;
+        let tier = tier.map(|name| submission::tier(session, name));
+        (submission::check(file, session, tier.as_ref())?, session.id.clone())
+    } else {
+        let check = submission::check_videos(file, &clips, tier.map(Tier::from).as_ref())?;
+        let name = match check.mice {
+            1 => clips[0].id.clone(),
+            mice => format!("{mice} mice"),
+        };
+        (check, name)
+    };
+    answer!("{}", page(&check, &name))?;
     Ok(if check.problems.is_empty() { DONE } else { NO })
 }
 
-fn page(check: &Check, session: &Session) -> String {
+fn page(check: &Check, name: &str) -> String {
     let Check { tier, trials, neurons, rows, .. } = check;
-    let head = format!(
-        "{} · tier {tier} · {trials} trials · {neurons} neurons · {rows} rows",
-        one_line(&session.id)
-    );
+    let head =
+        format!("{} · tier {tier} · {trials} trials · {neurons} neurons · {rows} rows", one_line(name));
     let rest: String = match &check.metrics {
         _ if !check.problems.is_empty() => check.problems.iter().map(problem).collect(),
         Some(metrics) => metrics.iter().map(|(id, summary)| metric(id, summary)).collect(),

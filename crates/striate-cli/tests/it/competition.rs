@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 use striate::recording::npy::{self, write_f64};
 
-use crate::bench::Bench;
+use crate::bench::{Bench, Done};
 use crate::video::{FIT, with_movies_of};
 
 /// Samples of each trial; the file holds two more.
@@ -21,6 +21,12 @@ const SKIPPED: usize = 50;
 /// from each other.
 fn with_run() -> Bench {
     let bench = with_movies_of(SAMPLES);
+    put_statistics(&bench);
+    bench.run(&[&FIT[..], &["--out", "run", "model.output=softplus"]].concat()).succeeds();
+    bench
+}
+
+fn put_statistics(bench: &Bench) {
     for statistic in ["mean", "std"] {
         let path = bench.path("mouse/meta/statistics/responses/all").join(format!("{statistic}.npy"));
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -28,8 +34,6 @@ fn with_run() -> Bench {
             (0..NEURONS).flat_map(|neuron| (0..STORED).map(move |at| sd(neuron, at))).collect();
         fs::write(path, write_f64(&[NEURONS, STORED], &sds)).unwrap();
     }
-    bench.run(&[&FIT[..], &["--out", "run", "model.output=softplus"]].concat()).succeeds();
-    bench
 }
 
 fn sd(neuron: usize, frame: usize) -> f64 {
@@ -112,6 +116,61 @@ fn what_cannot_be_scored_so_is_refused() {
     bench
         .run(&["score", "run", "--preset", "sensorium2023"])
         .fails(2, &["--preset", "images", "sensorium2022"]);
+}
+
+const SUBMIT: [&str; 8] =
+    ["submit", "run", "--data", "mouse", "--tier", "oracle", "--out", "s.parquet.brotli"];
+const CHECK: [&str; 5] = ["submit", "--check", "s.parquet.brotli", "--data", "mouse"];
+
+#[test]
+fn what_is_handed_in_passes_the_check_and_scores_as_the_run() {
+    let bench = with_run();
+    assert_eq!(bench.run(&SUBMIT).succeeds().out, "s.parquet.brotli\n");
+    let page = bench.run(&CHECK).succeeds().out;
+    assert!(page.contains("mouse · tier oracle · 4 trials · 3 neurons · 4 rows"), "{page}");
+    let line = page.lines().find(|line| line.starts_with("single_trial_correlation")).unwrap();
+    let printed: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    let mean = scored(&bench, "sensorium2023")["metrics"]["single_trial_correlation"]["mean"].as_f64();
+    assert!((printed - mean.unwrap()).abs() < 1e-4, "{line} {mean:?}");
+    let other_tier = bench.run(&[&CHECK[..], &["--tier", "train"]].concat());
+    finds(&other_tier, &["4 rows of trials that the tier does not have", "1 mice without a row"]);
+    fs::rename(bench.path("mouse"), bench.path("other")).unwrap();
+    let check = ["submit", "--check", "s.parquet.brotli", "--data", "other"];
+    bench.run(&check).fails(3, &["names no trial of this recording", "name of a session's folder"]);
+    let other_mouse = bench.run(&[&check[..], &["--tier", "oracle"]].concat());
+    finds(
+        &other_mouse,
+        &["4 rows of mice that the recording does not have", "`mouse`, trial `4`", "mouse `other`"],
+    );
+}
+
+fn finds(done: &Done, words: &[&str]) {
+    assert_eq!(done.code, Some(1), "{}{}", done.out, done.err);
+    for word in words {
+        assert!(done.out.contains(word), "`{word}` is not in: {}", done.out);
+    }
+}
+
+#[test]
+fn what_cannot_be_handed_in_is_refused_and_nothing_is_written() {
+    let bench = with_run();
+    let files = |bench: &Bench| fs::read_dir(bench.path("")).unwrap().count();
+    let before = files(&bench);
+    bench.run(&[&SUBMIT[..7], &["s.csv"]].concat()).fails(2, &["s.csv", ".parquet"]);
+    bench.run(&[&FIT[..], &["--out", "some", "data.neurons=2"]].concat()).succeeds();
+    let some = ["submit", "some", "--data", "mouse", "--tier", "oracle", "--out", "s.parquet"];
+    bench.run(&some).fails(3, &["2 of the recording's 3"]);
+    fs::write(bench.path("s.parquet"), "PAR1, no more").unwrap();
+    bench
+        .run(&["submit", "--check", "s.parquet", "--data", "mouse"])
+        .fails(3, &["s.parquet", "cannot be read as Parquet"]);
+    fs::remove_file(bench.path("s.parquet")).unwrap();
+    assert_eq!(files(&bench), before + 1, "the run alone");
+
+    let bench = with_movies_of(50);
+    put_statistics(&bench);
+    bench.run(&[&FIT[..], &["--out", "run"]].concat()).succeeds();
+    bench.run(&SUBMIT).fails(3, &["trial 4", "50 samples", "after the first 50"]);
 }
 
 /// Trials 0 to 3 were trained on, 4 to 7 are of the oracle tier.

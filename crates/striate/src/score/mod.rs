@@ -29,8 +29,8 @@ use std::collections::BTreeMap;
 pub use crate::columns::{Column, parquet};
 pub use evaluation::{Evaluation, number_stimuli};
 pub use metric::{
-    Compute, METRICS, Metric, Need, Reason, explainable_variance, find, in_order, mean_ignoring_nan,
-    oracle_jackknife, single_trial_correlation,
+    Compute, Correlations, METRICS, Metric, Need, Reason, explainable_variance, find, in_order,
+    mean_ignoring_nan, oracle_jackknife, single_trial_correlation,
 };
 pub use null::Null;
 pub use preset::Preset;

@@ -35,12 +35,12 @@ impl Preset {
     }
 
     /// Samples at the start of each trial that do not count.
-    pub fn skipped(self) -> usize {
+    pub const fn skipped(self) -> usize {
         if self.is_of_videos() { 50 } else { 0 }
     }
 
     /// Whether it is about videos alone.
-    pub fn is_of_videos(self) -> bool {
+    pub const fn is_of_videos(self) -> bool {
         matches!(self, Self::Sensorium2023 | Self::Sensorium2023PerNeuron)
     }
 

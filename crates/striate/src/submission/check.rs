@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use csv::{Reader, StringRecord};
 
-use super::{COLUMNS, Form, is_response, unreadable};
+use super::images::{COLUMNS, Form, is_response, unreadable};
 use crate::batch::stored_precisions;
 use crate::disk;
 use crate::error::{Error, Result};
@@ -28,6 +28,8 @@ pub struct Check {
     pub trials: usize,
     /// Neurons of the recording.
     pub neurons: usize,
+    /// Mice of the recording that have the tier; 1 of images.
+    pub mice: usize,
     /// Rows of the file.
     pub rows: usize,
     /// What is wrong; none in a sound submission.
@@ -60,13 +62,14 @@ pub fn check(path: &Path, session: &Session, tier: Option<&Tier>) -> Result<Chec
     };
     let mut checker = Checker::new(Form::new(session, &tier)?);
     checker.read(path)?;
-    let metrics = if checker.problems.is_empty() { checker.metrics(&tier)? } else { None };
+    let metrics = if checker.problems.0.is_empty() { checker.metrics(&tier)? } else { None };
     Ok(Check {
         tier,
         trials: checker.form.trials.len(),
         neurons: session.neurons.len(),
+        mice: 1,
         rows: checker.rows,
-        problems: checker.problems,
+        problems: checker.problems.0,
         metrics,
     })
 }
@@ -100,7 +103,26 @@ struct Checker<'a> {
     found: Vec<Option<usize>>,
     /// Predictions of each trial, once found.
     predictions: Vec<Vec<f32>>,
-    problems: Vec<Problem>,
+    problems: Findings,
+}
+
+/// What was found to be wrong so far.
+#[derive(Default)]
+pub(super) struct Findings(pub Vec<Problem>);
+
+impl Findings {
+    pub fn add(&mut self, what: &'static str, example: String) {
+        let known = self.0.iter().position(|problem| problem.what == what);
+        let at = known.unwrap_or_else(|| {
+            self.0.push(Problem { what, count: 0, examples: Vec::new() });
+            self.0.len() - 1
+        });
+        let problem = &mut self.0[at];
+        problem.count += 1;
+        if problem.examples.len() < EXAMPLES {
+            problem.examples.push(example);
+        }
+    }
 }
 
 impl<'a> Checker<'a> {
@@ -111,21 +133,12 @@ impl<'a> Checker<'a> {
             rows: 0,
             found: vec![None; trials],
             predictions: vec![Vec::new(); trials],
-            problems: Vec::new(),
+            problems: Findings::default(),
         }
     }
 
     fn add(&mut self, what: &'static str, example: String) {
-        let known = self.problems.iter().position(|problem| problem.what == what);
-        let at = known.unwrap_or_else(|| {
-            self.problems.push(Problem { what, count: 0, examples: Vec::new() });
-            self.problems.len() - 1
-        });
-        let problem = &mut self.problems[at];
-        problem.count += 1;
-        if problem.examples.len() < EXAMPLES {
-            problem.examples.push(example);
-        }
+        self.problems.add(what, example);
     }
 
     fn read(&mut self, path: &Path) -> Result<()> {
@@ -270,7 +283,7 @@ fn shortened(text: &str) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::list;
+    use super::super::images::list;
     use super::*;
 
     #[test]

@@ -1,24 +1,24 @@
-//! Submissions to the Sensorium 2022 competition: one CSV per tier, written, and checked without the server.
+//! Submissions to the Sensorium competitions, written, and checked without the server: of images (2022) one CSV per tier and
+//! mouse, of videos (2023) one Parquet file per tier for all mice.
 //!
-//! A row is a trial, in the [`COLUMNS`] and the Python-style lists that the competition's own toolkit writes.
-//! Predictions are in normalised response units: recorded units times each neuron's precision, from the statistics
-//! stored with the recording (`papers/sensorium.md#normalisation`, `papers/sensorium.md#layout-of-2022`).
+//! A row is a trial, in the columns and lists that the competitions' own toolkits write.
+//! Predictions are in normalised response units: recorded units times each neuron's precision, in 2023 that of each frame, from
+//! the statistics stored with the recording (`papers/sensorium.md#normalisation`, `papers/sensorium.md#layout-of-2022`,
+//! `papers/sensorium.md#layout-of-2023`).
 
 mod check;
-
-use std::collections::BTreeMap;
-use std::io;
-use std::path::Path;
+mod check_videos;
+mod images;
+mod rows;
+mod videos;
 
 pub use check::{Check, Problem, check};
+pub use check_videos::check_videos;
+pub use images::{COLUMNS, write};
+pub use videos::{Mouse, Predict, VIDEO_COLUMNS, write_videos};
 
-use crate::batch::stored_precisions;
-use crate::disk;
 use crate::error::{Error, Result};
 use crate::recording::{Session, Tier};
-
-/// Columns in the order in which they are written.
-pub const COLUMNS: [&str; 4] = ["trial_indices", "image_ids", "prediction", "neuron_ids"];
 
 /// The tier of `session` that a person means by `name`: what is submitted as `live_test` is called `test` on disk.
 pub fn tier(session: &Session, name: &str) -> Tier {
@@ -27,99 +27,14 @@ pub fn tier(session: &Session, name: &str) -> Tier {
     if is_alias { Tier::Test } else { asked }
 }
 
-/// Writes the submission of a tier.
-///
-/// `predictions` `[trial, neuron]` are in recorded units, for the trials of the tier in file order and for `neurons`,
-/// indices into the recording, which must be all of them.
-///
-/// # Errors
-/// [`Kind::Data`](crate::error::Kind::Data) when the tier is empty, neurons are missing, a prediction is negative or not
-/// finite, or the recording stores no statistics; [`Kind::Io`](crate::error::Kind::Io) when `path` cannot be written.
-pub fn write(
-    path: &Path,
-    session: &Session,
-    tier: &Tier,
-    neurons: &[usize],
-    predictions: &[f32],
-) -> Result<()> {
-    let form = Form::new(session, tier)?;
-    form.check_predictions(neurons, predictions)?;
-    let precisions = stored_precisions(session)?;
-    disk::write_atomic(path, |out| {
-        let mut csv = csv::Writer::from_writer(out);
-        csv.write_record(COLUMNS)?;
-        let ids = list(&session.neurons.ids);
-        for (&trial, row) in form.trials.iter().zip(predictions.chunks(neurons.len())) {
-            let scaled: Vec<f32> = row.iter().zip(&precisions).map(|(value, scale)| value * scale).collect();
-            let trial = &session.trials[trial];
-            csv.write_record([&trial.id, &trial.stimulus_id, &list(&scaled), &ids])?;
-        }
-        csv.flush()
-    })
-}
-
-/// A list as Python writes it: `[1.0, 2.5e-7]`. Numbers have the digits needed to read them back exactly.
-fn list(values: &[impl std::fmt::Debug]) -> String {
-    format!("{values:?}")
-}
-
-/// What a complete submission has rows for.
-struct Form<'a> {
-    session: &'a Session,
-    /// Trials of the tier, in file order.
-    trials: Vec<usize>,
-    /// Place of each trial in `trials`, by its identifier.
-    place_of: BTreeMap<&'a str, usize>,
-}
-
-impl<'a> Form<'a> {
-    fn new(session: &'a Session, tier: &Tier) -> Result<Self> {
-        if session.has_clips() {
-            return Err(Error::data("holds videos, and this is the format of the competition of images")
-                .file(&session.path)
-                .hint("the verb `predict` writes the responses to each sample"));
-        }
-        let trials = session.require_tier(tier)?;
-        let mut place_of = BTreeMap::new();
-        for (place, &trial) in trials.iter().enumerate() {
-            let id = session.trials[trial].id.as_str();
-            if place_of.insert(id, place).is_some() {
-                let message = format!("two trials of tier `{tier}` are called `{id}`");
-                return Err(Error::data(message).file(&session.path).trial(trial).key("trial_idx"));
-            }
-        }
-        Ok(Self { session, trials, place_of })
+/// Refuses a model of some of the neurons of a session.
+fn require_all(session: &Session, neurons: &[usize]) -> Result<()> {
+    let all = session.neurons.len();
+    if neurons.iter().copied().eq(0..all) {
+        return Ok(());
     }
-
-    fn check_predictions(&self, neurons: &[usize], predictions: &[f32]) -> Result<()> {
-        let all = self.session.neurons.len();
-        if !neurons.iter().copied().eq(0..all) {
-            let message = format!("are {} of the recording's {all}; a submission holds all", neurons.len());
-            return Err(Error::data(message)
-                .key("neurons")
-                .hint("fit a model to all: `data.neurons=0`, and none in `data.exclude_neurons`"));
-        }
-        if predictions.len() != self.trials.len() * all {
-            let message = format!(
-                "has {} values, expected {} trials × {all} neurons",
-                predictions.len(),
-                self.trials.len()
-            );
-            return Err(Error::data(message).key("predictions"));
-        }
-        let Some(at) = predictions.iter().position(|value| !is_response(*value)) else { return Ok(()) };
-        let (trial, id) = (self.trials[at / all], self.session.neurons.ids[at % all]);
-        Err(Error::data(format!("neuron {id} is predicted to respond with {}", predictions[at]))
-            .trial(trial)
-            .key("predictions")
-            .hint("a submission takes numbers from 0 up: fit with another `model.output`, e.g. `softplus`"))
-    }
-}
-
-fn is_response(value: f32) -> bool {
-    value.is_finite() && value >= 0.0
-}
-
-fn unreadable(path: &Path, error: csv::Error) -> Error {
-    Error::io("cannot read", path, io::Error::from(error))
+    let message = format!("are {} of the recording's {all}; a submission holds all", neurons.len());
+    Err(Error::data(message)
+        .key("neurons")
+        .hint("fit a model to all: `data.neurons=0`, and none in `data.exclude_neurons`"))
 }

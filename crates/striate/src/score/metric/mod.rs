@@ -25,7 +25,7 @@ pub use oracle_conservative::oracle_conservative;
 pub use oracle_jackknife::oracle_jackknife;
 pub use poisson_loss::poisson_loss;
 pub use reason::Reason;
-pub use single_trial_correlation::{mean_ignoring_nan, single_trial_correlation};
+pub use single_trial_correlation::{Correlations, mean_ignoring_nan, single_trial_correlation};
 pub use snr::snr;
 
 use super::{Evaluation, Settings};

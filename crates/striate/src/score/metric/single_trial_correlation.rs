@@ -47,6 +47,27 @@ pub fn single_trial_correlation(predictions: &[f32], responses: &[f32], neurons:
     moments.iter().map(PairMoments::correlation).collect()
 }
 
+/// Pearson correlations of many neurons, of pairs that come some at a time.
+#[derive(Debug, Clone)]
+pub struct Correlations(Vec<PairMoments>);
+
+impl Correlations {
+    /// Those of so many neurons, of no pairs yet.
+    pub fn new(neurons: usize) -> Self {
+        Self(vec![PairMoments::default(); neurons])
+    }
+
+    /// Takes in pairs (recorded, predicted) of one neuron.
+    pub fn push(&mut self, neuron: usize, pairs: impl IntoIterator<Item = (f64, f64)>) {
+        pairs.into_iter().for_each(|(recorded, predicted)| self.0[neuron].push(recorded, predicted));
+    }
+
+    /// One per neuron; NaN where either side is constant.
+    pub fn values(&self) -> Vec<f64> {
+        self.0.iter().map(PairMoments::correlation).collect()
+    }
+}
+
 /// Neurons per task: their moments stay in the first-level cache.
 const BLOCK: usize = 256;
 
