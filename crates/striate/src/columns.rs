@@ -1,5 +1,6 @@
 //! Tables as named columns: written as Parquet, read from Parquet and CSV.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::record::Field;
 use parquet::schema::parser::parse_message_type;
 
+use crate::disk;
 use crate::error::{Error, Result, list};
 
 /// Columns by name, in order, all of one length.
@@ -151,6 +153,20 @@ impl Columns {
             Error::data(format!("has no column `{name}`")).hint(list("there are", &names))
         })
     }
+}
+
+/// The columns of the file `path`, which its name tells to be Parquet or CSV.
+///
+/// # Errors
+/// [`Kind::Data`](crate::error::Kind::Data) when it is missing or damaged, or has another name.
+pub fn open(path: &Path) -> Result<Columns> {
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
+    let read = || match ending.as_deref() {
+        Some("parquet") => read_parquet(disk::read(path, disk::TABLE)?),
+        Some("csv") => read_csv(&disk::read(path, disk::TABLE)?),
+        _ => Err(Error::data("is no table that is read").hint("its name should end in .csv or .parquet")),
+    };
+    read().map_err(|error| error.file(path))
 }
 
 /// The columns of a Parquet file: numbers, words and truth values (1 and 0).

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use striate::recording::clocks::EXAMPLE;
 use striate::recording::store::{Converted, Outcome as Became, convert};
 use striate::recording::{self, Session};
 
@@ -14,17 +15,28 @@ use crate::outcome::{DONE, Outcome};
 /// on with the sessions that are missing. `striate inspect STORE --verify` holds a store against its checksums.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  striate convert mouse1.zip mouse2.zip --out store\n  \
+                        striate convert --example > my.toml\n  \
+                        striate convert my.toml --out store\n  \
                         striate inspect store --verify")]
 pub struct Args {
     /// Recordings: folders or .zips of one session or several.
-    #[arg(required = true, value_name = "DATA")]
+    ///
+    /// Or a .toml that names the files of a session, each with its own clock.
+    #[arg(required_unless_present = "example", value_name = "DATA")]
     data: Vec<PathBuf>,
     /// Folder of the store; sessions are added to an earlier one, anything else is refused.
-    #[arg(long, value_name = "STORE")]
-    out: PathBuf,
+    #[arg(long, value_name = "STORE", required_unless_present = "example")]
+    out: Option<PathBuf>,
+    /// Print a commented .toml for signals of your own on their own clocks.
+    #[arg(long, conflicts_with_all = ["data", "out"])]
+    example: bool,
 }
 
 pub fn run(args: &Args, _common: &Common) -> Outcome {
+    let Some(out) = args.out.as_ref().filter(|_| !args.example) else {
+        answer!("{EXAMPLE}")?;
+        return Ok(DONE);
+    };
     let recordings = args.data.iter().map(|path| recording::open(path)).collect::<Result<Vec<_>, _>>()?;
     let sessions: Vec<&Session> = recordings.iter().flat_map(|recording| &recording.sessions).collect();
     for (session, warning) in sessions.iter().flat_map(|of| of.warnings.iter().map(move |text| (of, text))) {
@@ -33,8 +45,8 @@ pub fn run(args: &Args, _common: &Common) -> Outcome {
     let mut before = |session: &Session| {
         tracing::info!("{}: {} trials", session.id, session.trials.len());
     };
-    let converted = convert(&recordings, &args.out, &mut before)?;
-    say!("wrote {}\n{}", args.out.display(), converted.iter().map(line).collect::<String>());
+    let converted = convert(&recordings, out, &mut before)?;
+    say!("wrote {}\n{}", out.display(), converted.iter().map(line).collect::<String>());
     Ok(DONE)
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 
 use serde_json::Value;
+use striate::recording::npy::write_f32;
 
 use crate::bench::{Bench, FIT};
 
@@ -56,6 +57,44 @@ fn what_is_not_ours_stays_and_twins_are_named() {
     assert!(!bench.path("store").exists());
     assert_eq!(bench.files("thesis"), ["thesis/chapter.tex"]);
 }
+
+#[test]
+fn signals_of_ones_own_become_a_store() {
+    let bench = Bench::new();
+    let example = bench.run(&["convert", "--example"]).succeeds().out;
+    assert!(example.contains("rate_hz = 30.0") && example.contains("rule = \"count\""), "{example}");
+    fs::write(bench.path("my.toml"), &example).unwrap();
+    bench.run(&["convert", "my.toml", "--out", "store"]).fails(3, &["neurons.csv"]);
+    let put = |name: &str, bytes: Vec<u8>| fs::write(bench.path(name), bytes).unwrap();
+    put("my.toml", TOML.into());
+    put("video.npy", write_f32(&[60, 2, 2], &[7.0; 240]));
+    put("traces.npy", write_f32(&[60, 1], &(0..60).map(|at| at as f32).collect::<Vec<_>>()));
+    put("trials.csv", b"start_s,end_s,tier,stimulus_id\n0,2,train,a\n2,6,test,b\n".to_vec());
+    let seen = bench.run(&["inspect", "my.toml"]).succeeds();
+    assert!(seen.out.contains("video · 1 × 2 × 2 · 10 Hz"), "{}", seen.out);
+    bench.run(&["convert", "my.toml", "--out", "store"]).succeeds();
+    assert!(bench.run(&["convert", "my.toml", "--out", "store"]).succeeds().out.contains("there already"));
+    bench.run(&["inspect", "store", "--verify"]).succeeds();
+    // What is changed is converted again.
+    put("trials.csv", b"start_s,end_s,tier,stimulus_id\n0,3,train,a\n".to_vec());
+    assert!(!bench.run(&["convert", "my.toml", "--out", "store"]).succeeds().out.contains("there already"));
+    bench.run(&["convert", "my.toml"]).fails(2, &["--out"]);
+}
+
+const TOML: &str = r#"
+id = "mine"
+rate_hz = 10
+[trials]
+file = "trials.csv"
+[images]
+file = "video.npy"
+rate_hz = 10
+rule = "hold"
+[responses]
+file = "traces.npy"
+rate_hz = 10
+rule = "mean"
+"#;
 
 /// Whenever it is killed, what is there is whole, and the same command ends as if nothing had been.
 #[test]

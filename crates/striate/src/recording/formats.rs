@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::root::{Root, is_zip};
-use super::{Format, Session, antolik2016, licence, sensorium2022, sensorium2023, store};
+use super::{Format, Session, antolik2016, clocks, licence, sensorium2022, sensorium2023, store};
 use crate::error::{Error, Result};
 
 /// Every format that [`open`](super::open) knows.
 pub const FORMATS: &[Format] =
-    &[sensorium2022::FORMAT, sensorium2023::FORMAT, antolik2016::FORMAT, store::FORMAT];
+    &[sensorium2022::FORMAT, sensorium2023::FORMAT, antolik2016::FORMAT, store::FORMAT, clocks::EXPERANTO];
 
 /// How deep below the given path sessions are looked for (`Data/region1` in `Data.zip`).
 const DEPTH: usize = 2;
@@ -21,6 +21,9 @@ const MANY: usize = 1000;
 
 /// All sessions at `path`, in the order of their names.
 pub(super) fn open_all(path: &Path) -> Result<Vec<Session>> {
+    if clocks::is_settings(path) {
+        return Ok(vec![clocks::open(path)?]);
+    }
     let sessions =
         find_all(path)?.iter().map(|(format, root)| open_one(format, root)).collect::<Result<Vec<_>>>()?;
     unique_ids(path, &sessions)?;

@@ -23,6 +23,7 @@ use root::Root;
 pub mod antolik2016;
 mod archive;
 mod classes;
+pub mod clocks;
 mod content;
 mod interrupt;
 pub mod files;

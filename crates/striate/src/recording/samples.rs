@@ -1,11 +1,11 @@
 //! Arrays whose first axis is time, read by windows straight from their file.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::files::missing;
 use super::npy::{self, Array};
-use super::npy_header::{Header, Kind};
+use super::npy_header::{self, Header, Kind};
 use super::root::Root;
 use crate::error::{Error, Result};
 
@@ -34,6 +34,44 @@ impl Samples {
         };
         let header = header().map_err(|error: Error| error.file(root.place(name)))?;
         Ok(Self { root: root.clone(), name: name.to_owned(), header })
+    }
+
+    /// The array in a file of its own.
+    ///
+    /// # Errors
+    /// As [`Samples::open`].
+    pub fn at(path: &Path) -> Result<Self> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        Self::open(&Root::open(folder.unwrap_or(Path::new(".")))?, &name)
+    }
+
+    /// Numbers of type `descr` without a header, `[sample, …]`, in the file `name` of a folder.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when it is missing, of another size, or `descr` is no type of numbers.
+    pub fn raw(root: &Root, name: &str, descr: &str, shape: &[usize]) -> Result<Self> {
+        let header = || {
+            if !root.has(name) {
+                return Err(missing(root.place(name)));
+            }
+            // As NumPy would have begun the file.
+            let header = npy_header::parse(&npy_header::write(descr, false, shape))?;
+            refuse(&header)?;
+            let (need, (_, size)) = (header.payload_size()? as u64, root.start(name)?);
+            match size == need {
+                true => Ok(Header { start: 0, ..header }),
+                false => Err(Error::data(format!("has {size} bytes, {shape:?} of {descr} take {need}"))),
+            }
+        };
+        let header = header().map_err(|error: Error| error.file(root.place(name)))?;
+        Ok(Self { root: root.clone(), name: name.to_owned(), header })
+    }
+
+    /// All of it as a single sample: `[1, …]`.
+    pub fn into_one(mut self) -> Self {
+        self.header.shape.insert(0, 1);
+        self
     }
 
     /// How many there are.

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod clips;
+mod clocks;
 mod conv_gru;
 mod documents;
 mod fit;

@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use convert::{Converted, Outcome, convert};
+pub(super) use tables::neurons_of;
 pub use verify::{Verified, verify};
 
 use self::card::{CARD, Card};

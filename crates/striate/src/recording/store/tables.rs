@@ -1,7 +1,5 @@
 //! The tables of trials and neurons, as Parquet; written by hand they may be CSV.
 
-use std::collections::BTreeSet;
-
 use super::card::Card;
 use crate::columns::{Column, Columns, read_csv, read_parquet};
 use crate::disk;
@@ -134,20 +132,24 @@ pub(super) fn neurons(root: &Root, card: &Card, count: usize, warnings: &mut Vec
         warnings.push(format!("{NEURONS} is missing: neurons are numbered from 0"));
         return Ok(Neurons { ids: (0..count as i64).collect(), ..Neurons::default() });
     };
-    let mut read = || {
+    let read = || {
         let columns = table.read(root, card)?;
         if columns.rows != count {
             return Err(Error::data(format!("lists {} neurons, the responses have {count}", columns.rows)));
         }
-        let ids = columns.require("unit_id")?.integers().map_err(|error| error.key("unit_id"))?;
-        let mut seen = BTreeSet::new();
-        if let Some(twin) = ids.iter().find(|id| !seen.insert(**id)) {
-            warnings.push(format!("{}: two neurons are called {twin}", table.name));
-        }
-        let label = |name: &str| columns.get(name).map(|_| words(&columns, name)).transpose();
-        Ok(Neurons { ids, position_um: positions(&columns)?, area: label("area")?, layer: label("layer")? })
+        neurons_of(&columns)
     };
     read().map_err(|error: Error| error.file(root.place(&table.name)))
+}
+
+/// The neurons of a table with `unit_id`, and if known `x_um`, `y_um`, `z_um`, `area` and `layer`.
+///
+/// # Errors
+/// [`Kind::Data`](crate::error::Kind::Data) naming the column and row that cannot be used.
+pub(in crate::recording) fn neurons_of(columns: &Columns) -> Result<Neurons> {
+    let ids = columns.require("unit_id")?.integers().map_err(|error| error.key("unit_id"))?;
+    let label = |name: &str| columns.get(name).map(|_| words(columns, name)).transpose();
+    Ok(Neurons { ids, position_um: positions(columns)?, area: label("area")?, layer: label("layer")? })
 }
 
 fn positions(columns: &Columns) -> Result<Option<Vec<[f64; 3]>>> {
