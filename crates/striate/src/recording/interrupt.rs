@@ -62,6 +62,10 @@ impl TrialSource for Interruptible {
         self.interrupt.check()
     }
 
+    fn classes(&self, trials: usize) -> Result<Option<Vec<String>>> {
+        self.source.classes(trials)
+    }
+
     fn stamp(&self) -> Option<String> {
         self.source.stamp()
     }

@@ -8,7 +8,7 @@ use burn::prelude::*;
 use striate::batch::{Clip, Normalisation, Trials, Uses};
 use striate::error::Kind;
 use striate::fit::FitConfig;
-use striate::recording::npy::{write_f32, write_f64};
+use striate::recording::npy::{write_f32, write_f64, write_strings};
 use striate::recording::store::{Outcome, convert, verify};
 use striate::recording::{self, Session, Stream};
 use tempfile::TempDir;
@@ -50,12 +50,19 @@ fn batch(session: &Session, clips: &[Clip]) -> Vec<Vec<u32>> {
     ]
 }
 
+fn put_classes(mouse: &Path) {
+    let classes = ["natural", "natural", "gabor", "gabor", "dots", "dots"];
+    fs::write(mouse.join("meta/trials/stimulus_class.npy"), write_strings(&classes)).unwrap();
+    assert!(only(mouse).classes().unwrap().is_some());
+}
+
 #[test]
 fn a_store_gives_the_same_batches_as_its_source() {
     let (dir, paths) = made();
     let (other, zip) = (dir.path().join("dynamic4-5-6"), dir.path().join("packed.zip"));
     mouse(&other);
     zipped(&other, &zip);
+    put_classes(&paths[1]);
     let store = dir.path().join("store");
     let sources = [paths[0].clone(), paths[1].clone(), zip];
     assert_eq!(stored(&sources, &store).unwrap(), [Outcome::Written; 3]);
@@ -67,6 +74,7 @@ fn a_store_gives_the_same_batches_as_its_source() {
         assert_eq!((&copy.trials, &copy.neurons), (&source.trials, &source.neurons));
         assert_eq!((&copy.stimulus, &copy.streams), (&source.stimulus, &source.streams));
         assert_eq!((&copy.statistics, &copy.warnings), (&source.statistics, &source.warnings));
+        assert_eq!(copy.classes().unwrap(), source.classes().unwrap());
         // Every value of every trial: what was fitted to one belongs to the other.
         assert_eq!(copy.content().unwrap(), source.content().unwrap());
         let digits = |session: &Session| session.read_f64_as_stored(Stream::Responses, 2).unwrap();

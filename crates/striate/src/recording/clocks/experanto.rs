@@ -80,6 +80,7 @@ fn open(root: &Root) -> Result<Session> {
         signals,
         variables,
         table: root.place("screen/meta"),
+        classes: None,
         stamp: root.stamp(),
         warnings,
     })

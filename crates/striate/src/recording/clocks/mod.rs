@@ -33,6 +33,7 @@ struct Clocks {
     grids: Vec<Grid>,
     /// Where tables lie.
     table: PathBuf,
+    classes: Option<Vec<String>>,
     stamp: Option<String>,
 }
 
@@ -107,6 +108,10 @@ impl TrialSource for Clocks {
         }
     }
 
+    fn classes(&self, _trials: usize) -> Result<Option<Vec<String>>> {
+        Ok(self.classes.clone())
+    }
+
     fn stamp(&self) -> Option<String> {
         self.stamp.clone()
     }
@@ -134,6 +139,8 @@ struct Parts {
     variables: BTreeMap<Stream, Vec<String>>,
     /// Where the tables lie.
     table: PathBuf,
+    /// Class of each stimulus, where it is known.
+    classes: Option<Vec<String>>,
     stamp: Option<String>,
     warnings: Vec<String>,
 }
@@ -147,8 +154,13 @@ fn session(parts: Parts) -> Result<Session> {
     });
     let streams: Vec<StreamInfo> = streams.collect::<Result<_>>()?;
     let images = streams.iter().find(|info| info.stream == Stream::Images);
-    let clocks =
-        Clocks { signals: parts.signals, grids: parts.grids, table: parts.table, stamp: parts.stamp };
+    let clocks = Clocks {
+        signals: parts.signals,
+        grids: parts.grids,
+        table: parts.table,
+        classes: parts.classes,
+        stamp: parts.stamp,
+    };
     clocks.check(&parts.trials, &streams)?;
     Ok(Session {
         id: parts.id,

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::hash::Digest;
 use crate::recording::files::{MEMBER_LIMIT, stamped};
 use crate::recording::samples::Samples;
-use crate::recording::store::neurons_of;
+use crate::recording::store::{classes_of, neurons_of};
 use crate::recording::{Neurons, Session, Stream, Trial, npy};
 
 /// A commented file with every key.
@@ -167,6 +167,7 @@ impl Settings {
             signals,
             variables,
             table,
+            classes: classes_of(&columns),
             stamp: files.stamp(),
             warnings: Vec::new(),
         })

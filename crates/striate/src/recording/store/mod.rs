@@ -22,11 +22,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use convert::{Converted, Outcome, convert};
-pub(super) use tables::neurons_of;
+pub(super) use tables::{classes_of, neurons_of};
 pub use verify::{Verified, verify};
 
 use self::card::{CARD, Card};
-use self::tables::{TRIALS, Table};
+use self::tables::{TRIALS, Table, Trials};
 use super::root::Root;
 use super::samples::Samples;
 use super::{Format, Session, Statistics, StimulusInfo, Stream, StreamInfo, Trial, TrialSource, Window, npy};
@@ -50,7 +50,7 @@ fn file_of(stream: Stream) -> String {
 fn open(root: &Root) -> Result<Session> {
     let card = Card::read(root)?;
     let arrays = arrays(root, &card)?;
-    let (trials, starts) = tables::trials(root, &card)?;
+    let Trials { trials, starts, classes } = tables::trials(root, &card)?;
     check_lengths(root, &trials, &starts, &arrays)?;
     let streams = arrays.iter().map(|(&stream, array)| info(stream, array, &card));
     let streams: Vec<StreamInfo> = streams.collect::<Result<_>>()?;
@@ -78,6 +78,7 @@ fn open(root: &Root) -> Result<Session> {
             arrays,
             shown: trials.iter().map(|trial| trial.has_stimulus).collect(),
             starts,
+            classes,
         }),
         trials,
         streams,
@@ -182,6 +183,7 @@ struct Source {
     starts: Vec<usize>,
     /// Whether the stimulus of a trial was recorded.
     shown: Vec<bool>,
+    classes: Option<Vec<String>>,
 }
 
 impl Source {
@@ -203,6 +205,10 @@ impl TrialSource for Source {
 
     fn read_f64(&self, window: Window<'_>) -> Result<Vec<f64>> {
         self.array(&window)?.to_f64()
+    }
+
+    fn classes(&self, _trials: usize) -> Result<Option<Vec<String>>> {
+        Ok(self.classes.clone())
     }
 
     fn stamp(&self) -> Option<String> {

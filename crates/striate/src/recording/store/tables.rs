@@ -30,8 +30,17 @@ impl Table {
     }
 }
 
-/// The trials, and the sample at which each begins.
-pub(super) fn trials(root: &Root, card: &Card) -> Result<(Vec<Trial>, Vec<usize>)> {
+/// What the table of trials tells.
+pub(super) struct Trials {
+    pub trials: Vec<Trial>,
+    /// The sample at which each begins.
+    pub starts: Vec<usize>,
+    /// Class of each stimulus, where it is known.
+    pub classes: Option<Vec<String>>,
+}
+
+/// The trials of a session.
+pub(super) fn trials(root: &Root, card: &Card) -> Result<Trials> {
     let Some(table) = Table::find(root, TRIALS) else {
         return Err(Error::data("is missing").file(root.place(TRIALS)).hint(
             "a row per trial: tier, stimulus_id, and start and samples of videos; trials.csv will do",
@@ -58,9 +67,14 @@ pub(super) fn trials(root: &Root, card: &Card) -> Result<(Vec<Trial>, Vec<usize>
             has_stimulus,
             samples,
         });
-        Ok((trials.collect(), starts))
+        Ok(Trials { trials: trials.collect(), starts, classes: classes_of(&columns) })
     };
     read().map_err(|error: Error| error.file(root.place(&table.name)))
+}
+
+/// The column `class`, empty where a trial has none.
+pub(in crate::recording) fn classes_of(columns: &Columns) -> Option<Vec<String>> {
+    Some(columns.get("class")?.texts().into_iter().map(Option::unwrap_or_default).collect())
 }
 
 fn lengths(columns: &Columns, card: &Card) -> Result<Vec<usize>> {
@@ -165,21 +179,25 @@ fn positions(columns: &Columns) -> Result<Option<Vec<[f64; 3]>>> {
 }
 
 /// The table of trials, of which each begins where the one before ends.
-pub(super) fn of_trials(trials: &[Trial]) -> Vec<(String, Column)> {
+pub(super) fn of_trials(trials: &[Trial], classes: Option<Vec<String>>) -> Vec<(String, Column)> {
     let words =
         |of: fn(&Trial) -> String| Column::Texts(trials.iter().map(|trial| Some(of(trial))).collect());
     let samples: Vec<i64> = trials.iter().map(|trial| trial.samples as i64).collect();
     let next = |at: &mut i64, samples: &i64| Some(std::mem::replace(at, *at + samples));
     let starts = samples.iter().scan(0, next).collect();
     let shown = trials.iter().map(|trial| i64::from(trial.has_stimulus)).collect();
-    named([
+    let mut columns = named([
         ("id", words(|trial| trial.id.clone())),
         ("tier", words(|trial| trial.tier.to_string())),
         ("stimulus_id", words(|trial| trial.stimulus_id.clone())),
         ("start", Column::Integers(starts)),
         ("samples", Column::Integers(samples)),
         ("has_stimulus", Column::Integers(shown)),
-    ])
+    ]);
+    let class = |class: String| (!class.is_empty()).then_some(class);
+    let classes = classes.map(|classes| Column::Texts(classes.into_iter().map(class).collect()));
+    columns.extend(classes.map(|classes| ("class".to_owned(), classes)));
+    columns
 }
 
 /// The table of neurons.

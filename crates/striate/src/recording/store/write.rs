@@ -36,7 +36,7 @@ pub(super) fn write(session: &Session, folder: &Path, provenance: Provenance) ->
     for (stream, statistics) in &session.statistics {
         writer.statistics(*stream, statistics)?;
     }
-    writer.put(TRIALS, &parquet(&of_trials(&session.trials))?)?;
+    writer.put(TRIALS, &parquet(&of_trials(&session.trials, session.classes()?))?)?;
     writer.put(NEURONS, &parquet(&of_neurons(&session.neurons))?)?;
     writer.finish()
 }
