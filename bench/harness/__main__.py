@@ -13,6 +13,7 @@ import arrays
 from harness import cold_start, table
 from harness.definitions import DEFINITIONS, network_arrays
 from harness.measure import Task, measure
+from harness.product import Product, is_product
 from harness.ratios import Row, row
 from harness.worker import PEERS, STRIATE, Failure
 
@@ -54,10 +55,12 @@ def compare(network: str, chosen: argparse.Namespace, folder: Path) -> dict[str,
     if network == COLD_START:
         return {"infer": row(cold_start.measure(folder, chosen.rounds, chosen.threads))}
     file = folder / f"{network}.safetensors"
-    arrays.save(file, network_arrays(network, chosen.quick))
+    drawn = network_arrays(network, chosen.quick)
+    arrays.save(file, drawn)
     definition = DEFINITIONS[network]
+    product = Product.made(folder / network, definition, drawn, chosen.threads) if is_product(definition) else None
     variants = [peer for peer in chosen.peers if peer != "sparse" or definition.zeros] + [STRIATE]
-    task = Task(network, definition.family, file, variants, chosen.threads, chosen.rounds)
+    task = Task(network, definition.family, file, variants, chosen.threads, chosen.rounds, product)
     result = measure(task)
     file.unlink()
     return {mode: row(samples) for mode, samples in result.items()}

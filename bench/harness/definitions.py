@@ -1,7 +1,7 @@
 """The networks of the benchmark by name: their sizes, weights and data, as numpy arrays.
 
-Both sides read the same file, so everything random is drawn here. Trainable arrays are called `weight.…`, the data
-of the one batch `batch.…`. Weights are in PyTorch's layouts.
+Both sides get the same, so everything random is drawn here. Trainable arrays are called `weight.…`, the data of the one
+batch `batch.…`. Weights are in PyTorch's layouts; `harness/product.py` makes of them what `striate fit` reads.
 """
 
 from dataclasses import dataclass
@@ -124,14 +124,13 @@ def _whatwhere_arrays(definition: Definition, sizes: Sizes, draw: Draw) -> Array
     return out
 
 
-def _gaussian_arrays(sizes: Sizes, channels: int, images: int, draw: Draw) -> Arrays:
+def _gaussian_arrays(sizes: Sizes, channels: int, draw: Draw) -> Arrays:
     neurons = sizes.neurons
     return {
         "weight.position": draw.uniform((neurons, 2), 0.9),
         "weight.spread": draw.uniform((neurons, 2, 2), 0.1),
         "weight.features": draw.normal((channels, neurons), channels**-0.5),
         "weight.bias": draw.normal((neurons,), 0.1),
-        "batch.noise": draw.normal((images, neurons, 2)),
     }
 
 
@@ -145,7 +144,7 @@ def _sensorium_arrays(definition: Definition, sizes: Sizes, draw: Draw) -> Array
     for i in range(len(definition.kernels)):
         out[f"weight.gain{i}"] = draw.gain(channels)
         out[f"weight.offset{i}"] = draw.offset(channels)
-    out |= _gaussian_arrays(sizes, channels, sizes.batch, draw)
+    out |= _gaussian_arrays(sizes, channels, draw)
     out["batch.images"] = draw.normal((sizes.batch, 1, sizes.height, sizes.width))
     out["batch.responses"] = draw.poisson((sizes.batch, sizes.neurons))
     return out
@@ -191,7 +190,7 @@ def _video_arrays(definition: Definition, sizes: Sizes, draw: Draw) -> Arrays:
         out[f"weight.gain{i}"] = draw.gain(outputs)
         out[f"weight.offset{i}"] = draw.offset(outputs)
         inputs, frames = outputs, frames - temporal + 1
-    out |= _gaussian_arrays(sizes, inputs, sizes.batch * frames, draw)
+    out |= _gaussian_arrays(sizes, inputs, draw)
     out["batch.images"] = draw.normal((sizes.batch, 1, sizes.frames, sizes.height, sizes.width))
     out["batch.responses"] = draw.poisson((sizes.batch, frames, sizes.neurons))
     return out

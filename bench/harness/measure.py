@@ -5,9 +5,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.product import Product
 from harness.worker import STRIATE, Failure, Worker
 
-MODES = ("train", "infer")
 TURN_SECONDS = 0.5
 MOST_STEPS = 20
 # Largest relative difference of each loss.
@@ -24,6 +24,12 @@ class Task:
     variants: list[str]
     threads: int
     rounds: int
+    product: Product | None
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """Training from a batch in memory, training that reads it from files each time, and inference."""
+        return ("train", "read", "infer") if self.product else ("train", "infer")
 
 
 @dataclass
@@ -41,15 +47,15 @@ Result = dict[str, dict[str, Samples]]
 
 
 def measure(task: Task) -> Result:
-    result: Result = {mode: {variant: Samples() for variant in task.variants} for mode in MODES}
+    result: Result = {mode: {variant: Samples() for variant in task.variants} for mode in task.modes}
     with ExitStack() as stack:
         workers = [stack.enter_context(loaded(variant, task)) for variant in task.variants]
-        agree(task.name, {worker.variant: worker.ask(do="check") for worker in workers})
-        for mode in MODES:
+        agree(task.name, {worker.variant: losses(worker, task) for worker in workers})
+        for mode in task.modes:
             for worker, sample in turns(workers, mode, task.rounds):
                 result[mode][worker.variant].wall.append(sample["wall"])
                 result[mode][worker.variant].cpu.append(sample["cpu"])
-    for mode in MODES:
+    for mode in task.modes:
         for variant in task.variants:
             memory(task, variant, mode, result[mode][variant])
     return result
@@ -57,8 +63,18 @@ def measure(task: Task) -> Result:
 
 def loaded(variant: str, task: Task) -> Worker:
     worker = Worker(variant, task.threads)
-    worker.ask(do="load", family=task.family, file=str(task.file))
+    if task.product and variant == STRIATE:
+        worker.ask(do="load", family="product", file=str(task.product.folder))
+    else:
+        recording = str(task.product.recording) if task.product else None
+        worker.ask(do="load", family=task.family, file=str(task.file), recording=recording)
     return worker
+
+
+def losses(worker: Worker, task: Task) -> dict[str, float]:
+    if task.product and worker.variant == STRIATE:
+        return task.product.losses
+    return worker.ask(do="check")
 
 
 def agree(name: str, losses: dict[str, dict[str, float]]) -> None:

@@ -93,15 +93,17 @@ class GaussianReadout(nn.Module):
 
     def __init__(self, weights: Tensors) -> None:
         super().__init__()
+        self.draws = True
         self.position = nn.Parameter(weights["position"])
         self.spread = nn.Parameter(weights["spread"])
         self.features = nn.Parameter(weights["features"])
         self.bias = nn.Parameter(weights["bias"])
 
-    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         points = self.position[None]
-        if self.training:
-            points = points + (self.spread * noise[:, :, None, :]).sum(-1)
+        if self.training and self.draws:
+            noise = torch.randn(len(x), len(self.position), 1, 2)
+            points = points + (self.spread * noise).sum(-1)
         points = points.clamp(-1, 1).expand(len(x), -1, -1)
         sampled = F.grid_sample(x, points[:, :, None], align_corners=True).squeeze(-1)
         return F.elu((sampled * self.features).sum(1) + self.bias) + 1
@@ -126,7 +128,7 @@ class Sensorium(nn.Module):
         x = F.elu(self.norms[0](F.conv2d(batch["images"], self.convs["conv0"])))
         for i in range(1, len(self.norms)):
             x = F.elu(self.norms[i](self.separable(x, i)))
-        return self.readout(x, batch["noise"])
+        return self.readout(x)
 
     def after_backward(self) -> None:
         pass
@@ -199,7 +201,7 @@ class Video(nn.Module):
             x = F.conv3d(F.conv3d(x, self.convs[f"space{i}"]), self.convs[f"time{i}"])
             x = F.elu(norm(x))
         clips, _, frames = x.shape[:3]
-        rates = self.readout(x.transpose(1, 2).flatten(0, 1), batch["noise"])
+        rates = self.readout(x.transpose(1, 2).flatten(0, 1))
         return rates.unflatten(0, (clips, frames))
 
     def after_backward(self) -> None:

@@ -2,7 +2,8 @@
 
 A request and its answer are one line of JSON each:
 
-    {"do": "load", "family": …, "file": …}       weights and batch              → {}
+    {"do": "load", "family": …, "file": …, "recording": …}
+                                                  weights and batch              → {}
     {"do": "check"}                               three steps of Adam            → losses before, after, in evaluation
     {"do": "step", "mode": …, "count": n}         n steps                        → seconds of wall and CPU per step
     {"do": "memory", "mode": …, "count": n}       n steps after two more         → bytes: `baseline`, `peak`
@@ -16,10 +17,11 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 
 import arrays
-from peer.networks import FAMILIES, Tensors, poisson
+from peer.networks import FAMILIES, GaussianReadout, Tensors, poisson
 
 LEARNING_RATE = 1e-3
 
@@ -40,9 +42,12 @@ def to_channels_last(x: torch.Tensor) -> torch.Tensor:
 class Trainer:
     """A network, its batch and its optimiser."""
 
-    def __init__(self, family: str, path: Path, compiled: bool, channels_last: bool) -> None:
+    def __init__(
+        self, family: str, path: Path, recording: Path | None, compiled: bool, channels_last: bool
+    ) -> None:
         torch._dynamo.reset()
         weights, self.batch = self._read(path)
+        self.recording, self.channels_last = recording, channels_last
         self.network = FAMILIES[family](weights)
         if channels_last:
             # The steps of `xu` are images of one channel, for which both layouts are the same.
@@ -51,7 +56,12 @@ class Trainer:
         compile_if: Callable = torch.compile if compiled else (lambda function: function)
         self.loss = compile_if(lambda: poisson(self.network(self.batch), self.batch["responses"]))
         self.rates = compile_if(lambda: self.network(self.batch))
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=LEARNING_RATE, foreach=True)
+        # Masks with zeros stand still (see docs/BENCHMARKS.md); all else of their step is done.
+        still = [p for name, p in self.network.named_parameters() if name == "mask" and family == "whatwhere-sparse"]
+        still += [self.network.mask] if getattr(self.network, "support", None) is not None else []
+        moving = [p for p in self.network.parameters() if all(p is not other for other in still)]
+        groups = [{"params": moving}] + ([{"params": still, "lr": 0.0}] if still else [])
+        self.optimiser = torch.optim.Adam(groups, lr=LEARNING_RATE, foreach=True)
 
     @staticmethod
     def _read(path: Path) -> tuple[Tensors, Tensors]:
@@ -69,6 +79,25 @@ class Trainer:
         self.optimiser.step()
         return loss.item()
 
+    def read(self) -> float:
+        """One step with a batch that is read from the files of the recording."""
+        data = self.recording / "data"
+        clips = (data / "videos").is_dir()
+        load = lambda kind, i: np.load(data / kind / f"{i}.npy")
+        trials = range(len(self.batch["images"]))
+        if clips:
+            # Time comes last in the files; the first samples have no prediction.
+            images = np.stack([load("videos", i).transpose(2, 0, 1)[None] for i in trials])
+            kept = self.batch["responses"].shape[1]
+            responses = np.stack([load("responses", i).T[-kept:] for i in trials])
+        else:
+            images = np.stack([load("images", i) for i in trials])
+            responses = np.stack([load("responses", i) for i in trials])
+        images = torch.from_numpy(images)
+        self.batch["images"] = to_channels_last(images) if self.channels_last else images
+        self.batch["responses"] = torch.from_numpy(responses)
+        return self.train()
+
     def infer(self) -> float:
         """One forward pass in evaluation mode; its loss."""
         self.network.eval()
@@ -77,7 +106,13 @@ class Trainer:
             return poisson(rates, self.batch["responses"]).item()
 
     def check(self) -> dict[str, float]:
+        """At mean positions, since every side has draws of its own."""
+        readouts = [part for part in self.network.modules() if isinstance(part, GaussianReadout)]
+        for readout in readouts:
+            readout.draws = False
         losses = [self.train() for _ in range(4)]
+        for readout in readouts:
+            readout.draws = True
         return {"first": losses[0], "after": losses[3], "evaluation": self.infer()}
 
 
@@ -92,9 +127,9 @@ def touch_libraries() -> None:
 def timed(step: Callable[[], float], count: int) -> dict[str, float]:
     wall, cpu = time.perf_counter(), time.process_time()
     for _ in range(count):
-        loss = step()
+        step()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    return {"wall": wall / count, "cpu": cpu / count, "loss": loss}
+    return {"wall": wall / count, "cpu": cpu / count}
 
 
 def peak(step: Callable[[], float], count: int, baseline: int) -> dict[str, int]:
@@ -107,7 +142,7 @@ def peak(step: Callable[[], float], count: int, baseline: int) -> dict[str, int]
 def answer(request: dict, trainer: Trainer | None, baseline: int) -> dict:
     if request["do"] == "check":
         return trainer.check()
-    step = trainer.train if request["mode"] == "train" else trainer.infer
+    step = {"train": trainer.train, "read": trainer.read, "infer": trainer.infer}[request["mode"]]
     if request["do"] == "memory":
         return peak(step, request["count"], baseline)
     return timed(step, request["count"])
@@ -130,7 +165,8 @@ def main() -> None:
         if request["do"] == "load":
             trainer = None
             family = request["family"] + ("-sparse" if options.sparse else "")
-            trainer = Trainer(family, Path(request["file"]), options.compile, options.channels_last)
+            recording = request["recording"] and Path(request["recording"])
+            trainer = Trainer(family, Path(request["file"]), recording, options.compile, options.channels_last)
             reply = {}
         else:
             reply = answer(request, trainer, baseline)

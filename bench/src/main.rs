@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "a measurement reads and writes its own files")]
 
 mod networks;
+mod product;
 mod source;
 mod trainer;
 mod usage;
@@ -40,6 +41,7 @@ enum Request {
 #[serde(rename_all = "snake_case")]
 enum Mode {
     Train,
+    Read,
     Infer,
 }
 
@@ -75,17 +77,18 @@ fn answer(request: Request, network: &mut Option<Box<dyn Steps>>, baseline: u64)
     let network = network.as_mut().context("no network is loaded")?.as_mut();
     Ok(match request {
         Request::Load { .. } => unreachable!("answered above"),
-        Request::Check => Answer::Losses(trainer::check(network)),
-        Request::Step { mode, count } => Answer::PerStep(usage::timed(count, || step(network, mode))),
+        Request::Check => Answer::Losses(network.check()?),
+        Request::Step { mode, count } => Answer::PerStep(usage::timed(count, || step(network, mode))?),
         Request::Memory { mode, count } => {
             Answer::Memory(usage::peak(baseline, count, || step(network, mode))?)
         }
     })
 }
 
-fn step(network: &mut dyn Steps, mode: Mode) -> f64 {
+fn step(network: &mut dyn Steps, mode: Mode) -> Result<()> {
     match mode {
         Mode::Train => network.train(),
+        Mode::Read => network.read(),
         Mode::Infer => network.infer(),
     }
 }

@@ -1,20 +1,20 @@
-//! Training and inference steps of any network.
+//! Training and inference steps of any network, and those of networks that striate has no model for yet.
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use burn::prelude::*;
 use serde::Serialize;
-use striate::error::{Error, nearest};
+use striate::error::Error;
 use striate::fit::loss::Loss;
 use striate::fit::optimiser::{Named, Optimiser};
 use striate::ops::Adam;
 
-use crate::networks::{Batch, Network, Pass, Sensorium, Video, WhatWhere, Xu};
+use crate::networks::{Batch, Network, Pass, Xu};
+use crate::product::Product;
 use crate::source::Source;
 
 const LEARNING_RATE: f32 = 1e-3;
-const FAMILIES: [&str; 4] = ["whatwhere", "sensorium", "xu", "video"];
 
 /// A network, its batch and its optimiser.
 pub struct Trainer<N: Network> {
@@ -25,10 +25,14 @@ pub struct Trainer<N: Network> {
 
 /// What is measured.
 pub trait Steps {
-    /// Forward, loss, backward, Adam; the loss before.
-    fn train(&mut self) -> f64;
-    /// Forward with running statistics; the loss.
-    fn infer(&self) -> f64;
+    /// One training step.
+    fn train(&mut self) -> Result<()>;
+    /// The same, with its batch read from the files of the recording.
+    fn read(&mut self) -> Result<()>;
+    /// One batch in evaluation mode.
+    fn infer(&mut self) -> Result<()>;
+    /// Three steps of Adam between the first two losses.
+    fn check(&mut self) -> Result<Losses>;
 }
 
 /// Losses by which both sides are seen to compute the same.
@@ -39,25 +43,16 @@ pub struct Losses {
     evaluation: f64,
 }
 
-/// The network of a family with the weights and data of `path`.
+/// The network of a family: a product in the folder `path`, or one with the weights and data of the file `path`.
 pub fn load(family: &str, path: &Path) -> Result<Box<dyn Steps>> {
-    let source = Source::open(path)?;
     Ok(match family {
-        "whatwhere" => Box::new(Trainer::<WhatWhere>::load(&source)?),
-        "sensorium" => Box::new(Trainer::<Sensorium>::load(&source)?),
-        "xu" => Box::new(Trainer::<Xu>::load(&source)?),
-        "video" => Box::new(Trainer::<Video>::load(&source)?),
+        "product" => Box::new(Product::new(path)),
+        "xu" => Box::new(Trainer::<Xu>::load(&Source::open(path)?)?),
         other => {
-            let hint = nearest(other, FAMILIES).unwrap_or("whatwhere");
-            return Err(Error::config(format!("there is no family `{other}`; is it `{hint}`?")).into());
+            let error = Error::config(format!("there is no family `{other}`: `product` and `xu` are known"));
+            return Err(error.into());
         }
     })
-}
-
-/// Three steps of Adam between the first two losses.
-pub fn check(steps: &mut dyn Steps) -> Losses {
-    let [first, _, _, after] = [(); 4].map(|()| steps.train());
-    Losses { first, after, evaluation: steps.infer() }
 }
 
 impl<N: Network> Trainer<N> {
@@ -67,8 +62,9 @@ impl<N: Network> Trainer<N> {
     }
 }
 
-impl<N: Network> Steps for Trainer<N> {
-    fn train(&mut self) -> f64 {
+impl<N: Network> Trainer<N> {
+    /// Forward, loss, backward, Adam; the loss before.
+    fn step(&mut self) -> f64 {
         let mut pass = Pass::new(true);
         let loss = poisson(self.network.rates(&self.batch, &mut pass), &self.batch);
         let value = scalar(&loss);
@@ -81,9 +77,31 @@ impl<N: Network> Steps for Trainer<N> {
         value
     }
 
-    fn infer(&self) -> f64 {
+    /// Forward with running statistics; the loss.
+    fn evaluate(&self) -> f64 {
         let batch = self.batch.inner();
         scalar(&poisson(self.network.valid().rates(&batch, &mut Pass::new(false)), &batch))
+    }
+}
+
+impl<N: Network> Steps for Trainer<N> {
+    fn train(&mut self) -> Result<()> {
+        self.step();
+        Ok(())
+    }
+
+    fn read(&mut self) -> Result<()> {
+        bail!("the network is not read from a recording")
+    }
+
+    fn infer(&mut self) -> Result<()> {
+        self.evaluate();
+        Ok(())
+    }
+
+    fn check(&mut self) -> Result<Losses> {
+        let [first, _, _, after] = [(); 4].map(|()| self.step());
+        Ok(Losses { first, after, evaluation: self.evaluate() })
     }
 }
 
@@ -94,44 +112,4 @@ fn poisson(rates: Tensor<2>, batch: &Batch) -> Tensor<1> {
 
 fn scalar(loss: &Tensor<1>) -> f64 {
     f64::from(loss.clone().detach().into_scalar::<f32>())
-}
-
-#[cfg(test)]
-mod tests {
-    use striate::array::{Array, Arrays, save};
-
-    use super::*;
-
-    /// Values without structure, `scale` large.
-    fn array(shape: &[usize], scale: f32) -> Array {
-        let size = shape.iter().product::<usize>();
-        let value = |i: usize| ((i * 7919 + size) % 101) as f32 / 50.0 - 1.0;
-        Array { shape: shape.to_vec(), values: (0..size).map(|i| scale * value(i)).collect() }
-    }
-
-    #[test]
-    fn a_network_is_read_and_learns() {
-        let dir = std::env::temp_dir().join(format!("striate-bench-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        let file = dir.join("network.safetensors");
-        let arrays: [(&str, Array); 9] = [
-            ("weight.conv0", array(&[4, 1, 5, 5], 0.2)),
-            ("weight.offset0", array(&[4], 0.1)),
-            ("weight.conv1", array(&[4, 4, 3, 3], 0.2)),
-            ("weight.offset1", array(&[4], 0.1)),
-            ("weight.mask", array(&[49, 3], 0.1)),
-            ("weight.features", array(&[4, 3], 0.5)),
-            ("weight.bias", array(&[3], 0.1)),
-            ("batch.images", array(&[6, 1, 7, 7], 1.0)),
-            ("batch.responses", array(&[6, 3], 1.0)),
-        ];
-        let arrays: Arrays = arrays.into_iter().map(|(name, array)| (name.to_owned(), array)).collect();
-        save(&file, &arrays).unwrap();
-        let losses = check(load("whatwhere", &file).unwrap().as_mut());
-        let unknown = load("whatwher", &file).err().unwrap().to_string();
-        std::fs::remove_dir_all(&dir).unwrap();
-        assert!(losses.after < losses.first, "{} {}", losses.first, losses.after);
-        assert!(losses.evaluation.is_finite());
-        assert!(unknown.contains("whatwhere"), "{unknown}");
-    }
 }

@@ -6,12 +6,11 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-/// Seconds per step, and the loss of the last.
+/// Seconds per step.
 #[derive(Serialize)]
 pub struct PerStep {
     wall: f64,
     cpu: f64,
-    loss: f64,
 }
 
 /// Bytes: before anything was loaded, and at the most.
@@ -30,18 +29,18 @@ pub fn resident(key: &str) -> Result<u64> {
 }
 
 /// Measures `count` steps.
-pub fn timed(count: usize, mut step: impl FnMut() -> f64) -> PerStep {
+pub fn timed(count: usize, mut step: impl FnMut() -> Result<()>) -> Result<PerStep> {
     let (wall, cpu) = (Instant::now(), cpu_seconds());
-    let loss = (0..count).fold(f64::NAN, |_, _| step());
+    (0..count).try_for_each(|_| step())?;
     let (wall, cpu) = (wall.elapsed().as_secs_f64(), cpu_seconds() - cpu);
-    PerStep { wall: wall / count as f64, cpu: cpu / count as f64, loss }
+    Ok(PerStep { wall: wall / count as f64, cpu: cpu / count as f64 })
 }
 
 /// Peak memory of `count` steps that follow two others.
-pub fn peak(baseline: u64, count: usize, mut step: impl FnMut() -> f64) -> Result<Memory> {
-    timed(2, &mut step);
+pub fn peak(baseline: u64, count: usize, mut step: impl FnMut() -> Result<()>) -> Result<Memory> {
+    timed(2, &mut step)?;
     fs::write("/proc/self/clear_refs", "5").context("cannot reset the peak memory")?;
-    timed(count, &mut step);
+    timed(count, &mut step)?;
     Ok(Memory { baseline, peak: resident("VmHWM")? })
 }
 

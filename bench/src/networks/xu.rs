@@ -133,7 +133,6 @@ fn batch(source: &Source) -> Result<Batch> {
     Ok(Batch {
         images: images.chunk(steps, 0),
         behaviour: behaviour.chunk(steps, 0),
-        noise: None,
         responses: source.data("responses", |s| [s[0], s[1]])?,
     })
 }

@@ -1,0 +1,148 @@
+//! A network as `striate fit` trains it and `striate predict` asks it, a step at a time.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+use anyhow::{Context, Result, bail};
+use burn::prelude::*;
+use striate::fit::{self, Event, FitConfig};
+use striate::recording::{self, Session, Stream, Tier};
+use striate::run::RunFolder;
+use striate::twin::{State, Twin};
+
+use crate::trainer::{Losses, Steps};
+
+/// What the harness left in a folder: the configuration `config.toml`, the `recording` and a `run` of a few steps.
+pub struct Product {
+    folder: PathBuf,
+    fit: Option<Fitting>,
+    /// The same that keeps no trial in memory.
+    reading: Option<Fitting>,
+    shown: Option<Shown>,
+}
+
+impl Product {
+    /// Nothing is read before it is needed, so that no mode pays for another.
+    pub fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), fit: None, reading: None, shown: None }
+    }
+
+    fn fitting(&self, name: &str, overrides: &[String]) -> Result<Fitting> {
+        let config = FitConfig::read(&self.folder.join("config.toml"), overrides)?;
+        Fitting::start(config, self.folder.join(format!("{name}-{}", std::process::id())))
+    }
+}
+
+impl Steps for Product {
+    fn train(&mut self) -> Result<()> {
+        if self.fit.is_none() {
+            self.fit = Some(self.fitting("train", &[])?);
+        }
+        self.fit.as_mut().context("it was just made")?.step()
+    }
+
+    fn read(&mut self) -> Result<()> {
+        if self.reading.is_none() {
+            self.reading = Some(self.fitting("read", &["data.cache_mib=0".into()])?);
+        }
+        self.reading.as_mut().context("it was just made")?.step()
+    }
+
+    fn infer(&mut self) -> Result<()> {
+        if self.shown.is_none() {
+            self.shown = Some(Shown::open(&self.folder)?);
+        }
+        self.shown.as_ref().context("it was just made")?.respond()
+    }
+
+    fn check(&mut self) -> Result<Losses> {
+        bail!("the losses of a product stand in the metrics of its run")
+    }
+}
+
+/// `striate fit` in a thread of its own, which goes on by one step whenever it is asked to.
+struct Fitting {
+    /// Dropped, it ends the fit.
+    ask: Option<Sender<()>>,
+    made: Receiver<()>,
+    thread: Option<JoinHandle<Result<()>>>,
+}
+
+impl Fitting {
+    /// The first step is made at once.
+    fn start(config: FitConfig, out: PathBuf) -> Result<Self> {
+        let ((ask, asked), (tell, made)) = (channel(), channel());
+        let thread = std::thread::spawn(move || fitted(&config, &out, &asked, &tell));
+        let mut fitting = Self { ask: Some(ask), made, thread: Some(thread) };
+        fitting.wait().map(|()| fitting)
+    }
+
+    fn step(&mut self) -> Result<()> {
+        if let Some(ask) = &self.ask {
+            // One that has ended says why below.
+            let _ = ask.send(());
+        }
+        self.wait()
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        if self.made.recv().is_ok() {
+            return Ok(());
+        }
+        match self.thread.take().context("the fit has ended")?.join() {
+            Ok(ended) => ended.and_then(|()| bail!("the fit ended by itself")),
+            Err(_) => bail!("the fit panicked"),
+        }
+    }
+}
+
+impl Drop for Fitting {
+    fn drop(&mut self) {
+        self.ask = None;
+        self.thread.take().map(JoinHandle::join);
+    }
+}
+
+fn fitted(config: &FitConfig, out: &Path, asked: &Receiver<()>, tell: &Sender<()>) -> Result<()> {
+    let session = session(Path::new(&config.data.path))?;
+    let run = fit::run_folder(config, &session, out, "cpu", "bench/compare")?;
+    let stop = AtomicBool::new(false);
+    let mut observe = |event: &Event| {
+        if matches!(event, Event::Step { .. }) {
+            let heard = tell.send(()).is_ok() && asked.recv().is_ok();
+            stop.store(!heard, Ordering::Relaxed);
+        }
+    };
+    fit::fit(config, &session, &run, &Device::flex(), &stop, &mut observe)?;
+    Ok(())
+}
+
+fn session(path: &Path) -> Result<Session> {
+    recording::open(path)?.sessions.pop().context("the recording holds no session")
+}
+
+/// The twin of the run and the images of the training tier, in memory.
+struct Shown {
+    twin: Twin,
+    images: Vec<f32>,
+    samples: usize,
+}
+
+impl Shown {
+    fn open(folder: &Path) -> Result<Self> {
+        let twin = Twin::load(&RunFolder::open(&folder.join("run"))?, &Device::flex())?;
+        let session = session(&folder.join("recording"))?;
+        let trials = session.trials_of(&Tier::from("train"));
+        let samples = trials.first().map_or(1, |&trial| session.trials[trial].samples);
+        let images: Result<Vec<_>, _> =
+            trials.iter().map(|&trial| session.read(Stream::Images, trial)).collect();
+        Ok(Self { twin, images: images?.concat(), samples })
+    }
+
+    fn respond(&self) -> Result<()> {
+        self.twin.respond(&self.images, self.samples, &State::default(), &Device::flex())?;
+        Ok(())
+    }
+}

@@ -1,0 +1,70 @@
+//! The worker through its requests: a product is stepped, read and asked.
+
+#![allow(clippy::disallowed_methods, reason = "tests make the files that the harness makes")]
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::AtomicBool;
+
+use burn::prelude::*;
+use striate::fit::{self, FitConfig};
+use striate::recording::npy::{write_f32, write_strings};
+
+/// What the harness leaves for a worker: a recording, a run of two steps, and a configuration that allows three.
+fn prepare(folder: &Path) {
+    let put = |name: &str, bytes: Vec<u8>| {
+        let path = folder.join("recording").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    };
+    for trial in 0..6 {
+        let image: Vec<f32> = (0..400).map(|i| ((i * 7919 + trial * 31) % 101) as f32 / 50.0).collect();
+        put(&format!("data/images/{trial}.npy"), write_f32(&[1, 20, 20], &image));
+        put(&format!("data/responses/{trial}.npy"), write_f32(&[2], &[trial as f32, 1.0 + image[0]]));
+    }
+    let tiers = ["train", "train", "train", "train", "validation", "validation"];
+    put("meta/trials/tiers.npy", write_strings(&tiers));
+    let path = format!("data.path={}", folder.join("recording").display());
+    let overrides = [path.as_str(), "fit.batch=4", "schedule.monitor=loss", "schedule.max_steps=2"];
+    let config = FitConfig::preset("demo").unwrap().with(&overrides.map(String::from)).unwrap();
+    let session = striate::recording::open(&folder.join("recording")).unwrap().sessions.pop().unwrap();
+    let run = fit::run_folder(&config, &session, &folder.join("run"), "cpu", "test").unwrap();
+    fit::fit(&config, &session, &run, &Device::flex(), &AtomicBool::new(false), &mut |_| {}).unwrap();
+    let longer = config.with(&["schedule.max_steps=3".into()]).unwrap();
+    std::fs::write(folder.join("config.toml"), longer.to_toml()).unwrap();
+}
+
+fn ask(requests: &[String]) -> Output {
+    let mut worker = Command::new(env!("CARGO_BIN_EXE_striate-bench"))
+        .args(["--threads", "1"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // One that ended early does not listen to the rest.
+    let _ = worker.stdin.take().unwrap().write_all(requests.join("\n").as_bytes());
+    worker.wait_with_output().unwrap()
+}
+
+#[test]
+fn a_product_is_stepped_read_and_asked() {
+    let folder = std::env::temp_dir().join(format!("striate-bench-{}", std::process::id()));
+    prepare(&folder);
+    let load = |family: &str| {
+        serde_json::json!({ "do": "load", "family": family, "file": folder.display().to_string() })
+            .to_string()
+    };
+    let step = |mode: &str| serde_json::json!({ "do": "step", "mode": mode, "count": 1 }).to_string();
+    // A fit makes its first step before it is asked for one, and has three.
+    let done = ask(&[load("product"), step("infer"), step("train"), step("read"), step("train")]);
+    let ended = ask(&[load("product"), step("train"), step("train"), step("train")]);
+    let unknown = ask(&[load("vide")]);
+    std::fs::remove_dir_all(&folder).unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    assert_eq!(text(&done.stdout).lines().filter(|line| line.contains("\"cpu\"")).count(), 4);
+    assert!(text(&ended.stderr).contains("the fit ended by itself"), "{}", text(&ended.stderr));
+    assert!(text(&unknown.stderr).contains("`product`"), "{}", text(&unknown.stderr));
+}
