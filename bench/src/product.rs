@@ -107,7 +107,7 @@ impl Drop for Fitting {
 
 fn fitted(config: &FitConfig, out: &Path, asked: &Receiver<()>, tell: &Sender<()>) -> Result<()> {
     let session = session(Path::new(&config.data.path))?;
-    let run = fit::run_folder(config, &session, out, "cpu", "bench/compare")?;
+    let run = fit::run_folder(config, &[&session], out, "cpu", "bench/compare")?;
     let stop = AtomicBool::new(false);
     let mut observe = |event: &Event| {
         if matches!(event, Event::Step { .. }) {
@@ -115,7 +115,7 @@ fn fitted(config: &FitConfig, out: &Path, asked: &Receiver<()>, tell: &Sender<()
             stop.store(!heard, Ordering::Relaxed);
         }
     };
-    fit::fit(config, &session, &run, &Device::flex(), &stop, &mut observe)?;
+    fit::fit(config, &[&session], &run, &Device::flex(), &stop, &mut observe)?;
     Ok(())
 }
 

@@ -29,8 +29,8 @@ fn prepare(folder: &Path) {
     let overrides = [path.as_str(), "fit.batch=4", "schedule.monitor=loss", "schedule.max_steps=2"];
     let config = FitConfig::preset("demo").unwrap().with(&overrides.map(String::from)).unwrap();
     let session = striate::recording::open(&folder.join("recording")).unwrap().sessions.pop().unwrap();
-    let run = fit::run_folder(&config, &session, &folder.join("run"), "cpu", "test").unwrap();
-    fit::fit(&config, &session, &run, &Device::flex(), &AtomicBool::new(false), &mut |_| {}).unwrap();
+    let run = fit::run_folder(&config, &[&session], &folder.join("run"), "cpu", "test").unwrap();
+    fit::fit(&config, &[&session], &run, &Device::flex(), &AtomicBool::new(false), &mut |_| {}).unwrap();
     let longer = config.with(&["schedule.max_steps=3".into()]).unwrap();
     std::fs::write(folder.join("config.toml"), longer.to_toml()).unwrap();
 }

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::which::{Asked, Rule, Which};
 use super::{DataConfig, NotFinite};
 use crate::error::{Error, Result, in_order, unknown};
-use crate::random::{generator, permutation};
+use crate::random::{Draws, permutation};
 use crate::recording::{Session, Stream, Tier};
 use crate::score::{Evaluation, explainable_variance, number_stimuli, oracle_jackknife};
 
@@ -71,7 +71,7 @@ fn draw(candidates: Vec<usize>, config: &DataConfig) -> Result<Vec<usize>> {
     if config.neurons == 0 {
         return Ok(candidates);
     }
-    let order = permutation(&mut generator(config.neuron_seed, 3), candidates.len());
+    let order = permutation(&mut Draws::Neurons.generator(config.neuron_seed), candidates.len());
     let mut neurons: Vec<usize> = order[..config.neurons].iter().map(|&at| candidates[at]).collect();
     neurons.sort_unstable();
     Ok(neurons)

@@ -6,7 +6,7 @@ use super::Fit;
 use super::animal::Animal;
 use super::config::Sessions;
 use crate::batch::Clip;
-use crate::random::{generator, permutation};
+use crate::random::{Draws, permutation};
 
 /// What one session adds to a step.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,7 +52,7 @@ impl Fit<'_> {
     /// `batches` batches of one session, which is gone through as often as it takes.
     fn shares(&self, animal: usize, batches: usize) -> Vec<Share> {
         let of = &self.animals[animal];
-        let mut rng = generator(self.config.seed, (animal as u64) << 40 | 1 << 32 | self.state.epoch);
+        let mut rng = Draws::Epoch(animal as u64, self.state.epoch).generator(self.config.seed);
         let (batch, mut shares) = (self.batch_size(of), Vec::with_capacity(batches));
         while shares.len() < batches {
             let is_first = self.state.epoch == 0 && shares.is_empty();

@@ -16,6 +16,7 @@ use crate::disk;
 use crate::error::{Error, Result};
 use crate::model::heads;
 use crate::model::weights::count;
+use crate::random::seed_of_session;
 use crate::recording::Session;
 use crate::run::bond::card_digest;
 use crate::run::manifest::new_id;
@@ -61,7 +62,7 @@ impl<'a> Plan<'a> {
                 None => groups_of(config, session, &split)?,
             };
             let cache_mib = config.data.cache_mib / sessions.len();
-            let seed = seed_of(config.seed, index);
+            let seed = seed_of_session(config.seed, index);
             planned.push(Planned { session, run, known, split, groups, seed, cache_mib });
         }
         check_together(config, sessions)?;
@@ -113,11 +114,6 @@ impl<'a> Plan<'a> {
         fit.note_begin(stamps)?;
         Ok(fit)
     }
-}
-
-/// The seed of the model of one session: that of the fit for the first.
-fn seed_of(seed: u64, index: usize) -> u64 {
-    seed ^ (index as u64) << 44
 }
 
 impl Fit<'_> {

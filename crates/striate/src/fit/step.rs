@@ -12,6 +12,7 @@ use crate::model::penalty::PenaltyConfig;
 use crate::model::weights::export;
 use crate::model::{Encoder, Pass};
 use crate::ops::{Adam, Masks, Moments};
+use crate::random::seed_of_step;
 
 /// The weights that `fit.mask_rate` and proximal penalties are for.
 const MASK: &str = "readout.mask";
@@ -23,7 +24,7 @@ impl Fit<'_> {
         let (mut gradients, mut moments) = (Named::default(), Vec::new());
         for share in shares {
             let animal = &self.animals[share.animal];
-            let seed = self.config.seed ^ (self.state.step << 20) ^ (share.animal as u64) << 52;
+            let seed = seed_of_step(self.config.seed, self.state.step, share.animal);
             let pass = Pass::Train { seed, masks };
             let batch = animal.trials.on_device(ahead.next(share)?, &self.training);
             let terms = animal.objective(self.config, batch, share.clips.len(), pass, &proximal);

@@ -18,7 +18,7 @@ use super::shifter::{Shifter, ShifterConfig};
 use crate::batch::{Inputs, Uses, ends};
 use crate::error::Result;
 use crate::ops::Moments;
-use crate::random::generator;
+use crate::random::Draws;
 
 /// All options of an encoding model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -144,12 +144,13 @@ impl EncoderConfig {
     pub fn init(&self, made: &Made<'_>, seed: u64, device: &Device) -> Result<Encoder> {
         self.check(made.image, made.behaviour)?;
         let seen = self.core_shape(made.image, made.behaviour);
-        let core = self.core.init(seen, &mut generator(seed, 1), device);
+        let core = self.core.init(seen, &mut Draws::Core.generator(seed), device);
         let features = self.core.out_shape(seen);
-        let readout = self.readout.init(features, made.start, &mut generator(seed, 2), device);
-        let shifter = self.shifter.as_ref().map(|shifter| shifter.init(&mut generator(seed, 4), device));
+        let readout = self.readout.init(features, made.start, &mut Draws::Readout.generator(seed), device);
+        let shifter =
+            self.shifter.as_ref().map(|shifter| shifter.init(&mut Draws::Shifter.generator(seed), device));
         let modulator = self.modulator.as_ref().map(|modulator| {
-            modulator.init(made.behaviour, made.start.len(), &mut generator(seed, 5), device)
+            modulator.init(made.behaviour, made.start.len(), &mut Draws::Modulator.generator(seed), device)
         });
         Ok(Encoder { core, readout, shifter, modulator, config: self.clone() })
     }

@@ -11,7 +11,7 @@ use striate_kernels::conv2d::Conv2d;
 use striate_kernels::epilogue::Epilogue;
 
 use super::leaves::{CHANNELS, paint};
-use crate::random::{generator, permutation};
+use crate::random::{Draws, permutation};
 
 /// Side of the images in pixels.
 pub const SIDE: usize = 44;
@@ -62,7 +62,7 @@ impl Network {
     }
 
     fn build() -> Self {
-        let mut random = generator(SEED, 0);
+        let mut random = Draws::Network.generator(SEED);
         let images = calibration_images();
         let first = Layer::new(CHANNELS, SIDE, filters()).calibrated(&images, ACTIVE[0]);
         let maps = first.forward(&images);
@@ -175,7 +175,7 @@ fn standardised<'a>(values: impl Iterator<Item = &'a f32>) -> Vec<f64> {
 fn calibration_images() -> Vec<f32> {
     let image = |number: u64| {
         let mut image = vec![0.0; CHANNELS * SIDE * SIDE];
-        paint(&mut generator(SEED, 1 + number), SIDE, &mut image);
+        paint(&mut Draws::NetworkImage(number).generator(SEED), SIDE, &mut image);
         channels_last(&image)
     };
     (0..CALIBRATION).into_par_iter().map(image).collect::<Vec<_>>().concat()
@@ -306,7 +306,7 @@ mod tests {
         let network = Network::fixed();
         let respond = |number: u64| {
             let mut image = vec![0.0; CHANNELS * SIDE * SIDE];
-            paint(&mut generator(9, number), SIDE, &mut image);
+            paint(&mut crate::random::generator(9, number), SIDE, &mut image);
             let maps = network.respond(&image);
             maps[position * TYPES..][..TYPES].iter().map(|&value| f64::from(value)).collect()
         };
@@ -338,7 +338,7 @@ mod tests {
 
     #[test]
     fn kernels_have_norm_one_and_the_papers_sizes() {
-        let mut random = generator(SEED, 0);
+        let mut random = Draws::Network.generator(SEED);
         let layers = [
             (filters(), CHANNELS),
             (combinations(&mut random), FILTERS),

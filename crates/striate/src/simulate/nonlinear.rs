@@ -9,7 +9,7 @@ use super::leaves::{CHANNELS, paint};
 use super::network::{Network, POSITIONS, SEED, SIDE, TYPES};
 use super::world::{GroundTruth, Neuron, Options, World};
 use crate::error::{Result, in_range, read};
-use crate::random::{generator, permutation};
+use crate::random::{Draws, permutation};
 
 /// Parameters that can be set by name, and what they mean.
 const KEYS: [(&str, &str); 10] = [
@@ -24,9 +24,6 @@ const KEYS: [(&str, &str); 10] = [
     ("seed", "seed of the neurons' places, and of the images unless `stimulus_seed` is given"),
     ("stimulus_seed", "seed of images and noise"),
 ];
-
-/// Random stream of the places, far from those of the images.
-const PLACES: u64 = u64::MAX;
 
 /// Nonlinear neurons seeing coloured images with natural statistics.
 ///
@@ -90,8 +87,8 @@ impl KlindtNonlinear {
 
     /// Row and column of the neurons of each type in the last layer.
     fn places(&self) -> Vec<[usize; 2]> {
-        let pool = permutation(&mut generator(SEED, PLACES), POSITIONS * POSITIONS);
-        let chosen = permutation(&mut generator(self.seed, PLACES), self.locations);
+        let pool = permutation(&mut Draws::Places.generator(SEED), POSITIONS * POSITIONS);
+        let chosen = permutation(&mut Draws::Places.generator(self.seed), self.locations);
         let place = |&index: &usize| [pool[index] / POSITIONS, pool[index] % POSITIONS];
         chosen[..self.neurons / self.types].iter().map(place).collect()
     }

@@ -11,7 +11,7 @@ use super::dog::DogNeuron;
 use super::parameters::Parameters;
 use super::world::{Neuron, World, normal};
 use crate::error::{Error, Result};
-use crate::random;
+use crate::random::Draws;
 use crate::recording::Tier;
 
 /// Neurons whose right answer is known, and trials computed when asked for.
@@ -161,24 +161,7 @@ impl Simulation {
     }
 
     fn random(&self, draws: Draws) -> ChaCha8Rng {
-        random::generator(self.design.stimulus_seed, draws.stream())
-    }
-}
-
-/// Independent random streams of one seed.
-enum Draws {
-    Image(u64),
-    Noise(u64),
-    Calibration(u64),
-}
-
-impl Draws {
-    fn stream(&self) -> u64 {
-        match self {
-            Self::Image(image) => image * 3,
-            Self::Noise(trial) => trial * 3 + 1,
-            Self::Calibration(image) => image * 3 + 2,
-        }
+        draws.generator(self.design.stimulus_seed)
     }
 }
 

@@ -31,6 +31,22 @@ fn sources_keep_to_the_import_table() {
     assert!(problems.is_empty(), "docs/ARCHITECTURE.md:\n{}", problems.join("\n"));
 }
 
+/// Numbers of random streams stand in one list, `Draws`; tests, and what is compiled for them alone, have their own.
+#[test]
+fn random_numbers_are_drawn_for_a_named_purpose() {
+    let own = |source: &&Source| {
+        ["random.rs", "bank.rs", "planted.rs"].iter().any(|name| source.path.ends_with(name))
+    };
+    let all = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    assert_eq!(all.iter().filter(own).count(), 3);
+    for source in all.iter().filter(|source| !own(source)) {
+        let words = tokens(&source.text);
+        let tests = words.windows(2).position(|pair| pair == ["mod", "tests"]).unwrap_or(words.len());
+        let by_number = words[..tests].windows(3).any(|now| now[0] != "." && now[1..] == ["generator", "("]);
+        assert!(!by_number, "{}: draws by a number of its own", source.path);
+    }
+}
+
 /// Rows `| floor | `room` | what | imports | Burn |` of the table.
 fn table(markdown: &str) -> Vec<Room> {
     let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();

@@ -11,7 +11,7 @@ use super::count::{Answer, Count};
 use super::groups::{Groups, Resample};
 use super::{Options, Run};
 use crate::error::{Error, Result};
-use crate::random::generator;
+use crate::random::Draws;
 
 /// The types of one run in numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -159,7 +159,7 @@ enum Purpose {
 }
 
 fn derived(seed: u64, purpose: Purpose, draw: usize) -> u64 {
-    rand::RngExt::random(&mut generator(seed, (purpose as u64 + 1) << 32 | draw as u64))
+    rand::RngExt::random(&mut Draws::Seed(purpose as u64, draw as u64).generator(seed))
 }
 
 impl Analysis {

@@ -6,7 +6,7 @@ use ndarray::{ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, unknown};
-use crate::random::{generator, permutation};
+use crate::random::{Draws, permutation};
 
 /// The length that becomes 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,7 +149,7 @@ impl Barcodes {
     fn permuted(&self, seed: u64, scale: impl Fn(usize) -> f64) -> Vec<f64> {
         let mut weights = vec![0.0; self.values.len()];
         for channel in 0..self.channels {
-            let order = permutation(&mut generator(seed, channel as u64), self.len());
+            let order = permutation(&mut Draws::Channel(channel as u64).generator(seed), self.len());
             for (to, from) in order.into_iter().enumerate() {
                 weights[to * self.channels + channel] =
                     self.values[from * self.channels + channel] * scale(from);
@@ -160,7 +160,7 @@ impl Barcodes {
 
     /// As many neurons, drawn with replacement (Efron 1979).
     pub fn resampled(&self, seed: u64) -> Self {
-        let mut rng = generator(seed, 0);
+        let mut rng = Draws::Resample.generator(seed);
         let drawn: Vec<usize> =
             (0..self.len()).map(|_| rand::RngExt::random_range(&mut rng, 0..self.len())).collect();
         let row = |&place: &usize| &self.values[place * self.channels..][..self.channels];

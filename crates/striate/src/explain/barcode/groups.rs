@@ -7,7 +7,7 @@ use super::barcodes::Barcodes;
 use super::consensus::{Labels, Vote};
 use super::labels::{by_size, largest};
 use super::valleys::{nearest, squared_distances, valleys};
-use crate::random::{generator, permutation};
+use crate::random::{Draws, permutation};
 
 /// Share of the neurons in a resample.
 const RESAMPLE: f64 = 0.9;
@@ -41,7 +41,7 @@ pub(super) struct Resample {
 impl Resample {
     /// Joins `pieces` of nine tenths of the barcodes, down to `until` groups where they are given.
     pub fn of(barcodes: &Barcodes, pieces: usize, until: Option<usize>, seed: u64, draw: u64) -> Self {
-        let mut drawn = permutation(&mut generator(seed, draw), barcodes.len());
+        let mut drawn = permutation(&mut Draws::Part(draw).generator(seed), barcodes.len());
         drawn.truncate((RESAMPLE * barcodes.len() as f64).round() as usize);
         let values = barcodes.matrix().select(Axis(0), &drawn);
         let found = valleys(values.view(), pieces, until, seed.wrapping_add(draw));

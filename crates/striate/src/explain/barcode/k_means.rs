@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use super::barcodes::Barcodes;
 use super::labels::{by_size, largest, one_hot};
 use crate::error::Result;
-use crate::random::generator;
+use crate::random::Draws;
 
 /// Searches from different centres, of which the best counts.
 pub(super) const RESTARTS: u64 = 4;
@@ -28,7 +28,7 @@ pub fn k_means(barcodes: &Barcodes, clusters: usize, seed: u64) -> Result<Vec<us
 /// Labels of the neurons `[neuron, channel]` with the least summed squared distance in several searches.
 pub(super) fn search(values: ArrayView2<'_, f64>, clusters: usize, seed: u64) -> Vec<usize> {
     let one = |restart| {
-        let labels = lloyd(values, clusters, &mut generator(seed, restart));
+        let labels = lloyd(values, clusters, &mut Draws::Search(restart).generator(seed));
         (inertia(values, &labels, clusters), labels)
     };
     let found = (0..RESTARTS).map(one).min_by(|a, b| a.0.total_cmp(&b.0));

@@ -8,7 +8,7 @@ use super::barcodes::Barcodes;
 use super::k_means::{RESTARTS, lloyd};
 use super::labels::{by_size, largest, one_hot};
 use crate::error::Result;
-use crate::random::generator;
+use crate::random::Draws;
 
 /// Added to every variance, as a share of the mean variance of all barcodes per channel. Weights that a penalty has
 /// set to 0 make clusters as narrow as this allows: less of it splits types into neurons with and without such a 0.
@@ -47,7 +47,7 @@ pub fn mixture(barcodes: &Barcodes, clusters: usize, seed: u64) -> Result<Mixtur
     // Identical barcodes have no variance to take a share of.
     let floor = (REGULARISATION * barcodes.variance()).max(1e-12);
     let search = |restart| {
-        let start = lloyd(barcodes.matrix(), clusters, &mut generator(seed, restart));
+        let start = lloyd(barcodes.matrix(), clusters, &mut Draws::Search(restart).generator(seed));
         expectation_maximisation(&data, one_hot(&start, clusters), floor)
     };
     // One cluster has one solution.

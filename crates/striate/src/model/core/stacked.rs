@@ -16,7 +16,7 @@ use crate::model::pass::Pass;
 use crate::model::penalty::PenaltyConfig;
 use crate::model::weights::trainable;
 use crate::ops::{self, Activation, Conv2dOptions, Moments};
-use crate::random::{normal, truncated_normal};
+use crate::random::{Draws, dropout_mask, normal, truncated_normal};
 
 /// Layers of the core; without any, the features are what it sees.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -472,7 +472,7 @@ pub(super) fn dropout<const D: usize>(x: Tensor<D>, rate: f64, layer: usize, pas
     if rate == 0.0 {
         return x;
     }
-    let mask = crate::random::dropout_mask(seed, 2 << 32 | layer as u64, rate, x.dims().iter().product());
+    let mask = dropout_mask(seed, Draws::Dropout(layer as u64), rate, x.dims().iter().product());
     let mask = Tensor::from_data(TensorData::new(mask, x.dims()), &x.device());
     x * mask
 }

@@ -10,7 +10,7 @@ use crate::error::{Error, Result, in_range};
 use crate::model::Pass;
 use crate::model::weights::trainable;
 use crate::ops;
-use crate::random::{dropout_mask, normal, truncated_normal};
+use crate::random::{Draws, dropout_mask, normal, truncated_normal};
 
 /// Options of the fully connected readout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -94,7 +94,7 @@ impl FullyConnected {
         if rate == 0.0 {
             return features;
         }
-        let mask = dropout_mask(seed, 4 << 32, rate, shape[0] * shape[1]);
+        let mask = dropout_mask(seed, Draws::ReadoutDropout, rate, shape[0] * shape[1]);
         let mask = Tensor::from_data(TensorData::new(mask, shape), &features.device());
         features * mask
     }

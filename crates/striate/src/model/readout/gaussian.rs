@@ -12,7 +12,7 @@ use crate::model::Pass;
 use crate::model::perceptron::{self, Perceptron, Squash};
 use crate::model::weights::{fixed, trainable};
 use crate::ops;
-use crate::random::{standard_normals, uniform};
+use crate::random::{Draws, standard_normals, uniform};
 
 /// Options of the Gaussian readout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -247,7 +247,7 @@ impl Gaussian {
     fn drawn(&self, batch: usize, seed: u64) -> Tensor<3> {
         let device = self.sigma.val().device();
         let neurons = self.sigma.val().dims()[0];
-        let noise = standard_normals(seed, 3 << 32, batch * neurons * 2);
+        let noise = standard_normals(seed, Draws::Positions, batch * neurons * 2);
         let noise = Tensor::<3>::from_data(TensorData::new(noise, [batch, neurons, 2]), &device);
         let sigma = self.sigma.val();
         let row = |i: usize| sigma.clone().slice([0..neurons, i..i + 1]).reshape([1, neurons, 1]);

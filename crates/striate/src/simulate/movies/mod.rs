@@ -164,7 +164,7 @@ impl Movies {
     }
 
     fn random(&self, draws: Draws) -> ChaCha8Rng {
-        random::generator(self.seed, draws.stream())
+        draws.numbered().generator(self.seed)
     }
 }
 
@@ -190,7 +190,7 @@ enum Draws {
 }
 
 impl Draws {
-    fn stream(self) -> u64 {
+    fn numbered(self) -> random::Draws {
         let (purpose, owner, index) = match self {
             Self::Cells(animal) => (0, animal, 0),
             Self::Order(animal) => (1, animal, 0),
@@ -201,7 +201,7 @@ impl Draws {
             Self::Calibration(index) => (6, 0, index),
             Self::Cortex(animal) => (7, animal, 0),
         };
-        purpose << 56 | (owner as u64) << 32 | index as u64
+        random::Draws::Movies(purpose, owner as u64, index as u64)
     }
 }
 
