@@ -497,12 +497,13 @@ fn ctrl_c_saves_and_says_how_to_resume() {
     assert!(bench.result("run") == bench.result("whole"));
 }
 
-/// Kills a fit `kills` times after delays that look random, then lets it end: nothing may be lost.
-fn survives(kills: u32) {
-    let bench = Bench::with_recording();
-    bench.run(&[FIT, &LONG, &["--out", "whole"]].concat()).succeeds();
+/// Kills the fit `first` into `run` after delays that look random, as often as `STRIATE_KILLS` says or else `kills` times, then
+/// lets it end: nothing may be lost.
+pub fn survives(bench: &Bench, first: &[&str], tier: &str, kills: u32) {
+    let kills = std::env::var("STRIATE_KILLS").map_or(kills, |kills| kills.parse().unwrap());
+    bench.run(&[first, &["--out", "whole"]].concat()).succeeds();
     let (mut random, mut killed) = (12_345_u64, 0);
-    let first = [FIT, &LONG, &["--out", "run"]].concat();
+    let first = [first, &["--out", "run"]].concat();
     for _ in 0..kills {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let begun = bench.path("run/manifest.json").exists();
@@ -523,18 +524,12 @@ fn survives(kills: u32) {
     let begun = bench.path("run/manifest.json").exists();
     bench.run(if begun { &RESUME } else { &first }).succeeds();
     assert!(bench.result("run") == bench.result("whole"));
-    bench.run(&["score", "run"]).succeeds();
+    bench.run(&["score", "run", "--tier", tier]).succeeds();
 }
 
 #[test]
 fn kills_at_any_moment_lose_nothing() {
-    survives(6);
-}
-
-#[test]
-#[ignore = "twenty kills take a while"]
-fn twenty_kills_lose_nothing() {
-    survives(20);
+    survives(&Bench::with_recording(), &[FIT, &LONG].concat(), "test", 6);
 }
 
 /// A limit on the size of files fails writes as a full disk does.

@@ -6,7 +6,15 @@ use serde_json::Value;
 use striate::array;
 
 use crate::bench::Bench;
+use crate::fit::survives;
 use crate::video::{FIT, put_movies};
+
+#[test]
+fn kills_at_any_moment_of_a_fit_to_several_lose_nothing() {
+    let bench = mice();
+    put_movies(&bench, "mice/c", 12, 9);
+    survives(&bench, &fit(&["schedule.max_steps=200", "schedule.check_every=20"]), "oracle", 4);
+}
 
 /// Three mice that saw the same movies and have other neurons.
 fn mice() -> Bench {
