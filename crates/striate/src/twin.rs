@@ -3,6 +3,7 @@
 mod check;
 mod ensemble;
 mod field;
+mod gradient;
 mod origin;
 
 use std::collections::BTreeSet;
@@ -25,6 +26,7 @@ use crate::run::{Checkpoint, RunFolder};
 
 pub use ensemble::{Ensemble, combine};
 pub use field::Field;
+pub use gradient::Gradients;
 pub use origin::{changes, require_own};
 
 /// Everything about a twin but its weights; `twin.json` in the run folder.

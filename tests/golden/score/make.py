@@ -75,6 +75,7 @@ def neuron(y, p, t, stimulus):
         "oracle_jackknife": pearson(y[trials], others),
         "oracle_conservative": signal / math.sqrt(signal * (signal + noise0)) if signal > 0 else math.nan,
         "fev": 1 - np.mean((p - t) ** 2) / t.var() if t.var() > 0 else math.nan,
+        "correlation_to_truth": pearson(t, p),
         "explainable_variance": explainable,
         "snr": snr(y, repeated),
         "feve": 1 - (error - noise) / (total - noise) if explainable >= 0.15 else math.nan,

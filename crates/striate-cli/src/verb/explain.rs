@@ -11,6 +11,7 @@ use crate::outcome::{DONE, Outcome};
 use crate::print::one_line;
 
 mod barcode;
+mod filters;
 
 /// Ask a twin what it has learned.
 #[derive(clap::Args)]
@@ -46,7 +47,7 @@ struct Kind {
 /// returns what to print.
 type Explain = fn(&RunFolder, &[(&str, &str)], Option<&Path>, &Common) -> Result<String>;
 
-const KINDS: &[Kind] = &[barcode::KIND];
+const KINDS: &[Kind] = &[barcode::KIND, filters::KIND];
 
 fn after_help() -> String {
     let line = |name: &str, meaning: &str| format!("  {name:<8} {meaning}\n");
@@ -58,7 +59,7 @@ fn after_help() -> String {
     let all: String = KINDS.iter().map(options).collect();
     format!(
         "Kinds:\n{kinds}{all}\nExamples:\n  striate explain runs/first barcode\n  \
-         striate explain runs/first barcode types=4 with=runs/second,runs/third"
+         striate explain runs/first barcode types=4 with=runs/second,runs/third\n  striate explain runs/first filters neurons=0"
     )
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use striate::recording::store::{Verified, verify};
 use striate::recording::{self, Stream};
 use striate::report::inspect::{
-    Flagged, Inspection, Reliability, Repeats, Samples, SessionInspection, SharedStimuli, inspect,
+    Flagged, Inspection, Lag, Reliability, Repeats, Samples, SessionInspection, SharedStimuli, inspect,
 };
 use striate::score;
 
@@ -106,6 +106,7 @@ impl Page {
         self.row("trials", &joined(session.trials.iter().map(|(tier, n)| format!("{n} {tier}"))));
         self.row("stimulus", &stimulus(session));
         self.row("length", &length(session));
+        self.row("clock", &clock(session));
         for info in &session.streams {
             let shape = if info.stream == Stream::Images {
                 String::new()
@@ -200,6 +201,11 @@ fn stimulus(session: &SessionInspection) -> String {
 }
 
 /// How long trials are.
+fn clock(session: &SessionInspection) -> String {
+    let Some(Lag { samples, correlation }) = session.lag else { return String::new() };
+    format!("responses follow the changes of the movie by {samples} samples (r {correlation:.2})")
+}
+
 fn length(session: &SessionInspection) -> String {
     let Some(Samples { min, max, total }) = session.samples else { return String::new() };
     let each = if min == max { format!("{min} samples") } else { format!("{min} … {max} samples") };

@@ -161,3 +161,44 @@ fn simulated_animals_are_inspected_fitted_and_scored_against_their_truth() {
     });
     assert_eq!(failed.count(), 1, "the tier of that trial");
 }
+
+/// The small version of the recipe in `docs/papers/simulations.md`: an animal with linear neurons is fitted, and their filters found.
+#[test]
+fn filters_of_simulated_neurons_are_recovered() {
+    let bench = Bench::new();
+    let animal = "animals=1 neurons=32 height=15 width=20 size_px=0.9 kinds=separable orientations=2 train=40 repeats=2 \
+                  frames=50 noise=0.2 gain=0.1 eye_px=0.2";
+    let animal: Vec<&str> = animal.split_whitespace().collect();
+    bench.run(&[&["simulate", "movies", "--out", "mouse"][..], &animal].concat()).succeeds();
+    let fit = "fit sensorium2023 --data mouse --out run data.frames=40 model.core.spatial_kernels=[7] \
+               model.core.temporal_kernels=[10] model.core.channels=[8] model.core.padding=[\"valid\"] \
+               model.readout.init_sigma=0.1 schedule.max_steps=800 schedule.check_every=100 fit.learning_rate=0.01";
+    bench.run(&fit.split_whitespace().collect::<Vec<_>>()).succeeds();
+    let said = bench.run(&["explain", "run", "filters", "clips=16"]).succeeds();
+    assert!(said.out.contains("separable"), "{}", said.out);
+    let found: Value = serde_json::from_slice(&bench.read("run/explain/filters/filters.json")).unwrap();
+    let linear = &found["kinds"][0];
+    let number = |key: &str| linear[key].as_f64().unwrap();
+    assert!(number("correlation") > 0.8 && number("null").abs() < 0.3, "{linear}");
+    assert!(number("within_one") > 0.9 && number("linear_share") > 0.5, "{linear}");
+    let scored = bench.run(&["score", "run", "--tier", "live_test_main", "--json"]).succeeds();
+    let report: Value = serde_json::from_str(&scored.out).unwrap();
+    let correlation = report["metrics"]["correlation_to_truth"]["mean"].as_f64().unwrap();
+    assert!(correlation > 0.8, "{correlation}");
+    bench.run(&["explain", "run", "filters", "clips=1"]).fails(2, &["clips"]);
+}
+
+#[test]
+fn a_stream_on_another_clock_is_named() {
+    let bench = Bench::new();
+    let few = ["animals=3", "neurons=24", "train=8", "repeats=2", "frames=150", "delay=6"];
+    bench.run(&[&["simulate", "movies", "--out", "mice"][..], &few].concat()).succeeds();
+    let seen = bench.run(&["inspect", "mice"]).succeeds();
+    assert_eq!(seen.out.matches("responses follow the changes of the movie").count(), 4, "{}", seen.out);
+    assert_eq!(
+        seen.out.matches("does a stream of this session run on another clock?").count(),
+        1,
+        "{}",
+        seen.out
+    );
+}

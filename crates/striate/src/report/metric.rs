@@ -33,6 +33,7 @@ const KNOWN: &[Shown] = &[
     fraction("feve_held", "FEVE, behaviour held"),
     fraction("feve", "FEVE"),
     fraction("fev", "FEV"),
+    fraction("correlation_to_truth", "Correlation to the noise-free response"),
     fraction("cc_norm_held", "Normalised correlation, behaviour held"),
     fraction("cc_norm", "Normalised correlation"),
     unbounded("poisson_loss", "Poisson loss"),

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::run::RunFolder;
 
 mod barcode;
+mod clock;
 mod types;
 mod compare;
 mod contradictions;

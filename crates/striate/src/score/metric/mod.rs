@@ -2,6 +2,7 @@
 
 mod cc_norm;
 mod correlation_to_average;
+mod correlation_to_truth;
 mod explainable_variance;
 mod fev;
 mod feve;
@@ -16,6 +17,7 @@ mod snr;
 
 pub use cc_norm::cc_norm;
 pub use correlation_to_average::correlation_to_average;
+pub use correlation_to_truth::correlation_to_truth;
 pub use explainable_variance::explainable_variance;
 pub use fev::fev;
 pub use feve::feve;
@@ -32,13 +34,14 @@ use super::{Evaluation, Settings};
 use crate::error::{Error, Result, nearest};
 
 /// All metrics, in the order in which they are reported.
-pub static METRICS: [Metric; 12] = [
+pub static METRICS: [Metric; 13] = [
     single_trial_correlation::METRIC,
     correlation_to_average::METRIC,
     oracle_jackknife::METRIC,
     oracle_conservative::METRIC,
     fraction_oracle::METRIC,
     fev::METRIC,
+    correlation_to_truth::METRIC,
     explainable_variance::METRIC,
     snr::METRIC,
     feve::METRIC,
