@@ -84,11 +84,26 @@ fn one_part(run: &RunFolder, session: Option<&str>) -> Result<RunFolder> {
     }
 }
 
-/// The session of `recording` that a run is asked about: the one of the same name, or the only one.
-fn same_session<'a>(recording: &'a Recording, run: &RunFolder) -> Result<&'a Session> {
-    let id = run.session().unwrap_or_default();
-    let known = recording.sessions.iter().any(|session| session.id == id);
-    session_of(recording, if known { id } else { "" })
+/// The session of `recording`, found at `path`, that a run is asked about: of a run on one session the only one; of one on
+/// several the one of the same name, or else of the same content.
+fn same_session<'a>(recording: &'a Recording, run: &RunFolder, path: &Path) -> Result<&'a Session> {
+    let Some(id) = run.session() else { return session_of(recording, "") };
+    if recording.sessions.iter().any(|session| session.id == id) {
+        return session_of(recording, id);
+    }
+    let known = run.read_manifest()?.recording;
+    for session in &recording.sessions {
+        if twin::changes(&known, session)?.is_empty() {
+            return session_of(recording, &session.id);
+        }
+    }
+    let there: Vec<&str> = recording.sessions.iter().map(|session| session.id.as_str()).collect();
+    Err(Error::data(format!(
+        "holds no session `{id}`, which this run was fitted to, but {}",
+        there.join(", ")
+    ))
+    .file(path)
+    .hint("name a recording that holds it with --data, or ask about another session with --session"))
 }
 
 /// The recording that a run is asked about.
@@ -105,7 +120,7 @@ impl Asked {
         if let Some(path) = named {
             // Its session may have another name.
             let recording = recording::open(path)?;
-            let session = same_session(&recording, run)?;
+            let session = same_session(&recording, run, path)?;
             let (provenance, session) = (Provenance::of(run, session)?, session.id.clone());
             return Ok(Self { recording, session, provenance });
         }
@@ -116,10 +131,14 @@ impl Asked {
         }
         let path = PathBuf::from(about.path);
         let recording = recording::open(&path).map_err(|e| e.hint("name another copy with --data"))?;
-        let session = session_of(&recording, &about.session)?;
+        let session = match run.session() {
+            Some(_) => same_session(&recording, run, &path)?,
+            None => session_of(&recording, &about.session)?,
+        };
         twin::require_own(run, session).map_err(|e| e.hint("restore it, or name a copy with --data"))?;
         let provenance = Provenance::of(run, session)?;
-        Ok(Self { recording, session: about.session, provenance })
+        let session = session.id.clone();
+        Ok(Self { recording, session, provenance })
     }
 
     fn session(&self) -> Result<&Session> {

@@ -70,7 +70,7 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
             return Err(Error::config("several files must all be PNGs").key("--data").into());
         };
         let recording = recording::open(data).map_err(|e| e.hint(TAKEN))?;
-        let session = same_session(&recording, &run)?;
+        let session = same_session(&recording, &run, data)?;
         warn_of_another(&run, session)?;
         let trials = match &args.tier {
             Some(tier) => session.require_tier(&Tier::from(tier.as_str()))?,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use striate::error::Result;
+use striate::error::{Error, Result};
 use striate::ops;
 use striate::recording::{self, Tier};
 use striate::run::RunFolder;
@@ -63,8 +63,20 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     let run = opened(&args.run)?;
     let (data, classes) = (args.data.as_deref(), args.classes.as_deref());
     let mut each = Vec::new();
-    for part in parts(&run, args.session.as_deref())? {
-        each.push(score_part(&part, data, &args.tier, classes, &nulls, settings, common)?);
+    let parts = parts(&run, args.session.as_deref())?;
+    if parts.len() > 1 && classes.is_some() {
+        return Err(Error::config("names trials of one session, and this run is of several")
+            .key("--classes")
+            .hint("score one at a time, with --session")
+            .into());
+    }
+    for part in parts {
+        let scored = score_part(&part, data, &args.tier, classes, &nulls, settings, common);
+        each.push(
+            scored.map_err(|e| {
+                if part.session().is_some() && e.advice().is_none() { e.hint(ALONE) } else { e }
+            })?,
+        );
     }
     let all = (each.len() > 1).then(|| ScoreReport::joint(&run.name(), &each, &settings)).flatten();
     if let Some(all) = all.as_ref().filter(|_| data.is_none()) {
@@ -82,6 +94,8 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     }
     Ok(DONE)
 }
+
+const ALONE: &str = "score the other sessions one at a time, with --session";
 
 /// The report on the only session, or that on all with those on each behind `sessions`.
 fn json<'a>(

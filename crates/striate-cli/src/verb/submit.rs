@@ -10,7 +10,7 @@ use striate::submission::{self, Check, Mouse, Problem};
 use striate::twin::Ensemble;
 use striate::{ops, scoring};
 
-use super::{check_out, opened, session_of, warn_of_another};
+use super::{check_out, opened, parts, same_session, session_of, warn_of_another};
 use crate::Common;
 use crate::outcome::{DONE, NO, Outcome};
 use crate::print::one_line;
@@ -31,10 +31,13 @@ pub struct Args {
     /// The run folder.
     #[arg(value_name = "RUN", required_unless_present = "check", conflicts_with = "check")]
     run: Option<PathBuf>,
+    /// The session to submit, of a run on several; all, in one file, when not given.
+    #[arg(long, value_name = "ID", conflicts_with = "check")]
+    session: Option<String>,
     /// A submission to check instead of writing one.
     #[arg(long, value_name = "FILE")]
     check: Option<PathBuf>,
-    /// The recording.
+    /// The recording, of several mice the folder that holds them.
     #[arg(long, value_name = "DATA")]
     data: PathBuf,
     /// `live_test`, `final_test` or `test`; a check takes that of the first trial in the file when not given.
@@ -50,10 +53,15 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     match (&args.check, &args.run, &args.tier, &args.out) {
         (Some(file), ..) => check(file, &recording, args.tier.as_deref()),
         (None, Some(run), Some(tier), Some(out)) => {
-            let session = session_of(&recording, "")?;
-            let ending = if session.has_clips() { video_ending(out) } else { "csv" };
-            check_out(out, ending, &[&args.data])?;
-            write(&opened(run)?, session, tier, out, common)
+            let has_clips = recording.sessions.iter().any(Session::has_clips);
+            check_out(out, if has_clips { video_ending(out) } else { "csv" }, &[&args.data])?;
+            write(
+                &parts(&opened(run)?, args.session.as_deref())?,
+                (&recording, &args.data),
+                tier,
+                out,
+                common,
+            )
         }
         _ => unreachable!("required by the definition of the arguments"),
     }
@@ -64,24 +72,52 @@ fn video_ending(out: &Path) -> &'static str {
     if out.extension().is_some_and(|ending| ending == "brotli") { "brotli" } else { "parquet" }
 }
 
-fn write(run: &RunFolder, session: &Session, tier: &str, out: &Path, common: &Common) -> Outcome {
+fn write(
+    parts: &[RunFolder],
+    (recording, data): (&Recording, &Path),
+    tier: &str,
+    out: &Path,
+    common: &Common,
+) -> Outcome {
     let device = ops::device(&common.device)?;
-    let twin = Ensemble::load(run, &device)?;
-    scoring::check_neurons(&twin, session)?;
-    warn_of_another(run, session)?;
-    let tier = submission::tier(session, tier);
-    if session.has_clips() {
-        let mut predict = |trials: &[usize], take: &mut dyn FnMut(usize, &[f32]) -> Result<()>| {
-            scoring::predict_each(&twin, session, trials, &device, take)
-        };
-        let mouse = Mouse { session, neurons: twin.neurons(), predict: &mut predict };
-        submission::write_videos(out, &mut [mouse], &tier)?;
-    } else {
-        let predictions = scoring::predict(&twin, session, &session.require_tier(&tier)?, &device)?;
-        submission::write(out, session, &tier, twin.neurons(), &predictions)?;
+    let mut mice: Vec<(Ensemble, &Session)> = Vec::new();
+    for part in parts {
+        let (twin, session) = (Ensemble::load(part, &device)?, same_session(recording, part, data)?);
+        scoring::check_neurons(&twin, session)?;
+        warn_of_another(part, session)?;
+        mice.push((twin, session));
+    }
+    match mice.as_slice() {
+        [(twin, session)] if !session.has_clips() => {
+            let tier = submission::tier(session, tier);
+            let predictions = scoring::predict(twin, session, &session.require_tier(&tier)?, &device)?;
+            submission::write(out, session, &tier, twin.neurons(), &predictions)?;
+        }
+        _ => write_videos(out, &mice, &Tier::from(tier), |twin, session, trials, take| {
+            scoring::predict_each(twin, session, trials, &device, take)
+        })?,
     }
     say!("{}\n", out.display());
     Ok(DONE)
+}
+
+/// Takes the predictions of one trial after another.
+type Take<'a> = &'a mut dyn FnMut(usize, &[f32]) -> Result<()>;
+
+fn write_videos(
+    out: &Path,
+    mice: &[(Ensemble, &Session)],
+    tier: &Tier,
+    predict: impl Fn(&Ensemble, &Session, &[usize], Take<'_>) -> Result<()>,
+) -> Result<()> {
+    let predict = &predict;
+    let of = |(twin, session)| move |trials: &[usize], take: Take<'_>| predict(twin, session, trials, take);
+    let mut each: Vec<_> = mice.iter().map(|(twin, session)| of((twin, *session))).collect();
+    let mice = mice.iter().zip(&mut each).map(|((twin, session), predict)| {
+        let neurons = twin.neurons();
+        Mouse { session, neurons, predict }
+    });
+    submission::write_videos(out, &mut mice.collect::<Vec<_>>(), tier)
 }
 
 fn check(file: &Path, recording: &Recording, tier: Option<&str>) -> Outcome {

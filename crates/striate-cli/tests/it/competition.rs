@@ -6,7 +6,7 @@ use serde_json::Value;
 use striate::recording::npy::{self, write_f64};
 
 use crate::bench::{Bench, Done};
-use crate::video::{FIT, with_movies_of};
+use crate::video::{FIT, put_movies, with_movies_of};
 
 /// Samples of each trial; the file holds two more.
 const SAMPLES: usize = 62;
@@ -21,14 +21,14 @@ const SKIPPED: usize = 50;
 /// from each other.
 fn with_run() -> Bench {
     let bench = with_movies_of(SAMPLES);
-    put_statistics(&bench);
+    put_statistics(&bench, "mouse");
     bench.run(&[&FIT[..], &["--out", "run", "model.output=softplus"]].concat()).succeeds();
     bench
 }
 
-fn put_statistics(bench: &Bench) {
+fn put_statistics(bench: &Bench, folder: &str) {
     for statistic in ["mean", "std"] {
-        let path = bench.path("mouse/meta/statistics/responses/all").join(format!("{statistic}.npy"));
+        let path = bench.path(&format!("{folder}/meta/statistics/responses/all/{statistic}.npy"));
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         let sds: Vec<f64> =
             (0..NEURONS).flat_map(|neuron| (0..STORED).map(move |at| sd(neuron, at))).collect();
@@ -151,6 +151,27 @@ fn finds(done: &Done, words: &[&str]) {
     }
 }
 
+/// One file holds all mice of a run, or the one that is named.
+#[test]
+fn several_mice_are_handed_in_together() {
+    let bench = Bench::new();
+    for (salt, mouse) in ["a", "b"].into_iter().enumerate() {
+        put_movies(&bench, &format!("mice/{mouse}"), SAMPLES, salt);
+        put_statistics(&bench, &format!("mice/{mouse}"));
+    }
+    let mut fit = FIT.to_vec();
+    fit[3] = "mice";
+    bench.run(&[&fit[..], &["--out", "run"]].concat()).succeeds();
+    let submit = ["submit", "run", "--data", "mice", "--tier", "oracle", "--out", "s.parquet"];
+    let check = ["submit", "--check", "s.parquet", "--data", "mice"];
+    bench.run(&submit).succeeds();
+    let page = bench.run(&check).succeeds().out;
+    assert!(page.contains("2 mice · tier oracle · 8 trials · 6 neurons · 8 rows"), "{page}");
+    bench.run(&[&submit[..], &["--session", "b"]].concat()).succeeds();
+    finds(&bench.run(&check), &["1 mice without a row", "mouse `a`"]);
+    bench.run(&["submit", "--check", "s.parquet", "--data", "mice/b"]).succeeds();
+}
+
 #[test]
 fn what_cannot_be_handed_in_is_refused_and_nothing_is_written() {
     let bench = with_run();
@@ -168,7 +189,7 @@ fn what_cannot_be_handed_in_is_refused_and_nothing_is_written() {
     assert_eq!(files(&bench), before + 1, "the run alone");
 
     let bench = with_movies_of(50);
-    put_statistics(&bench);
+    put_statistics(&bench, "mouse");
     bench.run(&[&FIT[..], &["--out", "run"]].concat()).succeeds();
     bench.run(&SUBMIT).fails(3, &["trial 4", "50 samples", "after the first 50"]);
 }

@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 use striate::array;
+use striate::recording::npy::write_strings;
 
 use crate::bench::Bench;
 use crate::fit::survives;
@@ -122,4 +123,51 @@ fn sessions_that_one_core_cannot_see_are_refused_by_name_before_anything_is_writ
     fs::remove_dir_all(bench.path("mice/b_2/data/pupil_center")).unwrap();
     bench.run(&fit(&["--out", "run"])).fails(2, &["pupil_center", "b_2"]);
     bench.run(&fit(&["model.shifter=none", "--out", "without"])).succeeds();
+}
+
+/// What is asked of several heads is asked of the animal of each, and of no other.
+#[test]
+fn a_head_is_never_scored_on_another_animal_unasked() {
+    let bench = mice();
+    bench.run(&fit(&["--out", "run"])).succeeds();
+    let score = ["score", "run", "--tier", "oracle", "--null", "none"];
+    let told = ["holds no session `b.1`", "--session"];
+    bench.run(&[&score[..], &["--data", "mice/a"]].concat()).fails(3, &told);
+    bench.run(&[&score[..], &["--data", "mice/a", "--session", "a"]].concat()).succeeds();
+    bench
+        .run(&[&score[..], &["--data", "mice/b_2", "--session", "a"]].concat())
+        .fails(3, &["holds no session `a`"]);
+    fs::rename(bench.path("mice"), bench.path("away")).unwrap();
+    fs::rename(bench.path("away/b.1"), bench.path("away/renamed")).unwrap();
+    bench.run(&[&score[..], &["--data", "away"]].concat()).succeeds();
+    fs::rename(bench.path("away"), bench.path("mice")).unwrap();
+    fs::remove_dir_all(bench.path("mice/renamed")).unwrap();
+    bench.run(&score).fails(3, &told);
+
+    fs::write(bench.path("classes.csv"), "class,trial\nnat,4\n").unwrap();
+    bench.run(&[&score[..], &["--classes", "classes.csv"]].concat()).fails(2, &["--classes", "--session"]);
+    let manifest = String::from_utf8(bench.read("run/manifest.json")).unwrap();
+    fs::write(
+        bench.path("run/manifest.json"),
+        manifest.replace("\"session\": \"b_2\"", "\"session\": \"a\""),
+    )
+    .unwrap();
+    bench.run(&score).fails(3, &["manifest.json", "sessions"]);
+}
+
+#[test]
+fn movies_that_another_animal_was_trained_on_are_told_with_the_score() {
+    let bench = mice();
+    // What the first is tested with, the second is trained with.
+    let mut tiers = crate::video::TIERS;
+    (tiers[0], tiers[4]) = ("live_test_main", "oracle");
+    fs::write(bench.path("mice/a/meta/trials/tiers.npy"), write_strings(&tiers)).unwrap();
+    let done = bench.run(&fit(&["--out", "run"])).succeeds();
+    assert!(done.err.contains("a: 1 of 1 trials of tier `live_test_main` show movies"), "{}", done.err);
+    let score = ["score", "run", "--session", "a", "--tier", "live_test_main"];
+    let scored = bench.run(&score).succeeds().out;
+    assert!(
+        scored.contains("1 of 1 trials show movies that the core was fitted to in another session"),
+        "{scored}"
+    );
 }

@@ -44,13 +44,16 @@ fn check_monitor(config: &FitConfig, session: &Session, split: &Split) -> Result
         .hint("validate on more trials (`data.validation_fraction`), or set `schedule.monitor=loss`"))
 }
 
-/// Whether at least one neuron responds differently in two of the validation trials; reads no further than that.
+/// Whether at least one neuron responds differently in two samples of the validation trials; reads no further than that.
 fn varies(split: &Split, session: &Session) -> Result<bool> {
-    let Some((&first, rest)) = split.validation.split_first() else { return Ok(false) };
-    let first = session.responses(first, &split.neurons)?;
-    for &trial in rest {
-        if session.responses(trial, &split.neurons)? != first {
-            return Ok(true);
+    let mut first: Option<Vec<f32>> = None;
+    for &trial in &split.validation {
+        let responses = session.responses(trial, &split.neurons)?;
+        // Of a clip each sample is a row.
+        for row in responses.chunks_exact(split.neurons.len().max(1)) {
+            if first.get_or_insert_with(|| row.to_vec()) != row {
+                return Ok(true);
+            }
         }
     }
     Ok(false)

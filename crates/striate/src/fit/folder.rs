@@ -1,5 +1,6 @@
 //! The run folder of a fit.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::FitConfig;
@@ -7,7 +8,7 @@ use crate::batch::fingerprint;
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::ops;
-use crate::recording::Session;
+use crate::recording::{Session, Tier};
 use crate::run::{Manifest, RecordingInfo, RunFolder, bond};
 use crate::twin::changes;
 
@@ -37,10 +38,30 @@ pub fn run_folder(
     manifest.device = if device == "auto" { "cpu".into() } else { device.to_owned() };
     manifest.threads = ops::threads();
     let recordings = sessions.iter().map(|session| recording_info(session, &config.data.path));
-    manifest.set_recordings(recordings.collect::<Result<_>>()?);
+    let mut recordings = recordings.collect::<Result<Vec<_>>>()?;
+    for (index, recording) in recordings.iter_mut().enumerate() {
+        recording.shared_with_others = shared_with_others(sessions, index);
+    }
+    manifest.set_recordings(recordings);
     manifest.recordings().into_iter().for_each(warn_of_shared_images);
     run.begin(&config.to_toml(), &manifest)?;
     Ok(run)
+}
+
+/// Of each tier of one session but the training tier the trials whose movies are in the training tier of another. Movies
+/// are named by what they show; images are not, and may have one name in two recordings by chance.
+fn shared_with_others(sessions: &[&Session], index: usize) -> BTreeMap<String, usize> {
+    let (own, mut shared, mut seen) = (sessions[index], BTreeMap::new(), BTreeSet::new());
+    for (_, of) in sessions.iter().enumerate().filter(|(other, of)| *other != index && of.has_clips()) {
+        let trained = of.trials.iter().filter(|trial| trial.tier == Tier::Train);
+        seen.extend(trained.map(|trial| trial.stimulus_id.as_str()));
+    }
+    let leaks = own.trials.iter().filter(|trial| trial.tier != Tier::Train);
+    let leaks = leaks.filter(|trial| seen.contains(trial.stimulus_id.as_str()));
+    if own.has_clips() {
+        leaks.for_each(|trial| *shared.entry(trial.tier.to_string()).or_insert(0) += 1);
+    }
+    shared
 }
 
 /// What is shown in training can be remembered: who is to be judged by it is told before the fit.
@@ -49,6 +70,13 @@ fn warn_of_shared_images(of: &RecordingInfo) {
         let all = of.trials.get(tier).copied().unwrap_or_default();
         tracing::warn!(
             "{}: {shared} of {all} trials of tier `{tier}` show images of tier `train`: a score on it is no prediction",
+            of.session
+        );
+    }
+    for (tier, shared) in &of.shared_with_others {
+        let all = of.trials.get(tier).copied().unwrap_or_default();
+        tracing::warn!(
+            "{}: {shared} of {all} trials of tier `{tier}` show movies that another session is fitted to",
             of.session
         );
     }
@@ -75,6 +103,7 @@ pub fn recording_info(session: &Session, path: &str) -> Result<RecordingInfo> {
             .map_or(String::new(), |found| format!("{} ({})", found.title, found.file)),
         neurons: session.neurons.len(),
         trials: session.tiers().into_iter().map(|(tier, n)| (tier.to_string(), n)).collect(),
+        shared_with_others: BTreeMap::new(),
         // A trial that cannot be read is found by whoever needs it.
         withheld: session
             .tiers()

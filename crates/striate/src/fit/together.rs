@@ -39,7 +39,7 @@ fn check_options(config: &FitConfig) -> Result<()> {
     };
     Err(Error::config("speaks of one session, and there are several")
         .key(slip)
-        .hint("fit one at a time (`data.session=NAME`), or leave the option out"))
+        .hint("fit one at a time (`data.session=NAME`), or leave the option out; rules such as `oracle<0.1` and `data.nan=drop_trials` hold for all"))
 }
 
 /// Each has a folder of its own.

@@ -26,18 +26,24 @@ pub fn section(runs: &[Results]) -> Vec<Tag> {
 }
 
 fn warnings(runs: &[Results]) -> Vec<&'static str> {
-    if runs.iter().any(|run| run.session.is_some()) {
-        // Sessions of one run are other neurons of other animals, and shown beside each other as such.
-        return Vec::new();
-    }
+    // Sessions of one run are other neurons of other animals, and shown beside each other as such.
+    let of_one = runs.iter().any(|run| run.session.is_some());
+    let rules: BTreeSet<_> = runs.iter().filter_map(|run| run.main_scores()).map(|of| &of.preset).collect();
     let others = runs.windows(2).any(|pair| !pair[0].manifest.recording.same_as(&pair[1].manifest.recording));
     let tiers: BTreeSet<_> = runs.iter().filter_map(|run| run.main_tier()).map(|tier| &tier.name).collect();
     let neurons: BTreeSet<_> = runs.iter().map(Results::neurons).collect();
     let all = [
-        (others, "The runs are not known to be of one recording: their scores cannot be compared."),
-        (tiers.len() > 1, "The runs were scored on different tiers: their scores cannot be compared."),
         (
-            neurons.len() > 1,
+            others && !of_one,
+            "The runs are not known to be of one recording: their scores cannot be compared.",
+        ),
+        (tiers.len() > 1, "They were scored on different tiers: their scores cannot be compared."),
+        (
+            rules.len() > 1,
+            "They were scored by different rules (`--preset`): their scores cannot be compared.",
+        ),
+        (
+            neurons.len() > 1 && !of_one,
             "The runs hold different numbers of neurons: means are over different populations.",
         ),
     ];

@@ -61,6 +61,7 @@ impl Fixture {
             content: Default::default(),
             stamp: None,
             shared_images: Default::default(),
+            shared_with_others: Default::default(),
             licence: "CC BY-NC-ND (LICENSE)".into(),
             neurons: self.neurons,
             trials: trials.map(|(tier, n)| (tier.to_owned(), n)).into(),

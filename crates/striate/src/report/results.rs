@@ -293,7 +293,11 @@ impl Parts {
     fn read(run: &RunFolder, model: &str) -> Option<Found<Self>> {
         let path = &run.explain("parts").join("parts.safetensors");
         let known = || array::note(path, "model").unwrap_or_default();
-        let of_model = || require_model(&known(), model, path, || score_again(run));
+        let of_model = || {
+            require_model(&known(), model, path, || {
+                score_again(run, run.scored_tiers().first().map(String::as_str))
+            })
+        };
         path.symlink_metadata().is_ok().then(|| of_model().and_then(|()| Self::take(path)))
     }
 
@@ -330,7 +334,8 @@ fn index(value: f32) -> Option<usize> {
 }
 
 fn tiers(folder: &RunFolder, model: &str) -> Vec<Tier> {
-    let telling = |name: &str| ["test", "oracle", "validation"].iter().position(|t| *t == name).unwrap_or(3);
+    const TELLING: [&str; 5] = ["test", "live_test_main", "final_test_main", "oracle", "validation"];
+    let telling = |name: &str| TELLING.iter().position(|known| *known == name).unwrap_or(TELLING.len());
     let mut tiers: Vec<Tier> =
         folder.scored_tiers().into_iter().map(|name| tier(folder, name, model)).collect();
     tiers.sort_by_key(|tier| (tier.scores.is_err(), telling(&tier.name)));
@@ -341,8 +346,15 @@ fn tier(folder: &RunFolder, name: String, model: &str) -> Tier {
     let path = folder.scores(&name);
     let whole = bytes(&path).map_or(String::new(), |text| Digest::default().bytes(text).finish());
     let scores: Found<ScoreReport> = json(&path);
-    let again = || score_again(folder);
-    let of_model = scores.as_ref().map_or(Ok(()), |scores| require_model(&scores.model, model, &path, again));
+    let again = || score_again(folder, Some(&name));
+    let of_model = scores.as_ref().map_or(Ok(()), |scores| {
+        require_model(&scores.model, model, &path, again)?;
+        // Of a session are its own scores: their folders can be exchanged.
+        match folder.session().filter(|session| *session != scores.recording) {
+            None => Ok(()),
+            Some(_) => Err(format!("`{}` is of session {}: {}.", short(&path), scores.recording, again())),
+        }
+    });
     let beside = |known: &str, path: &Path| match is_of(known, &whole) {
         true => of_model.clone(),
         false => Err(format!("`{}` is of an earlier scoring: {}.", short(path), again())),
@@ -370,8 +382,9 @@ fn require_model(known: &str, now: &str, path: &Path, again: impl Fn() -> String
     }
 }
 
-fn score_again(run: &RunFolder) -> String {
-    format!("`striate score {}` writes it anew", pasted(run.path()))
+fn score_again(run: &RunFolder, tier: Option<&str>) -> String {
+    let tier = tier.map_or(String::new(), |tier| format!(" --tier {}", pasted(tier)));
+    format!("`striate score {}{tier}` writes it anew", pasted(run.path()))
 }
 
 fn curve(run: &RunFolder) -> Option<Found<Vec<metrics::Row>>> {

@@ -173,7 +173,12 @@ impl RunFolder {
             return Err(Error::data("is a checkpoint of another run").file(folder).hint(RESTORE));
         }
         let changed = match () {
-            () if !is_of(&bond.card, &card_digest(self.path())) => self.path().join("twin.json"),
+            () if !is_of(&bond.card, &card_digest(self.path())) => {
+                match session_folders(self.path()).is_empty() {
+                    true => self.path().join("twin.json"),
+                    false => self.path().join("sessions"),
+                }
+            }
             () if !is_of(&bond.weights, &array::digest(weights)) => folder.join("weights.safetensors"),
             () if optimiser.is_some_and(|found| !is_of(&bond.optimiser, &array::digest(found))) => {
                 folder.join("optimiser.safetensors")

@@ -1,5 +1,6 @@
 //! The folder of one run and the names of the files in it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -158,12 +159,20 @@ impl RunFolder {
     /// [`Kind::Data`](crate::error::Kind::Data) when the manifest is damaged.
     pub fn sessions(&self) -> Result<Vec<Self>> {
         let manifest = self.read_manifest()?;
+        if manifest.sessions.is_empty() {
+            return Ok(vec![self.clone()]);
+        }
         let ids = manifest.sessions.iter().map(|session| session.recording.session.as_str());
-        Ok(if manifest.sessions.is_empty() {
-            vec![self.clone()]
-        } else {
-            ids.map(|id| self.of_session(id)).collect()
-        })
+        let parts: Vec<Self> = ids.map(|id| self.of_session(id)).collect();
+        let homes: BTreeSet<PathBuf> = parts.iter().map(Self::home).collect();
+        let kept: BTreeSet<PathBuf> = session_folders(&self.path).into_iter().collect();
+        if homes.len() < parts.len() || !kept.is_subset(&homes) {
+            return Err(Error::data("names other sessions than this run keeps")
+                .file(self.manifest())
+                .key("sessions")
+                .hint(super::bond::RESTORE));
+        }
+        Ok(parts)
     }
 
     /// Where lies what is of one session: the folder itself, or `sessions/ID` where there are several.

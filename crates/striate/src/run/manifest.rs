@@ -124,6 +124,9 @@ pub struct RecordingInfo {
     /// Trials of each other tier that show an image of the training tier, by its id or its pixels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub shared_images: BTreeMap<String, usize>,
+    /// Trials of each tier that show a movie of the training tier of another session of the run.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub shared_with_others: BTreeMap<String, usize>,
     /// Hash of sizes and times of its files when `content` was last true of them: while they are the same, nothing has
     /// to be read again.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -82,7 +82,10 @@ impl RunFolder {
         let others = recording.trials.keys().map(String::as_str).filter(|tier| *tier != "train");
         let tier = match recording.trials.is_empty() {
             true => "test",
-            false => ["test", "validation"].into_iter().chain(others).find(known)?,
+            false => ["test", "live_test_main", "final_test_main", "validation"]
+                .into_iter()
+                .chain(others)
+                .find(known)?,
         };
         let tier = if tier == "test" { String::new() } else { format!(" --tier {}", pasted(tier)) };
         Some(format!("striate score {}{tier}{data}", pasted(self.path())))

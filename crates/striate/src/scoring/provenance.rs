@@ -73,7 +73,9 @@ impl Provenance {
             return Ok(self.of_another().into_iter().collect());
         }
         let seen = match self.fitted_or_chosen(session, tier) {
-            None => self.shared_images(session, tier, trials),
+            None => {
+                self.shared_images(session, tier, trials).or_else(|| self.shared_with_others(session, tier))
+            }
             seen => seen,
         };
         Ok(seen.into_iter().chain(self.chosen_neurons(session, tier, neurons)?).collect())
@@ -101,6 +103,16 @@ impl Provenance {
             let all = session.trials_of(tier).len();
             format!("{shared} of {all} trials show images the model was fitted to: for them this is no prediction.")
         })
+    }
+
+    /// The core has seen what the training tier of another animal showed, even where this head has not.
+    fn shared_with_others(&self, session: &Session, tier: &Tier) -> Option<String> {
+        let shared = self.known.shared_with_others.get(&tier.to_string())?;
+        let all = session.trials_of(tier).len();
+        Some(format!(
+            "{shared} of {all} trials show movies that the core was fitted to in another session: for them this is no clean \
+             prediction."
+        ))
     }
 
     fn chosen_neurons(&self, session: &Session, tier: &Tier, neurons: usize) -> Result<Option<String>> {

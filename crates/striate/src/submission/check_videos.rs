@@ -18,7 +18,8 @@ pub fn check_videos(path: &Path, sessions: &[&Session], tier: Option<&Tier>) -> 
     let rows = Rows::open(path)?;
     let mut findings = Findings::default();
     columns(&rows, &mut findings);
-    let named = || named_tier(&rows, path, sessions, findings.0.is_empty());
+    let is_readable = rows.places.iter().all(Result::is_ok);
+    let named = || named_tier(&rows, path, sessions, is_readable);
     let tier = tier.cloned().map_or_else(named, Ok)?;
     let with_tier = sessions.iter().copied().filter(|session| !session.trials_of(&tier).is_empty());
     let with_tier: Vec<&Session> = with_tier.collect();
@@ -27,7 +28,7 @@ pub fn check_videos(path: &Path, sessions: &[&Session], tier: Option<&Tier>) -> 
     }
     let mice =
         forms(&with_tier, &tier)?.into_iter().map(|form| Mouse::new(form, &tier)).collect::<Result<_>>()?;
-    let mut checker = Checker { mice, rows: 0, findings };
+    let mut checker = Checker { mice, rows: 0, is_readable, findings };
     let mut failed = None;
     rows.each(path, |number, row| {
         checker.rows = number;
@@ -120,6 +121,8 @@ impl<'a> Mouse<'a> {
 struct Checker<'a> {
     mice: Vec<Mouse<'a>>,
     rows: usize,
+    /// Whether the columns are there and hold what they should.
+    is_readable: bool,
     findings: Findings,
 }
 
@@ -153,7 +156,9 @@ impl Checker<'_> {
     }
 
     fn finish(mut self, tier: Tier) -> Result<Check> {
-        for mouse in &self.mice {
+        // Rows that cannot be read are not missing.
+        let readable = if self.is_readable { self.mice.as_slice() } else { &[] };
+        for mouse in readable {
             let session = mouse.form.session;
             if mouse.found.iter().all(Option::is_none) {
                 self.findings.add("mice without a row", format!("mouse `{}`", session.id));
@@ -229,6 +234,7 @@ mod tests {
 
     use super::super::videos::{Mouse as Submitted, Submission, write_videos};
     use super::*;
+    use crate::columns::{Column, parquet};
     use crate::disk;
     use crate::recording::npy::{write_f64, write_i64, write_strings};
     use crate::recording::{Recording, open};
@@ -413,6 +419,27 @@ mod tests {
             found(&|rows| rows[0].0 = "nobody").contains("1 rows of mice that the recording does not have")
         );
         assert!(found(&|rows| rows[0].1 = 5).contains("1 rows of trials that the tier does not have"));
+    }
+
+    #[test]
+    fn columns_of_another_name_or_kind_are_named_and_nothing_else_is() {
+        let golden = golden();
+        let (dir, recording) = recorded(&golden);
+        let path = dir.path().join("table.parquet");
+        let texts = |name: &str| (name.to_owned(), Column::Texts(vec![Some("[0.1]".into())]));
+        let columns = ["mouse", "trial_indices", "prediction", "predictions"].map(texts);
+        fs::write(&path, parquet(&columns).unwrap()).unwrap();
+        let check = checked(&path, &recording);
+        let found: Vec<String> =
+            check.problems.into_iter().map(|p| format!("{}: {}", p.what, p.examples[0])).collect();
+        assert_eq!(
+            found,
+            [
+                "columns of other cells than a submission has: `prediction` holds no lists of lists of numbers",
+                "columns that are missing: `neuron_ids`",
+                "columns that do not belong in a submission: `predictions`"
+            ]
+        );
     }
 
     /// No flipped byte ends the program; most are noticed.
