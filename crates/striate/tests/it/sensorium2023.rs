@@ -181,6 +181,11 @@ fn a_tier_of_nothing_but_nan_is_withheld() {
     let session = only(&path);
     assert_eq!(session.trials[4].samples, 10);
     assert!(session.is_withheld(&Tier::from("live_test_main")).unwrap());
+    // Its file may even be shorter than what the others recorded.
+    put(&path, "data/responses/4.npy", write_f64(&[NEURONS, 7], &[f64::NAN; NEURONS * 7]));
+    let session = only(&path);
+    assert_eq!(session.trials[4].samples, 7);
+    assert!(session.is_withheld(&Tier::from("live_test_main")).unwrap());
 }
 
 #[test]

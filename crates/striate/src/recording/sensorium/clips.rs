@@ -32,7 +32,7 @@ pub(super) struct Lengths {
 
 impl Lengths {
     /// Reads the start of every file. A stream that holds nothing but NaN in a trial is withheld there, and says nothing of
-    /// its length.
+    /// its length but that it has no samples behind its file's end.
     pub fn read(root: &Root, names: &Names, streams: &[StreamInfo], trials: usize) -> Result<Self> {
         let lengths = |trial| trial_lengths(root, names, streams, trial);
         let all = in_order((0..trials).into_par_iter().map(lengths).collect())?;
@@ -74,7 +74,8 @@ fn trial_lengths(
             trial,
         ));
     };
-    Ok((stored, recorded))
+    let shortest = stored.iter().copied().filter(|&samples| samples > 0).min().unwrap_or(recorded);
+    Ok((stored, recorded.min(shortest)))
 }
 
 /// The rate that all trials have.
