@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use striate::batch::Names;
 use striate::error::{Error, Result, unknown};
@@ -106,9 +106,26 @@ fn same_session<'a>(recording: &'a Recording, run: &RunFolder, path: &Path) -> R
     .hint("name a recording that holds it with --data, or ask about another session with --session"))
 }
 
-/// The recording that a run is asked about.
+/// A recording and where it was found.
+type Opened = (PathBuf, Arc<Recording>);
+
+/// The recording at `named`, or else the one that `run` was fitted to, for all of its sessions.
+fn opened_for(run: &RunFolder, named: Option<&Path>) -> Result<Opened> {
+    if let Some(path) = named {
+        return Ok((path.to_owned(), Arc::new(recording::open(path)?)));
+    }
+    let path = PathBuf::from(run.read_manifest()?.recording.path);
+    if path.as_os_str().is_empty() {
+        let message = "does not know the recording its model was made for";
+        return Err(Error::config(message).file(run.path()).hint("name it with --data"));
+    }
+    let recording = recording::open(&path).map_err(|e| e.hint("name another copy with --data"))?;
+    Ok((path, Arc::new(recording)))
+}
+
+/// What one session of a run is asked about.
 struct Asked {
-    recording: Recording,
+    recording: Arc<Recording>,
     /// Its session; empty for the only one.
     session: String,
     provenance: Provenance,
@@ -117,28 +134,22 @@ struct Asked {
 impl Asked {
     /// What `named` names, be it another copy or another recording; else the recording that `run` was fitted to.
     fn open(run: &RunFolder, named: Option<&Path>) -> Result<Self> {
-        if let Some(path) = named {
+        Self::of(run, named, &opened_for(run, named)?)
+    }
+
+    /// As [`Asked::open`], of a recording that [`opened_for`] gave.
+    fn of(run: &RunFolder, named: Option<&Path>, (path, recording): &Opened) -> Result<Self> {
+        let session = match named {
             // Its session may have another name.
-            let recording = recording::open(path)?;
-            let session = same_session(&recording, run, path)?;
-            let (provenance, session) = (Provenance::of(run, session)?, session.id.clone());
-            return Ok(Self { recording, session, provenance });
-        }
-        let about = run.read_manifest()?.recording;
-        if about.path.is_empty() {
-            let message = "does not know the recording its model was made for";
-            return Err(Error::config(message).file(run.path()).hint("name it with --data"));
-        }
-        let path = PathBuf::from(about.path);
-        let recording = recording::open(&path).map_err(|e| e.hint("name another copy with --data"))?;
-        let session = match run.session() {
-            Some(_) => same_session(&recording, run, &path)?,
-            None => session_of(&recording, &about.session)?,
+            Some(_) => same_session(recording, run, path)?,
+            None if run.session().is_some() => same_session(recording, run, path)?,
+            None => session_of(recording, &run.read_manifest()?.recording.session)?,
         };
-        twin::require_own(run, session).map_err(|e| e.hint("restore it, or name a copy with --data"))?;
-        let provenance = Provenance::of(run, session)?;
-        let session = session.id.clone();
-        Ok(Self { recording, session, provenance })
+        if named.is_none() {
+            twin::require_own(run, session).map_err(|e| e.hint("restore it, or name a copy with --data"))?;
+        }
+        let (provenance, session) = (Provenance::of(run, session)?, session.id.clone());
+        Ok(Self { recording: recording.clone(), session, provenance })
     }
 
     fn session(&self) -> Result<&Session> {

@@ -11,7 +11,7 @@ use striate::scoring::{self, Known, NoiseFree, Task};
 use striate::simulate::Truth;
 use striate::twin::Ensemble;
 
-use super::{Asked, opened, parts};
+use super::{Asked, opened, opened_for, parts};
 use crate::Common;
 use crate::outcome::{DONE, Outcome};
 use crate::print::one_line;
@@ -70,8 +70,10 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
             .hint("score one at a time, with --session")
             .into());
     }
+    let opened = opened_for(&run, data)?;
     for part in parts {
-        let scored = score_part(&part, data, &args.tier, classes, &nulls, settings, common);
+        let asked = Asked::of(&part, data, &opened)?;
+        let scored = score_part(&part, &asked, &args.tier, classes, &nulls, settings, common);
         each.push(
             scored.map_err(|e| {
                 if part.session().is_some() && e.advice().is_none() { e.hint(ALONE) } else { e }
@@ -127,13 +129,14 @@ pub fn score_run(
     settings: Settings,
     common: &Common,
 ) -> Result<ScoreReport> {
-    Ok(score_part(run, data, tier, classes, nulls, settings, common)?.report)
+    let asked = Asked::open(run, data)?;
+    Ok(score_part(run, &asked, tier, classes, nulls, settings, common)?.report)
 }
 
 /// As [`score_run`], of a run as one session sees it.
 fn score_part(
     run: &RunFolder,
-    data: Option<&Path>,
+    asked: &Asked,
     tier: &str,
     classes: Option<&Path>,
     nulls: &[Null],
@@ -142,7 +145,6 @@ fn score_part(
 ) -> Result<Part> {
     let device = ops::device(&common.device)?;
     let twin = Ensemble::load(run, &device)?;
-    let asked = Asked::open(run, data)?;
     let session = asked.session()?;
     let truth = Truth::open(session)?;
     let noise_free = truth.as_ref().map(|truth| |trial| truth.responses(trial));

@@ -210,7 +210,13 @@ impl<'a> Planned<'a> {
             Made { image: card.seen_shape(), behaviour: card.normalisation.behaviours(), start: &starts };
         let model = config.model.init(&made, seed, &device.clone().autodiff())?;
         let (model, adopted) = match is_new {
-            true => start::adopted(model, &config.fit.start_from, &card.unit_ids, session)?,
+            true => start::adopted(
+                model,
+                &config.fit.start_from,
+                &card.unit_ids,
+                session,
+                run.session().is_none(),
+            )?,
             false => (model, Vec::new()),
         };
         let model = freeze(model, &config.fit.frozen).map_err(|e| e.key("fit.frozen"))?;

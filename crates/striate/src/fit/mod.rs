@@ -167,6 +167,11 @@ pub fn fit(
     observe: &mut dyn FnMut(&Event),
 ) -> Result<Outcome> {
     run.require_single()?;
+    let known = run.read_manifest()?.recordings().len();
+    if known != sessions.len() {
+        let message = format!("is a run of {known} sessions, not of {}", sessions.len());
+        return Err(Error::config(message).file(run.path()));
+    }
     // First: to read a checkpoint is to repair what a kill left of it.
     let run = &run.held()?;
     if let Some(outcome) = finished(config, run, sessions)? {

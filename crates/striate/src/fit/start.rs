@@ -63,6 +63,7 @@ pub fn adopted(
     from: &str,
     unit_ids: &[i64],
     session: &Session,
+    is_only: bool,
 ) -> Result<(Encoder, Vec<String>)> {
     if from.is_empty() {
         return Ok((model, Vec::new()));
@@ -74,7 +75,10 @@ pub fn adopted(
         false => {
             let all = array::load(path)?;
             let has = heads::sessions(&all).contains(session.id.as_str());
-            heads::of_session(&all, has.then_some(session.id.as_str()))
+            let mut own = heads::of_session(&all, has.then_some(session.id.as_str()));
+            // The head of one animal in a file is not that of each of several.
+            own.retain(|name, _| has || is_only || heads::is_shared(name));
+            own
         }
     };
     let (model, names) = adopt(model, &weights).map_err(|e| e.file(path))?;

@@ -73,13 +73,21 @@ fn check_alike(config: &FitConfig, first: &Session, other: &Session) -> Result<(
         return differ("images are", format!("{:?}", shape(first)), format!("{:?}", shape(other)));
     }
     let rate = |session: &Session| session.stimulus.rate_hz;
-    if rate(first) != rate(other) {
+    // Rates are measured: what differs by less is one.
+    let alike = |a: Option<f64>, b: Option<f64>| match (a, b) {
+        (Some(a), Some(b)) => (a - b).abs() <= 1e-3 * a.abs(),
+        (a, b) => a.is_none() && b.is_none(),
+    };
+    if !alike(rate(first), rate(other)) {
         let words = |rate: Option<f64>| rate.map_or("at no rate".into(), |rate| format!("at {rate} Hz"));
         return differ("samples are", words(rate(first)), words(rate(other)));
     }
     let variables = |session: &Session| session.shape(Stream::Behavior).unwrap_or_default().to_vec();
-    if config.model.uses().behaviour && variables(first) != variables(other) {
-        let words = |session| format!("{:?}", variables(session));
+    let names = |session: &Session| session.variables(Stream::Behavior).join(", ");
+    let told = !names(first).is_empty() && !names(other).is_empty();
+    let others = variables(first) != variables(other) || (told && names(first) != names(other));
+    if config.model.uses().behaviour && others {
+        let words = |session| if told { names(session) } else { format!("{:?}", variables(session)) };
         return differ("variables of behaviour are", words(first), words(other));
     }
     Ok(())

@@ -95,13 +95,14 @@ impl Fit<'_> {
 
     /// Loss and correlation on the validation trials, and the means since the last check.
     fn measure(&self) -> Result<Row> {
-        let (mut correlation, mut losses) = (Vec::new(), 0.0);
+        let (mut correlation, mut losses, mut says_nothing) = (Vec::new(), 0.0, true);
         for animal in &self.animals {
             let (neurons, validation) = (animal.trials.neurons(), &animal.split.validation);
             let recorded = animal.trials.responses(validation, self.config.model.lost())?;
             let (predicted, loss) = animal.validate(self.config, &self.device)?;
             let mut own = single_trial_correlation(&predicted, &recorded, neurons);
             count_silent(&mut own, &predicted, &recorded);
+            says_nothing &= are_all_constant(&predicted, neurons);
             correlation.extend(own);
             losses += loss;
         }
@@ -115,7 +116,7 @@ impl Fit<'_> {
             train_loss: Some(self.state.loss_sum / steps),
             penalty: Some(self.state.penalty_sum / steps),
             val_loss: Some(loss),
-            val_correlation: Some(mean_ignoring_nan(&correlation)),
+            val_correlation: Some(if says_nothing { f64::NAN } else { mean_ignoring_nan(&correlation) }),
             seconds: Some(self.state.seconds),
         })
     }
@@ -136,12 +137,9 @@ impl Fit<'_> {
 }
 
 /// Correlations of 0 for neurons that vary over `recorded` trials while what is `predicted` for them does not, both
-/// `[trial, neuron]`: leaving them out would reward a model for giving neurons up. One that gave up all has no correlation.
+/// `[trial, neuron]`: leaving them out would reward a model for giving neurons up, and were they all those of one animal.
 fn count_silent(correlation: &mut [f64], predicted: &[f32], recorded: &[f32]) {
     let neurons = correlation.len();
-    if are_all_constant(predicted, neurons) {
-        return;
-    }
     for (n, value) in correlation.iter_mut().enumerate().filter(|(_, value)| value.is_nan()) {
         if is_constant(predicted, neurons, n) && !is_constant(recorded, neurons, n) {
             *value = 0.0;
@@ -176,10 +174,12 @@ mod tests {
         assert_eq!(correlation[4], 1.0);
     }
 
+    /// So that one animal that is given up whole lowers the mean over all; that nothing is left at all is asked of them all.
     #[test]
-    fn a_model_that_gave_up_all_neurons_has_no_correlation() {
+    fn neurons_that_are_given_up_together_count_as_0_too() {
         let mut correlation = [f64::NAN; 2];
         count_silent(&mut correlation, &[1.0, 2.0, 1.0, 2.0], &[1.0, 5.0, 2.0, 3.0]);
-        assert!(correlation.iter().all(|value| value.is_nan()));
+        assert_eq!(correlation, [0.0; 2]);
+        assert!(are_all_constant(&[1.0, 2.0, 1.0, 2.0], 2) && !are_all_constant(&[1.0, 2.0, 1.0, 3.0], 2));
     }
 }

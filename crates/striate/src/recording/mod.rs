@@ -293,6 +293,11 @@ impl Session {
         self.streams.iter().find(|s| s.stream == stream).map(|s| s.shape.as_slice())
     }
 
+    /// Names of the variables of a stream; none where the recording does not tell.
+    pub fn variables(&self, stream: Stream) -> &[String] {
+        self.streams.iter().find(|info| info.stream == stream).map_or(&[], |info| &info.variables)
+    }
+
     /// Whether trials are clips of video.
     pub fn has_clips(&self) -> bool {
         self.stimulus.kind == "video"

@@ -413,7 +413,9 @@ const SESSIONS: &str = "sessions";
 /// The folders of the sessions of a model, in the order of their names; none of a single one.
 pub(crate) fn session_folders(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder.join(SESSIONS)).into_iter().flatten().flatten();
-    let mut folders: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    // What holds no card is none of ours.
+    let is_ours = |path: &PathBuf| path.join("twin.json").is_file();
+    let mut folders: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_ours).collect();
     folders.sort();
     folders
 }
