@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 
 STRIATE = "striate"
+# What `bench/loader` reads from: two sources of striate, and the worker processes of a DataLoader.
+STORE, FOLDER = "striate-store", "striate-folder"
+DATA_LOADERS = {f"data-loader-{workers}": workers for workers in (0, 1, 2)}
 
 PEERS = {
     "eager": [],
@@ -28,8 +31,10 @@ def binary(name: str) -> Path:
 def command(variant: str, threads: int) -> list[str]:
     """How the worker of a variant is started."""
     options = ["--threads", str(threads)]
-    if variant == STRIATE:
+    if variant in (STRIATE, STORE, FOLDER):
         return [str(binary("striate-bench")), *options]
+    if variant in DATA_LOADERS:
+        return [sys.executable, "-m", "peer.loader", *options, "--workers", str(DATA_LOADERS[variant])]
     return [sys.executable, "-m", "peer.worker", *options, *PEERS[variant]]
 
 

@@ -1,9 +1,10 @@
-//! Striate as one variant of `bench/compare`: does what the lines on its standard input ask for.
+//! Striate as one variant of `bench/compare` and `bench/loader`: does what the lines on its standard input ask for.
 //!
 //! The protocol is that of `bench/peer/worker.py`.
 
 #![allow(clippy::disallowed_methods, reason = "a measurement reads and writes its own files")]
 
+mod loader;
 mod networks;
 mod product;
 mod source;
@@ -16,11 +17,13 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Parser;
 use serde::{Deserialize, Serialize};
+use striate::batch::{Clip, Normalisation};
 
+use loader::Loader;
 use trainer::{Losses, Steps};
 use usage::{Memory, PerStep};
 
-/// Striate's side of `bench/compare`; reads requests from standard input.
+/// Striate's side of `bench/compare` and `bench/loader`; reads requests from standard input.
 #[derive(Parser)]
 struct Options {
     /// Worker threads; 0 means one per core.
@@ -35,6 +38,16 @@ enum Request {
     Check,
     Step { mode: Mode, count: usize },
     Memory { mode: Mode, count: usize },
+    Open { recording: PathBuf },
+    Clips { batches: Vec<Vec<[usize; 2]>>, samples: usize },
+    Save { clips: Vec<[usize; 2]>, samples: usize, file: PathBuf },
+}
+
+/// What the requests are about.
+#[derive(Default)]
+struct Subject {
+    network: Option<Box<dyn Steps>>,
+    loader: Option<Loader>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -48,7 +61,8 @@ enum Mode {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Answer {
-    Loaded {},
+    Done {},
+    Normalisation(Box<Normalisation>),
     Losses(Losses),
     PerStep(PerStep),
     Memory(Memory),
@@ -58,31 +72,60 @@ fn main() -> Result<()> {
     striate::ops::keep_freed_memory();
     striate::ops::set_threads(Options::parse().threads)?;
     let baseline = usage::resident("VmRSS")?;
-    let mut network = None;
+    let mut subject = Subject::default();
     for line in std::io::stdin().lock().lines() {
         let request = serde_json::from_str(&line?).context("the request is not understood")?;
-        let answer = answer(request, &mut network, baseline)?;
+        let answer = answer(request, &mut subject, baseline)?;
         println!("{}", serde_json::to_string(&answer)?);
         std::io::stdout().flush()?;
     }
     Ok(())
 }
 
-fn answer(request: Request, network: &mut Option<Box<dyn Steps>>, baseline: u64) -> Result<Answer> {
-    if let Request::Load { family, file } = request {
-        *network = None;
-        *network = Some(trainer::load(&family, &file)?);
-        return Ok(Answer::Loaded {});
-    }
-    let network = network.as_mut().context("no network is loaded")?.as_mut();
+fn answer(request: Request, subject: &mut Subject, baseline: u64) -> Result<Answer> {
     Ok(match request {
-        Request::Load { .. } => unreachable!("answered above"),
-        Request::Check => Answer::Losses(network.check()?),
-        Request::Step { mode, count } => Answer::PerStep(usage::timed(count, || step(network, mode))?),
+        Request::Load { family, file } => {
+            subject.network = None;
+            subject.network = Some(trainer::load(&family, &file)?);
+            Answer::Done {}
+        }
+        Request::Check => Answer::Losses(subject.network()?.check()?),
+        Request::Step { mode, count } => {
+            let network = subject.network()?;
+            Answer::PerStep(usage::timed(count, || step(network, mode))?)
+        }
         Request::Memory { mode, count } => {
+            let network = subject.network()?;
             Answer::Memory(usage::peak(baseline, count, || step(network, mode))?)
         }
+        Request::Open { recording } => {
+            let loader = subject.loader.insert(Loader::open(&recording)?);
+            Answer::Normalisation(Box::new(loader.normalisation()))
+        }
+        Request::Clips { batches, samples } => {
+            let batches: Vec<Vec<Clip>> = batches.iter().map(|batch| clips(batch, samples)).collect();
+            Answer::PerStep(subject.loader()?.timed(&batches)?)
+        }
+        Request::Save { clips: starts, samples, file } => {
+            subject.loader()?.save(&clips(&starts, samples), &file)?;
+            Answer::Done {}
+        }
     })
+}
+
+impl Subject {
+    fn network(&mut self) -> Result<&mut dyn Steps> {
+        Ok(self.network.as_mut().context("no network is loaded")?.as_mut())
+    }
+
+    fn loader(&self) -> Result<&Loader> {
+        self.loader.as_ref().context("no recording is open")
+    }
+}
+
+/// Clips of `samples` samples, each from its trial and first sample.
+fn clips(starts: &[[usize; 2]], samples: usize) -> Vec<Clip> {
+    starts.iter().map(|&[trial, start]| Clip { trial, start, samples }).collect()
 }
 
 fn step(network: &mut dyn Steps, mode: Mode) -> Result<()> {

@@ -1,4 +1,4 @@
-//! The worker through its requests: a product is stepped, read and asked.
+//! The worker through its requests: a product is stepped, read and asked, and clips are read.
 
 #![allow(clippy::disallowed_methods, reason = "tests make the files that the harness makes")]
 
@@ -67,4 +67,37 @@ fn a_product_is_stepped_read_and_asked() {
     assert_eq!(text(&done.stdout).lines().filter(|line| line.contains("\"cpu\"")).count(), 4);
     assert!(text(&ended.stderr).contains("the fit ended by itself"), "{}", text(&ended.stderr));
     assert!(text(&unknown.stderr).contains("`product`"), "{}", text(&unknown.stderr));
+}
+
+#[test]
+fn clips_are_timed_and_saved() {
+    let folder = std::env::temp_dir().join(format!("striate-bench-clips-{}", std::process::id()));
+    let put = |name: &str, bytes: Vec<u8>| {
+        std::fs::create_dir_all(folder.join(name).parent().unwrap()).unwrap();
+        std::fs::write(folder.join(name), bytes).unwrap();
+    };
+    for trial in 0..3 {
+        let values: Vec<f32> = (0..120).map(|i| ((i * 31 + trial * 7) % 11) as f32).collect();
+        put(&format!("data/videos/{trial}.npy"), write_f32(&[4, 3, 10], &values));
+        for stream in ["responses", "behavior", "pupil_center"] {
+            put(&format!("data/{stream}/{trial}.npy"), write_f32(&[2, 10], &values[..20]));
+        }
+    }
+    put("meta/trials/tiers.npy", write_strings(&["train", "train", "oracle"]));
+    let saved = folder.join("saved.safetensors");
+    let open = serde_json::json!({ "do": "open", "recording": folder });
+    let clips = serde_json::json!({ "do": "clips", "batches": [[[0, 1], [1, 4]]], "samples": 6 });
+    let save = serde_json::json!({ "do": "save", "clips": [[0, 1], [1, 4]], "samples": 6, "file": saved });
+    let done = ask(&[open.to_string(), clips.to_string(), save.to_string()]);
+    let arrays = striate::array::load(&saved);
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let text = String::from_utf8_lossy(&done.stdout);
+    assert!(text.contains("response_scale") && text.contains("\"wall\""), "{text}");
+    let arrays = arrays.unwrap();
+    let shape = |name: &str| arrays[name].shape.clone();
+    assert_eq!(
+        (shape("images"), shape("responses"), shape("pupil")),
+        (vec![12, 1, 4, 3], vec![12, 2], vec![12, 2])
+    );
 }

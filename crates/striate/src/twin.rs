@@ -274,8 +274,7 @@ impl Twin {
         let pupil = rows(&normalisation.pupil, &state.pupil, count, "pupil_center")?;
         Ok((0..count).step_by(at_once).map(move |first| {
             let images = &images[first * size..(first + at_once).min(count) * size];
-            let scaled = |image: &[f32]| normalisation.scale_image(image.to_vec(), recorded);
-            let scaled: Vec<f32> = images.chunks(size).flat_map(scaled).collect();
+            let scaled = normalisation.scale_images(images.to_vec(), recorded);
             let [channels, height, width] = self.card.seen_shape();
             let shape = [images.len() / size, channels, height, width];
             let part = |rows: &Option<Vec<Vec<f32>>>| {

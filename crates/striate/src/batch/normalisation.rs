@@ -201,12 +201,13 @@ impl Normalisation {
         smaller(recorded, self.image_height)
     }
 
-    /// A recorded image of shape `[channel, height, width]` as a model sees it.
-    pub fn scale_image(&self, mut image: Vec<f32>, shape: [usize; 3]) -> Vec<f32> {
-        self.scale_pixels(&mut image);
+    /// Recorded images of shape `[channel, height, width]`, one after another, as a model sees them.
+    pub fn scale_images(&self, mut images: Vec<f32>, shape: [usize; 3]) -> Vec<f32> {
+        let size = shape.iter().product::<usize>().max(1);
+        images.chunks_exact_mut(size).for_each(|image| self.scale_pixels(image));
         match self.seen_shape(shape) {
-            seen if seen == shape => image,
-            seen => resize(&image, shape, seen),
+            seen if seen == shape => images,
+            seen => images.chunks_exact(size).flat_map(|image| resize(image, shape, seen)).collect(),
         }
     }
 

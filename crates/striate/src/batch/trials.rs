@@ -306,20 +306,13 @@ impl<'a> Trials<'a> {
     }
 
     fn read(&self, trial: usize, samples: Range<usize>) -> Result<Scaled> {
-        let shape = self.session.image_shape();
         let frames = self.session.read_samples(Stream::Images, trial, samples.clone())?;
-        let images = match shape.iter().product() {
-            0 => Vec::new(),
-            // An image is not copied where it keeps its size.
-            size if size == frames.len() => self.normalisation.scale_image(frames, shape),
-            size => {
-                let frames = frames.chunks_exact(size);
-                frames.flat_map(|frame| self.normalisation.scale_image(frame.to_vec(), shape)).collect()
-            }
-        };
-        let raw = self.session.responses_of(trial, &self.neurons, samples.clone())?;
-        let scale = self.normalisation.response_scale.iter().cycle();
-        let responses = raw.iter().zip(scale).map(|(response, scale)| response * scale).collect();
+        let images = self.normalisation.scale_images(frames, self.session.image_shape());
+        let mut responses = self.session.responses_of(trial, &self.neurons, samples.clone())?;
+        for row in responses.chunks_exact_mut(self.neurons.len().max(1)) {
+            let scales = self.normalisation.response_scale.iter();
+            row.iter_mut().zip(scales).for_each(|(response, scale)| *response *= scale);
+        }
         let variables = |stream, scaling: &Option<Variables>| match scaling {
             Some(scaling) => {
                 let rows = self.session.read_samples(stream, trial, samples.clone())?;
@@ -334,5 +327,5 @@ impl<'a> Trials<'a> {
 }
 
 fn join(cuts: &[Cut], of: impl Fn(&Scaled) -> &[f32]) -> Vec<f32> {
-    cuts.iter().flat_map(|cut| cut.of(of(&cut.scaled)).iter().copied()).collect()
+    cuts.iter().map(|cut| cut.of(of(&cut.scaled))).collect::<Vec<_>>().concat()
 }

@@ -251,8 +251,16 @@ pub trait TrialSource: Send + Sync + fmt::Debug {
     fn table(&self, name: &str) -> PathBuf;
 }
 
+/// Without an early end, which lets the compiler look at many values at once.
+fn all_finite(values: &[f32]) -> bool {
+    values.iter().fold(true, |all, value| all & value.is_finite())
+}
+
 /// `values`, if all of them are finite.
 pub(crate) fn finite(values: Vec<f32>) -> Result<Vec<f32>> {
+    if all_finite(&values) {
+        return Ok(values);
+    }
     match values.iter().position(|value| !value.is_finite()) {
         Some(index) => Err(Error::data(format!("value {index} is {}", values[index]))),
         None => Ok(values),
@@ -344,8 +352,14 @@ impl Session {
     /// # Errors
     /// As there, and when the trial is shorter.
     pub fn responses_of(&self, trial: usize, neurons: &[usize], samples: Range<usize>) -> Result<Vec<f32>> {
-        let chosen = self.chosen_responses(trial, neurons, samples)?;
-        Ok(chosen.into_iter().map(|value| value as f32).collect())
+        let window = self.window(Stream::Responses, trial, samples.clone())?;
+        let all = self.source.read(window).map_err(|error| self.placed(error, Stream::Responses, trial))?;
+        let chosen = self.chosen(all, neurons);
+        match all_finite(&chosen) {
+            true => Ok(chosen),
+            // Which names the value, with all its digits.
+            false => self.responses_f64(trial, neurons, samples).map(|_| chosen),
+        }
     }
 
     /// As [`Session::responses_of`], with all stored digits.
@@ -353,16 +367,11 @@ impl Session {
     /// # Errors
     /// As there.
     pub fn responses_f64(&self, trial: usize, neurons: &[usize], samples: Range<usize>) -> Result<Vec<f64>> {
-        self.chosen_responses(trial, neurons, samples)
-    }
-
-    fn chosen_responses(&self, trial: usize, neurons: &[usize], samples: Range<usize>) -> Result<Vec<f64>> {
         let first = samples.start;
         let window = self.window(Stream::Responses, trial, samples)?;
         let all =
             self.source.read_f64(window).map_err(|error| self.placed(error, Stream::Responses, trial))?;
-        let samples = all.chunks_exact(self.neurons.len());
-        let chosen: Vec<f64> = samples.flat_map(|all| neurons.iter().map(|&neuron| all[neuron])).collect();
+        let chosen = self.chosen(all, neurons);
         // What is too large for an `f32` is infinite to a fit.
         let Some(at) = chosen.iter().position(|value| !(*value as f32).is_finite()) else {
             return Ok(chosen);
@@ -381,6 +390,18 @@ impl Session {
              `data.nan=drop_neurons`; {}",
             way_out(trial)
         )))
+    }
+
+    /// Of responses of all neurons, `[sample, neuron]`, those of some.
+    fn chosen<T: Copy>(&self, all: Vec<T>, neurons: &[usize]) -> Vec<T> {
+        if neurons.iter().copied().eq(0..self.neurons.len()) {
+            return all;
+        }
+        let mut chosen = Vec::with_capacity(all.len() / self.neurons.len().max(1) * neurons.len());
+        for row in all.chunks_exact(self.neurons.len().max(1)) {
+            chosen.extend(neurons.iter().map(|&neuron| row[neuron]));
+        }
+        chosen
     }
 
     fn placed(&self, error: Error, stream: Stream, trial: usize) -> Error {

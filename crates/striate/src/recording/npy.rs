@@ -8,6 +8,8 @@
 //! NumPy Enhancement Proposal 1, "A simple file format for NumPy arrays", and the versions 2 and 3
 //! described in `numpy.lib.format`.
 
+use std::ops::Range;
+
 use half::f16;
 
 use super::npy_header::{self, Header, Kind};
@@ -149,15 +151,32 @@ impl Array {
         self.len() == 0
     }
 
-    /// The array itself if it has `shape`, but for axes of length 1: `[1, n]` is read where `[n]` is meant.
+    /// The array with `shape`, if it has that but for axes of length 1: `[1, n]` is read where `[n]` is meant.
     ///
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) stating both shapes.
     pub fn expect(self, shape: &[usize]) -> Result<Self> {
         if self.shape == shape || lengths(&self.shape).eq(lengths(shape)) {
-            return Ok(self);
+            return Ok(Self { shape: shape.to_vec(), ..self });
         }
         Err(Error::data(format!("has shape {:?}, expected {shape:?}", self.shape)))
+    }
+
+    /// The part `window` of its last axis, which is as long; of Python objects, all.
+    pub(super) fn cut(mut self, window: Range<usize>) -> Self {
+        let Some(last) = self.shape.last_mut().filter(|_| self.header.kind != Kind::Object) else {
+            return self;
+        };
+        let (all, size) = (std::mem::replace(last, window.len()), self.header.size);
+        let rows = self.shape.iter().rev().skip(1).product::<usize>();
+        let bytes = match self.is_c_order() {
+            true => {
+                let of_rows = self.payload().chunks_exact((all * size).max(1));
+                of_rows.map(|row| piece(row, &window, size)).collect::<Vec<_>>().concat()
+            }
+            false => piece(self.payload(), &window, rows * size).to_vec(),
+        };
+        Self { header: Header { start: 0, ..self.header }, bytes, ..self }
     }
 
     /// Numbers as `f32`, C order.
@@ -252,6 +271,11 @@ impl Array {
         }
         position
     }
+}
+
+/// The part `window` of `bytes` in steps of `size`.
+fn piece<'b>(bytes: &'b [u8], window: &Range<usize>, size: usize) -> &'b [u8] {
+    &bytes[window.start * size..window.end * size]
 }
 
 /// The axes that count: those of another length than 1.
@@ -432,6 +456,10 @@ mod tests {
             prop_assert_eq!(&array.shape, &shape);
             prop_assert_eq!(array.to_i64().unwrap(), values.clone());
             prop_assert_eq!(array.to_f32().unwrap(), values.iter().map(|&v| v as f32).collect::<Vec<_>>());
+            if let Some(&last @ 1..) = shape.last() {
+                let rows = values.chunks(last).flat_map(|row| &row[1..]).copied();
+                prop_assert_eq!(array.cut(1..last).to_i64().unwrap(), rows.collect::<Vec<_>>());
+            }
         }
 
         #[test]

@@ -242,7 +242,7 @@ fn the_twin_is_the_solution() {
     let twin = Twin::load(&run, &Device::flex()).unwrap();
     let normalisation = &twin.card.normalisation;
     let shown = |trial| {
-        normalisation.scale_image(session.read(Stream::Images, trial).unwrap(), session.image_shape())
+        normalisation.scale_images(session.read(Stream::Images, trial).unwrap(), session.image_shape())
     };
     let recorded = |trial| {
         let raw = session.read(Stream::Responses, trial).unwrap();

@@ -1,7 +1,5 @@
 //! Clips: arrays whose last axis is time, with NaN behind the end of the trial.
 
-use std::ops::Range;
-
 use rayon::prelude::*;
 
 use super::names::{Names, STREAMS, place_of};
@@ -115,17 +113,17 @@ pub(super) fn stimulus_ids(root: &Root, names: &Names, lengths: &Lengths) -> Res
     in_order(lengths.recorded.par_iter().enumerate().map(id).collect())
 }
 
-/// Some samples, `[sample, element]`, of `values`, `[element, stored]`.
-pub(super) fn time_first<T: Copy + Default>(values: &[T], stored: usize, samples: Range<usize>) -> Vec<T> {
-    let elements = values.len() / stored.max(1);
-    let mut out = vec![T::default(); samples.len() * elements];
+/// `[sample, element]` of `values`, `[element, sample]`.
+pub(super) fn time_first<T: Copy + Default>(values: &[T], samples: usize) -> Vec<T> {
+    let elements = values.len() / samples.max(1);
+    let mut out = vec![T::default(); values.len()];
     for tile in (0..elements).step_by(TILE) {
         let tile = tile..(tile + TILE).min(elements);
-        for sample in samples.clone() {
-            let row = &mut out[(sample - samples.start) * elements..][tile.clone()];
+        for sample in 0..samples {
+            let row = &mut out[sample * elements..][tile.clone()];
             row.iter_mut()
                 .zip(tile.clone())
-                .for_each(|(out, element)| *out = values[element * stored + sample]);
+                .for_each(|(out, element)| *out = values[element * samples + sample]);
         }
     }
     out
@@ -136,14 +134,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_comes_first_and_only_what_was_asked_for() {
-        let (stored, elements) = (7, 75);
-        let values: Vec<usize> = (0..stored * elements).collect();
-        let cut = time_first(&values, stored, 2..5);
-        for (at, value) in cut.iter().enumerate() {
-            assert_eq!(*value, at % elements * stored + 2 + at / elements);
+    fn time_comes_first() {
+        let (samples, elements) = (7, 75);
+        let values: Vec<usize> = (0..samples * elements).collect();
+        let turned = time_first(&values, samples);
+        for (at, value) in turned.iter().enumerate() {
+            assert_eq!(*value, at % elements * samples + at / elements);
         }
-        assert_eq!(cut.len(), 3 * elements);
-        assert!(time_first(&values, stored, 3..3).is_empty());
+        assert_eq!(turned.len(), values.len());
+        assert!(time_first::<u8>(&[], 0).is_empty());
     }
 }

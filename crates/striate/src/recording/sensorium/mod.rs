@@ -141,11 +141,11 @@ impl TrialSource for TrialFiles {
     }
 
     fn read(&self, window: Window<'_>) -> Result<Vec<f32>> {
-        Ok(self.cut(&window, self.array(&window)?.to_f32()?))
+        Ok(self.time_first(&window, self.array(&window)?.to_f32()?))
     }
 
     fn read_f64(&self, window: Window<'_>) -> Result<Vec<f64>> {
-        Ok(self.cut(&window, self.array(&window)?.to_f64()?))
+        Ok(self.time_first(&window, self.array(&window)?.to_f64()?))
     }
 
     fn classes(&self, trials: usize) -> Result<Option<Vec<String>>> {
@@ -162,12 +162,16 @@ impl TrialSource for TrialFiles {
 }
 
 impl TrialFiles {
+    /// The window as it is stored: of clips, time is the last axis.
     fn array(&self, window: &Window<'_>) -> Result<Array> {
         let stored = self.stored(window);
         let shape: Vec<usize> = window.shape.iter().copied().chain(stored).collect();
-        self.root
-            .numbers(&self.names.file(window.stream, window.trial), shape.iter().product())?
-            .expect(&shape)
+        let file = self.names.file(window.stream, window.trial);
+        let array = self.root.numbers(&file, shape.iter().product())?.expect(&shape)?;
+        Ok(match stored {
+            None => array,
+            Some(_) => array.cut(window.start..window.start + window.samples),
+        })
     }
 
     /// Samples in the file, where it holds several.
@@ -175,10 +179,10 @@ impl TrialFiles {
         Some(self.lengths.as_ref()?.stored(window.stream, window.trial))
     }
 
-    fn cut<T: Copy + Default>(&self, window: &Window<'_>, values: Vec<T>) -> Vec<T> {
-        match self.stored(window) {
+    fn time_first<T: Copy + Default>(&self, window: &Window<'_>, values: Vec<T>) -> Vec<T> {
+        match self.lengths {
             None => values,
-            Some(stored) => clips::time_first(&values, stored, window.start..window.start + window.samples),
+            Some(_) => clips::time_first(&values, window.samples),
         }
     }
 }
