@@ -33,6 +33,8 @@ use rules::Rules;
 const TRACES: [usize; 3] = [6, 3, 3];
 /// How many stimuli a trace shows.
 const TRACE_LENGTH: usize = 100;
+/// How many samples of a movie it shows.
+const CLIP_LENGTH: usize = 300;
 
 /// Noise-free responses of a trial, of all neurons of its recording, `[sample, neuron]`.
 pub type NoiseFree<'a> = &'a dyn Fn(usize) -> Result<Vec<f32>>;
@@ -66,6 +68,8 @@ pub struct Scores {
     evaluation: Evaluation,
     /// What each sample showed.
     stimulus: Vec<String>,
+    /// Samples per second, of clips.
+    rate_hz: Option<f64>,
     neurons: Vec<usize>,
     unit_ids: Vec<i64>,
 }
@@ -196,7 +200,8 @@ pub fn score(twin: &Ensemble, session: &Session, task: &Task<'_>, device: &Devic
     }
     report.model = twin.digest();
     let (neurons, unit_ids) = (neurons.to_vec(), twin.unit_ids().to_vec());
-    Ok(Scores { report, scored, nulls, evaluation, stimulus, neurons, unit_ids })
+    let rate_hz = session.stimulus.rate_hz.filter(|_| session.has_clips());
+    Ok(Scores { report, scored, nulls, evaluation, stimulus, rate_hz, neurons, unit_ids })
 }
 
 /// What was recorded and predicted of some trials and neurons, trial after trial: of what is on the way only one is held.
@@ -319,7 +324,7 @@ impl Scores {
         table.write_parquet(&run.score_table(tier))?;
         table.write_json(&run.per_neuron(tier), &scores)?;
         let stimuli = number_stimuli(&self.stimulus).into_iter().max().map_or(0, |last| last + 1);
-        let traces = Traces { scores, stimuli, neurons: self.traces() };
+        let traces = Traces { scores, stimuli, rate_hz: self.rate_hz, neurons: self.traces() };
         disk::write_bytes(&run.traces(tier), &json(&traces)?)?;
         disk::write_bytes(&run.scores(tier), &summary)
     }
@@ -345,7 +350,8 @@ impl Scores {
 
     fn trace(&self, neuron: usize, score: f64, oracle: Option<f64>, groups: &[usize]) -> Trace {
         let [recorded, predicted] = self.evaluation.responses_of(neuron);
-        let count = groups.iter().max().map_or(0, |last| last + 1).min(TRACE_LENGTH);
+        let most = if self.rate_hz.is_some() { CLIP_LENGTH } else { TRACE_LENGTH };
+        let count = groups.iter().max().map_or(0, |last| last + 1).min(most);
         let mut trace = Trace {
             neuron,
             unit_id: self.unit_ids[neuron],
@@ -382,6 +388,9 @@ struct Traces {
     scores: String,
     /// Stimuli of the tier, of which the first [`TRACE_LENGTH`] are shown.
     stimuli: usize,
+    /// Of movies, whose samples are shown in their order, how many there are in a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate_hz: Option<f64>,
     neurons: Vec<Trace>,
 }
 

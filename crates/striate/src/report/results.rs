@@ -115,6 +115,9 @@ pub struct Traces {
     /// Stimuli of the tier, of which each trace shows the first; 0 where an older striate did not say.
     #[serde(default)]
     pub stimuli: usize,
+    /// Samples per second of movies, whose samples are shown in their order.
+    #[serde(default)]
+    pub rate_hz: Option<f64>,
     /// The neurons shown.
     pub neurons: Vec<Trace>,
 }
