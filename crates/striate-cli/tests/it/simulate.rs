@@ -109,3 +109,23 @@ fn other_peoples_folders_stay_as_they_are() {
     assert!(text(&output.stderr).contains("is not a simulation"), "{}", text(&output.stderr));
     assert_eq!(std::fs::read_to_string(notes).unwrap(), "mine");
 }
+
+/// Each was made by a command of its own, which none of these undoes.
+#[test]
+fn a_folder_of_several_simulations_is_no_simulation() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |path: &str, arguments: &[&str]| {
+        simulate(folder.path(), &[&arguments[..1], &["--out", path], &arguments[1..]].concat()).status.code()
+    };
+    let [images, movies] = [
+        &["klindt-linear", "neurons=2", "samples=4", "test=1", "test_repeats=2"][..],
+        &["movies", "animals=1", "neurons=2", "train=2", "repeats=1", "frames=20"],
+    ];
+    assert_eq!(run("sims/a", images), Some(0));
+    assert_eq!(run("sims", images), Some(2));
+    std::fs::rename(folder.path().join("sims/a"), folder.path().join("sims/animal0")).unwrap();
+    assert_eq!(run("sims", movies), Some(2));
+    assert!(folder.path().join("sims/animal0/truth").exists());
+    assert_eq!([run("mice", movies), run("mice", movies), run("mice", images)], [Some(0), Some(0), Some(2)]);
+    assert!(folder.path().join("mice/animal0/truth").exists());
+}

@@ -76,7 +76,8 @@ impl Filters {
         let corner = read(folder, "corner.npy", &[n, 2])?;
         let corner: Vec<[usize; 2]> =
             corner.chunks_exact(2).map(|at| [at[0] as usize, at[1] as usize]).collect();
-        if corner.iter().any(|&[row, column]| row + side > of.height || column + side > of.width) {
+        let is_within = |at: usize, most: usize| at.checked_add(side).is_some_and(|end| end <= most);
+        if !corner.iter().all(|&[row, column]| is_within(row, of.height) && is_within(column, of.width)) {
             return damaged("corner.npy", "names a patch that does not lie in the frame");
         }
         if types.iter().any(|&kind| kind >= of.kinds.len()) {
@@ -211,6 +212,11 @@ fn check_session(parameters: &Parameters, session: &Session) -> Result<()> {
 /// Whether `path` is a recording that striate simulated.
 pub(super) fn is_simulation(path: &Path) -> bool {
     path.join("truth/truth.json").is_file()
+}
+
+/// Whether `path` is an animal that sees movies.
+pub(super) fn is_of_movies(path: &Path) -> bool {
+    matches!(read_parameters(&path.join("truth")), Ok(Parameters::Movies(_)))
 }
 
 /// Whether [`write`] gives a file of a recording this name.

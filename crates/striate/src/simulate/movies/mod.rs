@@ -23,6 +23,9 @@ const RATE_HZ: f64 = 30.0;
 const JUDGED: [&str; 5] =
     ["oracle", "live_test_main", "live_test_bonus", "final_test_main", "final_test_bonus"];
 
+/// Least noise but none.
+const LEAST_NOISE: f64 = 1e-3;
+
 /// Parameters that can be set by name, and what they mean.
 const KEYS: [(&str, &str); 19] = [
     ("animals", "number of animals; 1 and 2, 3 and 4, … share movies"),
@@ -40,7 +43,7 @@ const KEYS: [(&str, &str); 19] = [
     ("latency_ms", "shortest and longest latency"),
     ("gain", "share of the mean that running adds to responses, on average over neurons"),
     ("eye_px", "s.d. of the shift of the image by eye movements"),
-    ("noise", "variance of responses divided by their mean; 0: noise-free"),
+    ("noise", "variance of responses divided by their mean, from 0.001; 0: noise-free"),
     ("delayed", "stream of the last animal that lags behind: responses, behavior, pupil_center, images"),
     ("delay", "samples by which it does"),
     ("seed", "seed of everything"),
@@ -249,7 +252,8 @@ impl Options for Movies {
         in_range("size_px", self.size_px, 0.3..=10.0)?;
         in_range("gain", self.gain, 0.0..=10.0)?;
         in_range("eye_px", self.eye_px, 0.0..=10.0)?;
-        in_range("noise", self.noise, 0.0..=100.0)?;
+        // Events become more without end as they become smaller.
+        in_range("noise", self.noise, if self.noise == 0.0 { 0.0 } else { LEAST_NOISE }..=100.0)?;
         let [first, last] = self.latency_ms;
         in_range("latency_ms", first, 0.0..=500.0)?;
         in_range("latency_ms", last, first..=500.0)?;

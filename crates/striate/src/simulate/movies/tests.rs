@@ -185,6 +185,7 @@ fn impossible_parameters_are_refused_by_name() {
         ("gain", "-1"),
         ("eye_px", "11"),
         ("noise", "-1"),
+        ("noise", "1e-9"),
         ("shared", "2"),
         ("delayed", "video"),
         ("delay", "150"),

@@ -14,6 +14,9 @@ use crate::recording::write::{Clips, Plan, write_into};
 use crate::simulate::world::Options;
 use crate::simulate::{truth, write as folders};
 
+/// What the folder of an animal is called, before its number.
+const ANIMAL: &str = "animal";
+
 /// Writes each animal as recording folder `path/animalN`, with the folder `truth/` inside. Only some trials are in memory at a
 /// time.
 ///
@@ -22,12 +25,18 @@ use crate::simulate::{truth, write as folders};
 /// earlier simulation; otherwise when a file cannot be written.
 pub fn write(movies: &Movies, path: &Path) -> Result<()> {
     movies.check()?;
-    folders::refuse_foreign(path)?;
+    folders::refuse_foreign(path, is_animal)?;
     disk::renew_folder(path, |folder| {
         (0..movies.animals).try_for_each(|animal| {
-            write_animal(movies, &Animal::new(movies, animal), &folder.join(format!("animal{animal}")))
+            write_animal(movies, &Animal::new(movies, animal), &folder.join(format!("{ANIMAL}{animal}")))
         })
     })
+}
+
+/// Whether [`write`] made the folder `path`, and no other command.
+fn is_animal(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()?.strip_prefix(ANIMAL));
+    name.is_some_and(|index| index.parse::<usize>().is_ok()) && truth::is_of_movies(path)
 }
 
 fn write_animal(movies: &Movies, animal: &Animal<'_>, folder: &Path) -> Result<()> {
