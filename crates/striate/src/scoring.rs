@@ -183,8 +183,8 @@ pub fn score(twin: &Ensemble, session: &Session, task: &Task<'_>, device: &Devic
     if let Some(provenance) = task.provenance {
         report.cautions = provenance.cautions(session, &task.tier, &trials, neurons.len())?;
     }
-    let fitted = |trial: usize| !left_out.contains(&trial);
-    if let Some(classes) = Classes::of(session, task.classes, is_own.then_some(&fitted))? {
+    let fitted = task.provenance.and_then(|provenance| provenance.fitted(session, &twin.choices()));
+    if let Some(classes) = Classes::of(session, task.classes, fitted.as_ref())? {
         let samples = |trial: usize| session.trials[trial].samples - rules.first;
         let (scores, without) = classes.scores(&evaluation, &trials, samples, &task.settings)?;
         report.classes = scores;

@@ -222,6 +222,8 @@ fn classes_of_stimuli_are_scored_on_their_own_and_new_ones_stand_apart() {
     let html = String::from_utf8(bench.read("run/report.html")).unwrap();
     assert!(html.contains("never trained on") && html.contains("gabor"));
 
+    by_trial(&tested.replace("5,", "005,"));
+    assert_eq!(report()["classes"]["gabor"]["trials"], 2, "005 is trial 5");
     by_trial(tested);
     assert_eq!(report()["classes"]["gabor"]["trained"], Value::Null, "what was trained on is not told");
     by_trial("4,natural\n");

@@ -35,11 +35,17 @@ fn classes(text: &str, session: &Session) -> Result<Vec<Option<String>>> {
     let mut of: BTreeMap<String, String> = BTreeMap::new();
     for (row, record) in reader.records().enumerate() {
         let record: StringRecord = record.map_err(damaged)?;
-        let (key, class) = (record[key].to_owned(), record[class].to_owned());
+        let (mut key, class) = (record[key].to_owned(), record[class].to_owned());
         let refused = |what: String| Error::data(format!("row {}: {what}", row + 1));
-        if by_trial && !key.parse().is_ok_and(|trial: usize| trial < session.trials.len()) {
-            let last = session.trials.len().saturating_sub(1);
-            return Err(refused(format!("`{key}` is no trial: they are numbered from 0 to {last}")));
+        if by_trial {
+            // 007 is trial 7.
+            key = match key.parse::<usize>() {
+                Ok(trial) if trial < session.trials.len() => trial.to_string(),
+                _ => {
+                    let last = session.trials.len().saturating_sub(1);
+                    return Err(refused(format!("`{key}` is no trial: they are numbered from 0 to {last}")));
+                }
+            };
         }
         match of.insert(key.clone(), class.clone()) {
             Some(known) if known != class => {

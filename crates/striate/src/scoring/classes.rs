@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::Result;
-use crate::recording::{Session, Tier};
+use crate::recording::Session;
 use crate::score::{ClassScores, Evaluation, Settings, score};
 
 /// Which class of stimuli each trial of a session showed.
@@ -19,25 +19,30 @@ pub(super) struct Classes {
 }
 
 impl Classes {
-    /// What the user `named`, else what the recording tells. `fitted` says whether the model was fitted to a trial; none where
-    /// it was fitted to another recording.
+    /// What the user `named`, else what the recording tells. `fitted` are the trials that the model was fitted to, where they are
+    /// known.
     ///
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when the table of the recording is damaged.
     pub fn of(
         session: &Session,
         named: Option<&[Option<String>]>,
-        fitted: Option<&dyn Fn(usize) -> bool>,
+        fitted: Option<&BTreeSet<usize>>,
     ) -> Result<Option<Self>> {
         let told = || Ok(session.classes()?.map(|classes| classes.into_iter().map(Some).collect()));
         let of: Option<Vec<Option<String>>> = named.map_or_else(told, |named| Ok(Some(named.to_vec())))?;
-        let Some(of) = of else { return Ok(None) };
-        let train = session.trials_of(&Tier::Train);
-        let fitted = train.into_iter().filter(|&trial| fitted.is_some_and(|fitted| fitted(trial)));
-        let known: Vec<Option<&String>> = fitted.map(|trial| of[trial].as_ref()).collect();
+        Ok(of.map(|of| Self::fitted_to(fitted, of, named.is_some())))
+    }
+
+    fn fitted_to(fitted: Option<&BTreeSet<usize>>, of: Vec<Option<String>>, asked: bool) -> Self {
+        // A trial without a class is in none, and not in one without a name.
+        let of: Vec<Option<String>> =
+            of.into_iter().map(|class| class.filter(|class| !class.is_empty())).collect();
+        let known: Vec<Option<&String>> =
+            fitted.into_iter().flatten().map(|&trial| of[trial].as_ref()).collect();
         let is_complete = !known.is_empty() && known.iter().all(Option::is_some);
         let trained = known.into_iter().flatten().cloned().collect();
-        Ok(Some(Self { of, trained, is_complete, asked: named.is_some() }))
+        Self { of, trained, is_complete, asked }
     }
 
     fn was_trained(&self, class: &str) -> Option<bool> {
@@ -122,6 +127,17 @@ mod tests {
         assert_eq!(classes(&[], &["natural"], false).was_trained("gabor"), None);
         assert_eq!(classes(&[], &["natural"], false).was_trained("natural"), Some(true));
         assert_eq!(classes(&[], &["natural"], true).was_trained("gabor"), Some(false));
+    }
+
+    #[test]
+    fn a_trial_without_a_class_is_in_none_and_leaves_unknown_what_was_trained_on() {
+        let of: Vec<_> = ["natural", "", "gabor"].map(|class| Some(class.to_owned())).into();
+        let fitted =
+            |trials: &[usize]| Classes::fitted_to(Some(&trials.iter().copied().collect()), of.clone(), true);
+        assert_eq!(fitted(&[0]).of[1], None);
+        assert_eq!(fitted(&[0]).was_trained("gabor"), Some(false));
+        assert_eq!(fitted(&[0, 1]).was_trained("gabor"), None);
+        assert_eq!(Classes::fitted_to(None, of.clone(), true).was_trained("natural"), None);
     }
 
     #[test]

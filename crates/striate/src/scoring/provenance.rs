@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::batch::{DataConfig, rule_on_repeats, validation_tier};
+use crate::batch::{Choice, DataConfig, Split, rule_on_repeats, validation_tier};
 use crate::disk;
 use crate::error::Result;
 use crate::recording::{Session, Tier};
@@ -79,6 +79,16 @@ impl Provenance {
             seen => seen,
         };
         Ok(seen.into_iter().chain(self.chosen_neurons(session, tier, neurons)?).collect())
+    }
+
+    /// The trials of `session` that the run, or a member of it, was fitted to, which chose so; none where that is not known.
+    pub(super) fn fitted(&self, session: &Session, chosen: &[Choice]) -> Option<BTreeSet<usize>> {
+        if !self.is_own() || chosen.len() != self.data.len() {
+            return None;
+        }
+        let split = |(data, choice): (&DataConfig, &Choice)| Split::of(session, data, choice.clone()).ok();
+        let splits: Option<Vec<Split>> = self.data.iter().zip(chosen).map(split).collect();
+        Some(splits?.into_iter().flat_map(|split| split.train).collect())
     }
 
     fn fitted_or_chosen(&self, session: &Session, tier: &Tier) -> Option<String> {

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{CARD, Card, Field, State, Twin, WEIGHTS, home, load_weights, require_one};
 use crate::array;
-use crate::batch::{Normalisation, Uses, Variables};
+use crate::batch::{Choice, Normalisation, Uses, Variables};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::run::bond::{RESTORE, card_digest, is_of, joint};
@@ -82,6 +82,11 @@ impl Ensemble {
     /// Trials of the recording that at least one member left out.
     pub fn left_out(&self) -> BTreeSet<usize> {
         self.members.iter().flat_map(|twin| twin.card.left_out.iter().copied()).collect()
+    }
+
+    /// The neurons and trials that each member was fitted to.
+    pub(crate) fn choices(&self) -> Vec<Choice> {
+        self.members.iter().map(|twin| twin.card.choice()).collect()
     }
 
     /// Streams beside the images that at least one member takes in.
