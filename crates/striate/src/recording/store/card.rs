@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::hash::sum;
+use crate::recording::files::missing;
 use crate::recording::root::Root;
 use crate::recording::{Licence, Stream};
 
@@ -139,6 +140,17 @@ impl Card {
         let seal = sum(text.as_bytes());
         let at = text.rfind(NO_SEAL).unwrap_or(text.len());
         Ok(text[..at].to_owned() + &seal + &text[at + NO_SEAL.len()..])
+    }
+
+    /// That no file is missing which it lists.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) naming the first that is.
+    pub fn check_there(&self, root: &Root) -> Result<()> {
+        match self.files.keys().find(|name| !root.has(name)) {
+            Some(name) => Err(missing(root.place(name))),
+            None => Ok(()),
+        }
     }
 
     /// Refuses the small file `name` where it is not what was written: it is read as a whole anyway.

@@ -30,6 +30,7 @@ use self::tables::{TRIALS, Table, Trials};
 use super::root::Root;
 use super::samples::Samples;
 use super::{Format, Session, Statistics, StimulusInfo, Stream, StreamInfo, Trial, TrialSource, Window, npy};
+use crate::disk;
 use crate::error::{Error, Result};
 
 /// The entry in the list of formats.
@@ -49,6 +50,7 @@ fn file_of(stream: Stream) -> String {
 
 fn open(root: &Root) -> Result<Session> {
     let card = Card::read(root)?;
+    card.check_there(root)?;
     let arrays = arrays(root, &card)?;
     let Trials { trials, starts, classes } = tables::trials(root, &card)?;
     check_lengths(root, &trials, &starts, &arrays)?;
@@ -71,7 +73,7 @@ fn open(root: &Root) -> Result<Session> {
             shape: of(Stream::Images).map(|info| info.shape.clone()).unwrap_or_default(),
             rate_hz: card.rate_hz,
         },
-        statistics: statistics(root, &streams)?,
+        statistics: statistics(root, &card, &streams)?,
         licence: card.licence,
         source: Arc::new(Source {
             root: root.clone(),
@@ -118,7 +120,7 @@ fn check_lengths(
             let (start, samples) = (starts[trial], trials[trial].samples);
             let message =
                 format!("has {samples} samples from sample {start} on, but the streams end at {all}");
-            Err(Error::data(message).file(root.place(TRIALS)).trial(trial))
+            Err(Error::data(message).file(tables::place(root, TRIALS)).trial(trial))
         }
         None => Ok(()),
     }
@@ -146,12 +148,16 @@ fn info(stream: Stream, array: &Samples, card: &Card) -> Result<StreamInfo> {
 }
 
 /// Statistics of each stream that has them, `[element]`, or `[sample, element]` where samples differ.
-fn statistics(root: &Root, streams: &[StreamInfo]) -> Result<BTreeMap<Stream, Statistics>> {
+fn statistics(root: &Root, card: &Card, streams: &[StreamInfo]) -> Result<BTreeMap<Stream, Statistics>> {
     let read = |info: &StreamInfo| {
         let elements: usize = info.shape.iter().product();
         let moment = |name: &str| {
             let name = statistic(info.stream, name);
             let array = Samples::open(root, &name)?;
+            if card.is_sealed() {
+                let whole = root.read(&name, disk::ARRAYS)?;
+                card.check(&name, &whole).map_err(|error| error.file(array.place()))?;
+            }
             let count: usize = array.len() * array.shape().iter().product::<usize>();
             let samples = if array.shape().is_empty() { 1 } else { array.len() };
             if count != 1 && count != samples * elements {
@@ -221,8 +227,8 @@ impl TrialSource for Source {
 
     fn table(&self, name: &str) -> PathBuf {
         let ours = match name.split('/').collect::<Vec<_>>()[..] {
-            ["meta", "neurons", ..] => tables::NEURONS.to_owned(),
-            ["meta", "trials", ..] => TRIALS.to_owned(),
+            ["meta", "neurons", ..] => return tables::place(&self.root, tables::NEURONS),
+            ["meta", "trials", ..] => return tables::place(&self.root, TRIALS),
             ["meta", "statistics", stream, ..] => format!("{stream}.mean.npy"),
             _ => name.to_owned(),
         };

@@ -1,5 +1,7 @@
 //! The tables of trials and neurons, as Parquet; written by hand they may be CSV.
 
+use std::path::PathBuf;
+
 use super::card::Card;
 use crate::columns::{Column, Columns, read_csv, read_parquet};
 use crate::disk;
@@ -28,6 +30,11 @@ impl Table {
         card.check(&self.name, &bytes)?;
         if self.name.ends_with(".csv") { read_csv(&bytes) } else { read_parquet(bytes) }
     }
+}
+
+/// Where the table `name` is, or its `.csv`.
+pub(super) fn place(root: &Root, name: &str) -> PathBuf {
+    Table::find(root, name).map_or_else(|| root.place(name), |table| root.place(&table.name))
 }
 
 /// What the table of trials tells.
@@ -140,9 +147,6 @@ fn shown(columns: &Columns) -> Result<Vec<bool>> {
 /// The neurons of the responses, numbered from 0 where there is no table.
 pub(super) fn neurons(root: &Root, card: &Card, count: usize, warnings: &mut Vec<String>) -> Result<Neurons> {
     let Some(table) = Table::find(root, NEURONS) else {
-        if let Some(name) = card.files.contains_key(NEURONS).then_some(NEURONS) {
-            return Err(Error::data("is missing").file(root.place(name)).hint("copy or convert it again"));
-        }
         warnings.push(format!("{NEURONS} is missing: neurons are numbered from 0"));
         return Ok(Neurons { ids: (0..count as i64).collect(), ..Neurons::default() });
     };
