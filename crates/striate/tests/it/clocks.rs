@@ -130,8 +130,53 @@ fn spikes_are_counted_within_samples_by_unit() {
     let session = open().unwrap();
     assert_eq!(session.neurons.ids, [8, 6]);
     assert_eq!(session.read(Stream::Responses, 0).unwrap()[..4], [2.0, 0.0, 0.0, 0.0]);
+    let warned = session.warnings.join("; ");
+    assert!(warned.contains("spikes.npy: 2 of 4 events") && warned.contains("e.g. 5"), "{warned}");
+    put("units.npy", write_i64(&[4], &[3, 2, 3, 2]));
+    let error = open().unwrap_err().to_string();
+    assert!(error.contains("responses.units") && error.contains("4 of 4 events"), "{error}");
     put("units.npy", write_i64(&[3], &[5, 8, 8]));
     assert!(open().unwrap_err().to_string().contains("responses.units"));
+}
+
+#[test]
+fn without_events_there_is_a_variable_but_no_neuron() {
+    let licks = "events = \"licks.npy\"\nrule = \"count\"";
+    let speed = "file = \"speed.npy\"\n        rate_hz = 40\n        rule = \"mean\"";
+    let dir = tempfile::tempdir().unwrap();
+    made(dir.path(), &[(speed, licks)]);
+    fs::write(dir.path().join("licks.npy"), write_f64(&[0], &[])).unwrap();
+    let session = recording::open(&dir.path().join("my.toml")).unwrap().sessions.remove(0);
+    assert_eq!(session.read(Stream::Behavior, 1).unwrap(), [0.0; 15]);
+    let toml = fs::read_to_string(dir.path().join("my.toml")).unwrap();
+    let (start, end) = (toml.find("[responses]").unwrap(), toml.find("[[behavior]]").unwrap());
+    let spikes = "[responses]\nevents = \"licks.npy\"\nrule = \"count\"\n";
+    fs::write(dir.path().join("my.toml"), [&toml[..start], spikes, &toml[end..]].concat()).unwrap();
+    let error = recording::open(&dir.path().join("my.toml")).unwrap_err();
+    assert!(error.to_string().contains("licks.npy") && error.to_string().contains("no events"), "{error}");
+    assert_eq!(error.place().key.as_deref(), Some("responses"));
+}
+
+/// Frames 12 to 27 of the first trial were not shown, which is what it takes to be long; 100 more after the last trial are not.
+#[test]
+fn long_gaps_within_a_trial_are_warned_of_by_name() {
+    let warned = |missing: std::ops::Range<usize>| {
+        let dir = tempfile::tempdir().unwrap();
+        made(dir.path(), &[]);
+        let kept = (0..COUNT).filter(|frame| !missing.contains(frame));
+        let times: Vec<f64> = kept.clone().map(|frame| frame as f64 / RATE).collect();
+        let frames: Vec<f32> = kept.flat_map(|frame| [frame as f32; 6]).collect();
+        fs::write(dir.path().join("frame_times.npy"), write_f64(&[times.len()], &times)).unwrap();
+        fs::write(dir.path().join("video.npy"), write_f32(&[times.len(), 2, 3], &frames)).unwrap();
+        recording::open(&dir.path().join("my.toml")).unwrap().sessions.remove(0).warnings
+    };
+    assert_eq!(warned(COUNT..COUNT), Vec::<String>::new());
+    assert_eq!(warned(12..20), Vec::<String>::new(), "short");
+    assert_eq!(warned(28..45), Vec::<String>::new(), "mostly between trials");
+    let found = warned(12..27);
+    assert_eq!(found.len(), 1, "{found:?}");
+    let words = ["images: ", "video.npy", "1.60 s of trial 0", "1 trial in all", "the last value before"];
+    assert!(words.iter().all(|word| found[0].contains(word)), "{found:?}");
 }
 
 /// Without a rate every trial is one sample: a still image with what was measured while it was shown.
@@ -253,6 +298,13 @@ fn a_folder_of_experanto_is_a_recording() {
     // Both began a second before the first frame.
     near(&session.read(Stream::Responses, 0).unwrap(), (0..10).flat_map(|k| [5.0 + f64::from(k) / 2.0, 1.0]));
     near(&session.read(Stream::Behavior, 0).unwrap(), (0..10).map(|k| f64::from(10 + k)));
+    let mut far: Vec<f64> = (0..22).map(|frame| 100.0 + f64::from(frame) / 10.0).collect();
+    far[20] = 1e300;
+    far[21] = 1e300;
+    fs::write(path.join("screen/timestamps.npy"), write_f64(&[22], &far)).unwrap();
+    let error = recording::open(&path).unwrap_err().to_string();
+    assert!(error.contains("timestamps.npy") && error.contains("expected in seconds"), "{error}");
+    experanto(&path);
     fs::rename(path.join("screen/data/00002.npy"), path.join("screen/data/00002.mp4")).unwrap();
     let error = recording::open(&path).unwrap_err();
     assert!(error.to_string().contains("00002.mp4") && error.advice().unwrap().contains("ffmpeg"), "{error}");

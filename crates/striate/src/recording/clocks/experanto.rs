@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::rule::{Rule, Times};
 use super::signal::{Grid, Signal, Track};
-use super::{Parts, Signals, session};
+use super::{Parts, Signals, count_of, session};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::hash::Digest;
@@ -189,11 +189,15 @@ fn frames(root: &Root, shown: &Shown) -> Result<Signal> {
 
 fn trial(root: &Root, shown: &Shown, rate_hz: Option<f64>) -> Result<(Trial, Grid)> {
     let (start_s, last) = (shown.times[0], shown.times[shown.times.len() - 1]);
+    let samples = |lasts_s: f64, rate: f64, more: f64| {
+        count_of((lasts_s * rate).round() + more, lasts_s)
+            .map_err(|error| error.file(root.place(TIMES)).key(&shown.key))
+    };
     let (samples, step_s) = match rate_hz {
-        Some(rate) if shown.is_video => (((last - start_s) * rate).round() as usize + 1, 1.0 / rate),
+        Some(rate) if shown.is_video => (samples(last - start_s, rate, 1.0)?, 1.0 / rate),
         Some(rate) => {
             let end = shown.next.unwrap_or(start_s + 1.0 / rate);
-            ((((end - start_s) * rate).round() as usize).max(1), 1.0 / rate)
+            (samples(end - start_s, rate, 0.0)?.max(1), 1.0 / rate)
         }
         None => (1, shown.next.map_or(1.0, |next| next - start_s)),
     };

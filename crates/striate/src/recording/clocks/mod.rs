@@ -4,6 +4,7 @@
 //! read from the files when it is asked for, and `striate convert` makes a store of it.
 
 mod experanto;
+mod gaps;
 mod rule;
 mod settings;
 mod signal;
@@ -54,10 +55,19 @@ impl Signals {
         }
     }
 
+    fn empty(&self) -> Error {
+        let error = Error::data("holds no events, or no values at any time: of which units is not told");
+        match self.of(0).first() {
+            Some(signal) => error.file(signal.place()),
+            None => error,
+        }
+    }
+
     /// Shape of one sample, which all trials share.
     fn shape(&self, stream: Stream) -> Result<Vec<usize>> {
         if stream != Stream::Images {
-            return Ok(vec![self.of(0).iter().map(|signal| signal.width()).sum()]);
+            let width = self.of(0).iter().map(|signal| signal.width()).sum();
+            return if width > 0 { Ok(vec![width]) } else { Err(self.empty()) };
         }
         let all: Vec<&Signal> = match self {
             Self::Beside(signals) => signals.iter().collect(),
@@ -162,6 +172,11 @@ fn session(parts: Parts) -> Result<Session> {
         stamp: parts.stamp,
     };
     clocks.check(&parts.trials, &streams)?;
+    let gaps = clocks
+        .signals
+        .iter()
+        .flat_map(|(&stream, signals)| gaps::told(stream, signals, &clocks.grids, &parts.trials));
+    let warnings = parts.warnings.into_iter().chain(gaps).collect();
     Ok(Session {
         id: parts.id,
         format: parts.format,
@@ -176,7 +191,7 @@ fn session(parts: Parts) -> Result<Session> {
         streams,
         statistics: BTreeMap::new(),
         licence: None,
-        warnings: parts.warnings,
+        warnings,
         source: Arc::new(clocks),
     })
 }
@@ -193,9 +208,14 @@ fn grid(start_s: f64, end_s: f64, rate_hz: Option<f64>) -> Result<(Grid, usize)>
         samples if samples < 1.0 => {
             Err(Error::data(format!("lasts {lasts} s, less than a sample of {} s", 1.0 / rate)))
         }
-        samples if samples > MOST_SAMPLES => {
-            Err(Error::data(format!("lasts {lasts} s: times are expected in seconds")))
-        }
-        samples => Ok((Grid { start_s, step_s: 1.0 / rate }, samples as usize)),
+        samples => Ok((Grid { start_s, step_s: 1.0 / rate }, count_of(samples, lasts)?)),
     }
+}
+
+/// So many samples of a trial that lasts so many seconds.
+fn count_of(samples: f64, lasts_s: f64) -> Result<usize> {
+    if samples > MOST_SAMPLES {
+        return Err(Error::data(format!("lasts {lasts_s} s: times are expected in seconds")));
+    }
+    Ok(samples as usize)
 }

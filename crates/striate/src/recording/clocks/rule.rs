@@ -110,6 +110,23 @@ impl Times {
         }
     }
 
+    /// Time between most values: the median; 0 of fewer than two.
+    pub fn usual_period(&self) -> f64 {
+        let Self::Stamps(stamps) = self else { return self.period() };
+        let mut periods: Vec<f64> = stamps.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        periods.sort_by(f64::total_cmp);
+        periods.get(periods.len() / 2).copied().unwrap_or_default()
+    }
+
+    /// The longest time between `from` and `to` without a value.
+    pub fn longest_gap(&self, from: f64, to: f64) -> f64 {
+        let inside = self.before(from)..self.before(to);
+        let borders = [from].into_iter().chain(inside.map(|at| self.at(at))).chain([to]);
+        let mut gap = (f64::NEG_INFINITY, 0.0_f64);
+        borders.for_each(|time| gap = (time, if gap.0.is_finite() { gap.1.max(time - gap.0) } else { 0.0 }));
+        gap.1
+    }
+
     /// Values within the step that begins at `time`.
     pub fn within(&self, time: f64, step: f64) -> Range<usize> {
         let early = time - SLACK * step;
@@ -202,6 +219,17 @@ mod tests {
         let Some(Taken::Between(at, fraction)) = slow.take(Rule::Linear, 1.1, STEP) else { panic!() };
         assert!(at == 2 && (fraction - 0.2).abs() < 1e-9, "{fraction}");
         assert_eq!(slow.take(Rule::Mean, 1.1, STEP), Some(Taken::Mean(2..3)), "none within: the last one");
+    }
+
+    #[test]
+    fn the_longest_gap_is_that_within_the_stretch() {
+        let stamps: Vec<f64> = [0, 1, 2, 9, 10, 11, 30].map(f64::from).into();
+        let times = Times::stamps(stamps, 0.0).unwrap();
+        assert_eq!(times.usual_period(), 1.0);
+        let gaps =
+            [(0.0, 2.0), (0.0, 10.5), (4.0, 8.0), (10.0, 14.0)].map(|(from, to)| times.longest_gap(from, to));
+        assert_eq!(gaps, [1.0, 7.0, 4.0, 3.0]);
+        assert!((regular().longest_gap(2.0, 3.0) - STEP).abs() < 1e-9);
     }
 
     #[test]

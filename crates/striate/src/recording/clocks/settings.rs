@@ -78,7 +78,7 @@ pub(in crate::recording) fn open(path: &Path) -> Result<Session> {
     };
     let settings: Settings = toml::from_str(&text).map_err(|e| wrong(e).file(path))?;
     let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
-    let files = Files { folder, read: BTreeSet::new(), text };
+    let files = Files { folder, read: BTreeSet::new(), text, warnings: Vec::new() };
     settings.session(path, files).map_err(|error| error.file(path))
 }
 
@@ -87,6 +87,7 @@ struct Files {
     folder: PathBuf,
     read: BTreeSet<PathBuf>,
     text: String,
+    warnings: Vec<String>,
 }
 
 impl Files {
@@ -169,7 +170,7 @@ impl Settings {
             table,
             classes: classes_of(&columns),
             stamp: files.stamp(),
-            warnings: Vec::new(),
+            warnings: files.warnings,
         })
     }
 }
@@ -229,7 +230,11 @@ impl SignalSettings {
             return Err(Error::config("is missing: what the signal is called").key("behavior.name"));
         };
         let signal = match self.events {
-            Some(_) => self.events(files, &format!("behavior.{name}"), None)?.0,
+            // Without `units` there is a variable, even where nothing happened.
+            Some(_) => {
+                let only = self.units.is_none().then_some(&[0][..]);
+                self.events(files, &format!("behavior.{name}"), only)?.0
+            }
             None => self.signal(files, &format!("behavior.{name}"))?,
         };
         let names = match signal.width() {
@@ -288,9 +293,21 @@ impl SignalSettings {
         let found: BTreeSet<i64> = units.iter().copied().collect();
         let ids = ids.map_or_else(|| found.iter().copied().collect::<Vec<_>>(), <[i64]>::to_vec);
         let at: BTreeMap<i64, u32> = ids.iter().copied().zip(0..).collect();
-        // Events of units that are in no table are nobody's.
+        let all = times.len();
         let known = times.into_iter().zip(units).filter_map(|(time, unit)| Some((time, *at.get(&unit)?)));
         let mut known: Vec<(f64, u32)> = known.collect();
+        let strange = found.iter().find(|unit| !at.contains_key(unit)).filter(|_| known.len() < all);
+        if let Some(unit) = strange {
+            let message = format!(
+                "{} of {all} events are of units that no neuron is called by, e.g. {unit}",
+                all - known.len()
+            );
+            if known.is_empty() {
+                let hint = "`units` are the unit_id of the table of neurons";
+                return Err(Error::data(message).file(place).key(format!("{key}.units")).hint(hint));
+            }
+            files.warnings.push(format!("{}: {message}: they are left out", place.display()));
+        }
         known.sort_by(|a, b| a.0.total_cmp(&b.0));
         let (times, units): (Vec<f64>, Vec<u32>) = known.into_iter().unzip();
         let times = Times::stamps(times, self.offset_s).map_err(|error| error.file(&place))?;

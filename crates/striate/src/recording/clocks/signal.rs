@@ -18,7 +18,7 @@ pub(in crate::recording) struct Grid {
 }
 
 impl Grid {
-    fn time(&self, sample: usize) -> f64 {
+    pub fn time(&self, sample: usize) -> f64 {
         self.start_s + sample as f64 * self.step_s
     }
 }
