@@ -1,7 +1,9 @@
 //! Tables as named columns: written as Parquet, read from Parquet and CSV.
 
+use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use bytes::Bytes;
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
@@ -174,9 +176,33 @@ pub fn open(path: &Path) -> Result<Columns> {
 /// # Errors
 /// [`Kind::Data`](crate::error::Kind::Data) when it is damaged, or a column holds anything else.
 pub fn read_parquet(bytes: Vec<u8>) -> Result<Columns> {
-    // The reader asserts some of what a file merely claims.
-    let read = std::panic::catch_unwind(|| decode(bytes));
-    read.unwrap_or_else(|_| Err(damaged("it contradicts itself")))
+    unasserted(|| decode(bytes)).unwrap_or_else(|| Err(damaged(CONTRADICTS)))
+}
+
+/// Why a file is not read that the reader of Parquet panics over.
+pub const CONTRADICTS: &str = "it contradicts itself";
+
+thread_local! {
+    /// Whether this thread reads what may be damaged, so that a panic is an answer and nothing to tell people of.
+    static IS_READING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What `read` gives, none where it panics, which nothing is printed about: the reader of Parquet asserts some of what a file
+/// merely claims.
+pub fn unasserted<T>(read: impl FnOnce() -> T) -> Option<T> {
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        let told = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            if !IS_READING.get() {
+                told(panic)
+            }
+        }));
+    });
+    let before = IS_READING.replace(true);
+    let read = panic::catch_unwind(AssertUnwindSafe(read));
+    IS_READING.set(before);
+    read.ok()
 }
 
 fn damaged(why: impl std::fmt::Display) -> Error {
@@ -341,9 +367,33 @@ mod tests {
             for change in [0x01, 0x80, 0xff] {
                 let mut bytes = sound.clone();
                 bytes[at] ^= change;
-                let _ = read_parquet(bytes);
+                match read_parquet(bytes) {
+                    Ok(read) => {
+                        assert!(read.columns.iter().all(|(_, of)| of.texts().len() == read.rows), "{at}")
+                    }
+                    Err(error) => assert!(
+                        error.advice().is_some() || error.message().starts_with("row "),
+                        "byte {at} ^ {change}: {error}"
+                    ),
+                }
             }
             assert!(read_parquet(sound[..at].to_vec()).is_err());
         }
+    }
+
+    /// Asks this very test in a process of its own, since the hook of a process is one.
+    #[test]
+    fn what_a_reader_panics_over_is_told_by_us_alone() {
+        const ALONE: &str = "STRIATE_TEST_PANICS";
+        const NAME: &str = "columns::tests::what_a_reader_panics_over_is_told_by_us_alone";
+        if std::env::var_os(ALONE).is_some() {
+            assert_eq!(unasserted(|| 3), Some(3));
+            assert_eq!(unasserted(|| -> u8 { panic!("over a file") }), None);
+            panic!("over our own mistake");
+        }
+        let mut test = std::process::Command::new(std::env::current_exe().unwrap());
+        let done = test.args(["--exact", NAME, "--nocapture"]).env(ALONE, "1").output().unwrap();
+        let told = String::from_utf8(done.stderr).unwrap();
+        assert!(told.contains("over our own mistake") && !told.contains("over a file"), "{told}");
     }
 }

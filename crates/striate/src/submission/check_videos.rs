@@ -442,7 +442,7 @@ mod tests {
         );
     }
 
-    /// No flipped byte ends the program; most are noticed.
+    /// No flipped byte ends the program or makes rows; errors name the file.
     #[test]
     fn damaged_files_are_refused_or_read() {
         let golden = golden();
@@ -450,12 +450,22 @@ mod tests {
         let path = dir.path().join("damaged.parquet");
         written(&path, &sound(&golden)[..2]);
         let bytes = fs::read(&path).unwrap();
-        let read = || Rows::open(&path).and_then(|rows| rows.each(&path, |_, _| true));
+        let read = || -> Result<usize> {
+            let mut count = 0;
+            Rows::open(&path)?.each(&path, |number, _| {
+                count = number;
+                true
+            })?;
+            Ok(count)
+        };
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[at] ^= 0x55;
             fs::write(&path, &damaged).unwrap();
-            let _ = read();
+            match read() {
+                Ok(rows) => assert!(rows <= 2, "byte {at}: {rows} rows"),
+                Err(error) => assert_eq!(error.place().file.as_ref(), Some(&path), "byte {at}: {error}"),
+            }
         }
         for length in (0..bytes.len()).step_by(7) {
             fs::write(&path, &bytes[..length]).unwrap();

@@ -1,7 +1,6 @@
 //! The rows of a submission of videos, whoever wrote it: one at a time, so that memory holds one trial.
 
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use parquet::basic::Type;
@@ -12,7 +11,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
 
 use super::videos::VIDEO_COLUMNS;
-use crate::columns::lies_within;
+use crate::columns::{self, CONTRADICTS, lies_within};
 use crate::disk;
 use crate::error::{Error, Result};
 
@@ -114,10 +113,9 @@ impl Row {
     }
 }
 
-/// What `read` gives, or that a file contradicts itself: the reader asserts some of what a file merely claims.
+/// What `read` gives, or that a file contradicts itself.
 fn unasserted<T>(read: impl FnOnce() -> ParquetResult<T>) -> ParquetResult<T> {
-    catch_unwind(AssertUnwindSafe(read))
-        .unwrap_or_else(|_| Err(ParquetError::General("it contradicts itself".into())))
+    columns::unasserted(read).unwrap_or_else(|| Err(ParquetError::General(CONTRADICTS.into())))
 }
 
 fn suits(column: &ColumnDescriptor, at: usize) -> bool {
