@@ -81,12 +81,12 @@ pub struct Filter {
 pub struct Row {
     /// Identifier in the recording.
     pub unit_id: i64,
-    /// Share of the squared gradients that is their mean.
-    pub linear_share: f64,
+    /// Share of the squared gradients that is their mean; none, as of all that follows, of a neuron that no movie moves.
+    pub linear_share: Option<f64>,
     /// Samples before the response at which the filter is strongest.
-    pub peak: usize,
+    pub peak: Option<usize>,
     /// Share of the filter that is one function of space times one of time.
-    pub separable_share: f64,
+    pub separable_share: Option<f64>,
     /// Kind, of a simulated neuron.
     pub kind: Option<String>,
     /// Correlation with the true filter; of two, of the planes that they span.
@@ -104,10 +104,10 @@ pub struct Summary {
     pub kind: String,
     /// Neurons.
     pub neurons: usize,
-    /// Mean of `linear_share`.
-    pub linear_share: f64,
+    /// Mean of `linear_share`, of the neurons that have one.
+    pub linear_share: Option<f64>,
     /// Mean of `peak`.
-    pub peak: f64,
+    pub peak: Option<f64>,
     /// Mean correlation with the true filters.
     pub correlation: Option<f64>,
     /// The same with those of other neurons.
@@ -256,16 +256,17 @@ pub fn explain(
             let filters: Vec<&[f32]> = known.filters.iter().map(Vec::as_slice).collect();
             peak(&filters, pixels)
         });
-        let peak = peak(&filter.strongest(), pixels);
+        let linear_share = finite(filter.linear_share);
+        let peak = linear_share.map(|_| peak(&filter.strongest(), pixels));
         Row {
             unit_id: *unit_id,
-            linear_share: filter.linear_share,
+            linear_share,
             peak,
-            separable_share: separable_share(filter.strongest()[0], pixels),
+            separable_share: finite(separable_share(filter.strongest()[0], pixels)),
             kind: known.as_ref().map(|known| known.kind.to_owned()),
-            correlation: known.as_ref().map(|known| filter.alike(known)),
-            null: other.map(|other| filter.alike(other)),
-            later: true_peak.map(|truth| peak as i64 - truth as i64),
+            correlation: known.as_ref().and_then(|known| finite(filter.alike(known))),
+            null: other.and_then(|other| finite(filter.alike(other))),
+            later: true_peak.zip(peak).map(|(truth, peak)| peak as i64 - truth as i64),
         }
     };
     let rows: Vec<Row> = (0..neurons.len()).map(row).collect();
@@ -280,6 +281,10 @@ pub fn explain(
         filters: neurons.into_iter().map(|(_, filter, _)| filter).collect(),
         shape: shape.to_vec(),
     }
+}
+
+fn finite(value: f64) -> Option<f64> {
+    value.is_finite().then_some(value)
 }
 
 fn summaries(rows: &[Row]) -> Vec<Summary> {
@@ -298,8 +303,8 @@ fn summaries(rows: &[Row]) -> Vec<Summary> {
         Summary {
             kind: kind.cloned().unwrap_or_default(),
             neurons: of.len(),
-            linear_share: mean(&|row| Some(row.linear_share)).unwrap_or(f64::NAN),
-            peak: mean(&|row| Some(row.peak as f64)).unwrap_or(f64::NAN),
+            linear_share: mean(&|row| row.linear_share),
+            peak: mean(&|row| row.peak.map(|peak| peak as f64)),
             correlation: mean(&|row| row.correlation),
             null: mean(&|row| row.null),
             within_one: mean(&|row| row.later.map(|later| f64::from(u8::from(later.abs() <= 1)))),
@@ -340,7 +345,10 @@ impl Explanation {
             let Row { unit_id, linear_share, peak, separable_share, kind, correlation, null, later } = row;
             let _ = writeln!(
                 text,
-                "{unit_id},{linear_share},{peak},{separable_share},{},{},{},{}",
+                "{unit_id},{},{},{},{},{},{},{}",
+                cell(*linear_share),
+                cell(*peak),
+                cell(*separable_share),
                 kind.as_deref().unwrap_or_default(),
                 cell(*correlation),
                 cell(*null),
@@ -426,5 +434,21 @@ mod tests {
         assert_eq!((found.kinds.len(), found.kinds[0].within_one), (1, Some(1.0)));
         assert!((found.neurons[0].correlation.unwrap() - 1.0).abs() < 1e-6);
         assert!((found.neurons[1].null.unwrap() - 1.0).abs() < 1e-6, "that of the other");
+    }
+
+    #[test]
+    fn a_silent_neuron_has_no_filter_and_leaves_those_of_its_kind_theirs() {
+        let known = |seed| Some(Known { kind: "separable", filters: vec![draws(seed, SIZE)] });
+        let moved = filter(&draws(1, SIZE).repeat(4), 4, SAMPLES);
+        let silent = filter(&vec![0.0; 4 * SIZE], 4, SAMPLES);
+        let neurons = vec![(1, moved, known(1)), (2, silent, known(2))];
+        let found = explain(neurons, [SAMPLES, 1, 3, 4], Some(30.0), &Options::default(), String::new());
+        let Row { linear_share, peak, separable_share, correlation, .. } = &found.neurons[1];
+        assert_eq!((linear_share, peak, separable_share, correlation), (&None, &None, &None, &None));
+        assert_eq!(found.kinds[0].correlation, found.neurons[0].correlation);
+        assert_eq!(found.kinds[0].linear_share, found.neurons[0].linear_share);
+        assert!(found.table().contains("\n2,,,,separable,,"), "{}", found.table());
+        let read: Explanation = serde_json::from_slice(&serde_json::to_vec(&found).unwrap()).unwrap();
+        assert_eq!((read.kinds, read.neurons), (found.kinds, found.neurons));
     }
 }

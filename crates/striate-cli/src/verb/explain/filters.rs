@@ -108,7 +108,9 @@ fn words(found: &Explanation, folder: &Path) -> String {
         let within = within_one.map_or("-".to_owned(), |share| format!("{:.0} %", 100.0 * share));
         let _ = writeln!(
             text,
-            "{name:<16}{neurons:>8}{linear_share:>14.3}{peak:>18.2}{:>16}{:>8}  {within}",
+            "{name:<16}{neurons:>8}{:>14}{:>18}{:>16}{:>8}  {within}",
+            number(linear_share),
+            peak.map_or("-".to_owned(), |peak| format!("{peak:.2}")),
             number(correlation),
             number(null)
         );
