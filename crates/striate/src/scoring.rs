@@ -174,12 +174,13 @@ pub fn score(twin: &Ensemble, session: &Session, task: &Task<'_>, device: &Devic
         trials.iter().flat_map(|&trial| shown_in(session, trial).split_off(rules.first)).collect();
     let evaluation = evaluation(twin, session, (&trials, neurons), &stimulus, &rules, task, device)?;
     let scored = score::score(&evaluation, &task.settings);
-    let report = ScoreReport::new(task.name, &session.id, &task.tier.to_string(), &evaluation, &scored);
-    let mut report = report.by(task.settings.preset);
-    report.notes.extend(short);
+    let mut report = ScoreReport::new(task.name, &session.id, &task.tier.to_string(), &evaluation, &scored);
     if session.has_clips() {
         (report.trials, report.samples) = (trials.len(), Some(evaluation.trials()));
+        report.first = Some(rules.first);
     }
+    report = report.by(task.settings.preset);
+    report.notes.extend(short);
     if let Some(provenance) = task.provenance {
         report.cautions = provenance.cautions(session, &task.tier, &trials, neurons.len())?;
     }
@@ -214,19 +215,20 @@ fn evaluation(
     task: &Task<'_>,
     device: &Device,
 ) -> Result<Evaluation> {
+    let placed = |error: Error, trial| error.file(&session.path).trial(trial);
     let mut recorded = Series::responses(neurons.len(), stimulus.len());
     for &trial in trials {
         let samples = rules.first..session.trials[trial].samples;
         let mut responses = session.responses_f64(trial, neurons, samples)?;
-        rules.scale(&mut responses, neurons).map_err(|e| e.file(&session.path).trial(trial))?;
-        recorded.push(&responses).map_err(|e| e.trial(trial))?;
+        let scaled = rules.scale(&mut responses, neurons);
+        scaled.and_then(|()| recorded.push(&responses)).map_err(|e| placed(e, trial))?;
     }
     let predicted = |uses| -> Result<Series> {
         let mut predicted = Series::predictions(neurons.len(), stimulus.len());
         predict_seeing(uses, twin, session, trials, device, |trial, responses| {
             let mut responses = responses[(rules.first - twin.lost()) * neurons.len()..].to_vec();
-            rules.scale(&mut responses, neurons)?;
-            predicted.push(&responses).map_err(|e| e.trial(trial))
+            let scaled = rules.scale(&mut responses, neurons);
+            scaled.and_then(|()| predicted.push(&responses)).map_err(|e| placed(e, trial))
         })?;
         Ok(predicted)
     };
@@ -259,7 +261,7 @@ fn chosen_truth(
         }
         let kept = all.chunks_exact(width).skip(rules.first);
         let mut rows: Vec<f32> = kept.flat_map(|all| neurons.iter().map(|&neuron| all[neuron])).collect();
-        rules.scale(&mut rows, neurons)?;
+        rules.scale(&mut rows, neurons).map_err(|e| e.file(&session.path).trial(trial))?;
         chosen.extend(rows);
     }
     Ok(chosen)

@@ -11,7 +11,7 @@ use crate::outcome::{DONE, Outcome};
 
 /// Write recordings as a store: one array per stream, read fast, with the checksum of every file.
 ///
-/// Values stay as they are, to the last bit. Each session is written whole or not at all; after a kill the same command goes
+/// Recorded values stay as they are, to the last bit; stored statistics are of 32 bits. Each session is written whole or not at all; after a kill the same command goes
 /// on with the sessions that are missing. `striate inspect STORE --verify` holds a store against its checksums.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  striate convert mouse1.zip mouse2.zip --out store\n  \

@@ -200,12 +200,13 @@ fn stimulus(session: &SessionInspection) -> String {
     joined([Some(session.stimulus.kind.to_owned()), shape, rate].into_iter().flatten())
 }
 
-/// How long trials are.
+/// By how much responses lag behind the movie.
 fn clock(session: &SessionInspection) -> String {
     let Some(Lag { samples, correlation }) = session.lag else { return String::new() };
     format!("responses follow the changes of the movie by {samples} samples (r {correlation:.2})")
 }
 
+/// How long trials are.
 fn length(session: &SessionInspection) -> String {
     let Some(Samples { min, max, total }) = session.samples else { return String::new() };
     let each = if min == max { format!("{min} samples") } else { format!("{min} … {max} samples") };

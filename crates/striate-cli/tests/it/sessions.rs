@@ -109,6 +109,81 @@ fn a_new_animal_takes_the_core_and_fits_its_head() {
 }
 
 #[test]
+fn a_fit_to_several_starts_from_the_core_and_from_heads_of_the_same_animals() {
+    let bench = mice();
+    bench.run(&fit(&["data.session=[\"a\", \"b.1\"]", "--out", "two"])).succeeds();
+    let start = ["seed=9", "fit.start_from=two", "fit.frozen=[\"core\", \"readout\"]", "--out", "three"];
+    bench.run(&fit(&start)).succeeds();
+    let two = array::load(&bench.path("two/checkpoints/best/weights.safetensors")).unwrap();
+    let three = weights(&bench, "three");
+    let same = |prefix: &str| {
+        let of = three.iter().filter(|(name, _)| name.starts_with(prefix) && !name.contains("running"));
+        let of: Vec<_> = of.collect();
+        assert!(!of.is_empty(), "{prefix}");
+        of.into_iter().all(|(name, array)| two.get(name) == Some(array))
+    };
+    assert!(same("core.") && same("a/readout.") && same("b.1/readout."));
+    assert!(!same("b_2/readout."), "an animal that the first did not know");
+    assert!(three["b_2/readout.features"] != three["a/readout.features"], "its head is drawn anew");
+}
+
+#[test]
+fn several_runs_on_several_sessions_answer_together_and_are_compared_animal_by_animal() {
+    let bench = mice();
+    for seed in ["1", "2"] {
+        bench.run(&fit(&[&format!("seed={seed}"), "--out", seed])).succeeds();
+    }
+    bench.run(&["ensemble", "1", "2", "--out", "mean"]).succeeds();
+    let score = |run: &str| {
+        let scored = bench.run(&["score", run, "--tier", "oracle", "--json", "--null", "none"]).succeeds();
+        serde_json::from_str::<Value>(&scored.out).unwrap()
+    };
+    let report = score("mean");
+    assert_eq!((&report["neurons"], report["sessions"].as_array().unwrap().len()), (&9.into(), 3));
+    let predicted = |run: &str| {
+        let words =
+            ["predict", run, "--session", "b.1", "--data", "mice", "--tier", "oracle", "--out", "p.npy"];
+        bench.run(&words).succeeds();
+        striate::recording::npy::parse(bench.read("p.npy")).unwrap()
+    };
+    let of = ["1", "2", "mean"].map(|run| predicted(run).to_f32().unwrap());
+    assert!(of[0] != of[1]);
+    for ((first, second), mean) in of[0].iter().zip(&of[1]).zip(&of[2]) {
+        assert!(((first + second) / 2.0 - mean).abs() < 1e-5, "{first} {second} {mean}");
+    }
+
+    let page = |words: &[&str]| {
+        bench.run(&[&["report"], words, &["--out", "page.html"]].concat()).succeeds();
+        String::from_utf8(bench.read("page.html")).unwrap()
+    };
+    let alone = page(&["mean"]);
+    for text in ["mean: one core, 3 sessions", "mean · b_2"] {
+        assert!(alone.contains(text), "{text}");
+    }
+    // Four trials of each mouse train it, twelve the run.
+    for text in ["Nothing to show yet", "nothing to pair", "differences below", " or 12"] {
+        assert!(!alone.contains(text), "{text}");
+    }
+    for run in ["1", "2"] {
+        score(run);
+    }
+    let both = page(&["1", "2"]);
+    assert!(both.contains("2 runs compared: 1, 2") && both.contains("differences below"));
+    for mouse in ["a", "b.1", "b_2"] {
+        let pairs = |run: &str| both.matches(&format!("{run} · {mouse} − ")).count();
+        assert_eq!(pairs("1") + pairs("2"), 1, "{mouse} of the one beside {mouse} of the other");
+    }
+    assert!(!both.contains("not known to be of one recording"));
+
+    bench.run(&fit(&["data.session=[\"a\", \"b.1\"]", "--out", "other"])).succeeds();
+    assert!(page(&["1", "other"]).contains("not known to be of one recording"));
+
+    let card = "mean/members/01/sessions/a/twin.json";
+    fs::write(bench.path(card), [bench.read(card), b"\n".to_vec()].concat()).unwrap();
+    bench.run(&["score", "mean", "--tier", "oracle"]).fails(3, &["members/01/sessions: is not what"]);
+}
+
+#[test]
 fn sessions_that_one_core_cannot_see_are_refused_by_name_before_anything_is_written() {
     let bench = mice();
     let refused = |words: &[&str], told: &[&str]| {

@@ -1,6 +1,6 @@
 //! Several runs side by side.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::curves::column;
 use super::header::best;
@@ -21,36 +21,37 @@ const SETTINGS_SHOWN: usize = 4;
 /// Table of the runs, their differences neuron by neuron, their validation curves, and a warning when they are not
 /// comparable.
 pub fn section(runs: &[Results]) -> Vec<Tag> {
-    let warnings = warnings(runs).into_iter().map(note);
-    warnings.chain([means(runs)]).chain(paired::section(runs)).chain(curves(runs)).collect()
+    let (warnings, paired) = (warnings(runs).into_iter().map(note), paired::section(runs));
+    let means = means(runs, !paired.is_empty());
+    warnings.chain([means]).chain(paired).chain(curves(runs)).collect()
 }
 
 fn warnings(runs: &[Results]) -> Vec<&'static str> {
-    // Sessions of one run are other neurons of other animals, and shown beside each other as such.
-    let of_one = runs.iter().any(|run| run.session.is_some());
     let rules: BTreeSet<_> = runs.iter().filter_map(|run| run.main_scores()).map(|of| &of.preset).collect();
-    let others = runs.windows(2).any(|pair| !pair[0].manifest.recording.same_as(&pair[1].manifest.recording));
+    // Sessions are other neurons of other animals, and shown beside each other as such: alike have to be whole runs, and
+    // what several runs are of one session.
+    let mut alike: BTreeMap<Option<&str>, Vec<&Results>> = BTreeMap::new();
+    runs.iter().for_each(|run| alike.entry(run.session.as_deref()).or_default().push(run));
+    let differ = |differs: fn(&Results, &Results) -> bool| {
+        alike.values().any(|of| of.windows(2).any(|pair| differs(pair[0], pair[1])))
+    };
+    let others = differ(|a, b| !a.manifest.recording.same_as(&b.manifest.recording));
     let tiers: BTreeSet<_> = runs.iter().filter_map(|run| run.main_tier()).map(|tier| &tier.name).collect();
-    let neurons: BTreeSet<_> = runs.iter().map(Results::neurons).collect();
+    let neurons = differ(|a, b| a.neurons() != b.neurons());
     let all = [
-        (
-            others && !of_one,
-            "The runs are not known to be of one recording: their scores cannot be compared.",
-        ),
+        (others, "The runs are not known to be of one recording: their scores cannot be compared."),
         (tiers.len() > 1, "They were scored on different tiers: their scores cannot be compared."),
         (
             rules.len() > 1,
             "They were scored by different rules (`--preset`): their scores cannot be compared.",
         ),
-        (
-            neurons.len() > 1 && !of_one,
-            "The runs hold different numbers of neurons: means are over different populations.",
-        ),
+        (neurons, "The runs hold different numbers of neurons: means are over different populations."),
     ];
     all.into_iter().filter(|(applies, _)| *applies).map(|(_, words)| words).collect()
 }
 
-fn means(runs: &[Results]) -> Tag {
+/// `paired` says whether their differences are shown below.
+fn means(runs: &[Results], paired: bool) -> Tag {
     let ids = common_metrics(runs);
     let names = ids.iter().map(|id| metric::name(id));
     let heads = ["Run", "Model"].map(str::to_owned).into_iter().chain(names);
@@ -60,12 +61,22 @@ fn means(runs: &[Results]) -> Tag {
     let caption = if ids.is_empty() {
         "None of the runs was scored: the best check, on validation trials, is all there is to compare. It chose the model that \
          each run keeps, so it flatters."
+            .to_owned()
     } else {
-        "Mean over neurons of the tier each run was scored on; bar: 95 % interval over neurons; ring, or triangle where it is \
-         beyond the scale: shuffled data. Whether two runs differ is not read off these intervals, since the runs share their neurons: see the differences \
-         below. Of models that see behaviour, scores against a ceiling are those with behaviour held at its mean."
+        let differences = match paired {
+            true => {
+                " Whether two runs differ is not read off these intervals, since the runs share their neurons: see the \
+                 differences below."
+            }
+            false => "",
+        };
+        format!(
+            "Mean over neurons of the tier each run was scored on; bar: 95 % interval over neurons; ring, or triangle where it \
+             is beyond the scale: shuffled data.{differences} Of models that see behaviour, scores against a ceiling are those \
+             with behaviour held at its mean."
+        )
     };
-    figure([table("scores runs", &heads.collect::<Vec<_>>(), rows)], caption)
+    figure([table("scores runs", &heads.collect::<Vec<_>>(), rows)], &caption)
 }
 
 /// Keys of the settings that the runs do not share.
@@ -162,7 +173,7 @@ mod tests {
             run("b", "seed = 1\n[model.penalty]\nreadout_l1 = 0.01\n"),
         ];
         assert_eq!(differing(&runs), ["model.penalty.readout_l1"]);
-        let html = means(&runs).to_string();
+        let html = means(&runs, true).to_string();
         assert!(
             html.contains("<small>model.penalty.readout_l1 = 0.01</small>") && !html.contains("seed"),
             "{html}"

@@ -9,7 +9,7 @@ const STYLE: &str = include_str!("style.css");
 
 /// The whole document.
 pub fn page(runs: &[Results]) -> String {
-    let names = || runs.iter().map(|run| run.name.as_str()).collect::<Vec<_>>().join(", ");
+    let names = || whole(runs).map(|run| run.name.as_str()).collect::<Vec<_>>().join(", ");
     let title = match runs {
         [run] => header::title(run),
         _ if of_one(runs) => heading(runs),
@@ -42,18 +42,25 @@ fn comparison(runs: &[Results]) -> Option<Tag> {
 fn heading(runs: &[Results]) -> String {
     match of_one(runs) {
         true => format!("{}: one core, {} sessions", runs[0].name, runs.len() - 1),
-        false => format!("{} runs compared", runs.len()),
+        false => format!("{} runs compared", whole(runs).count()),
     }
+}
+
+/// The runs, without the sessions of those that are shown as a whole.
+fn whole(runs: &[Results]) -> impl Iterator<Item = &Results> {
+    let of = |part: &Results, run: &Results| run.session.is_none() && run.manifest.id == part.manifest.id;
+    runs.iter().filter(move |part| part.session.is_none() || !runs.iter().any(|run| of(part, run)))
 }
 
 /// Whether all but the first are the same run, as its sessions see it.
 fn of_one(runs: &[Results]) -> bool {
-    runs.len() > 1
-        && runs[1..].iter().all(|run| run.session.is_some() && run.manifest.id == runs[0].manifest.id)
+    runs.len() > 1 && whole(runs).count() == 1
 }
 
 /// Parts that are of a whole run, and not of each of its sessions.
 const OF_A_RUN: [&str; 3] = ["fit", "configuration", "cite"];
+/// Parts that are of neurons, which each of several sessions has its own of.
+const OF_A_SESSION: [&str; 5] = ["neurons", "traces", "masks", "kernels", "barcodes"];
 
 /// A titled part of the page, by the function that fills it; left out when there is nothing to fill it with.
 type Section = (&'static str, &'static str, fn(&Results) -> Vec<Tag>);
@@ -72,7 +79,11 @@ const SECTIONS: &[Section] = &[
 
 fn block((index, run): (usize, &Results)) -> Tag {
     let anchor = |id: &str| format!("run-{index}-{id}");
-    let own = |(id, ..): &&Section| run.session.is_none() || !OF_A_RUN.contains(id);
+    let own = |(id, ..): &&Section| match (&run.session, run.manifest.sessions.as_slice()) {
+        (Some(_), _) => !OF_A_RUN.contains(id),
+        (None, []) => true,
+        (None, _) => !OF_A_SESSION.contains(id),
+    };
     let sections: Vec<_> =
         SECTIONS.iter().filter(own).map(|(id, title, fill)| (anchor(id), *title, fill(run))).collect();
     let (there, missing): (Vec<_>, Vec<_>) =

@@ -8,14 +8,14 @@ use super::results::{PerNeuron, Results};
 use crate::score::{Settings, Summary, find};
 
 const SCORE: &str = "single_trial_correlation";
-/// With more runs than this, each is compared with the best alone.
+/// With more runs of a recording than this, each is compared with the best alone.
 const ALL_PAIRS: usize = 4;
 
 /// Table of the differences of all pairs of runs that were scored on the same trials.
 pub fn section(runs: &[Results]) -> Vec<Tag> {
     let pairs = pairs(runs);
     let compared: Vec<(Tag, Vec<Tag>)> = pairs.iter().filter_map(|&[a, b]| row(runs, a, b)).collect();
-    if runs.iter().all(|run| run.tiers.is_empty()) {
+    if pairs.is_empty() || runs.iter().all(|run| run.tiers.is_empty()) {
         return Vec::new();
     }
     if compared.is_empty() {
@@ -33,15 +33,22 @@ pub fn section(runs: &[Results]) -> Vec<Tag> {
     )]
 }
 
-/// Pairs of runs to compare, the better one of each first.
+/// Pairs of runs to compare, those of one recording together, the better one of each pair first.
 fn pairs(runs: &[Results]) -> Vec<[usize; 2]> {
-    let mut order: Vec<(usize, f64)> = runs.iter().map(mean).enumerate().collect();
-    order.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let firsts = if runs.len() > ALL_PAIRS { 1 } else { runs.len() };
-    let later = |first: usize| order[first + 1..].iter().map(move |second| second.0);
-    (0..firsts)
-        .flat_map(|first| later(first).map(|second| [order[first].0, second]).collect::<Vec<_>>())
-        .collect()
+    let mut alike: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (at, run) in runs.iter().enumerate() {
+        alike.entry(&run.manifest.recording.fingerprint).or_default().push(at);
+    }
+    let mut alike: Vec<Vec<usize>> = alike.into_values().collect();
+    alike.sort();
+    alike.into_iter().flat_map(|of| pairs_of(runs, of)).collect()
+}
+
+fn pairs_of(runs: &[Results], mut order: Vec<usize>) -> Vec<[usize; 2]> {
+    order.sort_by(|&a, &b| mean(&runs[b]).total_cmp(&mean(&runs[a])));
+    let firsts = if order.len() > ALL_PAIRS { 1 } else { order.len() };
+    let pairs = |first: usize| order[first + 1..].iter().map(move |&second| (first, second));
+    (0..firsts).flat_map(pairs).map(|(first, second)| [order[first], second]).collect()
 }
 
 fn mean(run: &Results) -> f64 {
@@ -136,6 +143,27 @@ mod tests {
         let other = run("other", &[7], &[Some(0.5)]);
         let html = section(&[other, run("third", &[8], &[Some(0.5)])])[0].to_string();
         assert!(html.contains("nothing to pair"), "{html}");
+    }
+
+    /// Two runs on five mice: each mouse of the one is beside the same of the other, and none beside another mouse.
+    #[test]
+    fn many_sessions_of_two_runs_are_paired_one_by_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut runs = Vec::new();
+        for run in ["a", "b"] {
+            for mouse in 0..5 {
+                let folder = Fixture::small().write(&dir.path().join(format!("{run}{mouse}")));
+                let mut part = Results::read(&folder).unwrap();
+                part.manifest.recording.fingerprint = mouse.to_string();
+                runs.push(part);
+            }
+        }
+        let pairs = pairs(&runs);
+        assert_eq!(pairs.len(), 5);
+        for [first, second] in pairs {
+            assert_eq!(first.abs_diff(second), 5);
+        }
+        assert!(section(&runs[..5]).is_empty(), "five mice of one run have nothing to pair");
     }
 
     #[test]

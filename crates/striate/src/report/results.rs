@@ -181,7 +181,7 @@ impl Results {
             types: barcode(folder, &model),
             unscored: unscored(folder),
             resume: folder.has_model().then(|| folder.resume()),
-            explain: format!("striate explain {} barcode", pasted(folder.path())),
+            explain: format!("striate explain {} barcode", folder.asked()),
             session: folder.session().map(str::to_owned),
         })
     }
@@ -387,7 +387,7 @@ fn require_model(known: &str, now: &str, path: &Path, again: impl Fn() -> String
 
 fn score_again(run: &RunFolder, tier: Option<&str>) -> String {
     let tier = tier.map_or(String::new(), |tier| format!(" --tier {}", pasted(tier)));
-    format!("`striate score {}{tier}` writes it anew", pasted(run.path()))
+    format!("`striate score {}{tier}` writes it anew", run.asked())
 }
 
 fn curve(run: &RunFolder) -> Option<Found<Vec<metrics::Row>>> {
@@ -399,7 +399,7 @@ fn curve(run: &RunFolder) -> Option<Found<Vec<metrics::Row>>> {
 /// Cell types of `model`, where they were looked for by the rule of this version.
 fn barcode(run: &RunFolder, model: &str) -> Option<Found<Explanation>> {
     let path = &run.explain("barcode").join("barcode.json");
-    let again = || format!("`striate explain {} barcode` writes it anew", pasted(run.path()));
+    let again = || format!("`striate explain {} barcode` writes it anew", run.asked());
     let known = |json: Vec<u8>| {
         Explanation::check_format(&json).map_err(|why| format!("`{}` {why}: {}.", short(path), again()))
     };

@@ -1,7 +1,7 @@
 //! What binds the parts of a run to one another, so that none can be exchanged unnoticed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -105,6 +105,12 @@ pub fn card_digest(folder: &Path) -> String {
     joint(&sessions.iter().map(|session| digest(session)).collect::<Vec<_>>())
 }
 
+/// Where the cards of the model in `folder` lie: its `twin.json`, or the folder of its sessions.
+pub fn card_place(folder: &Path) -> PathBuf {
+    let several = !session_folders(folder).is_empty();
+    folder.join(if several { "sessions" } else { "twin.json" })
+}
+
 /// That of several models that answer together, by those of each; empty where one is.
 pub fn joint<S: AsRef<str>>(models: &[S]) -> String {
     match models {
@@ -173,12 +179,7 @@ impl RunFolder {
             return Err(Error::data("is a checkpoint of another run").file(folder).hint(RESTORE));
         }
         let changed = match () {
-            () if !is_of(&bond.card, &card_digest(self.path())) => {
-                match session_folders(self.path()).is_empty() {
-                    true => self.path().join("twin.json"),
-                    false => self.path().join("sessions"),
-                }
-            }
+            () if !is_of(&bond.card, &card_digest(self.path())) => card_place(self.path()),
             () if !is_of(&bond.weights, &array::digest(weights)) => folder.join("weights.safetensors"),
             () if optimiser.is_some_and(|found| !is_of(&bond.optimiser, &array::digest(found))) => {
                 folder.join("optimiser.safetensors")

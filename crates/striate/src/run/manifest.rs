@@ -75,6 +75,9 @@ pub struct Member {
     /// What it was fitted to, as far as it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fitted: Option<Fitted>,
+    /// The same of each session by its id, where there are several.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sessions: BTreeMap<String, Fitted>,
     /// SHA-256 of its `twin.json`; empty in ensembles of early versions.
     #[serde(default)]
     pub card: String,
@@ -238,6 +241,9 @@ impl Manifest {
             let SessionInfo { recording, fitted } = self.sessions.swap_remove(at);
             (self.recording, self.fitted) = (recording, fitted);
             self.sessions.clear();
+            for member in &mut self.members {
+                member.fitted = std::mem::take(&mut member.sessions).remove(id);
+            }
         }
         self
     }

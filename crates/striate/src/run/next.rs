@@ -42,6 +42,12 @@ impl RunFolder {
         }
     }
 
+    /// The run in a command, with the session as which it is seen.
+    pub fn asked(&self) -> String {
+        let session = self.session().map_or(String::new(), |id| format!(" --session {}", pasted(id)));
+        pasted(self.path()) + &session
+    }
+
     /// How to go on with a fit that was stopped.
     pub fn resume(&self) -> String {
         match self.read_manifest() {
@@ -88,7 +94,7 @@ impl RunFolder {
                 .find(known)?,
         };
         let tier = if tier == "test" { String::new() } else { format!(" --tier {}", pasted(tier)) };
-        Some(format!("striate score {}{tier}{data}", pasted(self.path())))
+        Some(format!("striate score {}{tier}{data}", self.asked()))
     }
 
     /// How to fit again with what is left of a run whose model is gone.
@@ -142,6 +148,9 @@ mod tests {
         );
         assert_eq!(command(&["train", "my tier"], &[]).unwrap(), "striate score RUN --tier 'my tier'");
         assert_eq!(command(&["train", "test"], &["test"]), None);
+        let (_dir, several) = run(|_| {});
+        let command = several.of_session("my mouse").score_command().unwrap();
+        assert!(command.ends_with(" --session 'my mouse'"), "{command}");
         let (_dir, run) = run(|manifest| manifest.recording = RecordingInfo::default());
         assert_eq!(run.score_command(), None, "a simulation in memory is gone");
     }

@@ -54,8 +54,8 @@ impl Preset {
         self != Self::LeaveOut
     }
 
-    /// What to know before its scores are compared with others, in a sentence.
-    pub(super) fn note(self) -> Option<String> {
+    /// What to know before its scores, of each trial from sample `first` on, are compared with others, in a sentence.
+    pub(super) fn note(self, first: usize) -> Option<String> {
         let units = match self {
             Self::Sensorium2023 => {
                 "every frame of every neuron is divided by the s.d. stored for that frame, as the competition's loader does: \
@@ -68,9 +68,8 @@ impl Preset {
             _ => return None,
         };
         Some(format!(
-            "Scored by the preset `{}`: trials are joined along time without the first {} samples of each; {units}.",
-            self.id(),
-            self.skipped()
+            "Scored by the preset `{}`: trials are joined along time without the first {first} samples of each; {units}.",
+            self.id()
         ))
     }
 }

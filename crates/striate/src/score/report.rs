@@ -30,6 +30,9 @@ pub struct ScoreReport {
     /// Number of samples of trials that are clips: what metrics call a trial is one of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub samples: Option<usize>,
+    /// The first sample of each trial that is scored, from 0, of trials that are clips.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first: Option<usize>,
     /// Summary by metric id.
     pub metrics: BTreeMap<String, Summary>,
     /// Metrics that could not be computed, and why.
@@ -101,7 +104,7 @@ impl ScoreReport {
     /// Says whose rules were followed.
     pub fn by(mut self, preset: Preset) -> Self {
         self.preset = preset.id().into();
-        self.notes.splice(0..0, preset.note());
+        self.notes.splice(0..0, preset.note(self.first.unwrap_or_default()));
         self
     }
 
@@ -142,6 +145,7 @@ impl ScoreReport {
             neurons: sum(|report| report.neurons),
             trials: sum(|report| report.trials),
             samples: samples.map(|samples| samples.iter().sum()),
+            first: first.first,
             notes: notes(&summaries),
             metrics: summaries,
             omitted,
@@ -149,10 +153,6 @@ impl ScoreReport {
             classes: BTreeMap::new(),
             cautions: Vec::new(),
         };
-        for Part { report, .. } in sessions {
-            let caution = report.cautions.iter().map(|words| format!("{}: {words}", report.recording));
-            all.cautions.extend(caution);
-        }
         for null in Null::ALL {
             let own = |part: &Part| Some(part.nulls.iter().find(|(kind, _)| *kind == null)?.1.clone());
             let of: Option<Vec<Scored>> = sessions.iter().map(own).collect();
@@ -160,8 +160,28 @@ impl ScoreReport {
                 all.set_null(null, &Scored::joint(&of.iter().collect::<Vec<_>>(), settings));
             }
         }
-        Some(all.by(settings.preset))
+        all = all.by(settings.preset);
+        all.cautions = told(sessions, &[], |report| &report.cautions);
+        let notes = told(sessions, &all.notes, |report| &report.notes);
+        all.notes.extend(notes);
+        Some(all)
     }
+}
+
+/// What the reports on each session say beyond what is `known`, with the session it is said of.
+fn told(sessions: &[Part], known: &[String], of: fn(&ScoreReport) -> &Vec<String>) -> Vec<String> {
+    let of_all = |words: &String| sessions.iter().all(|part| of(&part.report).contains(words));
+    let mut told = Vec::new();
+    for Part { report, .. } in sessions {
+        for words in of(report).iter().filter(|words| !known.contains(words)) {
+            let whose = if of_all(words) { "each session" } else { &report.recording };
+            let words = format!("{whose}: {words}");
+            if !told.contains(&words) {
+                told.push(words);
+            }
+        }
+    }
+    told
 }
 
 fn depends_on_predictions(id: &str) -> bool {
@@ -204,6 +224,24 @@ fn above_one(metric: &Metric, summaries: &BTreeMap<String, Summary>) -> Vec<Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a preset skips of a model that looks back further is told, once of all.
+    #[test]
+    fn sentences_on_several_sessions_say_whom_they_are_of() {
+        let part = |recording: &str, notes: &[&str]| {
+            let report = ScoreReport { recording: recording.into(), first: Some(60), ..Default::default() };
+            let mut report = report.by(Preset::Sensorium2023);
+            report.notes.extend(notes.iter().map(|note| (*note).to_owned()));
+            report.cautions = vec!["fitted to.".into()];
+            Part { report, scored: Scored::default(), nulls: Vec::new() }
+        };
+        let parts = [part("a", &["short.", "of a."]), part("b", &["short."])];
+        let settings = Settings { preset: Preset::Sensorium2023, ..Settings::default() };
+        let joint = ScoreReport::joint("r", &parts, &settings).unwrap();
+        assert!(joint.notes[0].contains("without the first 60 samples"), "{:?}", joint.notes);
+        assert_eq!(joint.notes[1..], ["each session: short.", "a: of a."]);
+        assert_eq!(joint.cautions, ["each session: fitted to."]);
+    }
 
     #[test]
     fn reads_back_what_it_writes() {

@@ -12,7 +12,7 @@ use crate::array;
 use crate::batch::{Choice, Normalisation, Uses, Variables};
 use crate::disk;
 use crate::error::{Error, Result};
-use crate::run::bond::{RESTORE, card_digest, is_of, joint};
+use crate::run::bond::{RESTORE, card_digest, card_place, is_of, joint};
 use crate::run::{Checkpoint, Manifest, Member, RunFolder, Status};
 
 /// One or more twins of the same neurons, whose answer is the mean of theirs.
@@ -174,11 +174,11 @@ impl Ensemble {
 fn read_member(folder: &Path, session: Option<&str>, known: &Member, device: &Device) -> Result<Twin> {
     let twin = Twin::read(Card::read(&home(folder, session))?, folder, session, device)?;
     let changed = match () {
-        () if !is_of(&known.card, &card_digest(folder)) => CARD,
-        () if !is_of(&known.weights, &twin.digest()) => WEIGHTS,
+        () if !is_of(&known.card, &card_digest(folder)) => card_place(folder),
+        () if !is_of(&known.weights, &twin.digest()) => folder.join(WEIGHTS),
         () => return Ok(twin),
     };
-    Err(Error::data("is not what this run wrote").file(folder.join(changed)).hint(RESTORE))
+    Err(Error::data("is not what this run wrote").file(changed).hint(RESTORE))
 }
 
 impl Card {
@@ -274,12 +274,14 @@ struct Source {
 impl Source {
     /// The models of a run.
     fn of(run: &RunFolder) -> Result<Vec<Self>> {
-        let Manifest { members, seed, best, fitted, .. } = run.read_manifest()?;
+        let Manifest { members, seed, best, fitted, sessions, .. } = run.read_manifest()?;
         let card = |run: &RunFolder| home(Path::new(""), run.session()).join(CARD);
         let cards: Vec<PathBuf> = run.sessions()?.iter().map(card).collect();
         if members.is_empty() {
             let weights = disk::current_folder(&run.checkpoint(Checkpoint::Best));
-            let member = Member { name: run.name(), seed, best, fitted, ..Member::default() };
+            let each = sessions.into_iter().filter_map(|one| Some((one.recording.session, one.fitted?)));
+            let sessions = each.collect();
+            let member = Member { name: run.name(), seed, best, fitted, sessions, ..Member::default() };
             return Ok(vec![Self { member, folder: run.path().to_path_buf(), weights, cards }]);
         }
         let kept = |(index, member)| Self {
