@@ -93,9 +93,16 @@ fn row(index: usize, run: &Results, ids: &[&str], differing: &[String]) -> (Tag,
     let link = tag("a").set("href", format!("#run-{index}")).text(&run.name);
     let name = tag("th").with(swatch).with(link).with(tag("small").text(own_settings(run, differing)));
     let scores = ids.iter().map(|id| score_cell(id, run.main_scores()));
-    let model = tag("td").text(run.model().unwrap_or_else(|| "–".into()));
-    let size = tag("td").class("number").text(thousands(run.manifest.total_parameters as f64));
-    let check = tag("td").text(run.manifest.best.as_ref().map_or_else(|| "–".into(), best));
+    // Model, check and size are those of the whole run.
+    let whole = run.session.is_none();
+    let of_whole = |words: String| if whole { words } else { String::new() };
+    let model = match whole {
+        true => run.model().unwrap_or_else(|| "–".into()),
+        false => format!("{} neurons", thousands(run.neurons() as f64)),
+    };
+    let model = tag("td").text(model);
+    let size = tag("td").class("number").text(of_whole(thousands(run.manifest.total_parameters as f64)));
+    let check = tag("td").text(of_whole(run.manifest.best.as_ref().map_or_else(|| "–".into(), best)));
     (name, [model].into_iter().chain(scores).chain([check, size]).collect())
 }
 
@@ -132,7 +139,10 @@ fn curves(runs: &[Results]) -> Option<Tag> {
         Some(Ok(rows)) => column(rows, |row| row.val_correlation),
         _ => Vec::new(),
     };
-    let lines: Vec<Vec<(f64, f64)>> = runs.iter().map(line).collect();
+    // Sessions of one run have its curve.
+    let (shown, runs): (Vec<usize>, Vec<&Results>) =
+        runs.iter().enumerate().filter(|(_, run)| run.session.is_none()).unzip();
+    let lines: Vec<Vec<(f64, f64)>> = runs.iter().map(|run| line(run)).collect();
     let points = || lines.iter().flatten();
     points().next()?;
     let steps = points().map(|p| p.0).fold(0.0, f64::max);
@@ -140,14 +150,14 @@ fn curves(runs: &[Results]) -> Option<Tag> {
     let y = Axis::around("correlation, validation", points().map(|p| p.1).chain([0.0]));
     let mut plot = Plot::new(530.0, 290.0, x, y);
     for (i, line) in lines.iter().enumerate() {
-        let style = format!("stroke:{}", kind_colour(i));
+        let style = format!("stroke:{}", kind_colour(shown[i]));
         plot.styled_line("line", &style, line);
         let kept =
             runs[i].manifest.best.as_ref().and_then(|best| line.iter().find(|p| p.0 == best.step as f64));
         plot.styled_dots("dot best", &style, &kept.copied().into_iter().collect::<Vec<_>>());
     }
     let drawn = runs.iter().enumerate().filter(|(i, _)| !lines[*i].is_empty());
-    let names = swatches(drawn.map(|(i, run)| (i, run.name.clone())), "more runs");
+    let names = swatches(drawn.map(|(i, run)| (shown[i], run.name.clone())), "more runs");
     let legend = tag("p").class("legend").all(names);
     Some(figure(
         [legend, plot.finish("Validation correlation of each run over optimiser steps").class("wide")],
