@@ -81,6 +81,14 @@ pub fn remove_folder_of(path: &Path, only: &str) {
     }
 }
 
+/// Removes the folder `path`, which was written by its name after all above it had been moved away, and the two above it where
+/// nothing else came to be in them.
+pub fn remove_made_anew(path: &Path) {
+    let _ = fs::remove_dir_all(path);
+    leftover::of(path).iter().for_each(|left| drop(fs::remove_dir_all(left)));
+    path.ancestors().skip(1).take(2).for_each(|folder| drop(fs::remove_dir(folder)));
+}
+
 /// Makes the folder `path` and those above it.
 ///
 /// # Errors

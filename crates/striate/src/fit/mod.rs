@@ -360,9 +360,12 @@ impl Fit<'_> {
     }
 
     fn save(&self, which: Checkpoint) -> Result<()> {
+        let saved = self.saved();
         self.run.require_in_place()?;
+        let written = saved.write(self.run, which);
         // It may go while it is written.
-        self.saved().write(self.run, which).or_else(|error| self.run.require_in_place().and(Err(error)))
+        self.run.require_in_place().inspect_err(|_| self.run.remove_made_anew(which))?;
+        written
     }
 
     fn saved(&self) -> Saved {

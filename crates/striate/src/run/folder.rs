@@ -364,6 +364,13 @@ impl RunFolder {
             .hint("where it lies now, `striate fit --out` goes on from its last check"))
     }
 
+    /// Removes a checkpoint that was written under the name of this run after it had been moved.
+    pub(crate) fn remove_made_anew(&self, which: Checkpoint) {
+        if !self.manifest().exists() && !self.path.join(LOCK).exists() {
+            disk::remove_made_anew(&self.checkpoint(which));
+        }
+    }
+
     fn warn_of_unseen(&self, without_locks: bool) {
         let path = self.path.display();
         let unfinished =
