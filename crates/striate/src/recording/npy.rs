@@ -77,12 +77,12 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// The first `length` values, or all of shorter rows, of at most `count` rows at even distances, of the array whose
-    /// file begins with the bytes `start` and has `size` bytes; `None` where those of a row do not lie together.
+    /// The values in `window`, as far as rows go, of at most `count` rows at even distances, of the array whose file begins
+    /// with the bytes `start` and has `size` bytes; `None` where those of a row do not lie together.
     ///
     /// # Errors
     /// As [`parse`].
-    pub fn plan(start: &[u8], size: u64, count: usize, length: usize) -> Result<Option<Self>> {
+    pub fn plan(start: &[u8], size: u64, count: usize, window: Range<usize>) -> Result<Option<Self>> {
         let header = checked(start, size)?;
         let together = header.kind != Kind::Object && (!header.fortran || header.shape.len() < 2);
         let (shape, row) = (header.shape.clone(), header.shape.last().copied().unwrap_or(1));
@@ -90,9 +90,10 @@ impl Rows {
             return Ok(None);
         }
         let rows = shape.iter().product::<usize>() / row;
-        let begin = |at: usize| (header.start + at * row * header.size) as u64;
+        let window = window.start.min(row)..window.end.min(row);
+        let begin = |at: usize| (header.start + (at * row + window.start) * header.size) as u64;
         let starts = spread(rows, count).map(begin).collect();
-        let length = (length.min(row) * header.size) as u64;
+        let length = (window.len() * header.size) as u64;
         Ok(Some(Self { shape, starts, length, header }))
     }
 
@@ -103,6 +104,14 @@ impl Rows {
     pub fn values(self, bytes: Vec<u8>) -> Result<Vec<f32>> {
         let shape = vec![bytes.len() / self.header.size];
         elements(&self.header, shape, bytes).to_f32()
+    }
+
+    /// Those values as an array that is as long along its last axis as the window, of all rows there are.
+    pub fn array(self, bytes: Vec<u8>) -> Array {
+        let mut shape = self.shape;
+        shape.pop();
+        shape.push(self.length as usize / self.header.size);
+        elements(&self.header, shape, bytes)
     }
 }
 

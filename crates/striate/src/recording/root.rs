@@ -1,7 +1,8 @@
 //! Where one session lives: a folder, on disk or inside an archive.
 
 use std::fs;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{BufReader, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +16,9 @@ use crate::hash::Digest;
 /// Folders in one another beyond which a recording is something else.
 const DEEPEST: usize = 8;
 
+/// Bytes from one piece to the next that are read rather than skipped, and how many are read at once.
+const NEAR: u64 = 16 << 10;
+const BLOCK: usize = 256 << 10;
 /// What holds the header of an array and its first row, nearly always.
 const FIRST_ROW: u64 = 8 << 10;
 const NPY_ROOM: u64 = super::npy_header::LIMIT as u64 + 64;
@@ -116,11 +120,16 @@ impl Files for Folder {
     fn pieces(&self, name: &str, starts: &[u64], length: u64) -> Result<Vec<u8>> {
         let path = self.place(name);
         let failed = |source| Error::io("cannot read", &path, source);
-        let mut file = disk::open(&path, u64::MAX)?;
         let mut bytes = vec![0; starts.len() * length as usize];
-        for (piece, &at) in bytes.chunks_exact_mut(length as usize).zip(starts) {
-            file.seek(SeekFrom::Start(at)).map_err(failed)?;
+        // What lies near to each other is read in blocks, for a call to the system costs more than what is skipped.
+        let near = starts.windows(2).all(|pair| pair[1].saturating_sub(pair[0]) <= NEAR);
+        let block = if near && starts.len() > 1 { BLOCK } else { 0 };
+        let mut file = BufReader::with_capacity(block, disk::open(&path, u64::MAX)?);
+        let mut at = 0;
+        for (piece, &start) in bytes.chunks_exact_mut(length as usize).zip(starts) {
+            file.seek_relative(start as i64 - at).map_err(failed)?;
             file.read_exact(piece).map_err(failed)?;
+            at = (start + length) as i64;
         }
         Ok(bytes)
     }
@@ -248,6 +257,32 @@ impl Root {
         parsed.map_err(|error| error.file(self.place(name)))
     }
 
+    /// The samples in `window`, along the last axis, of the `.npy` array `name` that should have `shape`. Of a file in a folder
+    /// no others are decoded, where they lie together and are few.
+    ///
+    /// # Errors
+    /// As [`Root::numbers`], and when it has another shape.
+    pub fn window(&self, name: &str, shape: &[usize], window: Range<usize>) -> Result<Array> {
+        let stored = shape.last().copied().unwrap_or(0);
+        if !window.is_empty()
+            && 2 * window.len() <= stored
+            && let Some(array) = self.few(name, shape, window.clone())?
+        {
+            return Ok(array);
+        }
+        Ok(self.numbers(name, shape.iter().product())?.expect(shape)?.cut(window))
+    }
+
+    /// As [`Root::window`]; none where a whole reading has to say what is wrong, or the samples do not lie together.
+    fn few(&self, name: &str, shape: &[usize], window: Range<usize>) -> Result<Option<Array>> {
+        let inner = format!("{}{name}", self.base);
+        let Ok((start, size)) = self.files.start(&inner, FIRST_ROW) else { return Ok(None) };
+        let rows = Rows::plan(&start, size, usize::MAX, window).ok().flatten();
+        let Some(rows) = rows.filter(|rows| rows.shape == shape) else { return Ok(None) };
+        let bytes = self.files.pieces(&inner, &rows.starts, rows.length);
+        bytes.map(|bytes| Some(rows.array(bytes))).map_err(|error| error.file(self.place(name)))
+    }
+
     /// Shape of the `.npy` array `name`, from its beginning and its size; its values are not read.
     ///
     /// # Errors
@@ -282,7 +317,7 @@ impl Root {
         let inner = format!("{}{name}", self.base);
         let read = || {
             let (start, size) = self.files.start(&inner, FIRST_ROW)?;
-            let Some(rows) = Rows::plan(&start, size, count, length)? else {
+            let Some(rows) = Rows::plan(&start, size, count, 0..length)? else {
                 return scattered(npy::parse(self.files.read(&inner, MEMBER_LIMIT)?)?, count, length);
             };
             let begins = |&at: &u64| start.get(at as usize..(at + rows.length) as usize);

@@ -56,6 +56,22 @@ fn put_classes(mouse: &Path) {
     assert!(only(mouse).classes().unwrap().is_some());
 }
 
+/// Of a trial that is no longer than what is left out nothing is left, whether trials are kept or not.
+#[test]
+fn responses_without_their_first_samples_may_be_none() {
+    let (_dir, paths) = made();
+    let session = only(&paths[1]);
+    let uses = Uses { behaviour: true, pupil: true };
+    let data = FitConfig::preset("sensorium2023").unwrap().data;
+    let normalisation = Normalisation::measure(&session, &[0, 1], &[1], &data, uses).unwrap();
+    let (long, short) = (session.trials[1].samples, session.trials[5].samples);
+    for cache_mib in [0, 1] {
+        let trials = Trials::new(&session, vec![1], normalisation.clone(), cache_mib);
+        let responses = trials.responses(&[5, 1], short).unwrap();
+        assert_eq!(responses.len(), long - short, "{cache_mib}");
+    }
+}
+
 #[test]
 fn a_store_gives_the_same_batches_as_its_source() {
     let (dir, paths) = made();

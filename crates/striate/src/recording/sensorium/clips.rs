@@ -121,9 +121,8 @@ pub(super) fn time_first<T: Copy + Default>(values: &[T], samples: usize) -> Vec
         let tile = tile..(tile + TILE).min(elements);
         for sample in 0..samples {
             let row = &mut out[sample * elements..][tile.clone()];
-            row.iter_mut()
-                .zip(tile.clone())
-                .for_each(|(out, element)| *out = values[element * samples + sample]);
+            let column = values[tile.start * samples + sample..].iter().step_by(samples);
+            row.iter_mut().zip(column).for_each(|(out, value)| *out = *value);
         }
     }
     out

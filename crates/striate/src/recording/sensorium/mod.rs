@@ -167,11 +167,10 @@ impl TrialFiles {
         let stored = self.stored(window);
         let shape: Vec<usize> = window.shape.iter().copied().chain(stored).collect();
         let file = self.names.file(window.stream, window.trial);
-        let array = self.root.numbers(&file, shape.iter().product())?.expect(&shape)?;
-        Ok(match stored {
-            None => array,
-            Some(_) => array.cut(window.start..window.start + window.samples),
-        })
+        match stored {
+            None => self.root.numbers(&file, shape.iter().product())?.expect(&shape),
+            Some(_) => self.root.window(&file, &shape, window.start..window.start + window.samples),
+        }
     }
 
     /// Samples in the file, where it holds several.

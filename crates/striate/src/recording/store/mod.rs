@@ -153,18 +153,16 @@ fn statistics(root: &Root, card: &Card, streams: &[StreamInfo]) -> Result<BTreeM
         let elements: usize = info.shape.iter().product();
         let moment = |name: &str| {
             let name = statistic(info.stream, name);
-            let array = Samples::open(root, &name)?;
-            if card.is_sealed() {
-                let whole = root.read(&name, disk::ARRAYS)?;
-                card.check(&name, &whole).map_err(|error| error.file(array.place()))?;
+            let placed = |error: Error| error.file(root.place(&name));
+            let whole = root.read(&name, disk::ARRAYS)?;
+            card.check(&name, &whole).map_err(placed)?;
+            let array = npy::parse(whole).map_err(placed)?;
+            let samples = if array.shape.len() < 2 { 1 } else { array.shape[0] };
+            if array.len() != 1 && array.len() != samples * elements {
+                let message = format!("has {} values, a sample has {elements}", array.len());
+                return Err(placed(Error::data(message)));
             }
-            let count: usize = array.len() * array.shape().iter().product::<usize>();
-            let samples = if array.shape().is_empty() { 1 } else { array.len() };
-            if count != 1 && count != samples * elements {
-                let message = format!("has {count} values, a sample has {elements}");
-                return Err(Error::data(message).file(array.place()));
-            }
-            Ok((samples, array.read(0..array.len())?.to_f32()?))
+            Ok((samples, array.to_f32().map_err(placed)?))
         };
         let ((samples, mean), (of_std, std)) = (moment("mean")?, moment("std")?);
         if (samples, mean.len()) != (of_std, std.len()) {
