@@ -478,7 +478,7 @@ pub fn write_parts(twin: &Twin, run: &RunFolder, known: Option<Known<'_>>) -> Re
         let centres = array::Array { shape: vec![neurons, 2], values: centres.collect() };
         parts.insert("truth_centres".into(), centres);
     }
-    array::save_noted(&parts_file(run), &parts, Some([(MODEL.into(), twin.digest())].into()))
+    array::save_noted(&parts_file(run), &parts, Some([(MODEL.into(), twin.digest().to_owned())].into()))
 }
 
 #[cfg(test)]

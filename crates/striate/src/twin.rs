@@ -19,7 +19,7 @@ use crate::error::{self, Error, Result};
 use crate::model::encoder::Made;
 use crate::model::heads;
 use crate::model::readout::Start;
-use crate::model::weights::{export, import, to_host};
+use crate::model::weights::{import, to_host};
 use crate::model::{Encoder, EncoderConfig};
 use crate::run::folder::home;
 use crate::run::{Checkpoint, RunFolder};
@@ -67,7 +67,7 @@ pub struct Twin {
     /// The model, on a device without gradients.
     pub model: Encoder,
     /// SHA-256 of the weights it was loaded from, with those of other sessions.
-    digest: Option<String>,
+    digest: String,
 }
 
 const CARD: &str = "twin.json";
@@ -166,12 +166,6 @@ fn require_one(run: &RunFolder) -> Result<()> {
     .hint("name it with --session"))
 }
 
-impl From<(Card, Encoder)> for Twin {
-    fn from((card, model): (Card, Encoder)) -> Self {
-        Self { card, model, digest: None }
-    }
-}
-
 impl Twin {
     /// The twin of a run, or of one session of it, at its best checkpoint.
     ///
@@ -184,30 +178,24 @@ impl Twin {
         if !run.has_model() {
             return Err(run.no_model());
         }
-        let best = || disk::current_folder(&run.checkpoint(Checkpoint::Best));
-        let twin = Self::read(card, &best(), run.session(), device)?;
-        if let Some(bond) = run.bond(Checkpoint::Best)? {
-            let own = run.check_bond(Checkpoint::Best, &bond, &load_weights(&best())?, None);
-            // A fit that goes on may have put a better one in its place between the two.
-            if own.is_err() && run.bond(Checkpoint::Best)?.as_ref() == Some(&bond) {
-                own?;
-            }
-        }
-        Ok(twin)
+        let (bond, best) =
+            (run.bond(Checkpoint::Best)?, disk::current_folder(&run.checkpoint(Checkpoint::Best)));
+        let all = load_weights(&best)?;
+        let twin = Self::of(card, &all, &best, run.session(), device)?;
+        run.check_best(bond.as_ref(), &all).map(|()| twin)
     }
 
-    /// The twin of a card and the weights in a folder, or of one `session` of them.
-    fn read(card: Card, folder: &Path, session: Option<&str>, device: &Device) -> Result<Self> {
-        let all = load_weights(folder)?;
-        let (digest, weights) = (array::digest(&all), heads::of_session(&all, session));
+    /// The twin of a card and all weights, found in `folder`, or of one `session` of them.
+    fn of(card: Card, all: &Arrays, folder: &Path, session: Option<&str>, device: &Device) -> Result<Self> {
+        let (digest, weights) = (array::digest(all), heads::of_session(all, session));
         card.check_size(&weights).map_err(|e| e.file(folder.join(WEIGHTS)))?;
         let model = import(card.blank(device)?, &weights).map_err(|e| e.file(folder.join(WEIGHTS)))?;
-        Ok(Self { card, model, digest: Some(digest) })
+        Ok(Self { card, model, digest })
     }
 
     /// SHA-256 of its weights, as in [`RunFolder::model`].
-    pub fn digest(&self) -> String {
-        self.digest.clone().unwrap_or_else(|| array::digest(&export(&self.model)))
+    pub fn digest(&self) -> &str {
+        &self.digest
     }
 
     /// Predicted responses `[clip · kept, neuron]`, in the recording's units, to raw images or frames

@@ -1,6 +1,6 @@
 //! `striate config`: presets as files to start from.
 
-use striate::fit::{self, FitConfig, PRESETS};
+use striate::fit::{FitConfig, PRESETS};
 
 use crate::Common;
 use crate::outcome::{DONE, Outcome};
@@ -23,7 +23,7 @@ pub struct Args {
 
 pub fn run(args: &Args, _common: &Common) -> Outcome {
     match &args.what {
-        Some(name) => answer!("{}", fit::commented(&FitConfig::named(name, &args.overrides)?))?,
+        Some(name) => answer!("{}", FitConfig::named(name, &args.overrides)?.commented())?,
         None => {
             let width = PRESETS.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
             for (name, purpose) in PRESETS {

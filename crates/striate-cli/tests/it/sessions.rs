@@ -98,7 +98,9 @@ fn a_new_animal_takes_the_core_and_fits_its_head() {
     bench.run(&fit(&["data.session=[\"a\", \"b.1\"]", "--out", "two"])).succeeds();
     let head = ["data.session=b_2", "fit.start_from=two", "fit.frozen=[\"core\"]", "--out", "new"];
     let done = bench.run(&fit(&head)).succeeds();
-    assert!(done.err.contains("core.") || done.err.contains("from two"), "{}", done.err);
+    let told =
+        |what: &str, names: &str| done.err.lines().any(|line| line.starts_with(what) && line.contains(names));
+    assert!(told("starts from given weights: ", "core.") && told("start anew: ", "readout."), "{}", done.err);
     let (two, new) = (weights(&bench, "two"), weights(&bench, "new"));
     let best = array::load(&bench.path("two/checkpoints/best/weights.safetensors")).unwrap();
     for (name, array) in new.iter().filter(|(name, _)| name.starts_with("core.") && !name.contains("running"))

@@ -37,15 +37,16 @@ impl<'scope, 'env> Ahead<'scope, 'env> {
             .map(|share| self.scope.spawn(move || sources[share.animal].read_clips(&share.clips)));
     }
 
-    /// What was read of `share`, the next in the order; begins to read the one after it.
+    /// What was read of the next share; begins to read the one after it.
     ///
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when a trial is damaged.
-    pub fn next(&mut self, share: &Share) -> Result<Read> {
-        let read = match self.next.take() {
-            Some(reading) => reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            None => self.sources[share.animal].read_clips(&share.clips),
-        };
+    ///
+    /// # Panics
+    /// When no share is left.
+    pub fn next(&mut self) -> Result<Read> {
+        let reading = self.next.take().expect("there are as many steps as shares");
+        let read = reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         self.begin();
         read
     }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use train::{Sessions, TrainConfig};
 
 use super::linear::LinearConfig;
+use super::meanings::commented;
 use super::schedule::ScheduleConfig;
 use crate::batch::DataConfig;
 use crate::disk;
@@ -122,6 +123,11 @@ impl FitConfig {
             None => toml::to_string_pretty(self),
         };
         text.expect("a configuration is plain data")
+    }
+
+    /// The same with the meaning of each key above it.
+    pub fn commented(&self) -> String {
+        commented(&self.to_toml())
     }
 
     /// As it is written down, if it is a fit in closed form.
@@ -242,7 +248,6 @@ fn kind<'t>(table: &'t toml::Table, part: &str) -> Option<&'t toml::Value> {
 #[cfg(test)]
 mod tests {
     use super::super::PRESETS;
-    use super::super::meanings::commented;
     use super::super::parts;
     use super::*;
     use crate::model::penalty::PenaltyConfig;
@@ -274,7 +279,7 @@ mod tests {
         });
         let presets = PRESETS.iter().map(|(name, _)| FitConfig::preset(name).unwrap());
         for config in presets.chain(readouts).chain(masks).chain(cores) {
-            let (name, text) = (&config.name, commented(&config));
+            let (name, text) = (&config.name, config.commented());
             let lines: Vec<&str> = text.lines().collect();
             for pair in lines.windows(2).filter(|pair| pair[1].contains(" = ")) {
                 assert!(pair[0].starts_with("# "), "{name}: {}", pair[1]);

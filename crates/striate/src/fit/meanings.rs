@@ -1,7 +1,5 @@
 //! The configuration as a file that explains itself.
 
-use super::FitConfig;
-
 /// What each key means, by its path; keys of every table of the configuration.
 const MEANINGS: &[(&str, &str)] = &[
     ("name", "shown in the report"),
@@ -218,11 +216,11 @@ pub fn keys() -> impl Iterator<Item = &'static str> {
     MEANINGS.iter().map(|(path, _)| *path)
 }
 
-/// The configuration as TOML with the meaning of each key above it.
-pub fn commented(config: &FitConfig) -> String {
+/// A configuration as TOML, `text`, with the meaning of each key above it.
+pub fn commented(text: &str) -> String {
     let mut table = String::new();
     let mut out = String::from(HEADER);
-    for line in config.to_toml().lines() {
+    for line in text.lines() {
         if let Some(header) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             table = format!("{header}.");
         }

@@ -19,6 +19,7 @@ mod plan;
 mod presets;
 pub mod schedule;
 pub mod start;
+mod solve;
 mod step;
 mod together;
 mod validation;
@@ -32,7 +33,6 @@ use burn::prelude::*;
 pub use check::check;
 pub use config::FitConfig;
 pub use folder::{recording_info, run_folder};
-pub use meanings::commented;
 pub use presets::PRESETS;
 
 use crate::array::Arrays;

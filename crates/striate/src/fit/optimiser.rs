@@ -1,6 +1,6 @@
 //! Adam over the named parameters of a module, with its state as plain arrays.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use burn::module::{ModuleMapper, ModuleVisitor, Param};
 use burn::prelude::*;
@@ -109,8 +109,7 @@ pub struct Named {
 impl Named {
     /// Adds those of `module` of one backward pass; `name` gives what a parameter is called here.
     pub fn add<M: Module>(&mut self, module: &M, gradients: &Gradients, name: &dyn Fn(&str) -> String) {
-        let known = self.values.iter().map(|(name, _)| name.clone()).collect();
-        module.visit(&mut Add { named: self, known, path: ModulePath::default(), gradients, name });
+        module.visit(&mut Add { named: self, path: ModulePath::default(), gradients, name });
     }
 
     fn norm(&self) -> f64 {
@@ -125,8 +124,6 @@ impl Named {
 
 struct Add<'a> {
     named: &'a mut Named,
-    /// Names that there were before this pass.
-    known: BTreeSet<String>,
     path: ModulePath,
     gradients: &'a Gradients,
     name: &'a dyn Fn(&str) -> String,
@@ -145,7 +142,7 @@ impl ModuleVisitor for Add<'_> {
         let Some(gradient) = param.val().grad(self.gradients) else { return };
         let size = gradient.shape().num_elements();
         let (name, gradient) = ((self.name)(&self.path.name()), gradient.reshape([size]));
-        match self.known.contains(&name).then(|| self.named.at(&name)).flatten() {
+        match self.named.at(&name) {
             Some(at) => self.named.values[at].1 = self.named.values[at].1.clone() + gradient,
             None => self.named.values.push((name, gradient)),
         }

@@ -122,7 +122,7 @@ impl Fit<'_> {
         let mut parts = BTreeMap::new();
         for (index, animal) in self.animals.iter().enumerate() {
             let own = count(&animal.model).into_iter();
-            for (part, n) in own.filter(|(part, _)| index == 0 || part != "core") {
+            for (part, n) in own.filter(|(part, _)| index == 0 || !heads::is_shared(part)) {
                 *parts.entry(part).or_insert(0) += n;
             }
         }

@@ -93,10 +93,9 @@ pub fn adopted(
 /// Weights of a run for `model`, without those of neurons that are not the same.
 fn weights_of_run(run: &RunFolder, model: &Encoder, unit_ids: &[i64], session: &Session) -> Result<Arrays> {
     run.require_single()?;
-    let (all, parts) = (load_weights(&run.checkpoint(Checkpoint::Best))?, run.sessions()?);
-    if let Some(bond) = run.bond(Checkpoint::Best)? {
-        run.check_bond(Checkpoint::Best, &bond, &all, None)?;
-    }
+    let (bond, parts) = (run.bond(Checkpoint::Best)?, run.sessions()?);
+    let all = load_weights(&run.checkpoint(Checkpoint::Best))?;
+    run.check_best(bond.as_ref(), &all)?;
     let of_one = parts.len() == 1;
     let is_own = |part: &RunFolder| is_of(part, unit_ids, session);
     let own = parts.into_iter().map(|part| is_own(&part).map(|own| own.then_some(part)));

@@ -26,7 +26,7 @@ impl Fit<'_> {
             let animal = &self.animals[share.animal];
             let seed = seed_of_step(self.config.seed, self.state.step, share.animal);
             let pass = Pass::Train { seed, masks };
-            let batch = animal.trials.on_device(ahead.next(share)?, &self.training);
+            let batch = animal.trials.on_device(ahead.next()?, &self.training);
             let terms = animal.objective(self.config, batch, share.clips.len(), pass, &proximal);
             if !terms.loss.is_finite() {
                 return Err(self.no_number(animal, &share.clips));

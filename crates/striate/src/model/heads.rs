@@ -9,9 +9,9 @@ use crate::error::{Error, Result};
 /// Between a session and the name of a weight of its head; no session is called with it, for each is a file's name.
 const BEHIND: char = '/';
 
-/// Whether all sessions have the weight `name` in common.
+/// Whether all sessions have the weight, or the part, `name` in common.
 pub fn is_shared(name: &str) -> bool {
-    name.starts_with("core.")
+    name.split('.').next() == Some("core")
 }
 
 /// What the weight `name` of the head of `session` is called beside those of others; `None` for the only session.

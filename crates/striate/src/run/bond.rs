@@ -160,6 +160,19 @@ impl RunFolder {
             .hint("set it back, or fit what it says now into a fresh folder")
     }
 
+    /// That `weights` are those that this run wrote into its best checkpoint, read after `bond` was.
+    ///
+    /// # Errors
+    /// As [`RunFolder::check_bond`].
+    pub fn check_best(&self, bond: Option<&Bond>, weights: &Arrays) -> Result<()> {
+        let Some(known) = bond else { return Ok(()) };
+        match self.check_bond(Checkpoint::Best, known, weights, None) {
+            // A fit that goes on may have put a better one in its place between the two.
+            Err(_) if self.bond(Checkpoint::Best)?.as_ref() != bond => Ok(()),
+            own => own,
+        }
+    }
+
     /// That a checkpoint belongs to this run, and `weights` and `optimiser`, where given, to the checkpoint.
     ///
     /// # Errors

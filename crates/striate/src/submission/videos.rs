@@ -135,9 +135,8 @@ impl<'a> Submission<'a> {
 
     fn add(&mut self, mouse: &mut Mouse<'_>, form: &Form<'_>) -> Result<()> {
         let Mouse { session, neurons, predict } = mouse;
-        let place = |trial: usize| form.trials.iter().position(|&known| known == trial).unwrap_or(0);
         predict(&form.trials, &mut |trial, predicted| {
-            let frames = form.frames[place(trial)];
+            let frames = session.trials[trial].samples.saturating_sub(SKIPPED);
             let rows = last_frames(predicted, frames, neurons.len())
                 .and_then(|rows| scaled(rows, session, &form.precisions))
                 .map_err(|error| error.file(&session.path).trial(trial))?;

@@ -172,10 +172,11 @@ impl Ensemble {
 
 /// The twin in the folder of a member, if it is the one that became a member.
 fn read_member(folder: &Path, session: Option<&str>, known: &Member, device: &Device) -> Result<Twin> {
-    let twin = Twin::read(Card::read(&home(folder, session))?, folder, session, device)?;
+    let card = Card::read(&home(folder, session))?;
+    let twin = Twin::of(card, &load_weights(folder)?, folder, session, device)?;
     let changed = match () {
         () if !is_of(&known.card, &card_digest(folder)) => card_place(folder),
-        () if !is_of(&known.weights, &twin.digest()) => folder.join(WEIGHTS),
+        () if !is_of(&known.weights, twin.digest()) => folder.join(WEIGHTS),
         () => return Ok(twin),
     };
     Err(Error::data("is not what this run wrote").file(changed).hint(RESTORE))

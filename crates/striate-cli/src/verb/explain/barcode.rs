@@ -113,7 +113,7 @@ fn load(run: &RunFolder, shown: Option<&Session>, common: &Common) -> Result<Loa
         twin.maps(&images, samples, &state, &device)
     };
     let maps = shown.map(|session| maps(session).map_err(|e| e.hint(WITHOUT))).transpose()?;
-    Ok(Loaded { name: run.name(), model: twin.digest(), card: twin.card, features, maps })
+    Ok(Loaded { name: run.name(), model: twin.digest().to_owned(), card: twin.card, features, maps })
 }
 
 impl Loaded {

@@ -47,7 +47,7 @@ fn explain(
     });
     let shape = [samples, channels, height, width];
     let rate = session.stimulus.rate_hz;
-    let found = filters::explain(neurons.collect(), shape, rate, &options, twin.digest());
+    let found = filters::explain(neurons.collect(), shape, rate, &options, twin.digest().to_owned());
     found.write(run)?;
     Ok(words(&found, &run.explain("filters")))
 }

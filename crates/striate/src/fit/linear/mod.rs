@@ -8,50 +8,16 @@ mod problem;
 mod spectral;
 mod lasso;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 pub use config::{LinearConfig, Solver};
 pub use lasso::{Lasso, TOLERANCE};
 pub use problem::{Problem, Solution, Sums};
 pub use spectral::Spectral;
 
-use super::animal::Animal;
-use super::{Event, Fit, LoopState};
-use crate::array::{Array, Arrays};
 use crate::error::{Error, Result};
-use crate::model::Encoder;
-use crate::model::weights::{export, import, to_host};
-use crate::run::Checkpoint;
-
-/// Trials that are in memory at once.
-const AT_ONCE: usize = 512;
 
 /// Pixels of an image beyond which the work, cubic in them, and the memory (several matrices of half a GiB) are
 /// no longer those of a baseline.
 const MOST_PIXELS: usize = 8192;
-
-/// A solver with what it keeps from one alpha to the next.
-enum Search<'a> {
-    Spectral(Spectral<'a>, Solver),
-    Lasso(Lasso<'a>),
-}
-
-impl<'a> Search<'a> {
-    fn new(problem: &'a Problem, solver: Solver) -> Self {
-        match solver {
-            Solver::Lasso => Self::Lasso(Lasso::new(problem)),
-            Solver::Ols | Solver::Ridge => Self::Spectral(Spectral::new(problem), solver),
-        }
-    }
-
-    fn solve(&mut self, alpha: f64) -> Solution {
-        match self {
-            Self::Spectral(spectral, Solver::Ols) => spectral.ols(),
-            Self::Spectral(spectral, _) => spectral.ridge(alpha),
-            Self::Lasso(lasso) => lasso.solve(alpha),
-        }
-    }
-}
 
 /// Refuses images that a linear model cannot take in.
 ///
@@ -67,75 +33,5 @@ pub(super) fn check_image([channels, height, width]: [usize; 3]) -> Result<()> {
         (1, ..=MOST_PIXELS) => Ok(()),
         (1, pixels) => refuse(format!("images of {pixels} pixels are too large, the most are {MOST_PIXELS}")),
         _ => refuse(format!("images of {channels} channels, where a mask can read only one")),
-    }
-}
-
-/// The weights of `model`, of which the readout reads the image itself, with those of `solution` in their place.
-fn weights_of(solution: &Solution, model: &Encoder) -> Arrays {
-    let mut weights = export(model);
-    let neurons = solution.intercepts.len();
-    let pixels = solution.weights.len() / neurons;
-    let mask = (0..pixels).flat_map(|p| (0..neurons).map(move |n| solution.weights[n * pixels + p] as f32));
-    let bias = solution.intercepts.iter().map(|intercept| *intercept as f32);
-    let mut set = |name: &str, shape: Vec<usize>, values: Vec<f32>| {
-        weights.insert(name.into(), Array { shape, values });
-    };
-    set("readout.mask", vec![pixels, neurons], mask.collect());
-    set("readout.bias", vec![neurons], bias.collect());
-    weights
-}
-
-impl Fit<'_> {
-    /// One step for each alpha: solve, look at the validation trials, keep the best.
-    pub(super) fn solve(
-        &mut self,
-        linear: &LinearConfig,
-        stop: &AtomicBool,
-        observe: &mut dyn FnMut(&Event),
-        clock: &mut dyn FnMut(&mut LoopState),
-    ) -> Result<()> {
-        if self.state.finished {
-            return Ok(());
-        }
-        let problem = self.sums(linear)?.problem(linear.intercept);
-        let mut search = Search::new(&problem, linear.solver);
-        for (step, &alpha) in (1..).zip(linear.alphas()) {
-            if stop.load(Ordering::Relaxed) {
-                return self.save(Checkpoint::Last);
-            }
-            // Alphas of before a break are solved again: the lasso goes on from its last weights.
-            let solution = search.solve(alpha);
-            if step > self.state.step {
-                self.take(&solution, step)?;
-                observe(&Event::Solved { alpha, unconverged: solution.unconverged });
-                clock(&mut self.state);
-                self.check(observe)?;
-            }
-        }
-        self.state.finished = true;
-        self.save(Checkpoint::Last)
-    }
-
-    fn sums(&self, linear: &LinearConfig) -> Result<Sums> {
-        // More than one was refused.
-        let Animal { split, card, trials: source, .. } = &self.animals[0];
-        let validation = if linear.with_validation { split.validation.as_slice() } else { &[] };
-        let trials = [&split.train, validation].concat();
-        let mut sums = Sums::new(card.seen_shape().iter().product(), source.neurons());
-        for clips in source.in_batches(&trials, AT_ONCE) {
-            let batch = source.batch(&clips, &self.device)?;
-            sums.add(&to_host(batch.inputs.images).values, &to_host(batch.responses).values);
-        }
-        Ok(sums)
-    }
-
-    /// Makes `solution` the model, after `step` steps.
-    fn take(&mut self, solution: &Solution, step: u64) -> Result<()> {
-        let model = &mut self.animals[0].model;
-        *model = import(model.clone(), &weights_of(solution, model))?;
-        self.state.step = step;
-        (self.state.loss_sum, self.state.penalty_sum) = (solution.error, solution.penalty);
-        self.state.summed_steps = 1;
-        Ok(())
     }
 }

@@ -55,7 +55,7 @@ fn write_animal(movies: &Movies, animal: &Animal<'_>, folder: &Path) -> Result<(
             let block = trial..trials.len().min(trial + at_once);
             shown = block.into_par_iter().map(|trial| animal.trial(trial)).rev().collect();
         }
-        let Shown { values, truth } = shown.pop().unwrap_or_else(|| animal.trial(trial));
+        let Shown { values, truth } = shown.pop().expect("a block has a trial");
         let shape = [neurons.len(), truth.len() / neurons.len()];
         put(folder, &format!("responses/{trial}.npy"), &npy::write_f32(&shape, &truth))?;
         Ok(values)
@@ -69,7 +69,9 @@ fn write_cells(movies: &Movies, cells: &[Cell], folder: &Path) -> Result<()> {
         let values: Vec<f32> = cells.iter().flat_map(of).collect();
         put(folder, &format!("{name}.npy"), &npy::write_f32(&[&[n], shape].concat(), &values))
     };
-    let kind = |cell: &Cell| movies.kinds.iter().position(|kind| *kind == cell.kind).unwrap_or(0) as i64;
+    let kind = |cell: &Cell| {
+        movies.kinds.iter().position(|kind| *kind == cell.kind).expect("of a kind asked for") as i64
+    };
     let kinds: Vec<i64> = cells.iter().map(kind).collect();
     put(folder, "type.npy", &npy::write_i64(&[n], &kinds))?;
     array("locations", &[2], &|cell| cell.centre.map(|at| at as f32).to_vec())?;
