@@ -197,7 +197,7 @@ impl<'a> Trials<'a> {
     pub fn read_clips(&self, clips: &[Clip]) -> Result<Read> {
         let cuts = self.cuts(clips)?;
         let samples = clips.first().map_or(1, |clip| clip.samples);
-        let of = |stream: fn(&Scaled) -> &[f32]| side_by_side(&cuts, stream);
+        let of = |stream: fn(&Scaled) -> &[f32]| join(&cuts, stream);
         Ok(Read {
             images: of(|t| &t.images),
             behaviour: of(|t| &t.behaviour),
@@ -324,15 +324,6 @@ impl<'a> Trials<'a> {
         let pupil = variables(Stream::PupilCenter, &self.normalisation.pupil)?;
         Ok(Scaled { images, behaviour, pupil, responses, samples: samples.len() })
     }
-}
-
-/// As [`join`], of clips of one length: each is copied, and its memory touched first, by a thread of its own.
-fn side_by_side(cuts: &[Cut], of: impl Fn(&Scaled) -> &[f32] + Sync) -> Vec<f32> {
-    let length = cuts.first().map_or(0, |cut| cut.of(of(&cut.scaled)).len());
-    let mut all = vec![0.0; length * cuts.len()];
-    let places = all.par_chunks_exact_mut(length.max(1)).zip(cuts.par_iter());
-    places.for_each(|(place, cut)| place.copy_from_slice(cut.of(of(&cut.scaled))));
-    all
 }
 
 fn join(cuts: &[Cut], of: impl Fn(&Scaled) -> &[f32]) -> Vec<f32> {
