@@ -7,12 +7,18 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::root::{Root, is_zip};
-use super::{Format, Session, antolik2016, clocks, licence, sensorium2022, sensorium2023, store};
+use super::{Format, Session, antolik2016, clocks, licence, sensorium2022, sensorium2023, store, xu2023};
 use crate::error::{Error, Result};
 
 /// Every format that [`open`](super::open) knows.
-pub const FORMATS: &[Format] =
-    &[sensorium2022::FORMAT, sensorium2023::FORMAT, antolik2016::FORMAT, store::FORMAT, clocks::EXPERANTO];
+pub const FORMATS: &[Format] = &[
+    sensorium2022::FORMAT,
+    sensorium2023::FORMAT,
+    antolik2016::FORMAT,
+    xu2023::FORMAT,
+    store::FORMAT,
+    clocks::EXPERANTO,
+];
 
 /// How deep below the given path sessions are looked for (`Data/region1` in `Data.zip`).
 const DEPTH: usize = 2;
@@ -50,16 +56,17 @@ fn find(root: &Root, depth: usize, found: &mut Vec<(&'static Format, Root)>) -> 
         return Ok(());
     }
     let entries = root.list("")?;
-    if depth == 0 || entries.len() > MANY {
-        return Ok(());
-    }
+    // Archives are often unpacked into a folder of their own name, which is no level of the recording.
+    let is_wrapping = matches!(&entries[..], [only] if only.is_folder);
+    let below = if is_wrapping { Some(depth) } else { depth.checked_sub(1) };
+    let Some(below) = below.filter(|_| entries.len() <= MANY) else { return Ok(()) };
     let folders: BTreeSet<&str> =
         entries.iter().filter(|entry| entry.is_folder).map(|entry| entry.name.as_str()).collect();
     for entry in &entries {
         if entry.is_folder {
-            find(&root.child(&entry.name), depth - 1, found)?;
+            find(&root.child(&entry.name), below, found)?;
         } else if depth == DEPTH && is_unpacked_nowhere(&entry.name, &folders) && root.path().is_dir() {
-            find(&Root::open(&root.place(&entry.name))?, depth - 1, found)?;
+            find(&Root::open(&root.place(&entry.name))?, below, found)?;
         }
     }
     Ok(())

@@ -38,6 +38,7 @@ pub mod sensorium2022;
 pub mod sensorium2023;
 pub mod store;
 pub mod write;
+pub mod xu2023;
 
 /// One or more sessions opened from one path.
 #[derive(Debug)]
@@ -129,7 +130,7 @@ pub enum Stream {
     Responses,
     /// Behaviour, `[sample, variable]`: pupil dilation, its derivative, running speed.
     Behavior,
-    /// Pupil centre, `[sample, 2]`: horizontal, vertical.
+    /// Pupil centre, `[sample, 2]`: horizontal, vertical; of freely moving animals where they look, by angles of eye and head.
     PupilCenter,
 }
 

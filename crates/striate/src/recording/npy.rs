@@ -115,9 +115,9 @@ impl Rows {
     }
 }
 
-/// Some elements of the array that `header` is of, in C order.
+/// Some elements of the array that `header` is of, in its order.
 pub(super) fn elements(header: &Header, shape: Vec<usize>, bytes: Vec<u8>) -> Array {
-    let header = Header { start: 0, fortran: false, shape: shape.clone(), ..*header };
+    let header = Header { start: 0, shape: shape.clone(), ..*header };
     Array { shape, header, bytes }
 }
 

@@ -300,12 +300,12 @@ impl Root {
         self.files.start(&format!("{}{name}", self.base), NPY_ROOM)
     }
 
-    /// The `length` bytes of `name` that begin at `start`; of a file in a folder no other is read.
+    /// The bytes of `name` that begin at each of `starts`, `length` of them each time; of a file in a folder no other is read.
     ///
     /// # Errors
     /// When it is missing, ends earlier, or cannot be read.
-    pub fn piece(&self, name: &str, start: u64, length: u64) -> Result<Vec<u8>> {
-        self.files.pieces(&format!("{}{name}", self.base), &[start], length)
+    pub fn pieces(&self, name: &str, starts: &[u64], length: u64) -> Result<Vec<u8>> {
+        self.files.pieces(&format!("{}{name}", self.base), starts, length)
     }
 
     /// Shape of the `.npy` array `name`, and the first `length` values, or all of shorter rows, of at most `count` rows

@@ -21,7 +21,7 @@ impl Samples {
     /// The array `name` of a folder; only its header is read.
     ///
     /// # Errors
-    /// [`Kind::Data`](crate::error::Kind::Data) when it is missing, damaged, holds no numbers, or samples do not lie together.
+    /// [`Kind::Data`](crate::error::Kind::Data) when it is missing, damaged, or holds no numbers.
     pub fn open(root: &Root, name: &str) -> Result<Self> {
         let header = || {
             if !root.has(name) {
@@ -93,14 +93,23 @@ impl Samples {
             let message = format!("has {} samples, {window:?} are asked for", self.len());
             return Err(Error::data(message).file(self.place()));
         }
-        let sample = self.shape().iter().product::<usize>() * self.header.size;
-        let start = self.header.start + window.start * sample;
-        let bytes = match window.len() * sample {
+        let sample = self.shape().iter().product::<usize>();
+        // In the order of Fortran every element of a sample has its own row in time.
+        let (rows, of_each) = if self.is_scattered() { (sample, 1) } else { (1, sample) };
+        let start =
+            |row: usize| self.header.start + (row * self.len() + window.start * of_each) * self.header.size;
+        let starts: Vec<u64> = (0..rows).map(|row| start(row) as u64).collect();
+        let bytes = match window.len() * of_each * self.header.size {
             0 => Vec::new(),
-            length => self.root.piece(&self.name, start as u64, length as u64)?,
+            length => self.root.pieces(&self.name, &starts, length as u64)?,
         };
         let shape = [&[window.len()], self.shape()].concat();
         Ok(npy::elements(&self.header, shape, bytes))
+    }
+
+    /// Whether a sample does not lie in one piece.
+    fn is_scattered(&self) -> bool {
+        self.header.fortran && self.header.shape.len() > 1
     }
 
     /// Its file, as people are shown it.
@@ -117,10 +126,6 @@ fn refuse(header: &Header) -> Result<()> {
         Header { kind: Kind::Object, .. } => Error::data("holds Python objects, which are not read")
             .hint("save it again: `numpy.save(file, array.astype(\"f4\"))`"),
         Header { shape, .. } if shape.is_empty() => Error::data("is a single value, expected [sample, …]"),
-        Header { fortran: true, shape, .. } if shape.len() > 1 => {
-            Error::data("is stored in the order of Fortran, so that a sample does not lie in one piece")
-                .hint("save it again: `numpy.save(file, numpy.ascontiguousarray(array))`")
-        }
         _ => return Ok(()),
     };
     Err(error)
@@ -145,8 +150,19 @@ mod tests {
         assert!(Samples::open(&root, "a.npy").unwrap_err().message().contains("text"));
         std::fs::write(&path, npy::write_f32(&[], &[1.0])).unwrap();
         assert!(Samples::open(&root, "a.npy").unwrap_err().message().contains("[sample, …]"));
-        let fortran = [super::super::npy_header::write("<f4", true, &[2, 2]), vec![0; 16]].concat();
-        std::fs::write(&path, fortran).unwrap();
-        assert!(Samples::open(&root, "a.npy").unwrap_err().advice().unwrap().contains("ascontiguousarray"));
+    }
+
+    #[test]
+    fn the_order_of_fortran_is_read_by_windows_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        let value = |sample: usize, row: usize, column: usize| (100 * sample + 10 * row + column) as f32;
+        let stored =
+            (0..3).flat_map(|c| (0..2).flat_map(move |r| (0..5).map(move |s| value(s, r, c).to_le_bytes())));
+        let bytes = [npy_header::write("<f4", true, &[5, 2, 3]), stored.flatten().collect()].concat();
+        std::fs::write(dir.path().join("a.npy"), bytes).unwrap();
+        let read = Samples::open(&root, "a.npy").unwrap().read(1..4).unwrap().to_f32().unwrap();
+        let expected = (1..4).flat_map(|s| (0..2).flat_map(move |r| (0..3).map(move |c| value(s, r, c))));
+        assert_eq!(read, expected.collect::<Vec<_>>());
     }
 }

@@ -20,3 +20,4 @@ mod settings;
 mod simulate;
 mod simulated;
 mod store;
+mod xu2023;

@@ -1,0 +1,303 @@
+//! Freely moving mice in the layout of Xu et al. 2023.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use striate::recording::xu2023::{GAZE, Part, SIGNALS};
+use striate::recording::{self, Session, Stream, Tier};
+use striate::report::inspect::inspect;
+use tempfile::TempDir;
+
+use crate::recording::zipped;
+
+const UNITS: usize = 4;
+const FRAME: [usize; 2] = [2, 3];
+
+/// An `.npy` file of `values` as NumPy would write them in type `descr`.
+fn npy(descr: &str, fortran: bool, shape: &[usize], values: &[f64]) -> Vec<u8> {
+    let axes: Vec<String> = shape.iter().map(|length| format!("{length},")).collect();
+    let order = if fortran { "True" } else { "False" };
+    let header = format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': ({}), }}", axes.join(" "));
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend(u16::try_from(header.len() + 1).unwrap().to_le_bytes());
+    bytes.extend(header.bytes().chain([b'\n']));
+    for at in 0..values.len() {
+        let value = values[if fortran { c_index(shape, at) } else { at }];
+        match descr {
+            "<f8" => bytes.extend(value.to_le_bytes()),
+            "<f4" => bytes.extend((value as f32).to_le_bytes()),
+            "|u1" => bytes.push(value as u8),
+            "<i8" => bytes.extend((value as i64).to_le_bytes()),
+            "<i4" => bytes.extend((value as i32).to_le_bytes()),
+            "<u2" => bytes.extend((value as u16).to_le_bytes()),
+            other => panic!("{other}"),
+        }
+    }
+    bytes
+}
+
+/// Place in the order of C of the element that is at `at` in that of Fortran.
+fn c_index(shape: &[usize], mut at: usize) -> usize {
+    let (mut index, mut stride) = (0, shape.iter().product::<usize>());
+    for &length in shape {
+        stride /= length;
+        index += at % length * stride;
+        at /= length;
+    }
+    index
+}
+
+fn spikes(part: Part, samples: usize, units: usize) -> Vec<f64> {
+    (0..samples * units)
+        .map(|i| ((i * 7 + part.segment * 3 + usize::from(part.is_test)) % 5) as f64)
+        .collect()
+}
+
+/// Raw pixels; those of every part have another range.
+fn pixels(part: Part, samples: usize) -> Vec<f64> {
+    let least = (20 + 10 * part.segment + 3 * usize::from(part.is_test)) as f64;
+    (0..samples * FRAME[0] * FRAME[1]).map(|i| least + ((i * 31 + 7 * part.segment) % 150) as f64).collect()
+}
+
+/// A signal, of which every fifth sample of `th` is missing.
+fn signal(at: usize, part: Part, samples: usize) -> Vec<f64> {
+    let value = |t: usize| (100 * at + 10 * part.segment + t) as f64 / 4.0 - usize::from(part.is_test) as f64;
+    (0..samples).map(|t| if SIGNALS[at] == "th" && t % 5 == 4 { f64::NAN } else { value(t) }).collect()
+}
+
+/// How arrays are stored.
+#[derive(Clone, Copy)]
+struct Stored {
+    spikes: &'static str,
+    video: &'static str,
+    fortran: bool,
+}
+
+const PLAIN: Stored = Stored { spikes: "<i8", video: "|u1", fortran: false };
+
+/// Writes segments of so many samples to train and to test on.
+fn mouse(folder: &Path, segments: &[[usize; 2]], units: usize, stored: Stored) {
+    fs::create_dir_all(folder).unwrap();
+    let Stored { spikes: of_spikes, video, fortran } = stored;
+    for (segment, lengths) in segments.iter().enumerate() {
+        for (is_test, &samples) in [false, true].into_iter().zip(lengths) {
+            let part = Part { segment, is_test };
+            let put = |key: &str, bytes: Vec<u8>| fs::write(folder.join(part.file(key)), bytes).unwrap();
+            put("nsp", npy(of_spikes, fortran, &[samples, units], &spikes(part, samples, units)));
+            let shape = [samples, FRAME[0], FRAME[1]];
+            put("vid_mean", npy(video, fortran, &shape, &pixels(part, samples)));
+            for (at, key) in SIGNALS.into_iter().enumerate() {
+                let descr = if at % 2 == 0 { "<f8" } else { "<f4" };
+                put(key, npy(descr, fortran, &[samples], &signal(at, part, samples)));
+            }
+        }
+    }
+}
+
+fn made(segments: &[[usize; 2]]) -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mine");
+    mouse(&path, segments, UNITS, PLAIN);
+    (dir, path)
+}
+
+fn only(path: &Path) -> Session {
+    recording::open(path).unwrap().sessions.pop().unwrap()
+}
+
+#[test]
+fn a_part_of_a_segment_is_a_trial_in_the_order_of_time() {
+    let (_dir, path) = made(&[[12, 5], [10, 6]]);
+    let session = only(&path);
+    assert_eq!((session.format, session.stimulus.kind, session.id.as_str()), ("xu2023", "video", "mine"));
+    assert!((session.stimulus.rate_hz.unwrap() - 1000.0 / 48.0).abs() < 1e-12);
+    let trials: Vec<(&str, &Tier, usize)> =
+        session.trials.iter().map(|trial| (trial.id.as_str(), &trial.tier, trial.samples)).collect();
+    let (train, test) = (Tier::Train, Tier::Test);
+    let expected = [
+        ("train_seg_0", &train, 12),
+        ("test_seg_0", &test, 5),
+        ("train_seg_1", &train, 10),
+        ("test_seg_1", &test, 6),
+    ];
+    assert_eq!(trials, expected);
+    assert_eq!((session.image_shape(), session.neurons.ids.as_slice()), ([1, 2, 3], &[0, 1, 2, 3][..]));
+    assert_eq!(session.variables(Stream::Behavior), SIGNALS);
+    assert_eq!(session.variables(Stream::PupilCenter), GAZE);
+}
+
+#[test]
+fn pixels_lie_between_the_least_and_the_largest_of_their_file() {
+    let (_dir, path) = made(&[[12, 5], [60, 6]]);
+    let session = only(&path);
+    for (trial, part) in [(0, false), (1, true)].map(|(trial, is_test)| (trial, Part { segment: 0, is_test }))
+    {
+        let raw = pixels(part, session.trials[trial].samples);
+        let least = raw.iter().copied().fold(f64::INFINITY, f64::min);
+        let range = raw.iter().map(|pixel| pixel - least).fold(0.0, f64::max);
+        let scaled: Vec<f32> = raw.iter().map(|pixel| ((pixel - least) / range) as f32).collect();
+        assert_eq!(session.read(Stream::Images, trial).unwrap(), scaled);
+        assert_eq!(session.read_samples(Stream::Images, trial, 2..4).unwrap(), scaled[2 * 6..4 * 6]);
+    }
+}
+
+#[test]
+fn missing_values_of_behaviour_are_0_and_counted() {
+    let (_dir, path) = made(&[[12, 5], [10, 6]]);
+    let recording = recording::open(&path).unwrap();
+    let session = recording.single().unwrap();
+    let part = Part { segment: 1, is_test: false };
+    let column = |at: usize| {
+        let values =
+            signal(at, part, 10).into_iter().map(|value| if value.is_nan() { 0.0 } else { value as f32 });
+        values.collect::<Vec<_>>()
+    };
+    let of = |stream: Stream, width: usize, at: usize| -> Vec<f32> {
+        session.read(stream, 2).unwrap().into_iter().skip(at).step_by(width).collect()
+    };
+    for (at, name) in SIGNALS.iter().enumerate() {
+        assert_eq!(of(Stream::Behavior, SIGNALS.len(), at), column(at), "{name}");
+    }
+    for (at, name) in GAZE.iter().enumerate() {
+        let signal = SIGNALS.iter().position(|signal| signal == name).unwrap();
+        assert_eq!(of(Stream::PupilCenter, GAZE.len(), at), column(signal), "{name}");
+    }
+    let inspection = inspect(&recording).unwrap();
+    assert!(inspection.is_sound());
+    let said = "of 33 samples, 6 of `th` are missing, and read as 0";
+    assert!(session.warnings.iter().any(|warning| warning == said), "{:?}", session.warnings);
+}
+
+#[test]
+fn types_orders_archives_and_wrappings_read_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let segments = [[12, 5], [10, 6]];
+    let outer = dir.path().join("split/split");
+    let others = [
+        PLAIN,
+        Stored { spikes: "<u2", video: "<f8", fortran: false },
+        Stored { spikes: "<i4", video: "<f4", fortran: true },
+        Stored { spikes: "<f8", video: "<i4", fortran: true },
+    ];
+    for (mouse_at, stored) in others.into_iter().enumerate() {
+        mouse(&outer.join(format!("mouse-{mouse_at}")), &segments, UNITS, stored);
+    }
+    zipped(&dir.path().join("split"), &dir.path().join("split.zip"));
+    let read = |session: &Session| -> Vec<Vec<f32>> {
+        let streams = [Stream::Images, Stream::Responses, Stream::Behavior, Stream::PupilCenter];
+        let of = |stream| {
+            (0..4).flat_map(move |trial| session.read_samples(stream, trial, 1..5).unwrap()).collect()
+        };
+        streams.map(of).to_vec()
+    };
+    let mut all = Vec::new();
+    for path in [dir.path().join("split"), outer.clone(), dir.path().join("split.zip")] {
+        let sessions = recording::open(&path).unwrap().sessions;
+        let ids: Vec<&str> = sessions.iter().map(|session| session.id.as_str()).collect();
+        assert_eq!(ids, ["mouse-0", "mouse-1", "mouse-2", "mouse-3"], "{}", path.display());
+        all.extend(sessions.iter().map(read));
+    }
+    assert!(all.iter().all(|values| *values == all[0]));
+}
+
+#[test]
+fn a_published_mouse_has_the_units_that_were_modelled() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("110421_J569LT");
+    mouse(&path, &[[8, 4]; 10], 52, PLAIN);
+    let session = only(&path);
+    assert_eq!((session.neurons.len(), &session.neurons.ids[..4]), (32, &[3, 4, 7, 9][..]));
+    let stored = spikes(Part { segment: 0, is_test: false }, 8, 52);
+    assert_eq!(session.read(Stream::Responses, 0).unwrap()[32], stored[52 + 3] as f32);
+    assert!(session.warnings[0].starts_with("20 of 52 units are left out"), "{:?}", session.warnings);
+}
+
+#[test]
+fn what_cannot_be_used_is_refused_by_file_and_key() {
+    let segments = [[12, 5], [10, 6]];
+    let part = Part { segment: 1, is_test: false };
+    let write = |key: &'static str, bytes: Vec<u8>| {
+        move |folder: &Path| fs::write(folder.join(part.file(key)), &bytes).unwrap()
+    };
+    let objects =
+        b"\x93NUMPY\x01\x00\x38\x00{'descr': '|O', 'fortran_order': False, 'shape': (10,)}\n".to_vec();
+    type Damage = Box<dyn Fn(&Path)>;
+    let damages: Vec<(&str, &str, Damage)> = vec![
+        ("eyerad", "is missing", Box::new(move |f| fs::remove_file(f.join(part.file("eyerad"))).unwrap())),
+        (
+            "vid_mean",
+            "is missing",
+            Box::new(move |f| {
+                fs::rename(f.join(part.file("vid_mean")), f.join(part.file("vid_middle"))).unwrap();
+            }),
+        ),
+        (
+            "nsp",
+            "is missing",
+            Box::new(|f| {
+                for entry in fs::read_dir(f).unwrap().map(|entry| entry.unwrap().path()) {
+                    if entry.to_str().unwrap().contains("seg_1") {
+                        let later = entry.to_str().unwrap().replace("seg_1", "seg_2");
+                        fs::rename(&entry, later).unwrap();
+                    }
+                }
+            }),
+        ),
+        (
+            "pitch",
+            "has 9 samples, train_nsp_seg_1.npy has 10",
+            Box::new(write("pitch", npy("<f8", false, &[9], &[1.0; 9]))),
+        ),
+        (
+            "vid_mean",
+            "has 11 samples",
+            Box::new(write("vid_mean", npy("|u1", false, &[11, 2, 3], &[1.0; 66]))),
+        ),
+        (
+            "vid_mean",
+            "expected [sample, height, width]",
+            Box::new(write("vid_mean", npy("|u1", false, &[10, 6], &[1.0; 60]))),
+        ),
+        (
+            "vid_mean",
+            "has samples of shape [3, 2]",
+            Box::new(write("vid_mean", npy("|u1", false, &[10, 3, 2], &[1.0; 60]))),
+        ),
+        ("nsp", "has samples of shape [5]", Box::new(write("nsp", npy("<i8", false, &[10, 5], &[1.0; 50])))),
+        ("nsp", "expected [sample, unit]", Box::new(write("nsp", npy("<i8", false, &[40], &[1.0; 40])))),
+        ("th", "holds Python objects", Box::new(write("th", objects.clone()))),
+        ("nsp", "holds Python objects", Box::new(write("nsp", objects))),
+        ("speed", "is not a .npy file", Box::new(write("speed", b"speed".to_vec()))),
+        (
+            "roll",
+            "`<c16`",
+            Box::new(write(
+                "roll",
+                b"\x93NUMPY\x01\x00\x3b\x00{'descr': '<c16', 'fortran_order': False, 'shape': (10,)}  \n"
+                    .to_vec(),
+            )),
+        ),
+    ];
+    for (key, message, damage) in damages {
+        let (_dir, path) = made(&segments);
+        damage(&path);
+        let error = recording::open(&path).unwrap_err();
+        assert!(error.message().contains(message), "{error}");
+        let file = error.place().file.clone().unwrap();
+        assert!(file.to_str().unwrap().ends_with(&part.file(key)), "{error}");
+    }
+}
+
+#[test]
+fn spikes_that_are_no_counts_are_refused_where_they_are_read() {
+    for value in [0.5, -1.0] {
+        let (_dir, path) = made(&[[12, 5]]);
+        let mut values = spikes(Part { segment: 0, is_test: true }, 5, UNITS);
+        values[2 * UNITS + 1] = value;
+        fs::write(path.join("test_nsp_seg_0.npy"), npy("<f8", false, &[5, UNITS], &values)).unwrap();
+        let session = only(&path);
+        assert!(session.read(Stream::Responses, 0).is_ok());
+        let error = session.read(Stream::Responses, 1).unwrap_err();
+        assert!(error.to_string().contains("unit 1") && error.to_string().contains("sample 2"), "{error}");
+    }
+}
