@@ -6,8 +6,8 @@ use anyhow::{Result, bail};
 use burn::prelude::*;
 use serde::Serialize;
 use striate::error::Error;
-use striate::fit::loss::Loss;
 use striate::fit::optimiser::{Named, Optimiser};
+use striate::model::loss::Loss;
 use striate::ops::Adam;
 
 use crate::networks::{Batch, Network, Pass, Xu};

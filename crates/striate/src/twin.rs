@@ -20,7 +20,7 @@ use crate::model::encoder::Made;
 use crate::model::heads;
 use crate::model::readout::Start;
 use crate::model::weights::{import, to_host};
-use crate::model::{Encoder, EncoderConfig};
+use crate::model::{Encoder, EncoderConfig, Model};
 use crate::run::folder::home;
 use crate::run::{Checkpoint, RunFolder};
 

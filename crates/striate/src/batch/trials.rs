@@ -38,6 +38,11 @@ impl Inputs {
     pub fn images(images: Tensor<4>) -> Self {
         Self { images, behaviour: None, pupil: None, samples: 1 }
     }
+
+    /// Number of clips.
+    pub fn clips(&self) -> usize {
+        self.images.dims()[0] / self.samples
+    }
 }
 
 /// The last `kept` of the `samples` rows of each clip, `[batch · sample, value]`.

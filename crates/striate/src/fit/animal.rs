@@ -2,26 +2,25 @@
 
 use std::sync::Arc;
 
-use burn::module::Module;
 use burn::prelude::*;
 
-use super::config::FitConfig;
+use super::config::{FitConfig, TrainConfig};
 use super::start;
-use crate::batch::{Batch, Normalisation, Split, Trials};
+use crate::batch::{Normalisation, Split, Trials};
 use crate::error::Result;
 use crate::model::encoder::Made;
 use crate::model::heads;
+use crate::model::objective::Objective;
 use crate::model::penalty::PenaltyConfig;
 use crate::model::readout::FactorisedConfig;
 use crate::model::weights::{freeze, to_host};
-use crate::model::{Encoder, Pass};
-use crate::ops::Moments;
+use crate::model::{Encoder, Model};
 use crate::recording::{Session, Tier};
 use crate::run::{Fitted, RunFolder};
 use crate::twin::Card;
 
 /// One session of a fit.
-pub(super) struct Animal<'a> {
+pub(super) struct Animal<'a, M> {
     pub session: &'a Session,
     /// The run as this session sees it.
     pub run: RunFolder,
@@ -29,23 +28,11 @@ pub(super) struct Animal<'a> {
     pub trials: Arc<Trials<'a>>,
     pub split: Split,
     pub card: Card,
-    /// Its head on the core of all.
-    pub model: Encoder,
+    /// Its head on what all share.
+    pub model: M,
 }
 
-/// What one batch of one session adds to the objective.
-pub(super) struct Terms {
-    /// What is followed downhill.
-    pub objective: Tensor<1>,
-    /// The loss, for people.
-    pub loss: f64,
-    /// The penalties in the objective, for people.
-    pub penalty: f64,
-    /// For [`Encoder::settle`].
-    pub moments: Vec<Moments>,
-}
-
-impl Animal<'_> {
+impl<M: Model> Animal<'_, M> {
     /// What the weights of its head are called behind; `None` for the only session.
     pub fn id(&self) -> Option<&str> {
         self.run.session()
@@ -81,53 +68,16 @@ impl Animal<'_> {
         }
     }
 
-    /// The objective on a batch of `clips` trials, with `proximal` penalties left to the optimiser.
-    pub fn objective(
-        &self,
-        config: &FitConfig,
-        batch: Batch,
-        clips: usize,
-        pass: Pass,
-        proximal: &PenaltyConfig,
-    ) -> Terms {
-        let recorded = config.model.predicted(batch.responses, batch.inputs.samples);
-        let (predicted, moments) = self.model.forward(batch.inputs, pass);
-        let rows = predicted.dims()[0];
-        let divisor = config.fit.over_neurons.divisor(self.trials.neurons());
-        let activity = config.model.penalty.predictions(&predicted);
-        let data = config.fit.loss.summed(predicted, recorded).div_scalar(divisor);
-        let penalties = self.penalty(config, divisor, activity, proximal);
-        let loss = scalar(&data);
-        let data = data.mul_scalar(config.fit.over_trials.factor(clips, rows, self.trials.in_session()));
-        let terms = |objective, penalty| Terms { objective, loss, penalty, moments };
-        match penalties {
-            (Some(penalty), beside) => {
-                let value = scalar(&penalty);
-                terms(data + penalty, beside + value)
-            }
-            (None, beside) => terms(data, beside),
+    /// What its model is held to, with `proximal` penalties left to the optimiser.
+    pub fn objective(&self, config: &FitConfig, proximal: &PenaltyConfig) -> Objective {
+        let TrainConfig { loss, over_neurons, over_trials, .. } = config.fit;
+        Objective {
+            loss,
+            over_neurons,
+            over_trials,
+            trials: self.trials.in_session(),
+            proximal: proximal.clone(),
         }
-    }
-
-    /// Penalties on the core as they are, on the readout and on activity combined over neurons like the loss; and the
-    /// value of those that are `proximal`.
-    fn penalty(
-        &self,
-        config: &FitConfig,
-        divisor: f64,
-        activity: Option<Tensor<1>>,
-        proximal: &PenaltyConfig,
-    ) -> (Option<Tensor<1>>, f64) {
-        let of = |penalty: &PenaltyConfig| {
-            let (core, readout) = self.model.penalties(penalty);
-            let readout = readout.map(|sum| sum.div_scalar(divisor));
-            [core, readout].into_iter().flatten().reduce(|a, b| a + b)
-        };
-        let penalty = config.model.penalty.clone();
-        let by_gradient = PenaltyConfig { mask_l1: penalty.mask_l1 - proximal.mask_l1, ..penalty };
-        let beside = of(proximal).map_or(0.0, |penalty| scalar(&penalty));
-        let activity = activity.map(|sum| sum.div_scalar(divisor));
-        ([of(&by_gradient), activity].into_iter().flatten().reduce(|a, b| a + b), beside)
     }
 
     /// Predictions for the validation trials, `[trial · sample, neuron]`, and their loss.
@@ -140,7 +90,7 @@ impl Animal<'_> {
         let (mut predictions, mut loss, mut rows) = (Vec::new(), 0.0, 0.0);
         for clips in self.trials.in_batches(&self.split.validation, 128) {
             let batch = self.trials.batch(&clips, device)?;
-            let recorded = config.model.predicted(batch.responses, batch.inputs.samples);
+            let recorded = model.recorded(batch.responses, batch.inputs.samples);
             let predicted = model.respond(batch.inputs);
             let here = predicted.dims()[0] as f64;
             let sum = config.fit.loss.summed(predicted.clone(), recorded);
@@ -175,7 +125,7 @@ impl<'a> Planned<'a> {
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when a trial is damaged or weights to start from do not fit;
     /// [`Kind::Config`](crate::error::Kind::Config) for frozen weights that there are not.
-    pub fn begin(self, config: &FitConfig, device: &Device) -> Result<(Animal<'a>, Vec<String>)> {
+    pub fn begin(self, config: &FitConfig, device: &Device) -> Result<(Animal<'a, Encoder>, Vec<String>)> {
         let Self { session, run, known, split, groups, seed, cache_mib } = self;
         let is_new = known.is_none();
         let normalisation = match known {
@@ -234,8 +184,4 @@ fn sta_trials(config: &FitConfig, split: &Split) -> Vec<usize> {
         &[]
     };
     [&split.train, validation].concat()
-}
-
-pub(super) fn scalar(x: &Tensor<1>) -> f64 {
-    f64::from(x.clone().detach().into_scalar::<f32>())
 }

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use super::config::TrainConfig;
-use super::loss::Loss;
 use super::schedule::Monitor;
 use super::together::check_together;
 use super::{FitConfig, linear};
 use crate::batch::{Choice, Split, Trials, Which, cortical_positions, smaller};
 use crate::error::{Error, Result, unknown};
 use crate::model::encoder::EncoderConfig;
+use crate::model::loss::Loss;
 use crate::model::output::Output;
 use crate::model::readout::ReadoutConfig;
 use crate::recording::{Session, Stream};

@@ -10,7 +10,6 @@ pub mod checkpoint;
 pub mod config;
 pub mod folder;
 pub mod linear;
-pub mod loss;
 mod meanings;
 mod parts;
 pub mod optimiser;
@@ -38,7 +37,7 @@ pub use presets::PRESETS;
 use crate::array::Arrays;
 use crate::error::{Error, Kind, Result};
 use crate::model::weights::{export, import};
-use crate::model::{Encoder, heads};
+use crate::model::{Model, heads};
 use crate::recording::{Session, Tier};
 use crate::run::metrics::Row;
 use crate::run::{Best, Bond, Checkpoint, EventLog, Fitted, Manifest, MetricsLog, RunFolder, Status};
@@ -133,13 +132,13 @@ pub struct Outcome {
 }
 
 /// Everything one fit works with.
-struct Fit<'a> {
+struct Fit<'a, M> {
     config: &'a FitConfig,
     run: &'a RunFolder,
     device: Device,
     training: Device,
     /// Each session, the core of all the same.
-    animals: Vec<Animal<'a>>,
+    animals: Vec<Animal<'a, M>>,
     /// Weights that `fit.start_from` gave.
     adopted: Vec<String>,
     optimiser: Optimiser,
@@ -248,7 +247,7 @@ fn wants_more(config: &FitConfig, state: &LoopState) -> bool {
     state.finished && config.linear.is_none() && !config.schedule.ends_at(&state.progress, state.step)
 }
 
-impl Fit<'_> {
+impl<M: Model> Fit<'_, M> {
     fn started(&self) -> Event {
         let each: Vec<Fitted> = self.animals.iter().map(Animal::fitted).collect();
         let sum = |of: fn(&Fitted) -> usize| each.iter().map(of).sum();
@@ -375,7 +374,7 @@ impl Fit<'_> {
 
     /// The weights of the core and of every head.
     fn weights(&self) -> Arrays {
-        let own = |animal: &Animal<'_>| {
+        let own = |animal: &Animal<'_, M>| {
             export(&animal.model).into_iter().map(|(name, array)| (animal.named(&name), array)).collect()
         };
         let each: Vec<Arrays> = self.animals.iter().map(own).collect();
@@ -386,12 +385,12 @@ impl Fit<'_> {
         let folder = self.run.checkpoint(from);
         let known = self.animals.iter().filter_map(Animal::id).collect();
         heads::check_sessions(&saved.weights, &known).map_err(|e| e.file(folder.join(WEIGHTS)))?;
-        let mut core: Option<Encoder> = None;
+        let mut shared: Option<M> = None;
         for animal in &mut self.animals {
             let own = heads::of_session(&saved.weights, animal.run.session());
             let model = import(animal.model.clone(), &own).map_err(|e| e.file(folder.join(WEIGHTS)))?;
-            animal.model = core.iter().fold(model, |model, core| model.on_core_of(core));
-            core = Some(animal.model.clone());
+            animal.model = shared.iter().fold(model, |model, other| model.on_shared_of(other));
+            shared = Some(animal.model.clone());
         }
         self.optimiser
             .import(&saved.optimiser, &saved.weights, &self.device)

@@ -6,6 +6,7 @@ use super::Fit;
 use super::animal::Animal;
 use super::config::Sessions;
 use crate::batch::Clip;
+use crate::model::Model;
 use crate::random::{Draws, permutation};
 
 /// What one session adds to a step.
@@ -17,7 +18,7 @@ pub(super) struct Share {
     pub clips: Vec<Clip>,
 }
 
-impl Fit<'_> {
+impl<M: Model> Fit<'_, M> {
     /// The steps of this epoch. Every session has as many batches as the one with the most: the others begin anew.
     pub(super) fn order(&self) -> Vec<Vec<Share>> {
         let most = self.most_batches();
@@ -38,14 +39,14 @@ impl Fit<'_> {
     }
 
     fn most_batches(&self) -> u64 {
-        let batches = |animal: &Animal<'_>| {
+        let batches = |animal: &Animal<'_, M>| {
             let (trials, batch) = (animal.split.train.len(), self.batch_size(animal));
             if self.config.fit.drop_last { trials / batch } else { trials.div_ceil(batch) }
         };
         self.animals.iter().map(batches).max().unwrap_or(0) as u64
     }
 
-    fn batch_size(&self, animal: &Animal<'_>) -> usize {
+    fn batch_size(&self, animal: &Animal<'_, M>) -> usize {
         self.config.fit.batch.min(animal.split.train.len())
     }
 

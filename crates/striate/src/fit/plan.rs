@@ -14,8 +14,8 @@ use super::{Fit, FitConfig, wants_more};
 use crate::batch::{Split, groups};
 use crate::disk;
 use crate::error::{Error, Result};
-use crate::model::heads;
 use crate::model::weights::count;
+use crate::model::{Encoder, Model, heads};
 use crate::random::seed_of_session;
 use crate::recording::Session;
 use crate::run::bond::card_digest;
@@ -73,13 +73,13 @@ impl<'a> Plan<'a> {
     ///
     /// # Errors
     /// As [`fit`](super::fit).
-    pub fn begin(self, device: &Device) -> Result<Fit<'a>> {
+    pub fn begin(self, device: &Device) -> Result<Fit<'a, Encoder>> {
         let Self { config, run, saved, stamps, sessions } = self;
-        let (mut animals, mut adopted) = (Vec::<Animal<'_>>::new(), Vec::new());
+        let (mut animals, mut adopted) = (Vec::<Animal<'_, Encoder>>::new(), Vec::new());
         for session in sessions {
             let (mut animal, mut names) = session.begin(config, device)?;
             if let Some(first) = animals.first() {
-                animal.model = animal.model.on_core_of(&first.model);
+                animal.model = animal.model.on_shared_of(&first.model);
                 names.retain(|name| !heads::is_shared(name));
             }
             animals.push(animal);
@@ -116,7 +116,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-impl Fit<'_> {
+impl<M: Model> Fit<'_, M> {
     /// Number of parameters of each part, of all heads together.
     pub(super) fn parameters(&self) -> BTreeMap<String, usize> {
         let mut parts = BTreeMap::new();

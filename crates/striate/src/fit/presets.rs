@@ -2,11 +2,11 @@
 
 use super::config::{FitConfig, Sessions, TrainConfig};
 use super::linear::{LinearConfig, Solver};
-use super::loss::{Loss, OverNeurons, OverTrials};
 use super::schedule::{Monitor, ScheduleConfig};
 use crate::batch::{DataConfig, ImageScaling, Names, NotFinite, ResponseScaling, Which};
 use crate::error::{Result, unknown};
 use crate::model::EncoderConfig;
+use crate::model::loss::{Loss, OverNeurons, OverTrials};
 
 /// Names of the presets, with what they are for.
 pub const PRESETS: &[(&str, &str)] = &[

@@ -52,7 +52,7 @@ fn weights_of(solution: &Solution, model: &Encoder) -> Arrays {
     weights
 }
 
-impl Fit<'_> {
+impl Fit<'_, Encoder> {
     /// One step for each alpha: solve, look at the validation trials, keep the best.
     pub(super) fn solve(
         &mut self,

@@ -8,16 +8,14 @@ use super::order::Share;
 use crate::array::Array;
 use crate::batch::Clip;
 use crate::error::{Error, Result};
+use crate::model::objective::{Role, scalar};
 use crate::model::penalty::PenaltyConfig;
 use crate::model::weights::export;
-use crate::model::{Encoder, Pass};
+use crate::model::{Model, Pass};
 use crate::ops::{Adam, Masks, Moments};
 use crate::random::seed_of_step;
 
-/// The weights that `fit.mask_rate` and proximal penalties are for.
-const MASK: &str = "readout.mask";
-
-impl Fit<'_> {
+impl<M: Model> Fit<'_, M> {
     /// One step on the shares of one or several sessions, whose gradients are added.
     pub(super) fn step(&mut self, shares: &[Share], ahead: &mut Ahead<'_, '_>) -> Result<()> {
         let (masks, proximal) = (self.masks(), self.proximal());
@@ -27,13 +25,14 @@ impl Fit<'_> {
             let seed = seed_of_step(self.config.seed, self.state.step, share.animal);
             let pass = Pass::Train { seed, masks };
             let batch = animal.trials.on_device(ahead.next()?, &self.training);
-            let terms = animal.objective(self.config, batch, share.clips.len(), pass, &proximal);
-            if !terms.loss.is_finite() {
+            let terms = animal.model.objective(batch, pass, &animal.objective(self.config, &proximal));
+            let loss = scalar(&terms.loss);
+            if !loss.is_finite() {
                 return Err(self.no_number(animal, &share.clips));
             }
-            self.state.loss_sum += terms.loss / shares.len() as f64;
-            self.state.penalty_sum += terms.penalty / shares.len() as f64;
-            gradients.add(&animal.model, &terms.objective.backward(), &|weight| animal.named(weight));
+            self.state.loss_sum += loss / shares.len() as f64;
+            self.state.penalty_sum += terms.penalty() / shares.len() as f64;
+            gradients.add(&animal.model, &terms.objective().backward(), &|weight| animal.named(weight));
             moments.push(terms.moments);
         }
         self.follow(shares, gradients, &moments, masks);
@@ -43,31 +42,35 @@ impl Fit<'_> {
         Ok(())
     }
 
-    /// Moves the weights of all that took part, and the core of all.
+    /// Moves the weights of all that took part, and what is shared, of all.
     fn follow(&mut self, shares: &[Share], mut gradients: Named, moments: &[Vec<Moments>], masks: Masks) {
         let shrink = self.optimiser.shrink(&gradients);
-        let mut core: Option<Encoder> = None;
+        let mut shared: Option<M> = None;
         for (share, moments) in shares.iter().zip(moments) {
             let animal = &self.animals[share.animal];
             let divisor = self.config.fit.over_neurons.divisor(animal.trials.neurons());
             let (of_masks, of_others) =
                 (self.mask_step(divisor, masks), Adam { rate: self.rate(), ..Adam::default() });
-            let adam = |weight: &str| if weight == MASK { of_masks } else { of_others };
-            let model = core.iter().fold(animal.model.clone(), |model, core| model.on_core_of(core));
+            let adam = |weight: &str| match M::role(weight) {
+                Role::Mask => of_masks,
+                Role::Shared | Role::Head => of_others,
+            };
+            let model = animal.model.clone();
+            let model = shared.iter().fold(model, |model, other| model.on_shared_of(other));
             let name = |weight: &str| animal.named(weight);
             let model = self.optimiser.step(model, &mut gradients, shrink, &name, &adam).settle(moments);
-            core = Some(model.clone());
+            shared = Some(model.clone());
             self.animals[share.animal].model = model;
         }
-        if let (Some(core), 2..) = (core, self.animals.len()) {
+        if let (Some(shared), 2..) = (shared, self.animals.len()) {
             for animal in &mut self.animals {
-                animal.model = animal.model.clone().on_core_of(&core);
+                animal.model = animal.model.clone().on_shared_of(&shared);
             }
         }
     }
 
     /// Why the loss of these trials is no number: the data, the weights it began with, or the steps since.
-    fn no_number(&self, animal: &Animal<'_>, clips: &[Clip]) -> Error {
+    fn no_number(&self, animal: &Animal<'_, M>, clips: &[Clip]) -> Error {
         let step = self.state.step;
         if let Some(suspect) = animal.trials.suspect(clips, step) {
             return suspect;

@@ -5,6 +5,7 @@ use super::schedule::{Monitor, Next};
 use super::{Event, Fit};
 use crate::array;
 use crate::error::{Error, Result};
+use crate::model::Model;
 use crate::run::Checkpoint;
 use crate::run::metrics::Row;
 use crate::score::{mean_ignoring_nan, single_trial_correlation};
@@ -13,7 +14,7 @@ const SAYS_NOTHING: &str = "no neuron's prediction differs between trials";
 const LOOK_AT_IMAGES: &str =
     "look at the images, which may all be the same (`striate inspect`), or lower the penalties";
 
-impl Fit<'_> {
+impl<M: Model> Fit<'_, M> {
     pub(super) fn check_is_due(&self) -> bool {
         self.is_at_check() || self.state.step == self.config.schedule.max_steps
     }
@@ -71,7 +72,7 @@ impl Fit<'_> {
         }
     }
 
-    fn says_nothing(&self, animal: &Animal<'_>) -> bool {
+    fn says_nothing(&self, animal: &Animal<'_, M>) -> bool {
         let predicted = animal.validate(self.config, &self.device);
         predicted.is_ok_and(|(predicted, _)| are_all_constant(&predicted, animal.trials.neurons()))
     }
@@ -98,7 +99,7 @@ impl Fit<'_> {
         let (mut correlation, mut losses, mut says_nothing) = (Vec::new(), 0.0, true);
         for animal in &self.animals {
             let (neurons, validation) = (animal.trials.neurons(), &animal.split.validation);
-            let recorded = animal.trials.responses(validation, self.config.model.lost())?;
+            let recorded = animal.trials.responses(validation, animal.model.lost())?;
             let (predicted, loss) = animal.validate(self.config, &self.device)?;
             let mut own = single_trial_correlation(&predicted, &recorded, neurons);
             count_silent(&mut own, &predicted, &recorded);

@@ -8,14 +8,16 @@ use burn::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::core::{Core, CoreConfig, StackedConfig};
+use super::heads;
 use super::modulator::{Modulator, ModulatorConfig};
+use super::objective::{LOSS, Model, Objective, Role, Terms};
 use super::output::Output;
 use super::pass::Pass;
 use super::penalty::PenaltyConfig;
 use super::perceptron;
 use super::readout::{Readout, ReadoutConfig, Start};
 use super::shifter::{Shifter, ShifterConfig};
-use crate::batch::{Inputs, Uses, ends};
+use crate::batch::{Batch, Inputs, Uses, ends};
 use crate::error::Result;
 use crate::ops::Moments;
 use crate::random::Draws;
@@ -157,7 +159,7 @@ impl EncoderConfig {
 }
 
 impl Encoder {
-    /// Predicted responses `[batch · kept, neuron]`, and in training the moments for [`Encoder::settle`]. What is kept of
+    /// Predicted responses `[batch · kept, neuron]`, and in training the moments for [`Model::settle`]. What is kept of
     /// a clip are its samples but [`EncoderConfig::lost`].
     ///
     /// # Panics
@@ -190,32 +192,13 @@ impl Encoder {
         self.core.forward(self.seen(inputs), inputs.samples, Pass::Evaluate).0
     }
 
-    /// Predicted responses with running statistics.
-    pub fn respond(&self, inputs: Inputs) -> Tensor<2> {
-        self.forward(inputs, Pass::Evaluate).0
-    }
-
-    /// `penalty` on the core and modulator, and on the readout, the latter summed over neurons.
-    pub fn penalties(&self, penalty: &PenaltyConfig) -> (Option<Tensor<1>>, Option<Tensor<1>>) {
+    /// `penalty` on the core and modulator as it is, and on the readout, summed over neurons, divided by `divisor`.
+    fn penalty(&self, penalty: &PenaltyConfig, divisor: f64) -> Option<Tensor<1>> {
         let gain = self.modulator.as_ref().and_then(Modulator::l1);
         let gain = gain.filter(|_| penalty.modulator_l1 != 0.0).map(|l1| l1.mul_scalar(penalty.modulator_l1));
         let shared = self.core.penalty(penalty).into_iter().chain(gain).reduce(|a, b| a + b);
-        (shared, penalty.readout(&self.readout))
-    }
-
-    /// What follows a training step with these moments: the running statistics of the core move, and positions stay on
-    /// the map.
-    #[must_use]
-    pub fn settle(mut self, moments: &[Moments]) -> Self {
-        self.core = self.core.keep_moments(moments);
-        self.readout = self.readout.keep_on_map();
-        self
-    }
-
-    /// The same head on the core of another.
-    #[must_use]
-    pub fn on_core_of(self, other: &Self) -> Self {
-        Self { core: other.core.clone(), ..self }
+        let readout = penalty.readout(&self.readout).map(|sum| sum.div_scalar(divisor));
+        [shared, readout].into_iter().flatten().reduce(|a, b| a + b)
     }
 
     /// The shared core.
@@ -231,6 +214,52 @@ impl Encoder {
     /// The options it was made with.
     pub fn config(&self) -> &EncoderConfig {
         &self.config
+    }
+}
+
+impl Model for Encoder {
+    fn objective(&self, batch: Batch, pass: Pass, objective: &Objective) -> Terms {
+        let clips = batch.inputs.clips();
+        let recorded = self.recorded(batch.responses, batch.inputs.samples);
+        let (predicted, moments) = self.forward(batch.inputs, pass);
+        let [rows, neurons] = predicted.dims();
+        let divisor = objective.over_neurons.divisor(neurons);
+        let activity = self.config.penalty.predictions(&predicted).map(|sum| sum.div_scalar(divisor));
+        let loss = objective.loss.summed(predicted, recorded).div_scalar(divisor);
+        let weight = objective.over_trials.factor(clips, rows, objective.trials);
+        let Objective { proximal, .. } = objective;
+        let by_gradient = self.config.penalty.without(proximal);
+        let penalty =
+            [self.penalty(&by_gradient, divisor), activity].into_iter().flatten().reduce(|a, b| a + b);
+        let named = [Some((LOSS, loss.clone().mul_scalar(weight))), penalty.map(|sum| ("penalty", sum))];
+        let proximal = self.penalty(proximal, divisor);
+        Terms { loss, named: named.into_iter().flatten().collect(), proximal, moments }
+    }
+
+    fn respond(&self, inputs: Inputs) -> Tensor<2> {
+        self.forward(inputs, Pass::Evaluate).0
+    }
+
+    fn settle(mut self, moments: &[Moments]) -> Self {
+        self.core = self.core.keep_moments(moments);
+        self.readout = self.readout.keep_on_map();
+        self
+    }
+
+    fn on_shared_of(self, other: &Self) -> Self {
+        Self { core: other.core.clone(), ..self }
+    }
+
+    fn lost(&self) -> usize {
+        self.config.lost()
+    }
+
+    fn role(name: &str) -> Role {
+        match name {
+            "readout.mask" => Role::Mask,
+            _ if heads::is_shared(name) => Role::Shared,
+            _ => Role::Head,
+        }
     }
 }
 

@@ -5,7 +5,9 @@
 pub mod core;
 pub mod encoder;
 pub mod heads;
+pub mod loss;
 pub mod modulator;
+pub mod objective;
 pub mod output;
 pub mod paper;
 pub mod pass;
@@ -16,4 +18,5 @@ pub mod shifter;
 pub mod weights;
 
 pub use encoder::{Encoder, EncoderConfig};
+pub use objective::Model;
 pub use pass::Pass;

@@ -201,6 +201,12 @@ impl PenaltyConfig {
         term(self.activity / batch, || predicted.clone().abs().sum())
     }
 
+    /// These strengths without those that are `elsewhere`, of which there are none but of the masks.
+    #[must_use]
+    pub fn without(&self, elsewhere: &Self) -> Self {
+        Self { mask_l1: self.mask_l1 - elsewhere.mask_l1, ..self.clone() }
+    }
+
     /// Strengths of what core and readout do not have, by key, each with the parts it is for.
     pub fn misplaced(
         &mut self,

@@ -6,8 +6,8 @@ use burn::prelude::*;
 use super::{State, Twin};
 use crate::batch::Inputs;
 use crate::error::Result;
-use crate::model::Encoder;
 use crate::model::weights::{export, import, to_host};
+use crate::model::{Encoder, Model};
 
 /// The gradients of a twin's responses to some clips.
 #[derive(Debug)]

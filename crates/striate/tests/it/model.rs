@@ -9,19 +9,21 @@ use burn::module::Module;
 use burn::prelude::*;
 use burn::tensor::Gradients;
 use striate::array::{Array, Arrays};
-use striate::batch::{DataConfig, Inputs, Split, cortical_positions};
-use striate::fit::loss::Loss;
+use striate::batch::{Batch, DataConfig, Inputs, Split, cortical_positions};
 use striate::fit::{self, FitConfig};
 use striate::model::core::stacked::{Nonlinearity, Padding};
 use striate::model::encoder::Made;
+use striate::model::loss::{Loss, OverNeurons, OverTrials};
 use striate::model::modulator::ModulatorConfig;
+use striate::model::objective::Objective;
 use striate::model::output::Output;
+use striate::model::penalty::PenaltyConfig;
 use striate::model::readout::factorised::{Constraint, FactorisedConfig, MaskInit};
 use striate::model::readout::{
     AttentionConfig, DeterministicConfig, FullyConnectedConfig, PointPooledConfig, ReadoutConfig, Start,
 };
 use striate::model::weights::{count, export, import};
-use striate::model::{Encoder, EncoderConfig, Pass};
+use striate::model::{Encoder, EncoderConfig, Model, Pass};
 use striate::ops::Masks;
 use striate::random::{generator, normal};
 use striate::recording::{Session, Tier};
@@ -222,12 +224,17 @@ fn objective(model: &Encoder, device: &Device) -> Tensor<1> {
         pupil: Some(Tensor::from_data(TensorData::new(draw(12, 4), [6, 2]), device)),
         samples: 1,
     };
-    let (predicted, _) = model.forward(inputs, Pass::Train { seed: 0, masks: Masks::Dense });
-    let penalty = &model.config().penalty;
-    let of_activity = penalty.predictions(&predicted);
-    let (core, readout) = model.penalties(penalty);
-    let penalties = [core, readout, of_activity].into_iter().flatten().reduce(|a, b| a + b);
-    Loss::Poisson.summed(predicted, recorded) + penalties.expect("all of these models are penalised")
+    let all = Objective {
+        loss: Loss::Poisson,
+        over_neurons: OverNeurons::Sum,
+        over_trials: OverTrials::Mean,
+        trials: 6,
+        proximal: PenaltyConfig::default(),
+    };
+    let pass = Pass::Train { seed: 0, masks: Masks::Dense };
+    let terms = model.objective(Batch { inputs, responses: recorded }, pass, &all);
+    assert!(terms.penalty() > 0.0, "all of these models are penalised");
+    terms.objective()
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::fit::loss::{Loss, OverNeurons, OverTrials};
+use crate::model::loss::{Loss, OverNeurons, OverTrials};
 
 /// How several sessions take part in the steps; of one there is nothing to choose.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use striate::model::readout::factorised::{Constraint, FactorisedConfig, MaskInit
 use striate::model::readout::gaussian::Spread;
 use striate::model::readout::{FullyConnectedConfig, GaussianConfig, Readout, ReadoutConfig};
 use striate::model::weights::export;
-use striate::model::{EncoderConfig, Pass};
+use striate::model::{EncoderConfig, Model, Pass};
 use striate::ops::Masks;
 use striate::random::{generator, normal};
 use striate::recording::Tier;
