@@ -258,8 +258,8 @@ impl Twin {
         }
         let at_once = (AT_ONCE / samples).max(1) * samples;
         let normalisation = &self.card.normalisation;
-        let behaviour = rows(&normalisation.behaviour, &state.behaviour, count, "behavior")?;
-        let pupil = rows(&normalisation.pupil, &state.pupil, count, "pupil_center")?;
+        let behaviour = rows(&normalisation.behaviour, &state.behaviour, [count, samples], "behavior")?;
+        let pupil = rows(&normalisation.pupil, &state.pupil, [count, samples], "pupil_center")?;
         Ok((0..count).step_by(at_once).map(move |first| {
             let images = &images[first * size..(first + at_once).min(count) * size];
             let scaled = normalisation.scale_images(images.to_vec(), recorded);
@@ -310,15 +310,16 @@ impl Twin {
     }
 }
 
-/// The scaled variables of each of `count` images, where the model takes them in; the mean where none are given.
+/// The scaled variables of each of `count` images, in clips of so many, where the model takes them in; the mean where none are
+/// given.
 fn rows(
     scaling: &Option<Variables>,
     values: &[f32],
-    count: usize,
+    [count, samples]: [usize; 2],
     key: &str,
 ) -> Result<Option<Vec<Vec<f32>>>> {
     let Some(scaling) = scaling else { return Ok(None) };
-    let width = scaling.mean.len();
+    let width = scaling.recorded();
     if values.is_empty() {
         return Ok(Some(vec![scaling.scaled(&scaling.mean); count]));
     }
@@ -326,5 +327,6 @@ fn rows(
         let message = format!("holds {} values, expected {width} for each of {count} images", values.len());
         return Err(Error::data(message).key(key));
     }
-    Ok(Some(values.chunks(width).map(|row| scaling.scaled(row)).collect()))
+    let taken_in: Vec<f32> = values.chunks(samples * width).flat_map(|clip| scaling.taken_in(clip)).collect();
+    Ok(Some(taken_in.chunks(scaling.mean.len()).map(<[f32]>::to_vec).collect()))
 }

@@ -39,12 +39,27 @@ pub struct DataConfig {
     pub validation_tier: String,
     /// Share of the training tier used for validation where the recording has no validation tier.
     pub validation_fraction: f64,
+    /// What of the training tier is held out where the recording has no validation tier.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub validation_cut: Cut,
     /// Height in pixels to which higher images are made smaller, their shape kept; 0 leaves all as recorded.
     #[serde(default)]
     pub image_height: usize,
     /// Samples of a training clip, drawn anew in each epoch; 0 takes all that every training trial has.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub frames: usize,
+    /// Which clips of so many samples an epoch takes.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub windows: Windows,
+    /// What is taken in of behaviour: a set of features by its name, or a list of terms; empty takes it as recorded.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub behaviour: Names,
+    /// As `behaviour`, of the pupil centre, or of where the animal looks.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub pupil: Names,
+    /// Scaling of both.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub variables: VariableScaling,
     /// Scaling of images.
     pub images: ImageScaling,
     /// Scaling of responses.
@@ -53,8 +68,8 @@ pub struct DataConfig {
     pub cache_mib: usize,
 }
 
-fn is_zero(count: &usize) -> bool {
-    *count == 0
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Sessions by their names: one, or a list; none takes all that there are.
@@ -107,6 +122,39 @@ pub enum ResponseScaling {
     /// Divided by the neuron's s.d. over training trials, or by 1 % of the mean s.d. where that is larger
     /// (Sensorium; `papers/sensorium.md#normalisation`).
     Std,
+}
+
+/// Scaling of behaviour and pupil.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VariableScaling {
+    /// Raw values, for models that normalise them (`papers/xu2023.md#features`).
+    None,
+    /// Behaviour divided by its s.d., the pupil z-scored (`papers/sensorium.md#normalisation`).
+    #[default]
+    Std,
+}
+
+/// Which clips of video an epoch takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Windows {
+    /// One of each trial, at a place that is drawn.
+    #[default]
+    Drawn,
+    /// All there are: one from each sample on (`papers/xu2023.md#windows`).
+    All,
+}
+
+/// What is held out of the training tier to validate on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cut {
+    /// Whole trials.
+    #[default]
+    Trials,
+    /// The last windows of each trial (`papers/xu2023.md#windows`).
+    Ends,
 }
 
 /// What is done about values that are not finite.

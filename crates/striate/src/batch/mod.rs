@@ -3,6 +3,7 @@
 mod choice;
 mod config;
 mod cortex;
+mod features;
 mod groups;
 mod normalisation;
 mod precision;
@@ -12,8 +13,11 @@ mod trials;
 mod which;
 
 pub use choice::{Choice, rule_on_repeats};
-pub use config::{DataConfig, ImageScaling, Names, NotFinite, ResponseScaling};
+pub use config::{
+    Cut, DataConfig, ImageScaling, Names, NotFinite, ResponseScaling, VariableScaling, Windows,
+};
 pub use cortex::cortical_positions;
+pub use features::Features;
 pub use groups::groups;
 pub use normalisation::{Normalisation, Uses, Variables};
 pub use precision::{FramePrecisions, stored_precisions};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::precision::{precisions, stored_precisions};
 use super::resize::{resize, smaller};
-use super::{DataConfig, ImageScaling, ResponseScaling};
+use super::{DataConfig, Features, ImageScaling, Names, ResponseScaling, VariableScaling};
 use crate::error::{Error, Result, in_order};
 use crate::recording::{Session, Statistics, Stream};
 
@@ -27,10 +27,25 @@ pub struct Variables {
     pub scale: Vec<f32>,
     /// Whether the mean is subtracted.
     pub centred: bool,
+    /// What is made of the recorded variables before that; none takes them as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<Features>,
 }
 
 impl Variables {
-    /// Recorded values as the model takes them.
+    /// Recorded variables of a sample.
+    pub fn recorded(&self) -> usize {
+        self.features.as_ref().map_or(self.mean.len(), Features::recorded)
+    }
+
+    /// Recorded rows `[sample, variable]` of one stretch as the model takes them, one after another.
+    pub fn taken_in(&self, recorded: &[f32]) -> Vec<f32> {
+        let scaled =
+            |rows: &[f32]| rows.chunks_exact(self.mean.len()).flat_map(|row| self.scaled(row)).collect();
+        self.features.as_ref().map_or_else(|| scaled(recorded), |features| scaled(&features.rows(recorded)))
+    }
+
+    /// One row of what is taken in, scaled.
     pub fn scaled(&self, values: &[f32]) -> Vec<f32> {
         let numbers = self.mean.iter().zip(&self.scale);
         let centre = |mean: f32| if self.centred { mean } else { 0.0 };
@@ -106,8 +121,9 @@ impl Normalisation {
         };
         let mean = |(mean, scale): (&f64, &f32)| *mean as f32 * scale;
         let mean_response = activity.mean.iter().zip(&response_scale).map(mean).collect();
-        let variables =
-            |stream, used: bool, centred| used.then(|| Ok(of(stream)?.variables(centred))).transpose();
+        let variables = |stream, used: bool, asked: &Names, centred| {
+            used.then(|| Self::variables(session, trials, config, (stream, asked), centred)).transpose()
+        };
         Ok(Self {
             image_mean,
             image_scale,
@@ -115,9 +131,37 @@ impl Normalisation {
             image_range: pixels.range,
             response_scale,
             mean_response,
-            behaviour: variables(Stream::Behavior, uses.behaviour, false)?,
-            pupil: variables(Stream::PupilCenter, uses.pupil, true)?,
+            behaviour: variables(Stream::Behavior, uses.behaviour, &config.behaviour, false)?,
+            pupil: variables(Stream::PupilCenter, uses.pupil, &config.pupil, true)?,
         })
+    }
+
+    /// Measures what is asked for of a stream.
+    fn variables(
+        session: &Session,
+        trials: &[usize],
+        config: &DataConfig,
+        (stream, asked): (Stream, &Names),
+        centred: bool,
+    ) -> Result<Variables> {
+        let features = Features::of(session, stream, asked)?;
+        let recorded = session.shape(stream).map_or(0, |shape| shape.iter().product());
+        let taken_in = |trial: usize| {
+            let rows = session.read(stream, trial)?;
+            Ok(match &features {
+                Some(features) => features.rows(&rows),
+                None => rows,
+            })
+        };
+        let width = features.as_ref().map_or(recorded, Features::len);
+        let moments = Moments::over(session, trials, width, taken_in)?;
+        let scaled = match config.variables {
+            VariableScaling::Std => moments.variables(centred),
+            VariableScaling::None => {
+                Variables { scale: vec![1.0; width], centred: false, ..moments.variables(false) }
+            }
+        };
+        Ok(Variables { features, ..scaled })
     }
 
     /// The statistics stored with a recording, which its authors' models were trained with, for all neurons; images are
@@ -132,6 +176,7 @@ impl Normalisation {
                 mean: stored.mean.clone(),
                 scale: inverses(&stored.std),
                 centred,
+                features: None,
             };
             used.then(|| statistics(session, stream).map(variables)).transpose()
         };
@@ -236,10 +281,14 @@ fn check_numbers(key: &str, numbers: &[f32], expected: usize) -> Result<()> {
 }
 
 fn check_variables(key: &str, of: Option<&Variables>, used: bool, count: Option<usize>) -> Result<()> {
-    let Some(Variables { mean, scale, .. }) = of else {
+    let Some(Variables { mean, scale, features, .. }) = of else {
         return if used { Err(refused(key, "is missing, and the model takes it in")) } else { Ok(()) };
     };
-    let expected = count.unwrap_or(mean.len().max(1));
+    if features.as_ref().is_some_and(|features| !features.is_sound()) {
+        return Err(refused(key, "has features of variables that there are not"));
+    }
+    let made = features.as_ref().map(Features::len);
+    let expected = made.or(count).unwrap_or(mean.len().max(1));
     check_numbers(key, mean, expected)?;
     check_numbers(key, scale, expected)
 }
@@ -318,6 +367,7 @@ impl Moments {
             mean: self.mean.iter().map(|mean| *mean as f32).collect(),
             scale: (0..self.mean.len()).map(|i| inverse(self.sd(i))).collect(),
             centred,
+            features: None,
         }
     }
 

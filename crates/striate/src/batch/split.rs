@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Choice, DataConfig, Names};
+use super::{Choice, Clip, Cut, DataConfig, Names};
 use crate::error::{Error, Result, unknown};
 use crate::mt19937::RandomState;
 use crate::recording::{Recording, Session, Stream, Tier};
@@ -32,15 +32,22 @@ pub enum ValidationFrom {
     Tier(Tier),
     /// A share of the training tier, which is not fitted on.
     Share(f64),
+    /// A share of the windows of so many samples of each training trial: the last.
+    Ends(f64, usize),
 }
 
 impl fmt::Display for ValidationFrom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tier(tier) => write!(f, "tier `{tier}`"),
-            Self::Share(share) => write!(f, "{} % of the training tier", (share * 1000.0).round() / 10.0),
+            Self::Share(share) => write!(f, "{} % of the training tier", percent(*share)),
+            Self::Ends(share, _) => write!(f, "the last {} % of each training trial", percent(*share)),
         }
     }
+}
+
+fn percent(share: f64) -> f64 {
+    (share * 1000.0).round() / 10.0
 }
 
 impl Split {
@@ -70,6 +77,10 @@ impl Split {
         }
         let (train, validation, validation_from) = match validation_tier(session, &config.validation_tier)? {
             Some(name) => (tier.clone(), choice.kept(session.trials_of(&name)), ValidationFrom::Tier(name)),
+            None if config.validation_cut == Cut::Ends => {
+                let ends = ValidationFrom::Ends(config.validation_fraction, config.frames);
+                (tier.clone(), tier.clone(), ends)
+            }
             None => {
                 let (train, validation) = divide(session, &tier, config.validation_fraction)?;
                 (train, validation, ValidationFrom::Share(config.validation_fraction))
@@ -81,7 +92,58 @@ impl Split {
         }
         let train = first(train, config.train_trials)?;
         let Choice { neurons, left_out } = choice;
-        Ok(Self { tier, train, validation, validation_from, neurons, left_out })
+        let split = Self { tier, train, validation, validation_from, neurons, left_out };
+        split.check_ends(session)?;
+        Ok(split)
+    }
+
+    /// The part of a training trial that is fitted on.
+    pub fn fitted(&self, whole: Clip) -> Clip {
+        match self.first_validated(whole) {
+            Some((first, frames)) => Clip { samples: first + frames - 1, ..whole },
+            None => whole,
+        }
+    }
+
+    /// The part of a validation trial that is validated on.
+    pub fn validated(&self, whole: Clip) -> Clip {
+        let first = self.first_validated(whole).map_or(0, |(first, _)| first);
+        Clip { start: first, samples: whole.samples - first, ..whole }
+    }
+
+    /// Of a trial that is cut in two, the first of the windows of so many samples that is validated on.
+    fn first_validated(&self, whole: Clip) -> Option<(usize, usize)> {
+        let ValidationFrom::Ends(share, frames) = self.validation_from else { return None };
+        let windows = (whole.samples + 1).saturating_sub(frames);
+        Some((((1.0 - share) * windows as f64) as usize, frames))
+    }
+
+    /// Windows to fit and to validate on are there in each trial that is cut in two.
+    fn check_ends(&self, session: &Session) -> Result<()> {
+        let ValidationFrom::Ends(share, frames) = self.validation_from else { return Ok(()) };
+        if frames == 0 {
+            return Err(Error::config(
+                "is needed to cut trials in two: how many samples the model is shown at once",
+            )
+            .key("data.frames")
+            .hint("or hold out whole trials, `data.validation_cut=trials`"));
+        }
+        let whole = |trial: usize| Clip { trial, start: 0, samples: session.trials[trial].samples };
+        let none = |trial: &&usize| {
+            let of = whole(**trial);
+            let (first, _) = self.first_validated(of).unwrap_or_default();
+            first == 0 || of.windows(frames).count() <= first
+        };
+        match self.train.iter().find(none) {
+            None => Ok(()),
+            Some(&trial) => {
+                let samples = session.trials[trial].samples;
+                let message = format!(
+                    "a share of {share} leaves no window of {frames} samples to fit or to validate on, of {samples}"
+                );
+                Err(Error::config(message).file(&session.path).trial(trial).key("data.validation_fraction"))
+            }
+        }
     }
 
     /// What a fit to `session` is judged on, for people.
@@ -89,6 +151,7 @@ impl Split {
         let n = self.validation.len();
         let trials = if n == 1 { "1 trial".into() } else { format!("{n} trials") };
         match &self.validation_from {
+            ValidationFrom::Ends(..) => format!("{}, which is held out for validation", self.validation_from),
             ValidationFrom::Share(_) => {
                 format!("the {trials} of the training tier that are held out for validation")
             }

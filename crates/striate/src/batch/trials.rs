@@ -116,6 +116,14 @@ impl Cut {
     }
 }
 
+impl Clip {
+    /// All clips of so many samples in it, one from each sample on.
+    pub fn windows(self, samples: usize) -> impl Iterator<Item = Self> {
+        let starts = self.start..(self.start + self.samples + 1).saturating_sub(samples);
+        starts.map(move |start| Self { start, samples, ..self })
+    }
+}
+
 impl<'a> Trials<'a> {
     /// Trials of `session`; at most `cache_mib` MiB of them are kept in memory.
     pub fn new(
@@ -172,10 +180,10 @@ impl<'a> Trials<'a> {
         Clip { trial, start: 0, samples: self.session.trials[trial].samples }
     }
 
-    /// All of `trials`, in their order, in batches of clips of one length with about `rows` samples together.
-    pub fn in_batches(&self, trials: &[usize], rows: usize) -> Vec<Vec<Clip>> {
+    /// `clips`, in their order, in batches of one length with about `rows` samples together.
+    pub fn in_batches(clips: impl IntoIterator<Item = Clip>, rows: usize) -> Vec<Vec<Clip>> {
         let mut batches: Vec<Vec<Clip>> = Vec::new();
-        for clip in trials.iter().map(|&trial| self.whole(trial)) {
+        for clip in clips {
             let fits = |batch: &&mut Vec<Clip>| {
                 batch[0].samples == clip.samples && (batch.len() + 1) * clip.samples <= rows
             };
@@ -231,17 +239,16 @@ impl<'a> Trials<'a> {
         Batch { inputs, responses: matrix(responses) }
     }
 
-    /// Scaled responses `[trial · sample, neuron]` of the given trials, without the first `skipped` samples of each.
+    /// Scaled responses `[clip · sample, neuron]` of the given clips, without the first `skipped` samples of each.
     ///
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when a trial is damaged.
-    pub fn responses(&self, trials: &[usize], skipped: usize) -> Result<Vec<f32>> {
-        let rest = |&trial: &usize| {
-            let Clip { samples, .. } = self.whole(trial);
-            let start = skipped.min(samples);
-            Clip { trial, start, samples: samples - start }
+    pub fn responses(&self, clips: impl IntoIterator<Item = Clip>, skipped: usize) -> Result<Vec<f32>> {
+        let rest = |clip: Clip| {
+            let skipped = skipped.min(clip.samples);
+            Clip { start: clip.start + skipped, samples: clip.samples - skipped, ..clip }
         };
-        let clips: Vec<Clip> = trials.iter().map(rest).collect();
+        let clips: Vec<Clip> = clips.into_iter().map(rest).collect();
         Ok(join(&self.cuts(&clips)?, |t| &t.responses))
     }
 
@@ -320,8 +327,10 @@ impl<'a> Trials<'a> {
         }
         let variables = |stream, scaling: &Option<Variables>| match scaling {
             Some(scaling) => {
-                let rows = self.session.read_samples(stream, trial, samples.clone())?;
-                Ok(rows.chunks_exact(scaling.mean.len()).flat_map(|row| scaling.scaled(row)).collect())
+                // Changes look at the sample before.
+                let first = samples.start.saturating_sub(1);
+                let rows = self.session.read_samples(stream, trial, first..samples.end)?;
+                Ok(scaling.taken_in(&rows).split_off((samples.start - first) * scaling.mean.len()))
             }
             None => Ok(Vec::new()),
         };

@@ -6,7 +6,7 @@ use burn::prelude::*;
 
 use super::config::{FitConfig, TrainConfig};
 use super::start;
-use crate::batch::{Normalisation, Split, Trials};
+use crate::batch::{Clip, Normalisation, Split, Trials, Windows};
 use crate::error::Result;
 use crate::model::encoder::Made;
 use crate::model::heads;
@@ -61,10 +61,42 @@ impl<M: Model> Animal<'_, M> {
 
     /// Samples of a training clip: all that every training trial has, or as many as are asked for.
     pub fn clip_length(&self, config: &FitConfig) -> usize {
-        let shortest = self.split.train.iter().map(|&trial| self.trials.whole(trial).samples).min();
+        let shortest = self.fitted_on().map(|stretch| stretch.samples).min();
         match config.data.frames {
             0 => shortest.unwrap_or(1),
             frames => frames,
+        }
+    }
+
+    /// What of each training trial is fitted on.
+    fn fitted_on(&self) -> impl Iterator<Item = Clip> {
+        self.split.train.iter().map(|&trial| self.split.fitted(self.trials.whole(trial)))
+    }
+
+    /// What of each validation trial is validated on.
+    pub fn validated(&self) -> impl Iterator<Item = Clip> {
+        self.split.validation.iter().map(|&trial| self.split.validated(self.trials.whole(trial)))
+    }
+
+    /// Clips of an epoch.
+    pub fn clips(&self, config: &FitConfig) -> usize {
+        match config.data.windows {
+            Windows::Drawn => self.split.train.len(),
+            Windows::All => {
+                let length = self.clip_length(config);
+                self.fitted_on().map(|stretch| (stretch.samples + 1).saturating_sub(length)).sum()
+            }
+        }
+    }
+
+    /// The stretches within which they lie.
+    pub fn stretches(&self, config: &FitConfig) -> Vec<Clip> {
+        match config.data.windows {
+            Windows::Drawn => self.fitted_on().collect(),
+            Windows::All => {
+                let length = self.clip_length(config);
+                self.fitted_on().flat_map(|stretch| stretch.windows(length)).collect()
+            }
         }
     }
 
@@ -88,7 +120,7 @@ impl<M: Model> Animal<'_, M> {
         let model = self.model.valid();
         let divisor = config.fit.over_neurons.divisor(self.trials.neurons());
         let (mut predictions, mut loss, mut rows) = (Vec::new(), 0.0, 0.0);
-        for clips in self.trials.in_batches(&self.split.validation, 128) {
+        for clips in Trials::in_batches(self.validated(), 128) {
             let batch = self.trials.batch(&clips, device)?;
             let recorded = model.recorded(batch.responses, batch.inputs.samples);
             let predicted = model.respond(batch.inputs);
@@ -149,7 +181,7 @@ impl<'a> Planned<'a> {
             normalisation: trials.normalisation().clone(),
         };
         let starts = if is_new {
-            let (shown, mean) = (sta_trials(config, &split), &card.normalisation.mean_response);
+            let (shown, mean) = (sta_clips(config, &split, &trials), &card.normalisation.mean_response);
             let mut starts = start::starts(&config.model, &trials, &shown, mean, device)?;
             starts.iter_mut().zip(&card.groups).for_each(|(start, &group)| start.group = group);
             starts
@@ -176,12 +208,13 @@ impl<'a> Planned<'a> {
     }
 }
 
-/// Trials of the spike-triggered average.
-fn sta_trials(config: &FitConfig, split: &Split) -> Vec<usize> {
+/// What the spike-triggered average is taken of.
+fn sta_clips(config: &FitConfig, split: &Split, trials: &Trials<'_>) -> Vec<Clip> {
     let validation = if config.model.readout.factorised().is_some_and(FactorisedConfig::sta_with_validation) {
         split.validation.as_slice()
     } else {
         &[]
     };
-    [&split.train, validation].concat()
+    let fitted = split.train.iter().map(|&trial| split.fitted(trials.whole(trial)));
+    fitted.chain(validation.iter().map(|&trial| split.validated(trials.whole(trial)))).collect()
 }

@@ -6,9 +6,10 @@ use super::config::TrainConfig;
 use super::schedule::Monitor;
 use super::together::check_together;
 use super::{FitConfig, linear};
-use crate::batch::{Choice, Split, Trials, Which, cortical_positions, smaller};
+use crate::batch::{
+    Choice, Clip, Features, Names, Split, Trials, Which, Windows, cortical_positions, smaller,
+};
 use crate::error::{Error, Result, unknown};
-use crate::model::encoder::EncoderConfig;
 use crate::model::loss::Loss;
 use crate::model::output::Output;
 use crate::model::readout::ReadoutConfig;
@@ -61,7 +62,7 @@ fn varies(split: &Split, session: &Session) -> Result<bool> {
 
 /// As [`check`], without what only the beginning of a fit needs.
 pub(super) fn check_recording(config: &FitConfig, session: &Session, split: &Split) -> Result<()> {
-    check_streams(&config.model, session)?;
+    let behaviour = check_streams(config, session)?;
     if config.model.readout.needs_cortex() {
         cortical_positions(session, &split.neurons)?;
     }
@@ -81,7 +82,6 @@ pub(super) fn check_recording(config: &FitConfig, session: &Session, split: &Spl
     if config.linear.is_some() {
         linear::check_image(seen)?;
     }
-    let behaviour = session.shape(Stream::Behavior).map_or(0, |shape| shape.iter().product());
     config.model.check(seen, behaviour)?;
     check_lengths(config, session, split)?;
     check_memory(config, config.model.core.out_shape(seen), split)
@@ -90,9 +90,14 @@ pub(super) fn check_recording(config: &FitConfig, session: &Session, split: &Spl
 /// Clips are long enough for what is asked for, and for what the model looks at at once.
 fn check_lengths(config: &FitConfig, session: &Session, split: &Split) -> Result<()> {
     let (frames, field) = (config.data.frames, config.model.core.receptive_frames());
-    let too_short = |trials: &[usize], needed: usize| {
-        trials.iter().copied().find(|&trial| session.trials[trial].samples < needed)
-    };
+    let whole = |trial: usize| Clip { trial, start: 0, samples: session.trials[trial].samples };
+    let fitted = |trial: usize| split.fitted(whole(trial)).samples;
+    let validated = |trial: usize| split.validated(whole(trial)).samples;
+    if config.data.windows == Windows::All && frames == 0 {
+        return Err(Error::config("is needed for `data.windows=all`: how many samples a window has")
+            .key("data.frames")
+            .hint("or take a clip of each trial, `data.windows=drawn`"));
+    }
     if session.has_clips() && config.linear.is_some() {
         return Err(
             Error::config("solves models of images, and the recording holds videos").key("fit.solver")
@@ -102,9 +107,10 @@ fn check_lengths(config: &FitConfig, session: &Session, split: &Split) -> Result
         let message = format!("clips of {frames} samples are too short: the core looks at {field} at once");
         return Err(Error::config(message).key("data.frames"));
     }
-    let train = too_short(&split.train, frames.max(field)).map(|trial| (trial, frames.max(field)));
-    let Some((trial, needed)) = train.or(too_short(&split.validation, field).map(|trial| (trial, field)))
-    else {
+    let most = frames.max(field);
+    let train = split.train.iter().find(|&&trial| fitted(trial) < most).map(|&trial| (trial, most));
+    let validation = split.validation.iter().find(|&&trial| validated(trial) < field);
+    let Some((trial, needed)) = train.or(validation.map(|&trial| (trial, field))) else {
         return Ok(());
     };
     let message = format!("has {} samples, {needed} are needed", session.trials[trial].samples);
@@ -144,9 +150,24 @@ fn require_memory(needed: f64, available: Option<f64>) -> Result<()> {
     }
 }
 
-/// That the recording has what the model takes in beside images.
-fn check_streams(model: &EncoderConfig, session: &Session) -> Result<()> {
+/// That the recording has what the model takes in beside images; gives how many numbers that is of behaviour.
+fn check_streams(config: &FitConfig, session: &Session) -> Result<usize> {
+    let (model, data) = (&config.model, &config.data);
     let uses = model.uses();
+    for (asked, used, key) in
+        [(&data.behaviour, uses.behaviour, "data.behaviour"), (&data.pupil, uses.pupil, "data.pupil")]
+    {
+        if !asked.0.is_empty() && !used {
+            return Err(Error::config("is not used: this model does not take it in").key(key));
+        }
+    }
+    let width = |stream, asked: &Names, key| -> Result<usize> {
+        let features = Features::of(session, stream, asked).map_err(|error| error.key(key))?;
+        let recorded = || session.shape(stream).map_or(0, |shape| shape.iter().product());
+        Ok(features.as_ref().map_or_else(recorded, Features::len))
+    };
+    let behaviour = width(Stream::Behavior, &data.behaviour, "data.behaviour")?;
+    let pupil = width(Stream::PupilCenter, &data.pupil, "data.pupil")?;
     let (key, off) = match model.behaviour_planes {
         true => ("model.behaviour_planes", "set it to false"),
         false => ("model.modulator", "set it to none"),
@@ -159,8 +180,13 @@ fn check_streams(model: &EncoderConfig, session: &Session) -> Result<()> {
         let wrong = match session.shape(stream) {
             _ if !used => continue,
             None => format!("needs the stream `{stream}`, which the recording lacks"),
-            Some(shape) if stream == Stream::PupilCenter && shape != [2] => {
-                format!("needs a stream `{stream}` of two numbers, the recording has {shape:?}")
+            Some(_) if stream == Stream::PupilCenter && pupil != 2 => {
+                let names = session.variables(stream).join(", ");
+                let message = format!("needs two numbers of `{stream}`, there are {pupil}: {names}");
+                return Err(Error::config(message)
+                    .file(&session.path)
+                    .key(key)
+                    .hint("choose two, horizontal and vertical: `data.pupil=[\"th\", \"phi\"]`"));
             }
             Some(_) => continue,
         };
@@ -169,7 +195,7 @@ fn check_streams(model: &EncoderConfig, session: &Session) -> Result<()> {
             .key(key)
             .hint(format!("{off}, or take a recording with that stream")));
     }
-    Ok(())
+    Ok(behaviour)
 }
 
 /// A Poisson loss takes the logarithm of the rate.
@@ -205,7 +231,7 @@ pub(super) fn check_start(fit: &TrainConfig) -> Result<()> {
 /// be a little below.
 pub(super) fn check_responses(loss: Loss, trials: &Trials<'_>, train: &[usize]) -> Result<()> {
     const LITTLE: f32 = 0.01;
-    let first = trials.responses(&train[..train.len().min(256)], 0)?;
+    let first = trials.responses(train.iter().take(256).map(|&trial| trials.whole(trial)), 0)?;
     let (least, most) = first.iter().fold((0f32, 0f32), |(least, most), &y| (least.min(y), most.max(y)));
     if loss != Loss::Poisson || -least <= LITTLE * most {
         return Ok(());

@@ -35,6 +35,24 @@ const MEANINGS: &[(&str, &str)] = &[
         "share of the training tier to validate on, where there is no validation tier",
     ),
     (
+        "data.validation_cut",
+        "what is held out of the training tier: trials, or ends (the last windows of each trial)",
+    ),
+    (
+        "data.windows",
+        "clips of `data.frames` samples in an epoch: drawn (one of each trial), all (one from each sample on)",
+    ),
+    (
+        "data.behaviour",
+        "what is taken in of behaviour: a list of variables, changes and products (speed, th', speed*th'), or a set (orig, velo, all, \
+         orig_prod, velo_prod, all_prod, S); empty for all as recorded",
+    ),
+    ("data.pupil", "what is taken in of the pupil centre, or of eye and head, as `data.behaviour`"),
+    (
+        "data.variables",
+        "scaling of behaviour and pupil: std (behaviour divided by the s.d., pupil z-scored), none",
+    ),
+    (
         "data.image_height",
         "higher images are made smaller to so many pixels, in proportion; 0 leaves all as recorded",
     ),

@@ -40,14 +40,14 @@ impl<M: Model> Fit<'_, M> {
 
     fn most_batches(&self) -> u64 {
         let batches = |animal: &Animal<'_, M>| {
-            let (trials, batch) = (animal.split.train.len(), self.batch_size(animal));
-            if self.config.fit.drop_last { trials / batch } else { trials.div_ceil(batch) }
+            let (clips, batch) = (animal.clips(self.config), self.batch_size(animal));
+            if self.config.fit.drop_last { clips / batch } else { clips.div_ceil(batch) }
         };
         self.animals.iter().map(batches).max().unwrap_or(0) as u64
     }
 
     fn batch_size(&self, animal: &Animal<'_, M>) -> usize {
-        self.config.fit.batch.min(animal.split.train.len())
+        self.config.fit.batch.min(animal.clips(self.config))
     }
 
     /// `batches` batches of one session, which is gone through as often as it takes.
@@ -55,18 +55,18 @@ impl<M: Model> Fit<'_, M> {
         let of = &self.animals[animal];
         let mut rng = Draws::Epoch(animal as u64, self.state.epoch).generator(self.config.seed);
         let (batch, mut shares) = (self.batch_size(of), Vec::with_capacity(batches));
+        let train = of.stretches(self.config);
         while shares.len() < batches {
             let is_first = self.state.epoch == 0 && shares.is_empty();
-            let train = &of.split.train;
-            let order: Vec<usize> = match is_first && !self.config.fit.shuffle_first {
+            let order: Vec<Clip> = match is_first && !self.config.fit.shuffle_first {
                 true => train.clone(),
                 false => permutation(&mut rng, train.len()).into_iter().map(|i| train[i]).collect(),
             };
             let samples = of.clip_length(self.config);
-            let mut clip = |trial: usize| {
-                let spare = of.trials.whole(trial).samples - samples;
-                let start = if spare > 0 { rng.random_range(0..=spare) } else { 0 };
-                Clip { trial, start, samples }
+            let mut clip = |within: Clip| {
+                let spare = within.samples - samples;
+                let later = if spare > 0 { rng.random_range(0..=spare) } else { 0 };
+                Clip { start: within.start + later, samples, ..within }
             };
             let clips: Vec<Clip> = order.into_iter().map(&mut clip).collect();
             let whole = |clips: &&[Clip]| !self.config.fit.drop_last || clips.len() == batch;

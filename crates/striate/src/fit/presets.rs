@@ -3,7 +3,9 @@
 use super::config::{FitConfig, Sessions, TrainConfig};
 use super::linear::{LinearConfig, Solver};
 use super::schedule::{Monitor, ScheduleConfig};
-use crate::batch::{DataConfig, ImageScaling, Names, NotFinite, ResponseScaling, Which};
+use crate::batch::{
+    Cut, DataConfig, ImageScaling, Names, NotFinite, ResponseScaling, VariableScaling, Which, Windows,
+};
 use crate::error::{Result, unknown};
 use crate::model::EncoderConfig;
 use crate::model::loss::{Loss, OverNeurons, OverTrials};
@@ -290,8 +292,13 @@ fn data() -> DataConfig {
         train_trials: 0,
         validation_tier: String::new(),
         validation_fraction: 0.2,
+        validation_cut: Cut::default(),
         image_height: 0,
         frames: 0,
+        windows: Windows::default(),
+        behaviour: Names::default(),
+        pupil: Names::default(),
+        variables: VariableScaling::default(),
         images: ImageScaling::None,
         responses: ResponseScaling::None,
         cache_mib: 384,

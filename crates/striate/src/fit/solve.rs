@@ -6,6 +6,7 @@ use super::animal::Animal;
 use super::linear::{Lasso, LinearConfig, Problem, Solution, Solver, Spectral, Sums};
 use super::{Event, Fit, LoopState};
 use crate::array::{Array, Arrays};
+use crate::batch::Trials;
 use crate::error::Result;
 use crate::model::Encoder;
 use crate::model::weights::{export, import, to_host};
@@ -87,9 +88,9 @@ impl Fit<'_, Encoder> {
         // More than one was refused.
         let Animal { split, card, trials: source, .. } = &self.animals[0];
         let validation = if linear.with_validation { split.validation.as_slice() } else { &[] };
-        let trials = [&split.train, validation].concat();
+        let whole = split.train.iter().chain(validation).map(|&trial| source.whole(trial));
         let mut sums = Sums::new(card.seen_shape().iter().product(), source.neurons());
-        for clips in source.in_batches(&trials, AT_ONCE) {
+        for clips in Trials::in_batches(whole, AT_ONCE) {
             let batch = source.batch(&clips, &self.device)?;
             sums.add(&to_host(batch.inputs.images).values, &to_host(batch.responses).values);
         }

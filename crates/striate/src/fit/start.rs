@@ -6,7 +6,7 @@ use burn::prelude::*;
 use rayon::prelude::*;
 
 use crate::array::{self, Arrays};
-use crate::batch::{Trials, fingerprint};
+use crate::batch::{Clip, Trials, fingerprint};
 use crate::error::{Error, Result};
 use crate::model::readout::factorised::MaskInit;
 use crate::model::readout::{Readout, ReadoutConfig, Start};
@@ -36,7 +36,7 @@ pub struct Sta {
 pub fn starts(
     model: &EncoderConfig,
     trials: &Trials<'_>,
-    train: &[usize],
+    train: &[Clip],
     mean_response: &[f32],
     device: &Device,
 ) -> Result<Vec<Start>> {
@@ -136,7 +136,7 @@ const MEAN: &str = "readout.mean";
 fn sta_peaks(
     model: &EncoderConfig,
     trials: &Trials<'_>,
-    train: &[usize],
+    train: &[Clip],
     mean_response: &[f32],
     device: &Device,
 ) -> Result<Vec<(f64, f64)>> {
@@ -160,7 +160,7 @@ fn sta_peaks(
 /// Klindt et al. 2017 (`papers/klindt2017.md#spike-triggered-average`, step 1; not centred there).
 pub fn spike_triggered_average(
     trials: &Trials<'_>,
-    train: &[usize],
+    train: &[Clip],
     mean_response: Option<&[f32]>,
     device: &Device,
 ) -> Result<Sta> {
@@ -169,7 +169,7 @@ pub fn spike_triggered_average(
     let mean = mean_response.map(|m| Tensor::<1>::from_floats(m, device).reshape([1, neurons]));
     let mut sum = Tensor::<2>::zeros([neurons, height * width], device);
     let mut rows = 0;
-    for clips in trials.in_batches(train, 512) {
+    for clips in Trials::in_batches(train.iter().copied(), 512) {
         let batch = trials.batch(&clips, device)?;
         let here = batch.responses.dims()[0];
         rows += here;

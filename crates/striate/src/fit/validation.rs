@@ -98,8 +98,8 @@ impl<M: Model> Fit<'_, M> {
     fn measure(&self) -> Result<Row> {
         let (mut correlation, mut losses, mut says_nothing) = (Vec::new(), 0.0, true);
         for animal in &self.animals {
-            let (neurons, validation) = (animal.trials.neurons(), &animal.split.validation);
-            let recorded = animal.trials.responses(validation, animal.model.lost())?;
+            let neurons = animal.trials.neurons();
+            let recorded = animal.trials.responses(animal.validated(), animal.model.lost())?;
             let (predicted, loss) = animal.validate(self.config, &self.device)?;
             let mut own = single_trial_correlation(&predicted, &recorded, neurons);
             count_silent(&mut own, &predicted, &recorded);

@@ -71,7 +71,10 @@ impl Data<'_> {
             Self::Numbers { mean, sd, .. } => {
                 in_range("--image-mean", f64::from(*mean), -1e12..=1e12)?;
                 in_range("--image-sd", f64::from(*sd), 1e-12..=1e12)?;
-                let plain = |n: usize| Variables { mean: vec![0.0; n], scale: vec![1.0; n], centred: false };
+                let plain = |n: usize| {
+                    let (mean, scale) = (vec![0.0; n], vec![1.0; n]);
+                    Variables { mean, scale, centred: false, features: None }
+                };
                 return Ok(Normalisation {
                     image_mean: vec![*mean],
                     image_scale: vec![1.0 / sd],

@@ -78,7 +78,7 @@ mod tests {
     use crate::model::EncoderConfig;
 
     fn card() -> Card {
-        let two = || Variables { mean: vec![0.0; 2], scale: vec![1.0; 2], centred: true };
+        let two = || Variables { mean: vec![0.0; 2], scale: vec![1.0; 2], centred: true, features: None };
         Card {
             model: EncoderConfig::sensorium_plus(),
             image_shape: [1, 36, 64],

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{CARD, Card, Field, State, Twin, WEIGHTS, home, load_weights, require_one};
 use crate::array;
-use crate::batch::{Choice, Normalisation, Uses, Variables};
+use crate::batch::{Choice, Uses, Variables};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::run::bond::{RESTORE, card_digest, card_place, is_of, joint};
@@ -123,14 +123,14 @@ impl Ensemble {
         }
     }
 
-    /// Number of variables of behaviour, and of pupil centre, that its members take in; 0 for none.
+    /// Number of recorded variables of behaviour, and of pupil centre, that its members take in; 0 for none.
     pub fn variables(&self) -> [usize; 2] {
         let normalisations = || self.members.iter().map(|twin| &twin.card.normalisation);
-        let pupil = |pupil: &Option<Variables>| pupil.as_ref().map_or(0, |variables| variables.mean.len());
+        let recorded = |of: &Option<Variables>| of.as_ref().map_or(0, Variables::recorded);
         let most = |widths: &mut dyn Iterator<Item = usize>| widths.max().unwrap_or_default();
         [
-            most(&mut normalisations().map(Normalisation::behaviours)),
-            most(&mut normalisations().map(|n| pupil(&n.pupil))),
+            most(&mut normalisations().map(|n| recorded(&n.behaviour))),
+            most(&mut normalisations().map(|n| recorded(&n.pupil))),
         ]
     }
 

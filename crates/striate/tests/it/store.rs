@@ -67,7 +67,7 @@ fn responses_without_their_first_samples_may_be_none() {
     let (long, short) = (session.trials[1].samples, session.trials[5].samples);
     for cache_mib in [0, 1] {
         let trials = Trials::new(&session, vec![1], normalisation.clone(), cache_mib);
-        let responses = trials.responses(&[5, 1], short).unwrap();
+        let responses = trials.responses([5, 1].map(|trial| trials.whole(trial)), short).unwrap();
         assert_eq!(responses.len(), long - short, "{cache_mib}");
     }
 }

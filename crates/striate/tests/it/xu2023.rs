@@ -2,16 +2,24 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use burn::prelude::*;
+use striate::batch::{Clip, DataConfig, Normalisation, Split, Trials, Uses};
+use striate::fit::{Event, FitConfig, check, fit, run_folder};
 use striate::recording::xu2023::{GAZE, Part, SIGNALS};
 use striate::recording::{self, Session, Stream, Tier};
 use striate::report::inspect::inspect;
+use striate::run::{Checkpoint, RunFolder};
+use striate::scoring::predict;
+use striate::twin::{Ensemble, load_weights};
 use tempfile::TempDir;
 
 use crate::recording::zipped;
 
 const UNITS: usize = 4;
-const FRAME: [usize; 2] = [2, 3];
+const FRAME: [usize; 2] = [4, 6];
+const PIXELS: usize = FRAME[0] * FRAME[1];
 
 /// An `.npy` file of `values` as NumPy would write them in type `descr`.
 fn npy(descr: &str, fortran: bool, shape: &[usize], values: &[f64]) -> Vec<u8> {
@@ -56,7 +64,7 @@ fn spikes(part: Part, samples: usize, units: usize) -> Vec<f64> {
 /// Raw pixels; those of every part have another range.
 fn pixels(part: Part, samples: usize) -> Vec<f64> {
     let least = (20 + 10 * part.segment + 3 * usize::from(part.is_test)) as f64;
-    (0..samples * FRAME[0] * FRAME[1]).map(|i| least + ((i * 31 + 7 * part.segment) % 150) as f64).collect()
+    (0..samples * PIXELS).map(|i| least + ((i * 31 + 7 * part.segment) % 150) as f64).collect()
 }
 
 /// A signal, of which every fifth sample of `th` is missing.
@@ -121,7 +129,7 @@ fn a_part_of_a_segment_is_a_trial_in_the_order_of_time() {
         ("test_seg_1", &test, 6),
     ];
     assert_eq!(trials, expected);
-    assert_eq!((session.image_shape(), session.neurons.ids.as_slice()), ([1, 2, 3], &[0, 1, 2, 3][..]));
+    assert_eq!((session.image_shape(), session.neurons.ids.as_slice()), ([1, 4, 6], &[0, 1, 2, 3][..]));
     assert_eq!(session.variables(Stream::Behavior), SIGNALS);
     assert_eq!(session.variables(Stream::PupilCenter), GAZE);
 }
@@ -137,7 +145,10 @@ fn pixels_lie_between_the_least_and_the_largest_of_their_file() {
         let range = raw.iter().map(|pixel| pixel - least).fold(0.0, f64::max);
         let scaled: Vec<f32> = raw.iter().map(|pixel| ((pixel - least) / range) as f32).collect();
         assert_eq!(session.read(Stream::Images, trial).unwrap(), scaled);
-        assert_eq!(session.read_samples(Stream::Images, trial, 2..4).unwrap(), scaled[2 * 6..4 * 6]);
+        assert_eq!(
+            session.read_samples(Stream::Images, trial, 2..4).unwrap(),
+            scaled[2 * PIXELS..4 * PIXELS]
+        );
     }
 }
 
@@ -251,12 +262,12 @@ fn what_cannot_be_used_is_refused_by_file_and_key() {
         (
             "vid_mean",
             "has 11 samples",
-            Box::new(write("vid_mean", npy("|u1", false, &[11, 2, 3], &[1.0; 66]))),
+            Box::new(write("vid_mean", npy("|u1", false, &[11, 4, 6], &[1.0; 264]))),
         ),
         (
             "vid_mean",
             "expected [sample, height, width]",
-            Box::new(write("vid_mean", npy("|u1", false, &[10, 6], &[1.0; 60]))),
+            Box::new(write("vid_mean", npy("|u1", false, &[10, 24], &[1.0; 240]))),
         ),
         (
             "vid_mean",
@@ -300,4 +311,152 @@ fn spikes_that_are_no_counts_are_refused_where_they_are_read() {
         let error = session.read(Stream::Responses, 1).unwrap_err();
         assert!(error.to_string().contains("unit 1") && error.to_string().contains("sample 2"), "{error}");
     }
+}
+
+fn config(changes: &[&str]) -> FitConfig {
+    let changes: Vec<String> = changes.iter().map(|&change| change.to_owned()).collect();
+    FitConfig::preset("sensorium2023").unwrap().with(&changes).unwrap()
+}
+
+/// Windows of `frames` samples, those at the end of each trial for validation.
+fn windows(frames: usize) -> DataConfig {
+    let frames = format!("data.frames={frames}");
+    config(&["data.validation_tier=", "data.validation_cut=ends", "data.windows=all", &frames]).data
+}
+
+/// The table of windows for 1 to 8 samples, each with the one after it, of the three mice
+/// (`papers/xu2023.md#windows`).
+#[test]
+fn the_published_mice_have_as_many_windows_as_the_authors_print() {
+    const LENGTHS: [usize; 3] = [3767, 4119, 5303];
+    const TRAIN: [[usize; 8]; 3] = [
+        [3012, 3012, 3011, 3010, 3009, 3008, 3008, 3007],
+        [3294, 3293, 3292, 3292, 3291, 3290, 3289, 3288],
+        [4241, 4240, 4240, 4239, 4238, 4237, 4236, 4236],
+    ];
+    const VALIDATION: [[usize; 8]; 3] = [
+        [754, 753, 753, 753, 753, 753, 752, 752],
+        [824, 824, 824, 823, 823, 823, 823, 823],
+        [1061, 1061, 1060, 1060, 1060, 1060, 1060, 1059],
+    ];
+    for (at, samples) in LENGTHS.into_iter().enumerate() {
+        let (_dir, path) = made(&[[samples, 3]; 10]);
+        let session = only(&path);
+        for seen in 1..=8 {
+            let frames = seen + 1;
+            let split = Split::new(&session, &windows(frames)).unwrap();
+            let whole =
+                |trial: &usize| Clip { trial: *trial, start: 0, samples: session.trials[*trial].samples };
+            let count = |clip: Clip| clip.windows(frames).count();
+            let train: usize = split.train.iter().map(|trial| count(split.fitted(whole(trial)))).sum();
+            let validation: usize =
+                split.validation.iter().map(|trial| count(split.validated(whole(trial)))).sum();
+            let printed = (10 * TRAIN[at][seen - 1], 10 * VALIDATION[at][seen - 1]);
+            assert_eq!((train, validation), printed, "mouse {}, {seen} samples", at + 1);
+        }
+    }
+}
+
+#[test]
+fn features_of_a_clip_are_those_of_its_trial() {
+    let (_dir, path) = made(&[[12, 5], [10, 6]]);
+    let session = only(&path);
+    let data = config(&[
+        "data.variables=none",
+        "data.behaviour=[\"speed\", \"eyerad'\", \"pitch*th'\"]",
+        "data.pupil=[\"th\"]",
+    ])
+    .data;
+    let uses = Uses { behaviour: true, pupil: true };
+    let normalisation = Normalisation::measure(&session, &[0, 2], &[1], &data, uses).unwrap();
+    let raw = session.read(Stream::Behavior, 2).unwrap();
+    let value = |sample: usize, at: usize| raw[sample * SIGNALS.len() + at];
+    let expected: Vec<f32> = (3..7)
+        .flat_map(|t| {
+            let change = |at: usize| value(t, at) - value(t - 1, at);
+            [value(t, 0), change(5), value(t, 1) * change(4)]
+        })
+        .collect();
+    for cache_mib in [0, 1] {
+        let trials = Trials::new(&session, vec![1], normalisation.clone(), cache_mib);
+        let batch = trials.batch(&[Clip { trial: 2, start: 3, samples: 4 }], &Device::flex()).unwrap();
+        let values = |tensor: Tensor<2>| tensor.into_data().try_to_vec::<f32>().unwrap();
+        assert_eq!(values(batch.inputs.behaviour.unwrap()), expected, "{cache_mib}");
+        let th: Vec<f32> = (3..7).map(|t| value(t, 4)).collect();
+        assert_eq!(values(batch.inputs.pupil.unwrap()), th);
+    }
+}
+
+/// A fit to all windows of this mouse, with a small model that sees a set of features and shifts by the eye.
+fn small(path: &Path, changes: &[&str]) -> FitConfig {
+    let data = format!("data.path={}", path.display());
+    let base = [
+        data.as_str(),
+        "data.validation_tier=",
+        "data.validation_cut=ends",
+        "data.windows=all",
+        "data.frames=6",
+        "data.behaviour=velo_prod",
+        "data.pupil=[\"th\", \"phi\"]",
+        "model.modulator.layers=2",
+        "model.readout.predictor=none",
+        "model.core.spatial_kernels=[3, 1]",
+        "model.core.temporal_kernels=[3, 2]",
+        "model.core.channels=[3, 2]",
+        "model.core.padding=[\"valid\", \"valid\"]",
+        "fit.batch=4",
+        "schedule.max_steps=8",
+        "schedule.monitor=loss",
+    ];
+    config(&base.iter().chain(changes).copied().collect::<Vec<_>>())
+}
+
+#[test]
+fn an_epoch_takes_every_window_and_a_stopped_fit_goes_on_with_the_same() {
+    let (dir, path) = made(&[[30, 9], [20, 8]]);
+    let session = only(&path);
+    let config = small(&path, &[]);
+    let fitted = |name: &str, steps: u64| -> (RunFolder, Vec<f64>) {
+        let (stop, mut epochs) = (AtomicBool::new(false), Vec::new());
+        let run = run_folder(&config, &[&session], &dir.path().join(name), "cpu", "test").unwrap();
+        let mut observe = |event: &Event| match event {
+            Event::Step { step } => stop.store(*step == steps, Ordering::Relaxed),
+            Event::Check { row, .. } => epochs.push(row.epoch),
+            _ => {}
+        };
+        fit(&config, &[&session], &run, &Device::flex(), &stop, &mut observe).unwrap();
+        (run, epochs)
+    };
+    // Of 25 and 15 windows the first 20 and 12 are fitted to, 4 at a time.
+    let (whole, epochs) = fitted("whole", u64::MAX);
+    assert_eq!(epochs, [1.0]);
+    fitted("parts", 3);
+    let (parts, _) = fitted("parts", u64::MAX);
+    let weights = |run: &RunFolder| load_weights(&run.checkpoint(Checkpoint::Last)).unwrap();
+    assert!(weights(&whole) == weights(&parts));
+    let twin = Ensemble::load(&whole, &Device::flex()).unwrap();
+    assert_eq!(twin.variables(), [SIGNALS.len(), GAZE.len()]);
+    let test = session.trials_of(&Tier::Test);
+    let predicted = predict(&twin, &session, &test, &Device::flex()).unwrap();
+    assert_eq!(predicted.len(), ((9 - 3) + (8 - 3)) * UNITS);
+}
+
+#[test]
+fn what_cannot_be_taken_in_is_refused_by_key() {
+    let (_dir, path) = made(&[[30, 9], [20, 8]]);
+    let session = only(&path);
+    let key = |changes: &[&str]| {
+        let error = check(&small(&path, changes), &[&session]).unwrap_err();
+        error.place().key.clone().unwrap()
+    };
+    assert_eq!(key(&["data.pupil=[]"]), "model.shifter");
+    assert_eq!(key(&["data.pupil=[\"theta\", \"phi\"]"]), "data.pupil");
+    assert_eq!(key(&["data.behaviour=all_products"]), "data.behaviour");
+    assert_eq!(key(&["model.shifter=none"]), "data.pupil");
+    assert_eq!(key(&["data.frames=0"]), "data.frames");
+    assert_eq!(key(&["data.frames=20"]), "data.validation_fraction");
+    assert_eq!(
+        key(&["data.validation_cut=trials", "data.validation_fraction=0.5", "data.frames=0"]),
+        "data.frames"
+    );
 }

@@ -102,6 +102,7 @@ fn found(init: MaskInit, pool: usize, tolerance: f64) -> f64 {
     (config.stack().kernels, config.stack().pool) = (vec![9], pool);
     masks(&mut config).mask_init = init;
     let mean = trials.normalisation().mean_response.clone();
+    let shown: Vec<_> = shown.iter().map(|&trial| trials.whole(trial)).collect();
     let starts = starts(&config, &trials, &shown, &mean, &Device::flex()).unwrap();
     let model = made(&config, [1, 20, 20], &starts, 1, &Device::flex());
     let (masks, side) = (values(model.readout().mask().unwrap()), 12 / pool);
