@@ -29,6 +29,15 @@ def load(path: Path) -> Arrays:
         return {name: _read(file, entry) for name, entry in header.items() if name != "__metadata__"}
 
 
+def by_animal(all_arrays: dict) -> dict[str, dict]:
+    """What each animal has of its own, behind its name and a slash; of an only one, without a name, everything."""
+    own: dict[str, dict] = {}
+    for name, array in all_arrays.items():
+        animal, _, rest = name.rpartition("/")
+        own.setdefault(animal, {})[rest] = array
+    return {animal: arrays for animal, arrays in own.items() if animal or len(own) == 1}
+
+
 def _read(file, entry: dict) -> np.ndarray:
     count = entry["data_offsets"][1] - entry["data_offsets"][0]
     return np.frombuffer(file.read(count), "<f4").reshape(entry["shape"]).copy()

@@ -18,7 +18,7 @@ from harness.ratios import Row, row
 from harness.worker import PEERS, STRIATE, Failure
 
 COLD_START = "cold_start"
-QUICK_NETWORKS = ["a", "b95", "c", "d1", "e16", COLD_START]
+QUICK_NETWORKS = ["a", "b95", "c", "d1", "e16", "e16x4", COLD_START]
 QUICK_PEERS = ["eager", "channels-last", "sparse"]
 
 Rows = dict[str, dict[str, Row]]

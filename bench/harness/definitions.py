@@ -1,7 +1,7 @@
 """The networks of the benchmark by name: their sizes, weights and data, as numpy arrays.
 
 Both sides get the same, so everything random is drawn here. Trainable arrays are called `weight.…`, the data of the one
-batch `batch.…`. Weights are in PyTorch's layouts; `harness/product.py` makes of them what `striate fit` reads.
+batch `batch.…`; of several animals what is their own has their name and a slash before the rest. Weights are in PyTorch's layouts; `harness/product.py` makes of them what `striate fit` reads.
 """
 
 from dataclasses import dataclass
@@ -34,6 +34,7 @@ class Definition:
     kernels: tuple[int, ...]
     temporal: tuple[int, ...] = ()
     zeros: float = 0.0
+    animals: int = 1
 
     def sizes(self, quick: bool) -> Sizes:
         return self.quick if quick else self.full
@@ -49,10 +50,10 @@ def _xu(steps: int) -> Definition:
     return Definition("xu", full, Sizes(8, 20, 60, 80, (8, 8, 8), steps), (7, 7, 7))
 
 
-def _video(frames: int, batch: int, temporal: tuple[int, ...]) -> Definition:
+def _video(frames: int, batch: int, temporal: tuple[int, ...], animals: int = 1) -> Definition:
     full = Sizes(batch, 5000, 36, 64, (32, 64, 128), frames)
     quick = Sizes(2, 50, 24, 28, (4, 8, 8), frames)
-    return Definition("video", full, quick, (11, 5, 5), temporal)
+    return Definition("video", full, quick, (11, 5, 5), temporal, animals=animals)
 
 
 DEFINITIONS = {
@@ -64,6 +65,7 @@ DEFINITIONS = {
     "d1": _xu(1),
     "d8": _xu(8),
     "e16": _video(16, 8, (5, 3, 3)),
+    "e16x4": _video(16, 8, (5, 3, 3), animals=4),
     "e40": _video(40, 4, (11, 5, 5)),
 }
 
@@ -190,9 +192,12 @@ def _video_arrays(definition: Definition, sizes: Sizes, draw: Draw) -> Arrays:
         out[f"weight.gain{i}"] = draw.gain(outputs)
         out[f"weight.offset{i}"] = draw.offset(outputs)
         inputs, frames = outputs, frames - temporal + 1
-    out |= _gaussian_arrays(sizes, inputs, draw)
-    out["batch.images"] = draw.normal((sizes.batch, 1, sizes.frames, sizes.height, sizes.width))
-    out["batch.responses"] = draw.poisson((sizes.batch, frames, sizes.neurons))
+    for animal in range(definition.animals):
+        own = _gaussian_arrays(sizes, inputs, draw)
+        own["batch.images"] = draw.normal((sizes.batch, 1, sizes.frames, sizes.height, sizes.width))
+        own["batch.responses"] = draw.poisson((sizes.batch, frames, sizes.neurons))
+        name = f".animal{animal}/" if definition.animals > 1 else "."
+        out |= {key.replace(".", name, 1): array for key, array in own.items()}
     return out
 
 

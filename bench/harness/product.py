@@ -114,7 +114,8 @@ def configuration(folder: Path, definition: Definition, drawn: Arrays) -> str:
     none = {float: "0", int: "0", list: "[]"}
     penalties = [f"model.penalty.{key}={none[type(x)]}" for key, x in penalty.items() if type(x) in none]
     channels = [len(offset) for name, offset in drawn.items() if name.startswith("weight.offset")]
-    sizes = [f"model.core.channels={channels}", f"fit.batch={len(drawn['batch.images'])}"]
+    batch = next(len(images) for name, images in drawn.items() if name.endswith("images"))
+    sizes = [f"model.core.channels={channels}", f"fit.batch={batch}"]
     paths = [f"data.path={folder / 'recording'}", f"fit.start_from={folder / 'weights.safetensors'}"]
     return striate("config", preset, *penalties, *COMMON, *sizes, *paths, *changes(definition))
 
@@ -126,8 +127,9 @@ def starting_weights(drawn: Arrays) -> Arrays:
 
 
 def _renamed(name: str, array: np.ndarray) -> tuple[str, np.ndarray]:
-    if name in NAMES:
-        return NAMES[name], array.reshape(len(array), -1) if name == "spread" else array
+    animal, slash, own = name.rpartition("/")
+    if own in NAMES:
+        return animal + slash + NAMES[own], array.reshape(len(array), -1) if own == "spread" else array
     kind, layer = name.rstrip("0123456789"), name[len(name.rstrip("0123456789")) :]
     # Kernels in space have one frame, those in time one pixel, and one channel makes each of a depthwise layer.
     if kind in ("space", "time", "depthwise"):
@@ -136,8 +138,14 @@ def _renamed(name: str, array: np.ndarray) -> tuple[str, np.ndarray]:
 
 
 def write_recording(folder: Path, definition: Definition, drawn: Arrays) -> None:
+    batches = {name.removeprefix("batch."): array for name, array in drawn.items() if name.startswith("batch.")}
+    for animal, batch in arrays.by_animal(batches).items():
+        _write_session(folder / animal, definition, batch)
+
+
+def _write_session(folder: Path, definition: Definition, batch: Arrays) -> None:
     """The batch twice: as the training tier, and to be validated on."""
-    images, responses = drawn["batch.images"], drawn["batch.responses"]
+    images, responses = batch["images"], batch["responses"]
     clips = definition.family == "video"
     for kind in ("data/videos" if clips else "data/images", "data/responses", "meta/trials", "meta/neurons"):
         (folder / kind).mkdir(parents=True)

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from arrays import by_animal
+
 Tensors = dict[str, Tensor]
 
 
@@ -187,13 +189,13 @@ class Xu(nn.Module):
 
 
 class Video(nn.Module):
-    """Convolutions factorised into space and time, and a point per neuron (Sensorium 2023)."""
+    """Convolutions factorised into space and time, and a point per neuron of each animal (Sensorium 2023)."""
 
     def __init__(self, weights: Tensors) -> None:
         super().__init__()
         self.convs = parameters(weights, "space", "time")
         self.norms = layer_norms(weights, 1e-5)
-        self.readout = GaussianReadout(weights)
+        self.readouts = nn.ModuleList(GaussianReadout(own) for own in by_animal(weights).values())
 
     def forward(self, batch: Tensors) -> Tensor:
         x = batch["images"]
@@ -201,7 +203,7 @@ class Video(nn.Module):
             x = F.conv3d(F.conv3d(x, self.convs[f"space{i}"]), self.convs[f"time{i}"])
             x = F.elu(norm(x))
         clips, _, frames = x.shape[:3]
-        rates = self.readout(x.transpose(1, 2).flatten(0, 1))
+        rates = self.readouts[batch["animal"]](x.transpose(1, 2).flatten(0, 1))
         return rates.unflatten(0, (clips, frames))
 
     def after_backward(self) -> None:

@@ -40,22 +40,28 @@ def to_channels_last(x: torch.Tensor) -> torch.Tensor:
 
 
 class Trainer:
-    """A network, its batch and its optimiser."""
+    """A network, the batch of each animal, and the optimiser."""
 
     def __init__(
         self, family: str, path: Path, recording: Path | None, compiled: bool, channels_last: bool
     ) -> None:
         torch._dynamo.reset()
-        weights, self.batch = self._read(path)
+        weights, batch = self._read(path)
+        self.batches = arrays.by_animal(batch)
         self.recording, self.channels_last = recording, channels_last
         self.network = FAMILIES[family](weights)
         if channels_last:
             # The steps of `xu` are images of one channel, for which both layouts are the same.
             self.network._apply(to_channels_last)
-            self.batch = {name: x if family == "xu" else to_channels_last(x) for name, x in self.batch.items()}
+            kept: Callable = (lambda x: x) if family == "xu" else to_channels_last
+            self.batches = {
+                animal: {name: kept(x) for name, x in batch.items()} for animal, batch in self.batches.items()
+            }
         compile_if: Callable = torch.compile if compiled else (lambda function: function)
-        self.loss = compile_if(lambda: poisson(self.network(self.batch), self.batch["responses"]))
-        self.rates = compile_if(lambda: self.network(self.batch))
+        for animal, batch in enumerate(self.batches.values()):
+            batch["animal"] = animal
+        self.loss = compile_if(lambda batch: poisson(self.network(batch), batch["responses"]))
+        self.rates = compile_if(lambda batch: self.network(batch))
         # Masks with zeros stand still (see docs/BENCHMARKS.md); all else of their step is done.
         still = [p for name, p in self.network.named_parameters() if name == "mask" and family == "whatwhere-sparse"]
         still += [self.network.mask] if getattr(self.network, "support", None) is not None else []
@@ -70,40 +76,47 @@ class Trainer:
         return named("weight."), named("batch.")
 
     def train(self) -> float:
-        """One step; the loss before it."""
+        """One step on the sum of the gradients of all animals, taken one after another; the mean loss before it."""
         self.network.train()
         self.optimiser.zero_grad()
-        loss = self.loss()
-        loss.backward()
+        losses = [self.backward(batch) for batch in self.batches.values()]
         self.network.after_backward()
         self.optimiser.step()
+        return sum(losses) / len(losses)
+
+    def backward(self, batch: Tensors) -> float:
+        loss = self.loss(batch)
+        loss.backward()
         return loss.item()
 
     def read(self) -> float:
         """One step with a batch that is read from the files of the recording."""
-        data = self.recording / "data"
+        for animal, batch in self.batches.items():
+            self.load(batch, self.recording / animal / "data")
+        return self.train()
+
+    def load(self, batch: Tensors, data: Path) -> None:
         clips = (data / "videos").is_dir()
         load = lambda kind, i: np.load(data / kind / f"{i}.npy")
-        trials = range(len(self.batch["images"]))
+        trials = range(len(batch["images"]))
         if clips:
             # Time comes last in the files; the first samples have no prediction.
             images = np.stack([load("videos", i).transpose(2, 0, 1)[None] for i in trials])
-            kept = self.batch["responses"].shape[1]
+            kept = batch["responses"].shape[1]
             responses = np.stack([load("responses", i).T[-kept:] for i in trials])
         else:
             images = np.stack([load("images", i) for i in trials])
             responses = np.stack([load("responses", i) for i in trials])
         images = torch.from_numpy(images)
-        self.batch["images"] = to_channels_last(images) if self.channels_last else images
-        self.batch["responses"] = torch.from_numpy(responses)
-        return self.train()
+        batch["images"] = to_channels_last(images) if self.channels_last else images
+        batch["responses"] = torch.from_numpy(responses)
 
     def infer(self) -> float:
-        """One forward pass in evaluation mode; its loss."""
+        """One forward pass of each animal in evaluation mode; the mean loss."""
         self.network.eval()
         with torch.inference_mode():
-            rates = self.rates()
-            return poisson(rates, self.batch["responses"]).item()
+            losses = [poisson(self.rates(batch), batch["responses"]).item() for batch in self.batches.values()]
+        return sum(losses) / len(losses)
 
     def check(self) -> dict[str, float]:
         """At mean positions, since every side has draws of its own."""

@@ -20,13 +20,13 @@ pub struct Product {
     fit: Option<Fitting>,
     /// The same that keeps no trial in memory.
     reading: Option<Fitting>,
-    shown: Option<Shown>,
+    shown: Vec<Shown>,
 }
 
 impl Product {
     /// Nothing is read before it is needed, so that no mode pays for another.
     pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), fit: None, reading: None, shown: None }
+        Self { folder: folder.to_owned(), fit: None, reading: None, shown: Vec::new() }
     }
 
     fn fitting(&self, name: &str, overrides: &[String]) -> Result<Fitting> {
@@ -51,10 +51,10 @@ impl Steps for Product {
     }
 
     fn infer(&mut self) -> Result<()> {
-        if self.shown.is_none() {
-            self.shown = Some(Shown::open(&self.folder)?);
+        if self.shown.is_empty() {
+            self.shown = Shown::open(&self.folder)?;
         }
-        self.shown.as_ref().context("it was just made")?.respond()
+        self.shown.iter().try_for_each(Shown::respond)
     }
 
     fn check(&mut self) -> Result<Losses> {
@@ -106,8 +106,9 @@ impl Drop for Fitting {
 }
 
 fn fitted(config: &FitConfig, out: &Path, asked: &Receiver<()>, tell: &Sender<()>) -> Result<()> {
-    let session = session(Path::new(&config.data.path))?;
-    let run = fit::run_folder(config, &[&session], out, "cpu", "bench/compare")?;
+    let sessions = sessions(Path::new(&config.data.path))?;
+    let sessions: Vec<&Session> = sessions.iter().collect();
+    let run = fit::run_folder(config, &sessions, out, "cpu", "bench/compare")?;
     let stop = AtomicBool::new(false);
     let mut observe = |event: &Event| {
         if matches!(event, Event::Step { .. }) {
@@ -115,15 +116,15 @@ fn fitted(config: &FitConfig, out: &Path, asked: &Receiver<()>, tell: &Sender<()
             stop.store(!heard, Ordering::Relaxed);
         }
     };
-    fit::fit(config, &[&session], &run, &Device::flex(), &stop, &mut observe)?;
+    fit::fit(config, &sessions, &run, &Device::flex(), &stop, &mut observe)?;
     Ok(())
 }
 
-fn session(path: &Path) -> Result<Session> {
-    recording::open(path)?.sessions.pop().context("the recording holds no session")
+fn sessions(path: &Path) -> Result<Vec<Session>> {
+    Ok(recording::open(path)?.sessions)
 }
 
-/// The twin of the run and the images of the training tier, in memory.
+/// The twin of a session and the images of its training tier, in memory.
 struct Shown {
     twin: Twin,
     images: Vec<f32>,
@@ -131,9 +132,15 @@ struct Shown {
 }
 
 impl Shown {
-    fn open(folder: &Path) -> Result<Self> {
-        let twin = Twin::load(&RunFolder::open(&folder.join("run"))?, &Device::flex())?;
-        let session = session(&folder.join("recording"))?;
+    /// Those of all sessions.
+    fn open(folder: &Path) -> Result<Vec<Self>> {
+        let (parts, sessions) =
+            (RunFolder::open(&folder.join("run"))?.sessions()?, sessions(&folder.join("recording"))?);
+        parts.iter().zip(&sessions).map(|(part, session)| Self::of(part, session)).collect()
+    }
+
+    fn of(part: &RunFolder, session: &Session) -> Result<Self> {
+        let twin = Twin::load(part, &Device::flex())?;
         let trials = session.trials_of(&Tier::from("train"));
         let samples = trials.first().map_or(1, |&trial| session.trials[trial].samples);
         let images: Result<Vec<_>, _> =

@@ -11,26 +11,32 @@ use burn::prelude::*;
 use striate::fit::{self, FitConfig};
 use striate::recording::npy::{write_f32, write_strings};
 
-/// What the harness leaves for a worker: a recording, a run of two steps, and a configuration that allows three.
-fn prepare(folder: &Path) {
+/// What the harness leaves for a worker: a recording of some animals, or of one without a name, a run of two steps, and a
+/// configuration that allows three.
+fn prepare(folder: &Path, animals: &[&str]) {
     let put = |name: &str, bytes: Vec<u8>| {
         let path = folder.join("recording").join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, bytes).unwrap();
     };
-    for trial in 0..6 {
-        let image: Vec<f32> = (0..400).map(|i| ((i * 7919 + trial * 31) % 101) as f32 / 50.0).collect();
-        put(&format!("data/images/{trial}.npy"), write_f32(&[1, 20, 20], &image));
-        put(&format!("data/responses/{trial}.npy"), write_f32(&[2], &[trial as f32, 1.0 + image[0]]));
-    }
     let tiers = ["train", "train", "train", "train", "validation", "validation"];
-    put("meta/trials/tiers.npy", write_strings(&tiers));
+    for (number, animal) in animals.iter().enumerate() {
+        for trial in 0..6 {
+            let pixel = |i: usize| ((i * 7919 + trial * 31 + number * 13) % 101) as f32 / 50.0;
+            let image: Vec<f32> = (0..400).map(pixel).collect();
+            put(&format!("{animal}data/images/{trial}.npy"), write_f32(&[1, 20, 20], &image));
+            let responses = write_f32(&[2], &[trial as f32, 1.0 + image[0]]);
+            put(&format!("{animal}data/responses/{trial}.npy"), responses);
+        }
+        put(&format!("{animal}meta/trials/tiers.npy"), write_strings(&tiers));
+    }
     let path = format!("data.path={}", folder.join("recording").display());
     let overrides = [path.as_str(), "fit.batch=4", "schedule.monitor=loss", "schedule.max_steps=2"];
     let config = FitConfig::preset("demo").unwrap().with(&overrides.map(String::from)).unwrap();
-    let session = striate::recording::open(&folder.join("recording")).unwrap().sessions.pop().unwrap();
-    let run = fit::run_folder(&config, &[&session], &folder.join("run"), "cpu", "test").unwrap();
-    fit::fit(&config, &[&session], &run, &Device::flex(), &AtomicBool::new(false), &mut |_| {}).unwrap();
+    let recording = striate::recording::open(&folder.join("recording")).unwrap();
+    let sessions: Vec<_> = recording.sessions.iter().collect();
+    let run = fit::run_folder(&config, &sessions, &folder.join("run"), "cpu", "test").unwrap();
+    fit::fit(&config, &sessions, &run, &Device::flex(), &AtomicBool::new(false), &mut |_| {}).unwrap();
     let longer = config.with(&["schedule.max_steps=3".into()]).unwrap();
     std::fs::write(folder.join("config.toml"), longer.to_toml()).unwrap();
 }
@@ -48,10 +54,10 @@ fn ask(requests: &[String]) -> Output {
     worker.wait_with_output().unwrap()
 }
 
-#[test]
-fn a_product_is_stepped_read_and_asked() {
-    let folder = std::env::temp_dir().join(format!("striate-bench-{}", std::process::id()));
-    prepare(&folder);
+/// Asks a worker for steps of a product with these animals, then for more steps than its fit has, then for what is not there.
+fn steps(name: &str, animals: &[&str]) -> [Output; 3] {
+    let folder = std::env::temp_dir().join(format!("striate-bench-{name}-{}", std::process::id()));
+    prepare(&folder, animals);
     let load = |family: &str| {
         serde_json::json!({ "do": "load", "family": family, "file": folder.display().to_string() })
             .to_string()
@@ -62,11 +68,19 @@ fn a_product_is_stepped_read_and_asked() {
     let ended = ask(&[load("product"), step("train"), step("train"), step("train")]);
     let unknown = ask(&[load("vide")]);
     std::fs::remove_dir_all(&folder).unwrap();
+    [done, ended, unknown]
+}
+
+#[test]
+fn a_product_is_stepped_read_and_asked() {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(done.status.success(), "{}", text(&done.stderr));
-    assert_eq!(text(&done.stdout).lines().filter(|line| line.contains("\"cpu\"")).count(), 4);
-    assert!(text(&ended.stderr).contains("the fit ended by itself"), "{}", text(&ended.stderr));
-    assert!(text(&unknown.stderr).contains("`product`"), "{}", text(&unknown.stderr));
+    for (name, animals) in [("one", &[""][..]), ("two", &["a/", "b/"])] {
+        let [done, ended, unknown] = steps(name, animals);
+        assert!(done.status.success(), "{}", text(&done.stderr));
+        assert_eq!(text(&done.stdout).lines().filter(|line| line.contains("\"cpu\"")).count(), 4);
+        assert!(text(&ended.stderr).contains("the fit ended by itself"), "{}", text(&ended.stderr));
+        assert!(text(&unknown.stderr).contains("`product`"), "{}", text(&unknown.stderr));
+    }
 }
 
 #[test]
