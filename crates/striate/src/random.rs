@@ -54,6 +54,8 @@ pub enum Draws {
     Search(u64),
     /// A seed for one kind of draws of barcodes, and which of them.
     Seed(u64, u64),
+    /// Clips at which a twin is asked for gradients.
+    Clips,
 }
 
 impl Draws {
@@ -64,7 +66,7 @@ impl Draws {
 
     fn number(self) -> u64 {
         match self {
-            Self::Network | Self::Resample => 0,
+            Self::Network | Self::Resample | Self::Clips => 0,
             Self::Core => 1,
             Self::Readout => 2,
             Self::Neurons => 3,

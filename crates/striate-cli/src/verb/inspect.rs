@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use striate::recording::store::{Verified, verify};
 use striate::recording::{self, Stream};
 use striate::report::inspect::{
-    Flagged, Inspection, Lag, Reliability, Repeats, Samples, SessionInspection, SharedStimuli, inspect,
+    Flagged, Inspection, Lag, Lags, Reliability, Repeats, Samples, SessionInspection, SharedStimuli, inspect,
 };
 use striate::score;
 
@@ -106,7 +106,7 @@ impl Page {
         self.row("trials", &joined(session.trials.iter().map(|(tier, n)| format!("{n} {tier}"))));
         self.row("stimulus", &stimulus(session));
         self.row("length", &length(session));
-        self.row("clock", &clock(session));
+        clock(&session.lags).iter().for_each(|lag| self.row("clock", lag));
         for info in &session.streams {
             let shape = if info.stream == Stream::Images {
                 String::new()
@@ -200,10 +200,11 @@ fn stimulus(session: &SessionInspection) -> String {
     joined([Some(session.stimulus.kind.to_owned()), shape, rate].into_iter().flatten())
 }
 
-/// By how much responses lag behind the movie.
-fn clock(session: &SessionInspection) -> String {
-    let Some(Lag { samples, correlation }) = session.lag else { return String::new() };
-    format!("responses follow the changes of the movie by {samples} samples (r {correlation:.2})")
+/// By how much responses lag behind the movie and behaviour.
+fn clock(Lags { movie, behaviour }: &Lags) -> Vec<String> {
+    let words = |followed: &str, lag: &Lag| format!("{} (r {:.2})", lag.words(followed), lag.correlation);
+    let movie = movie.iter().map(|lag| words("the changes of the movie", lag));
+    movie.chain(behaviour.iter().map(|(name, lag)| words(name, lag))).collect()
 }
 
 /// How long trials are.

@@ -190,15 +190,21 @@ fn filters_of_simulated_neurons_are_recovered() {
 
 #[test]
 fn a_stream_on_another_clock_is_named() {
+    const ASKED: &str = "in the other sessions it is 3: does a stream of this session run on another clock?";
     let bench = Bench::new();
     let few = ["animals=3", "neurons=24", "train=8", "repeats=2", "frames=150", "delay=6"];
     bench.run(&[&["simulate", "movies", "--out", "mice"][..], &few].concat()).succeeds();
     let seen = bench.run(&["inspect", "mice"]).succeeds();
     assert_eq!(seen.out.matches("responses follow the changes of the movie").count(), 4, "{}", seen.out);
-    assert_eq!(
-        seen.out.matches("does a stream of this session run on another clock?").count(),
-        1,
-        "{}",
-        seen.out
-    );
+    assert_eq!(seen.out.matches(ASKED).count(), 1, "{}", seen.out);
+}
+
+#[test]
+fn behaviour_on_another_clock_is_named() {
+    let bench = Bench::new();
+    let late = ["animals=3", "neurons=24", "gain=1", "delayed=behavior", "delay=15"];
+    bench.run(&[&["simulate", "movies", "--out", "mice"][..], &late].concat()).succeeds();
+    let seen = bench.run(&["inspect", "mice"]).succeeds();
+    let asked: Vec<&str> = seen.out.lines().filter(|line| line.contains("on another clock?")).collect();
+    assert!(!asked.is_empty() && asked.iter().all(|line| line.contains("responses precede")), "{}", seen.out);
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::array::{self, Array, Arrays};
 use crate::disk;
 use crate::error::{Error, Result, in_range, read, unknown};
+use crate::random::{Draws, permutation};
 use crate::run::RunFolder;
 
 /// Options by name, and what they mean.
@@ -54,6 +55,18 @@ impl Options {
         }
         in_range("clips", self.clips as f64, 2.0..=10_000.0)
     }
+}
+
+/// Where the clips of so many samples lie, as the index of a trial and its first sample, in trials that last at least so long:
+/// each is taken as often as the others, at random places.
+pub fn places(lengths: &[usize], samples: usize, options: &Options) -> Vec<(usize, usize)> {
+    let mut random = Draws::Clips.generator(options.seed);
+    let mut trials = Vec::new();
+    while trials.len() < options.clips && !lengths.is_empty() {
+        trials.extend(permutation(&mut random, lengths.len()));
+    }
+    let mut start = |trial: usize| permutation(&mut random, lengths[trial] - samples + 1)[0];
+    trials.into_iter().take(options.clips).map(|trial| (trial, start(trial))).collect()
 }
 
 /// The filters of a neuron whose answer is known.
@@ -379,6 +392,15 @@ mod tests {
     /// As `[lag, pixel]` what was `[sample, pixel]`.
     fn by_lag(values: &[f32]) -> Vec<f32> {
         values.chunks(PIXELS).rev().flatten().copied().collect()
+    }
+
+    #[test]
+    fn clips_lie_within_trials_that_take_turns() {
+        let (lengths, options) = ([5, 9, 40], Options { clips: 8, ..Options::default() });
+        let places = places(&lengths, SAMPLES, &options);
+        let times = |trial| places.iter().filter(|&&(of, _)| of == trial).count();
+        assert!(places.len() == 8 && [0, 1, 2].map(times).iter().all(|count| (2..=3).contains(count)));
+        assert!(places.iter().all(|&(trial, start)| start + SAMPLES <= lengths[trial]), "{places:?}");
     }
 
     #[test]

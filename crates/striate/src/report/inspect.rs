@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 use serde::Serialize;
 
-pub use super::clock::Lag;
-use super::clock::{lag, oddities};
+pub use super::clock::{Lag, Lags};
+use super::clock::{lags, oddities};
 use super::contradictions::contradictions;
 use super::extent::{Scan, scan};
 use crate::error::{Error, Result, in_order};
@@ -69,9 +69,9 @@ pub struct SessionInspection {
     /// How long trials are, of clips.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub samples: Option<Samples>,
-    /// By how much responses follow the movie, of clips where they clearly do.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lag: Option<Lag>,
+    /// By how much responses follow the movie and behaviour, of clips where they clearly do.
+    #[serde(flatten)]
+    pub lags: Lags,
     /// Samples of each stream in which a value is not finite; only where there are any.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub damaged_samples: BTreeMap<Stream, usize>,
@@ -154,8 +154,8 @@ pub fn inspect(recording: &Recording) -> Result<Inspection> {
     let inspected: Vec<(SessionInspection, Shown)> =
         recording.sessions.iter().map(inspect_session).collect::<Result<_>>()?;
     let (mut sessions, shown): (Vec<_>, Vec<_>) = inspected.into_iter().unzip();
-    let lags: Vec<Option<Lag>> = sessions.iter().map(|session| session.lag).collect();
-    sessions.iter_mut().zip(oddities(&lags)).for_each(|(session, odd)| session.warnings.extend(odd));
+    let odd = oddities(&sessions.iter().map(|session| &session.lags).collect::<Vec<_>>());
+    sessions.iter_mut().zip(odd).for_each(|(session, odd)| session.warnings.extend(odd));
     Ok(Inspection {
         format: formats.into_iter().collect::<Vec<_>>().join(" + "),
         path: recording.path.clone(),
@@ -218,7 +218,7 @@ fn inspect_session(session: &Session) -> Result<(SessionInspection, Shown)> {
         extent_um: session.neurons.position_um.as_deref().and_then(bounds),
         trials: session.tiers(),
         samples: session.has_clips().then(|| samples(session)),
-        lag: session.has_clips().then(|| lag(session)).flatten(),
+        lags: if session.has_clips() { lags(session) } else { Lags::default() },
         damaged_samples: scans
             .iter()
             .map(|(&stream, scan)| (stream, scan.damaged_samples))

@@ -70,6 +70,20 @@ impl Filters {
         (0..self.lags).flat_map(|lag| (0..pixels).map(move |pixel| at(lag, pixel))).collect()
     }
 
+    /// All filters of a neuron, `[lag, row, column]` of a frame so large; of at least so many lags, 0 behind the last.
+    pub fn of_frame(&self, neuron: usize, [height, width]: [usize; 2], lags: usize) -> Vec<Vec<f32>> {
+        let [top, left] = self.corner[neuron];
+        let whole = |filter: usize| {
+            let mut all = vec![0.0; lags.max(self.lags) * height * width];
+            for (at, &value) in self.filter(neuron, filter).iter().enumerate() {
+                let (lag, row, column) = (at / self.side.pow(2), at / self.side % self.side, at % self.side);
+                all[(lag * height + top + row) * width + left + column] = value;
+            }
+            all
+        };
+        (0..if self.linear[neuron] { 1 } else { 2 }).map(whole).collect()
+    }
+
     fn read(folder: &Path, of: &Movies, types: &[usize]) -> Result<Self> {
         let (n, side, lags) = (types.len(), of.patch(), of.lags());
         let damaged = |name: &str, why: &str| Err(Error::data(why).file(folder.join(name)));

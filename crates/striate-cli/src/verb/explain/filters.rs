@@ -6,7 +6,6 @@ use std::path::Path;
 use striate::error::{Error, Result};
 use striate::explain::filters::{self, Explanation, KEYS, Known, Options, Summary};
 use striate::ops;
-use striate::random::{generator, permutation};
 use striate::recording::{Session, Stream, Tier};
 use striate::run::RunFolder;
 use striate::simulate::Truth;
@@ -60,39 +59,21 @@ fn clips(session: &Session, twin: &Twin, samples: usize, options: &Options) -> R
         let message = format!("no training trial has the {samples} samples that the model looks at");
         return Err(Error::data(message).file(&session.path));
     }
-    let mut random = generator(options.seed, 0);
-    let mut frames = Vec::new();
-    while frames.len() < options.clips {
-        frames.extend(permutation(&mut random, trials.len()));
-    }
-    let clip = |at: usize| {
-        let trial = trials[at];
-        let spare = session.trials[trial].samples - samples;
-        let start = permutation(&mut random, spare + 1)[0];
-        session.read_samples(Stream::Images, trial, start..start + samples)
+    let lengths: Vec<usize> = trials.iter().map(|&trial| session.trials[trial].samples).collect();
+    let clip = |(at, start): (usize, usize)| {
+        session.read_samples(Stream::Images, trials[at], start..start + samples)
     };
-    let clips: Vec<Vec<f32>> = frames.into_iter().take(options.clips).map(clip).collect::<Result<_>>()?;
-    Ok(clips.concat())
+    let clips = filters::places(&lengths, samples, options).into_iter().map(clip);
+    Ok(clips.collect::<Result<Vec<_>>>()?.concat())
 }
 
-/// The true filters of a neuron, `[lag, pixel]` of the frame as the model sees it; none where it sees another.
+/// The true filters of a neuron; none where the model sees frames of another size.
 fn known(truth: &Truth, twin: &Twin, neuron: usize, lags: usize) -> Option<Known> {
     let [_, height, width] = twin.card.seen_shape();
     let filters = truth.filters.as_ref().filter(|_| twin.card.seen_shape() == twin.card.image_shape)?;
     let neuron = twin.card.neurons[neuron];
-    let count = if filters.linear[neuron] { 1 } else { 2 };
-    let [top, left] = filters.corner[neuron];
-    let whole = |filter: usize| {
-        let mut all = vec![0.0; lags.max(filters.lags) * height * width];
-        for (at, &value) in filters.filter(neuron, filter).iter().enumerate() {
-            let (row, column) = (at / filters.side % filters.side, at % filters.side);
-            let lag = at / (filters.side * filters.side);
-            all[(lag * height + top + row) * width + left + column] = value;
-        }
-        all
-    };
     let kind = truth.kinds()[truth.types[neuron]];
-    Some(Known { kind, filters: (0..count).map(whole).collect() })
+    Some(Known { kind, filters: filters.of_frame(neuron, [height, width], lags) })
 }
 
 fn words(found: &Explanation, folder: &Path) -> String {
