@@ -1,5 +1,7 @@
 //! Buffers for outputs that are written whole, and what the allocator does with freed ones.
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 /// A buffer of `length` floats to be written before it is read, which saves the pass that filling it would cost.
@@ -27,6 +29,52 @@ pub fn zeros(length: usize) -> Vec<f32> {
     values
 }
 
+/// What is left to write of a part of the memory that [`filled`] fills.
+pub struct Part<'a>(&'a mut [MaybeUninit<f32>]);
+
+impl Extend<f32> for Part<'_> {
+    /// Writes `values` behind those that were written before.
+    ///
+    /// # Panics
+    /// When there is no room for them.
+    fn extend<I: IntoIterator<Item = f32>>(&mut self, values: I) {
+        let (values, room) = (values.into_iter(), std::mem::take(&mut self.0));
+        assert!(values.size_hint().0 <= room.len(), "there is room for {} values", room.len());
+        let written = room.iter_mut().zip(values).map(|(slot, value)| slot.write(value)).count();
+        self.0 = &mut room[written..];
+    }
+}
+
+/// `parts` times `length` floats, each part written from its first to its last by `fill`, on all threads, into memory that
+/// is not cleared before.
+///
+/// # Errors
+/// The first of `fill`, in the order of the parts.
+///
+/// # Panics
+/// When `fill` writes more or less than its part.
+pub fn filled<E: Send>(
+    parts: usize,
+    length: usize,
+    fill: impl Fn(usize, &mut Part<'_>) -> Result<(), E> + Sync,
+) -> Result<Vec<f32>, E> {
+    let all = parts.checked_mul(length).expect("no memory holds as many");
+    let mut values = Vec::with_capacity(all);
+    let write = |(part, room)| {
+        let mut left = Part(room);
+        fill(part, &mut left)?;
+        assert!(left.0.is_empty(), "part {part} lacks {} of {length} values", left.0.len());
+        Ok(())
+    };
+    let room = values.spare_capacity_mut()[..all].par_chunks_exact_mut(length.max(1));
+    let written: Vec<Result<(), E>> = room.enumerate().map(write).collect();
+    written.into_iter().collect::<Result<(), E>>()?;
+    // SAFETY: `length` divides `all`, so that the parts are all of the room; each was written to its end, or the lines
+    // above returned an error or panicked.
+    unsafe { values.set_len(all) };
+    Ok(values)
+}
+
 /// Keeps freed memory in the process, so that the buffers of one step serve the next without page faults.
 ///
 /// Has an effect with the GNU C library only, which by default gives large buffers back at once.
@@ -44,5 +92,51 @@ pub fn keep_freed() {
             mallopt(MMAP_THRESHOLD, 1 << 30);
             mallopt(TRIM_THRESHOLD, c_int::MAX);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_lie_in_their_order() {
+        for (parts, length) in [(5, 7), (1, 3), (0, 4), (3, 0)] {
+            let value = |part: usize, at: usize| (part * 100 + at) as f32;
+            let plain: Vec<f32> =
+                (0..parts).flat_map(|part| (0..length).map(move |at| value(part, at))).collect();
+            let made = filled(parts, length, |part, room| {
+                (0..length).for_each(|at| room.extend([value(part, at)]));
+                Ok::<(), ()>(())
+            });
+            assert_eq!(made.unwrap(), plain);
+        }
+    }
+
+    #[test]
+    fn the_first_error_is_told() {
+        let fill = |part, room: &mut Part<'_>| {
+            room.extend([0.0; 2]);
+            if part > 2 { Err(part) } else { Ok(()) }
+        };
+        assert_eq!(filled(9, 2, fill).unwrap_err(), 3);
+    }
+
+    #[test]
+    #[should_panic(expected = "lacks 1 of 2")]
+    fn what_was_not_written_is_not_given_away() {
+        let _ = filled(3, 2, |part, room| {
+            room.extend(vec![1.0; if part == 1 { 1 } else { 2 }]);
+            Ok::<(), ()>(())
+        });
+    }
+
+    #[test]
+    #[should_panic]
+    fn nothing_is_written_beyond_a_part() {
+        let _ = filled(2, 2, |_, room| {
+            room.extend([1.0; 3]);
+            Ok::<(), ()>(())
+        });
     }
 }

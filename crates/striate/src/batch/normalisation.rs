@@ -1,5 +1,7 @@
 //! How raw pixels and responses are scaled before a model sees them.
 
+use std::borrow::Cow;
+
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -249,10 +251,21 @@ impl Normalisation {
     /// Recorded images of shape `[channel, height, width]`, one after another, as a model sees them.
     pub fn scale_images(&self, mut images: Vec<f32>, shape: [usize; 3]) -> Vec<f32> {
         let size = shape.iter().product::<usize>().max(1);
-        images.chunks_exact_mut(size).for_each(|image| self.scale_pixels(image));
+        let mut seen =
+            Vec::with_capacity(images.len() / size * self.seen_shape(shape).iter().product::<usize>());
+        images
+            .chunks_exact_mut(size)
+            .for_each(|image| seen.extend_from_slice(&self.scale_image(image, shape)));
+        seen
+    }
+
+    /// One recorded image of shape `[channel, height, width]` as a model sees it, made in its place where it is not made
+    /// smaller.
+    pub fn scale_image<'i>(&self, image: &'i mut [f32], shape: [usize; 3]) -> Cow<'i, [f32]> {
+        self.scale_pixels(image);
         match self.seen_shape(shape) {
-            seen if seen == shape => images,
-            seen => images.chunks_exact(size).flat_map(|image| resize(image, shape, seen)).collect(),
+            seen if seen == shape => Cow::Borrowed(image),
+            seen => Cow::Owned(resize(image, shape, seen)),
         }
     }
 

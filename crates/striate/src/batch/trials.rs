@@ -1,11 +1,12 @@
 //! Trials read on demand, scaled, and kept while memory allows.
 
-use std::ops::Range;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use burn::prelude::*;
 use rayon::prelude::*;
+use striate_kernels::memory::filled;
 
 use super::{Normalisation, Variables, cortical_positions};
 use crate::error::{Error, Result, in_order};
@@ -84,37 +85,14 @@ pub struct Trials<'a> {
 /// Scaled clips on the way to a device.
 #[derive(Debug)]
 pub struct Read {
-    images: Vec<f32>,
-    behaviour: Vec<f32>,
-    pupil: Vec<f32>,
-    responses: Vec<f32>,
+    /// Of the streams that the model uses, `[batch · sample, …]`.
+    streams: BTreeMap<Stream, Vec<f32>>,
     rows: usize,
     samples: usize,
 }
 
-/// The streams of some samples of a trial, `[sample, …]`; empty where the model does not use them.
-#[derive(Debug)]
-struct Scaled {
-    images: Vec<f32>,
-    behaviour: Vec<f32>,
-    pupil: Vec<f32>,
-    responses: Vec<f32>,
-    samples: usize,
-}
-
-/// A clip within what was read of its trial.
-struct Cut {
-    scaled: Arc<Scaled>,
-    start: usize,
-    samples: usize,
-}
-
-impl Cut {
-    fn of<'s>(&'s self, values: &'s [f32]) -> &'s [f32] {
-        let width = values.len() / self.scaled.samples.max(1);
-        &values[self.start * width..(self.start + self.samples) * width]
-    }
-}
+/// All samples of a trial, `[sample, …]`, of the streams that the model uses.
+type Scaled = BTreeMap<Stream, Vec<f32>>;
 
 impl Clip {
     /// All clips of so many samples in it, one from each sample on.
@@ -208,35 +186,32 @@ impl<'a> Trials<'a> {
     /// # Errors
     /// As there.
     pub fn read_clips(&self, clips: &[Clip]) -> Result<Read> {
-        let cuts = self.cuts(clips)?;
+        let kept = in_order(clips.par_iter().map(|clip| self.kept(clip.trial)).collect())?;
         let samples = clips.first().map_or(1, |clip| clip.samples);
-        let of = |stream: fn(&Scaled) -> &[f32]| join(&cuts, stream);
-        Ok(Read {
-            images: of(|t| &t.images),
-            behaviour: of(|t| &t.behaviour),
-            pupil: of(|t| &t.pupil),
-            responses: of(|t| &t.responses),
-            rows: clips.len() * samples,
-            samples,
-        })
+        let read = |stream| {
+            let values = filled(clips.len(), samples * self.width(stream), |clip, part| {
+                self.add_scaled(stream, clips[clip], kept[clip].as_deref(), part)
+            })?;
+            Ok((stream, values))
+        };
+        let streams = self.streams().into_par_iter().map(read).collect();
+        Ok(Read { streams: in_order(streams)?.into_iter().collect(), rows: clips.len() * samples, samples })
     }
 
     /// The second half of [`Trials::batch`].
     pub fn on_device(&self, read: Read, device: &Device) -> Batch {
         let [channels, height, width] = self.image_shape();
-        let Read { images, behaviour, pupil, responses, rows, samples } = read;
-        let images = TensorData::new(images, [rows, channels, height, width]);
-        let matrix = |values: Vec<f32>| {
+        let Read { mut streams, rows, samples } = read;
+        let mut matrix = |stream| {
+            let values = streams.remove(&stream)?;
             let columns = values.len() / rows;
-            Tensor::from_data(TensorData::new(values, [rows, columns]), device)
+            Some(Tensor::from_data(TensorData::new(values, [rows, columns]), device))
         };
-        let inputs = Inputs {
-            images: Tensor::from_data(images, device),
-            behaviour: self.normalisation.behaviour.is_some().then(|| matrix(behaviour)),
-            pupil: self.normalisation.pupil.is_some().then(|| matrix(pupil)),
-            samples,
-        };
-        Batch { inputs, responses: matrix(responses) }
+        let [images, responses] =
+            [Stream::Images, Stream::Responses].map(|stream| matrix(stream).expect("is always read"));
+        let images = images.reshape([rows, channels, height, width]);
+        let (behaviour, pupil) = (matrix(Stream::Behavior), matrix(Stream::PupilCenter));
+        Batch { inputs: Inputs { images, behaviour, pupil, samples }, responses }
     }
 
     /// Scaled responses `[clip · sample, neuron]` of the given clips, without the first `skipped` samples of each.
@@ -244,29 +219,23 @@ impl<'a> Trials<'a> {
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when a trial is damaged.
     pub fn responses(&self, clips: impl IntoIterator<Item = Clip>, skipped: usize) -> Result<Vec<f32>> {
-        let rest = |clip: Clip| {
+        let clips: Vec<Clip> = clips.into_iter().collect();
+        let rest = |clip: &Clip| {
             let skipped = skipped.min(clip.samples);
-            Clip { start: clip.start + skipped, samples: clip.samples - skipped, ..clip }
+            let rest = Clip { start: clip.start + skipped, samples: clip.samples - skipped, ..*clip };
+            self.scaled(Stream::Responses, rest)
         };
-        let clips: Vec<Clip> = clips.into_iter().map(rest).collect();
-        Ok(join(&self.cuts(&clips)?, |t| &t.responses))
+        Ok(in_order(clips.par_iter().map(rest).collect())?.concat())
     }
 
     /// The first of these clips, of which a loss is no number at `step`, that holds a value no experiment gives.
     pub fn suspect(&self, clips: &[Clip], step: u64) -> Option<Error> {
         clips.iter().find_map(|clip| {
-            let cut = self.cut(clip).ok()?;
-            let streams = [
-                (Stream::Images, &cut.scaled.images),
-                (Stream::Responses, &cut.scaled.responses),
-                (Stream::Behavior, &cut.scaled.behaviour),
-                (Stream::PupilCenter, &cut.scaled.pupil),
-            ];
             let absurd = |value: &f32| !value.is_finite() || value.abs() > ABSURD;
-            let (stream, index, value) = streams.into_iter().find_map(|(stream, values)| {
-                let values = cut.of(values);
+            let (stream, index, value) = self.streams().into_iter().find_map(|stream| {
+                let values = self.scaled(stream, *clip).ok()?;
                 let index = values.iter().position(absurd)?;
-                Some((stream, index % (values.len() / clip.samples), values[index]))
+                Some((stream, index % self.width(stream), values[index]))
             })?;
             let what = match stream {
                 Stream::Responses => {
@@ -286,60 +255,94 @@ impl<'a> Trials<'a> {
         })
     }
 
-    fn cuts(&self, clips: &[Clip]) -> Result<Vec<Cut>> {
-        in_order(clips.par_iter().map(|clip| self.cut(clip)).collect())
-    }
-
-    /// From memory, or read: all of the trial while there is room for it, else no more than the clip.
-    fn cut(&self, &Clip { trial, start, samples }: &Clip) -> Result<Cut> {
-        if let Some(scaled) = self.kept[trial].get() {
-            return Ok(Cut { scaled: scaled.clone(), start, samples });
+    /// What is kept of a trial: all of it, read now where there is room for it; none else.
+    fn kept(&self, trial: usize) -> Result<Option<Arc<Scaled>>> {
+        if let Some(kept) = self.kept[trial].get() {
+            return Ok(Some(kept.clone()));
         }
-        let all = self.session.trials[trial].samples;
-        let size = 4 * all * self.row_length();
-        let room = |free: usize| free.checked_sub(size);
+        let clip = self.whole(trial);
+        let row: usize = self.streams().into_iter().map(|stream| self.width(stream)).sum();
+        let room = |free: usize| free.checked_sub(4 * clip.samples * row);
         if self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
-            let scaled = Arc::new(self.read(trial, start..start + samples)?);
-            return Ok(Cut { scaled, start: 0, samples });
+            return Ok(None);
         }
-        let scaled = Arc::new(self.read(trial, 0..all)?);
-        let _ = self.kept[trial].set(scaled.clone());
-        Ok(Cut { scaled, start, samples })
-    }
-
-    /// Numbers that a sample is kept as.
-    fn row_length(&self) -> usize {
-        let variables = |scaling: &Option<Variables>| scaling.as_ref().map_or(0, |v| v.mean.len());
-        let Normalisation { behaviour, pupil, .. } = &self.normalisation;
-        self.image_shape().iter().product::<usize>()
-            + self.neurons.len()
-            + variables(behaviour)
-            + variables(pupil)
-    }
-
-    fn read(&self, trial: usize, samples: Range<usize>) -> Result<Scaled> {
-        let frames = self.session.read_samples(Stream::Images, trial, samples.clone())?;
-        let images = self.normalisation.scale_images(frames, self.session.image_shape());
-        let mut responses = self.session.responses_of(trial, &self.neurons, samples.clone())?;
-        for row in responses.chunks_exact_mut(self.neurons.len().max(1)) {
-            let scales = self.normalisation.response_scale.iter();
-            row.iter_mut().zip(scales).for_each(|(response, scale)| *response *= scale);
-        }
-        let variables = |stream, scaling: &Option<Variables>| match scaling {
-            Some(scaling) => {
-                // Changes look at the sample before.
-                let first = samples.start.saturating_sub(1);
-                let rows = self.session.read_samples(stream, trial, first..samples.end)?;
-                Ok(scaling.taken_in(&rows).split_off((samples.start - first) * scaling.mean.len()))
-            }
-            None => Ok(Vec::new()),
+        let read = |stream| {
+            let mut scaled = Vec::with_capacity(clip.samples * self.width(stream));
+            self.add_read(stream, clip, &mut scaled)?;
+            Ok((stream, scaled))
         };
-        let behaviour = variables(Stream::Behavior, &self.normalisation.behaviour)?;
-        let pupil = variables(Stream::PupilCenter, &self.normalisation.pupil)?;
-        Ok(Scaled { images, behaviour, pupil, responses, samples: samples.len() })
+        let scaled = Arc::new(self.streams().into_iter().map(read).collect::<Result<_>>()?);
+        let _ = self.kept[trial].set(Arc::clone(&scaled));
+        Ok(Some(scaled))
     }
-}
 
-fn join(cuts: &[Cut], of: impl Fn(&Scaled) -> &[f32]) -> Vec<f32> {
-    cuts.iter().map(|cut| cut.of(of(&cut.scaled))).collect::<Vec<_>>().concat()
+    /// The streams that the model uses.
+    fn streams(&self) -> Vec<Stream> {
+        let always = |stream| matches!(stream, Stream::Images | Stream::Responses);
+        let is_used = |stream: &Stream| always(*stream) || self.variables(*stream).is_some();
+        let all = [Stream::Images, Stream::Responses, Stream::Behavior, Stream::PupilCenter];
+        all.into_iter().filter(is_used).collect()
+    }
+
+    /// Values of a sample of a stream, as a model sees it.
+    fn width(&self, stream: Stream) -> usize {
+        match stream {
+            Stream::Images => self.image_shape().iter().product(),
+            Stream::Responses => self.neurons.len(),
+            Stream::Behavior | Stream::PupilCenter => self.variables(stream).map_or(0, |of| of.mean.len()),
+        }
+    }
+
+    fn variables(&self, stream: Stream) -> Option<&Variables> {
+        match stream {
+            Stream::Behavior => self.normalisation.behaviour.as_ref(),
+            Stream::PupilCenter => self.normalisation.pupil.as_ref(),
+            Stream::Images | Stream::Responses => None,
+        }
+    }
+
+    /// A stream of a clip, from memory or read.
+    fn scaled(&self, stream: Stream, clip: Clip) -> Result<Vec<f32>> {
+        let mut scaled = Vec::with_capacity(clip.samples * self.width(stream));
+        self.add_scaled(stream, clip, self.kept(clip.trial)?.as_deref(), &mut scaled)?;
+        Ok(scaled)
+    }
+
+    /// Adds a stream of a clip, from what is `kept` of its trial where that is there.
+    fn add_scaled(
+        &self,
+        stream: Stream,
+        clip: Clip,
+        kept: Option<&Scaled>,
+        scaled: &mut impl Extend<f32>,
+    ) -> Result<()> {
+        let Some(kept) = kept else { return self.add_read(stream, clip, scaled) };
+        let width = self.width(stream);
+        scaled.extend(kept[&stream][clip.start * width..][..clip.samples * width].iter().copied());
+        Ok(())
+    }
+
+    /// Adds one sample after another as it is read, while it is in the cache of this thread's core.
+    fn add_read(&self, stream: Stream, clip: Clip, scaled: &mut impl Extend<f32>) -> Result<()> {
+        let Clip { trial, start, samples } = clip;
+        let (samples, scaling) = (start..start + samples, &self.normalisation);
+        match (stream, self.variables(stream)) {
+            (Stream::Responses, _) => {
+                self.session.each_response(trial, &self.neurons, samples, |responses| {
+                    let scales = scaling.response_scale.iter();
+                    scaled.extend(responses.iter().zip(scales).map(|(response, scale)| response * scale));
+                })
+            }
+            (_, Some(variables)) => {
+                // Changes look at the sample before.
+                let first = start.saturating_sub(1);
+                let rows = self.session.read_samples(stream, trial, first..samples.end)?;
+                scaled.extend(variables.taken_in(&rows).split_off((start - first) * variables.mean.len()));
+                Ok(())
+            }
+            (_, None) => self.session.each_sample(stream, trial, samples, |image| {
+                scaled.extend(scaling.scale_image(image, self.session.image_shape()).iter().copied());
+            }),
+        }
+    }
 }

@@ -11,7 +11,9 @@ use zip::read::ZipFileEntry;
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
-use super::files::{Entry, Files, MEMBER_LIMIT, missing, read_start, read_within, stamped, too_large};
+use super::files::{
+    Entry, Files, MEMBER_LIMIT, ReadAt, missing, read_start, read_within, stamped, too_large,
+};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::hash::Digest;
@@ -118,11 +120,19 @@ impl Files for Archive {
         Ok((start, size))
     }
 
-    fn pieces(&self, name: &str, starts: &[u64], length: u64) -> Result<Vec<u8>> {
-        let bytes = self.read(name, MEMBER_LIMIT)?;
-        let piece = |&at: &u64| bytes.get(at as usize..)?.get(..length as usize);
-        let pieces: Option<Vec<&[u8]>> = starts.iter().map(piece).collect();
-        pieces.map(|pieces| pieces.concat()).ok_or_else(|| Error::data("ends early").file(self.place(name)))
+    fn open(&self, name: &str) -> Result<Box<dyn ReadAt>> {
+        let place = self.place(name);
+        let Some(&index) = self.members.get(name) else { return Err(missing(place)) };
+        let mut archive = self.archive.clone();
+        let member = archive.by_index(index).map_err(|error| damaged(error, &place))?;
+        let (method, start, size) = (member.compression(), member.data_start(), member.size());
+        drop(member);
+        match (method, start) {
+            (CompressionMethod::STORE, Some(start)) => {
+                Ok(Box::new(Stored { file: archive.into_inner().file, start, size }))
+            }
+            _ => Ok(Box::new(self.read(name, MEMBER_LIMIT)?)),
+        }
     }
 
     fn place(&self, name: &str) -> PathBuf {
@@ -133,6 +143,21 @@ impl Files for Archive {
         place.push(":");
         place.push(name);
         place.into()
+    }
+}
+
+/// A member that is not compressed, where it lies.
+struct Stored {
+    file: Arc<File>,
+    start: u64,
+    size: u64,
+}
+
+impl ReadAt for Stored {
+    fn read_exact_at(&self, bytes: &mut [u8], start: u64) -> io::Result<()> {
+        let end = start.checked_add(bytes.len() as u64).filter(|end| *end <= self.size);
+        let from = end.and_then(|_| self.start.checked_add(start)).ok_or(ErrorKind::UnexpectedEof)?;
+        self.file.read_exact_at(bytes, from)
     }
 }
 
@@ -158,6 +183,9 @@ fn checked_name(entry: &ZipFileEntry<'_>, path: &Path) -> Result<Option<String>>
     }
     if entry.size() > MEMBER_LIMIT {
         return refuse(&format!("declares {} bytes", entry.size()));
+    }
+    if entry.compression() == CompressionMethod::STORE && entry.size() != entry.compressed_size() {
+        return refuse(&format!("declares {} bytes and holds {}", entry.size(), entry.compressed_size()));
     }
     if entry.size() > RATIO_FLOOR && entry.size() / entry.compressed_size().max(1) > RATIO_LIMIT {
         return refuse(&format!("grows from {} to {} bytes", entry.compressed_size(), entry.size()));
@@ -362,6 +390,37 @@ mod tests {
         assert!(archive.read("s/a", 10).unwrap_err().message().contains("at most 10"));
         assert_eq!(archive.read("s/no", 10).unwrap_err().message(), "is missing");
         assert_eq!(archive.place("s/a"), PathBuf::from(format!("{}:s/a", path.display())));
+    }
+
+    #[test]
+    fn parts_of_a_member_are_read_packed_either_way() {
+        let noise: Vec<u8> =
+            (0..30_000u32).flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.zip");
+        for method in [CompressionMethod::DEFLATE, CompressionMethod::STORE] {
+            let mut writer = ZipWriter::new(File::create(&path).unwrap());
+            writer.start_file("s/a", SimpleFileOptions::default().compression_method(method)).unwrap();
+            writer.write_all(&noise).unwrap();
+            writer.finish().unwrap();
+            let member = Archive::open(&path).unwrap().open("s/a").unwrap();
+            let mut piece = [0; 9];
+            for at in [0, 70_000, noise.len() - 9] {
+                member.read_exact_at(&mut piece, at as u64).unwrap();
+                assert_eq!(piece, noise[at..at + 9]);
+            }
+            for at in [noise.len() as u64 - 8, u64::MAX] {
+                let error = member.read_exact_at(&mut piece, at).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+            }
+        }
+        // A size that reaches into what lies behind the member.
+        patch(
+            &path,
+            &[120_000u32.to_le_bytes(); 2].concat(),
+            &[120_000, 120_008u32].map(u32::to_le_bytes).concat(),
+        );
+        assert!(refusal(&path).contains("declares 120008 bytes and holds 120000"));
     }
 
     #[test]

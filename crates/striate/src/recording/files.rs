@@ -4,8 +4,8 @@
 //! or hostile file cannot take the memory of the machine.
 
 use std::fmt::Debug;
-use std::fs::Metadata;
-use std::io::Read;
+use std::fs::{File, Metadata};
+use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
 use std::time::UNIX_EPOCH;
 
@@ -51,14 +51,37 @@ pub trait Files: Send + Sync + Debug {
     /// When it is missing or cannot be read.
     fn start(&self, name: &str, limit: u64) -> Result<(Vec<u8>, u64)>;
 
-    /// The bytes of `name` that begin at each of `starts`, `length` of them each time.
+    /// Opens `name`, to read parts of it.
     ///
     /// # Errors
-    /// When it is missing, ends earlier, or cannot be read.
-    fn pieces(&self, name: &str, starts: &[u64], length: u64) -> Result<Vec<u8>>;
+    /// When it is missing or cannot be read.
+    fn open(&self, name: &str) -> Result<Box<dyn ReadAt>>;
 
     /// How to show `name` to people: `folder/name` or `archive.zip:name`.
     fn place(&self, name: &str) -> PathBuf;
+}
+
+/// A file that is open; any part of it can be read.
+pub trait ReadAt {
+    /// Fills `bytes` with those that begin at `start`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnexpectedEof`] when there are fewer, others when it cannot be read.
+    fn read_exact_at(&self, bytes: &mut [u8], start: u64) -> std::io::Result<()>;
+}
+
+impl ReadAt for File {
+    fn read_exact_at(&self, bytes: &mut [u8], start: u64) -> std::io::Result<()> {
+        std::os::unix::fs::FileExt::read_exact_at(self, bytes, start)
+    }
+}
+
+impl ReadAt for Vec<u8> {
+    fn read_exact_at(&self, bytes: &mut [u8], start: u64) -> std::io::Result<()> {
+        let piece = usize::try_from(start).ok().and_then(|start| self.get(start..)?.get(..bytes.len()));
+        bytes.copy_from_slice(piece.ok_or(ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
 }
 
 /// Adds the size of a file, when it was written, and where the system tells when it was last touched at all: an archive

@@ -58,6 +58,11 @@ impl TrialSource for Interruptible {
         self.source.read_f64(window)
     }
 
+    fn each_sample(&self, window: Window<'_>, take: &mut dyn FnMut(&mut [f32])) -> Result<()> {
+        self.interrupt.check()?;
+        self.source.each_sample(window, take)
+    }
+
     fn check_interrupt(&self) -> Result<()> {
         self.interrupt.check()
     }

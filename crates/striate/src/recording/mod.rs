@@ -8,7 +8,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +17,7 @@ use crate::error::{Error, Result, list, pasted};
 pub use classes::read_classes;
 pub use content::Content;
 pub use interrupt::Interrupt;
+pub(crate) use read::finite;
 use root::Root;
 
 pub mod antolik2016;
@@ -31,6 +31,7 @@ pub mod formats;
 mod licence;
 pub mod npy;
 mod npy_header;
+mod read;
 pub mod root;
 mod samples;
 mod sensorium;
@@ -223,6 +224,17 @@ pub trait TrialSource: Send + Sync + fmt::Debug {
         Ok(self.read(window)?.into_iter().map(f64::from).collect())
     }
 
+    /// Gives `take` the values of each sample in `window` as [`read`](TrialSource::read) reads them, one sample after another:
+    /// a format of which windows can be read has few of them in memory at once.
+    ///
+    /// # Errors
+    /// As [`read`](TrialSource::read); samples before the error may have been given.
+    fn each_sample(&self, window: Window<'_>, take: &mut dyn FnMut(&mut [f32])) -> Result<()> {
+        let sample = window.shape.iter().product::<usize>().max(1);
+        self.read(window)?.chunks_exact_mut(sample).for_each(take);
+        Ok(())
+    }
+
     /// Whether reading was stopped, so that what was made of it cannot be relied on.
     ///
     /// # Errors
@@ -250,22 +262,6 @@ pub trait TrialSource: Send + Sync + fmt::Debug {
 
     /// The table `name`, as people are shown it.
     fn table(&self, name: &str) -> PathBuf;
-}
-
-/// Without an early end, which lets the compiler look at many values at once.
-fn all_finite(values: &[f32]) -> bool {
-    values.iter().fold(true, |all, value| all & value.is_finite())
-}
-
-/// `values`, if all of them are finite.
-pub(crate) fn finite(values: Vec<f32>) -> Result<Vec<f32>> {
-    if all_finite(&values) {
-        return Ok(values);
-    }
-    match values.iter().position(|value| !value.is_finite()) {
-        Some(index) => Err(Error::data(format!("value {index} is {}", values[index]))),
-        None => Ok(values),
-    }
 }
 
 impl Recording {
@@ -310,130 +306,6 @@ impl Session {
     /// Whether trials are clips of video.
     pub fn has_clips(&self) -> bool {
         self.stimulus.kind == "video"
-    }
-
-    /// Values of `stream` in one trial, `[sample, …]` in C order.
-    ///
-    /// # Errors
-    /// [`Kind::Data`](crate::error::Kind::Data) naming file, trial and stream when the recording lacks the stream, the
-    /// trial is damaged, or a value is not finite.
-    pub fn read(&self, stream: Stream, trial: usize) -> Result<Vec<f32>> {
-        self.read_samples(stream, trial, self.all_samples(trial))
-    }
-
-    /// As [`Session::read`], of some samples.
-    ///
-    /// # Errors
-    /// As there, and when the trial is shorter.
-    pub fn read_samples(&self, stream: Stream, trial: usize, samples: Range<usize>) -> Result<Vec<f32>> {
-        let values = self.source.read(self.window(stream, trial, samples)?).and_then(finite);
-        values.map_err(|error| self.placed(error, stream, trial).hint(way_out(trial)))
-    }
-
-    /// As [`Session::read`], but values that are not finite are kept: for looking at a recording, not for computing
-    /// with it.
-    ///
-    /// # Errors
-    /// As [`Session::read`], except for values that are not finite.
-    pub fn read_as_stored(&self, stream: Stream, trial: usize) -> Result<Vec<f32>> {
-        let values = self.source.read(self.window(stream, trial, self.all_samples(trial))?);
-        values.map_err(|error| self.placed(error, stream, trial))
-    }
-
-    /// Responses of some `neurons`, by index, in one trial, `[sample, neuron]`; those of others need not be finite.
-    ///
-    /// # Errors
-    /// As [`Session::read`], naming the neuron.
-    pub fn responses(&self, trial: usize, neurons: &[usize]) -> Result<Vec<f32>> {
-        self.responses_of(trial, neurons, self.all_samples(trial))
-    }
-
-    /// As [`Session::responses`], of some samples.
-    ///
-    /// # Errors
-    /// As there, and when the trial is shorter.
-    pub fn responses_of(&self, trial: usize, neurons: &[usize], samples: Range<usize>) -> Result<Vec<f32>> {
-        let window = self.window(Stream::Responses, trial, samples.clone())?;
-        let all = self.source.read(window).map_err(|error| self.placed(error, Stream::Responses, trial))?;
-        let chosen = self.chosen(all, neurons);
-        match all_finite(&chosen) {
-            true => Ok(chosen),
-            // Which names the value, with all its digits.
-            false => self.responses_f64(trial, neurons, samples).map(|_| chosen),
-        }
-    }
-
-    /// As [`Session::responses_of`], with all stored digits.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn responses_f64(&self, trial: usize, neurons: &[usize], samples: Range<usize>) -> Result<Vec<f64>> {
-        let first = samples.start;
-        let window = self.window(Stream::Responses, trial, samples)?;
-        let all =
-            self.source.read_f64(window).map_err(|error| self.placed(error, Stream::Responses, trial))?;
-        let chosen = self.chosen(all, neurons);
-        // What is too large for an `f32` is infinite to a fit.
-        let Some(at) = chosen.iter().position(|value| !(*value as f32).is_finite()) else {
-            return Ok(chosen);
-        };
-        let neuron = neurons[at % neurons.len()];
-        let id = self.neurons.ids[neuron];
-        let sample = if self.has_clips() {
-            format!("of sample {}, ", first + at / neurons.len())
-        } else {
-            String::new()
-        };
-        let error =
-            Error::data(format!("value {neuron} is {}, {sample}of the neuron with unit_id {id}", chosen[at]));
-        Err(self.placed(error, Stream::Responses, trial).hint(format!(
-            "leave the neuron out with `data.exclude_neurons=[{id}]`, or all such neurons with \
-             `data.nan=drop_neurons`; {}",
-            way_out(trial)
-        )))
-    }
-
-    /// Of responses of all neurons, `[sample, neuron]`, those of some.
-    fn chosen<T: Copy>(&self, all: Vec<T>, neurons: &[usize]) -> Vec<T> {
-        if neurons.iter().copied().eq(0..self.neurons.len()) {
-            return all;
-        }
-        let mut chosen = Vec::with_capacity(all.len() / self.neurons.len().max(1) * neurons.len());
-        for row in all.chunks_exact(self.neurons.len().max(1)) {
-            chosen.extend(neurons.iter().map(|&neuron| row[neuron]));
-        }
-        chosen
-    }
-
-    fn placed(&self, error: Error, stream: Stream, trial: usize) -> Error {
-        error.file(self.source.place(stream, trial)).trial(trial).key(stream.name())
-    }
-
-    /// As [`Session::read_as_stored`], with all stored digits.
-    ///
-    /// # Errors
-    /// As [`Session::read_as_stored`].
-    pub fn read_f64_as_stored(&self, stream: Stream, trial: usize) -> Result<Vec<f64>> {
-        let values = self.source.read_f64(self.window(stream, trial, self.all_samples(trial))?);
-        values.map_err(|error| self.placed(error, stream, trial))
-    }
-
-    fn all_samples(&self, trial: usize) -> Range<usize> {
-        0..self.trials.get(trial).map_or(0, |trial| trial.samples)
-    }
-
-    fn window(&self, stream: Stream, trial: usize, samples: Range<usize>) -> Result<Window<'_>> {
-        let message = match (self.trials.get(trial), self.shape(stream)) {
-            (None, _) => format!("the recording has only {} trials", self.trials.len()),
-            (_, None) => format!("the recording has no stream `{stream}`"),
-            (Some(of), _) if samples.end > of.samples => {
-                format!("samples {samples:?} are asked for, the trial has {}", of.samples)
-            }
-            (_, Some(shape)) => {
-                return Ok(Window { stream, trial, start: samples.start, samples: samples.len(), shape });
-            }
-        };
-        Err(Error::data(message).file(&self.path).trial(trial).key(stream.name()))
     }
 
     /// Class of the stimulus of each trial, e.g. `natural`; none where the recording does not tell.
@@ -621,12 +493,6 @@ pub fn told_by(samples: usize) -> usize {
 pub fn withheld(tier: &Tier) -> String {
     format!(
         "all responses of tier `{tier}` are 0 or missing: its publishers withhold them, so nothing can be scored on it"
-    )
-}
-
-fn way_out(trial: usize) -> String {
-    format!(
-        "a fit leaves the trial out with `data.exclude_trials=[{trial}]`, or all such trials with `data.nan=drop_trials`"
     )
 }
 

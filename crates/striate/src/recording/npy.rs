@@ -10,6 +10,7 @@
 
 use std::ops::Range;
 
+use bytemuck::Pod;
 use half::f16;
 
 use super::npy_header::{self, Header, Kind};
@@ -24,25 +25,79 @@ pub struct Array {
     bytes: Vec<u8>,
 }
 
-/// Turns every numeric element into `$to` with the conversion `as` makes.
-macro_rules! numbers {
-    ($array:expr, $to:ty) => {
-        match ($array.header.kind, $array.header.size) {
-            (Kind::Float, 2) => $array.decode(|b| f16::from_le_bytes(b).to_f32() as $to),
-            (Kind::Float, 4) => $array.decode(|b| f32::from_le_bytes(b) as $to),
-            (Kind::Float, 8) => $array.decode(|b| f64::from_le_bytes(b) as $to),
-            (Kind::Signed, 1) => $array.decode(|b| i8::from_le_bytes(b) as $to),
-            (Kind::Signed, 2) => $array.decode(|b| i16::from_le_bytes(b) as $to),
-            (Kind::Signed, 4) => $array.decode(|b| i32::from_le_bytes(b) as $to),
-            (Kind::Signed, 8) => $array.decode(|b| i64::from_le_bytes(b) as $to),
-            (Kind::Unsigned | Kind::Bool, 1) => $array.decode(|b| u8::from_le_bytes(b) as $to),
-            (Kind::Unsigned, 2) => $array.decode(|b| u16::from_le_bytes(b) as $to),
-            (Kind::Unsigned, 4) => $array.decode(|b| u32::from_le_bytes(b) as $to),
-            (Kind::Unsigned, 8) => $array.decode(|b| u64::from_le_bytes(b) as $to),
-            (Kind::Object, _) => return Err(objects("f4")),
-            _ => return Err(Error::data("holds text where numbers are expected")),
+/// What numeric elements are read as, with the conversion `as` makes.
+pub(super) trait Number: Default + Pod {
+    /// How an array stores it just as it lies in memory.
+    const STORED: (Kind, usize);
+
+    /// The elements of an array with `header` that `bytes` are, in the order in which they lie there: themselves where they
+    /// lie as in memory, else decoded into `room`.
+    fn of<'b>(header: &Header, bytes: &'b mut [u8], room: &'b mut Vec<Self>) -> Result<&'b mut [Self]> {
+        let as_in_memory = (header.kind, header.size) == Self::STORED
+            && header.big_endian == cfg!(target_endian = "big")
+            && bytes.as_ptr().cast::<Self>().is_aligned();
+        if as_in_memory {
+            return Ok(bytemuck::cast_slice_mut(bytes));
+        }
+        room.clear();
+        Self::append(header, bytes, room)?;
+        Ok(room)
+    }
+
+    /// Adds the elements of an array with `header` that `bytes` are, in the order in which they lie there.
+    fn append(header: &Header, bytes: &[u8], values: &mut Vec<Self>) -> Result<()>;
+}
+
+macro_rules! number {
+    ($to:ty, $stored:expr) => {
+        impl Number for $to {
+            const STORED: (Kind, usize) = $stored;
+
+            fn append(header: &Header, bytes: &[u8], values: &mut Vec<Self>) -> Result<()> {
+                match (header.kind, header.size) {
+                    (Kind::Float, 2) => {
+                        extend(header, bytes, values, |b| f16::from_le_bytes(b).to_f32() as $to)
+                    }
+                    (Kind::Float, 4) => extend(header, bytes, values, |b| f32::from_le_bytes(b) as $to),
+                    (Kind::Float, 8) => extend(header, bytes, values, |b| f64::from_le_bytes(b) as $to),
+                    (Kind::Signed, 1) => extend(header, bytes, values, |b| i8::from_le_bytes(b) as $to),
+                    (Kind::Signed, 2) => extend(header, bytes, values, |b| i16::from_le_bytes(b) as $to),
+                    (Kind::Signed, 4) => extend(header, bytes, values, |b| i32::from_le_bytes(b) as $to),
+                    (Kind::Signed, 8) => extend(header, bytes, values, |b| i64::from_le_bytes(b) as $to),
+                    (Kind::Unsigned | Kind::Bool, 1) => {
+                        extend(header, bytes, values, |b| u8::from_le_bytes(b) as $to);
+                    }
+                    (Kind::Unsigned, 2) => extend(header, bytes, values, |b| u16::from_le_bytes(b) as $to),
+                    (Kind::Unsigned, 4) => extend(header, bytes, values, |b| u32::from_le_bytes(b) as $to),
+                    (Kind::Unsigned, 8) => extend(header, bytes, values, |b| u64::from_le_bytes(b) as $to),
+                    (Kind::Object, _) => return Err(objects("f4")),
+                    _ => return Err(Error::data("holds text where numbers are expected")),
+                }
+                Ok(())
+            }
         }
     };
+}
+
+number!(f32, (Kind::Float, 4));
+number!(f64, (Kind::Float, 8));
+number!(i128, (Kind::Signed, 16));
+
+fn extend<const N: usize, T>(
+    header: &Header,
+    bytes: &[u8],
+    values: &mut Vec<T>,
+    read: impl Fn([u8; N]) -> T,
+) {
+    let (elements, _) = bytes.as_chunks::<N>();
+    if header.big_endian {
+        let swapped = |mut element: [u8; N]| {
+            element.reverse();
+            read(element)
+        };
+        return values.extend(elements.iter().map(|&element| swapped(element)));
+    }
+    values.extend(elements.iter().map(|&element| read(element)));
 }
 
 /// Reads the header of `bytes` and checks it against their number.
@@ -72,8 +127,8 @@ pub struct Rows {
     /// Byte at which each row begins.
     pub starts: Vec<u64>,
     /// Bytes of each.
-    pub length: u64,
-    header: Header,
+    pub length: usize,
+    pub(super) header: Header,
 }
 
 impl Rows {
@@ -93,25 +148,8 @@ impl Rows {
         let window = window.start.min(row)..window.end.min(row);
         let begin = |at: usize| (header.start + (at * row + window.start) * header.size) as u64;
         let starts = spread(rows, count).map(begin).collect();
-        let length = (window.len() * header.size) as u64;
+        let length = window.len() * header.size;
         Ok(Some(Self { shape, starts, length, header }))
-    }
-
-    /// The values of all rows, one after another, from the bytes that lie there.
-    ///
-    /// # Errors
-    /// As [`Array::to_f32`].
-    pub fn values(self, bytes: Vec<u8>) -> Result<Vec<f32>> {
-        let shape = vec![bytes.len() / self.header.size];
-        elements(&self.header, shape, bytes).to_f32()
-    }
-
-    /// Those values as an array that is as long along its last axis as the window, of all rows there are.
-    pub fn array(self, bytes: Vec<u8>) -> Array {
-        let mut shape = self.shape;
-        shape.pop();
-        shape.push(self.length as usize / self.header.size);
-        elements(&self.header, shape, bytes)
     }
 }
 
@@ -171,29 +209,12 @@ impl Array {
         Err(Error::data(format!("has shape {:?}, expected {shape:?}", self.shape)))
     }
 
-    /// The part `window` of its last axis, which is as long; of Python objects, all.
-    pub(super) fn cut(mut self, window: Range<usize>) -> Self {
-        let Some(last) = self.shape.last_mut().filter(|_| self.header.kind != Kind::Object) else {
-            return self;
-        };
-        let (all, size) = (std::mem::replace(last, window.len()), self.header.size);
-        let rows = self.shape.iter().rev().skip(1).product::<usize>();
-        let bytes = match self.is_c_order() {
-            true => {
-                let of_rows = self.payload().chunks_exact((all * size).max(1));
-                of_rows.map(|row| piece(row, &window, size)).collect::<Vec<_>>().concat()
-            }
-            false => piece(self.payload(), &window, rows * size).to_vec(),
-        };
-        Self { header: Header { start: 0, ..self.header }, bytes, ..self }
-    }
-
     /// Numbers as `f32`, C order.
     ///
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when the elements are text.
     pub fn to_f32(&self) -> Result<Vec<f32>> {
-        Ok(numbers!(self, f32))
+        self.numbers()
     }
 
     /// Numbers as `f64`, C order.
@@ -201,7 +222,7 @@ impl Array {
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when the elements are text.
     pub fn to_f64(&self) -> Result<Vec<f64>> {
-        Ok(numbers!(self, f64))
+        self.numbers()
     }
 
     /// Whole numbers, C order; floats are taken when they are whole.
@@ -215,7 +236,7 @@ impl Array {
         if self.header.kind == Kind::Object {
             return Err(objects("i8"));
         }
-        numbers!(self, i128)
+        self.numbers::<i128>()?
             .into_iter()
             .map(|value| {
                 i64::try_from(value)
@@ -242,19 +263,17 @@ impl Array {
         self.positions().map(|i| read(&self.payload()[i * width..(i + 1) * width])).collect()
     }
 
-    fn decode<const N: usize, T>(&self, read: impl Fn([u8; N]) -> T) -> Vec<T> {
-        let (elements, _) = self.payload().as_chunks::<N>();
-        if self.header.big_endian {
-            let swapped = |mut element: [u8; N]| {
-                element.reverse();
-                read(element)
-            };
-            return self.positions().map(|i| swapped(elements[i])).collect();
+    /// Numbers, C order.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when the elements are text.
+    pub(super) fn numbers<T: Number>(&self) -> Result<Vec<T>> {
+        let mut stored = Vec::with_capacity(self.len());
+        T::append(&self.header, self.payload(), &mut stored)?;
+        match self.is_c_order() {
+            true => Ok(stored),
+            false => Ok(self.positions().map(|i| stored[i]).collect()),
         }
-        if self.is_c_order() {
-            return elements.iter().map(|&element| read(element)).collect();
-        }
-        self.positions().map(|i| read(elements[i])).collect()
     }
 
     fn payload(&self) -> &[u8] {
@@ -280,11 +299,6 @@ impl Array {
         }
         position
     }
-}
-
-/// The part `window` of `bytes` in steps of `size`.
-fn piece<'b>(bytes: &'b [u8], window: &Range<usize>, size: usize) -> &'b [u8] {
-    &bytes[window.start * size..window.end * size]
 }
 
 /// The axes that count: those of another length than 1.
@@ -465,10 +479,6 @@ mod tests {
             prop_assert_eq!(&array.shape, &shape);
             prop_assert_eq!(array.to_i64().unwrap(), values.clone());
             prop_assert_eq!(array.to_f32().unwrap(), values.iter().map(|&v| v as f32).collect::<Vec<_>>());
-            if let Some(&last @ 1..) = shape.last() {
-                let rows = values.chunks(last).flat_map(|row| &row[1..]).copied();
-                prop_assert_eq!(array.cut(1..last).to_i64().unwrap(), rows.collect::<Vec<_>>());
-            }
         }
 
         #[test]

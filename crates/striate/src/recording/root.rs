@@ -1,14 +1,14 @@
 //! Where one session lives: a folder, on disk or inside an archive.
 
 use std::fs;
-use std::io::{BufReader, Read};
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::archive::Archive;
-use super::files::{Entry, Files, MEMBER_LIMIT, missing, read_start, stamped};
-use super::npy::{self, Array, Rows};
+use super::files::{Entry, Files, MEMBER_LIMIT, ReadAt, missing, read_start, stamped};
+use super::npy::{self, Array, Number, Rows, lengths};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::hash::Digest;
@@ -18,7 +18,7 @@ const DEEPEST: usize = 8;
 
 /// Bytes from one piece to the next that are read rather than skipped, and how many are read at once.
 const NEAR: u64 = 16 << 10;
-const BLOCK: usize = 256 << 10;
+const BLOCK: u64 = 128 << 10;
 /// What holds the header of an array and its first row, nearly always.
 const FIRST_ROW: u64 = 8 << 10;
 const NPY_ROOM: u64 = super::npy_header::LIMIT as u64 + 64;
@@ -117,21 +117,13 @@ impl Files for Folder {
         Some(digest.finish())
     }
 
-    fn pieces(&self, name: &str, starts: &[u64], length: u64) -> Result<Vec<u8>> {
+    fn open(&self, name: &str) -> Result<Box<dyn ReadAt>> {
         let path = self.place(name);
-        let failed = |source| Error::io("cannot read", &path, source);
-        let mut bytes = vec![0; starts.len() * length as usize];
-        // What lies near to each other is read in blocks, for a call to the system costs more than what is skipped.
-        let near = starts.windows(2).all(|pair| pair[1].saturating_sub(pair[0]) <= NEAR);
-        let block = if near && starts.len() > 1 { BLOCK } else { 0 };
-        let mut file = BufReader::with_capacity(block, disk::open(&path, u64::MAX)?);
-        let mut at = 0;
-        for (piece, &start) in bytes.chunks_exact_mut(length as usize).zip(starts) {
-            file.seek_relative(start as i64 - at).map_err(failed)?;
-            file.read_exact(piece).map_err(failed)?;
-            at = (start + length) as i64;
+        if path.symlink_metadata().is_err() {
+            Err(missing(path))
+        } else {
+            Ok(Box::new(disk::open(&path, u64::MAX)?))
         }
-        Ok(bytes)
     }
 
     fn place(&self, name: &str) -> PathBuf {
@@ -257,30 +249,41 @@ impl Root {
         parsed.map_err(|error| error.file(self.place(name)))
     }
 
-    /// The samples in `window`, along the last axis, of the `.npy` array `name` that should have `shape`. Of a file in a folder
-    /// no others are decoded, where they lie together and are few.
+    /// Gives `take` what lies in `window` of each row along the last axis of the `.npy` array `name` that should have `shape`.
+    /// Of most arrays no more than some rows are in memory at once.
     ///
     /// # Errors
     /// As [`Root::numbers`], and when it has another shape.
-    pub fn window(&self, name: &str, shape: &[usize], window: Range<usize>) -> Result<Array> {
-        let stored = shape.last().copied().unwrap_or(0);
-        if !window.is_empty()
-            && 2 * window.len() <= stored
-            && let Some(array) = self.few(name, shape, window.clone())?
-        {
-            return Ok(array);
-        }
-        Ok(self.numbers(name, shape.iter().product())?.expect(shape)?.cut(window))
+    pub(super) fn each_row<T: Number>(
+        &self,
+        name: &str,
+        shape: &[usize],
+        window: Range<usize>,
+        mut take: impl FnMut(&[T]),
+    ) -> Result<()> {
+        let placed = |error: Error| error.file(self.place(name));
+        let Some(rows) = self.planned(name, shape, window.clone()) else {
+            let array = self.numbers(name, shape.iter().product())?.expect(shape).map_err(placed)?;
+            let values = array.numbers::<T>().map_err(placed)?;
+            values
+                .chunks_exact(shape.last().map_or(1, |&row| row.max(1)))
+                .for_each(|row| take(&row[window.clone()]));
+            return Ok(());
+        };
+        let mut values = Vec::new();
+        self.open_file(name)?.each_piece(&rows.starts, rows.length, |bytes| {
+            take(T::of(&rows.header, bytes, &mut values).map_err(placed)?);
+            Ok(())
+        })
     }
 
-    /// As [`Root::window`]; none where a whole reading has to say what is wrong, or the samples do not lie together.
-    fn few(&self, name: &str, shape: &[usize], window: Range<usize>) -> Result<Option<Array>> {
-        let inner = format!("{}{name}", self.base);
-        let Ok((start, size)) = self.files.start(&inner, FIRST_ROW) else { return Ok(None) };
-        let rows = Rows::plan(&start, size, usize::MAX, window).ok().flatten();
-        let Some(rows) = rows.filter(|rows| rows.shape == shape) else { return Ok(None) };
-        let bytes = self.files.pieces(&inner, &rows.starts, rows.length);
-        bytes.map(|bytes| Some(rows.array(bytes))).map_err(|error| error.file(self.place(name)))
+    /// Where the rows of an array of `shape` lie; none where a whole reading has to say what is wrong, or they do not lie
+    /// together.
+    fn planned(&self, name: &str, shape: &[usize], window: Range<usize>) -> Option<Rows> {
+        let (start, size) = self.files.start(&format!("{}{name}", self.base), FIRST_ROW).ok()?;
+        let rows = Rows::plan(&start, size, usize::MAX, window).ok().flatten()?;
+        let fits = rows.shape.last() == shape.last() && lengths(&rows.shape).eq(lengths(shape));
+        fits.then_some(rows)
     }
 
     /// Shape of the `.npy` array `name`, from its beginning and its size; its values are not read.
@@ -300,12 +303,12 @@ impl Root {
         self.files.start(&format!("{}{name}", self.base), NPY_ROOM)
     }
 
-    /// The bytes of `name` that begin at each of `starts`, `length` of them each time; of a file in a folder no other is read.
+    /// Opens `name`, to read parts of it.
     ///
     /// # Errors
-    /// When it is missing, ends earlier, or cannot be read.
-    pub fn pieces(&self, name: &str, starts: &[u64], length: u64) -> Result<Vec<u8>> {
-        self.files.pieces(&format!("{}{name}", self.base), starts, length)
+    /// When it is missing or cannot be read.
+    pub(super) fn open_file(&self, name: &str) -> Result<Open> {
+        Ok(Open { file: self.files.open(&format!("{}{name}", self.base))?, place: self.place(name) })
     }
 
     /// Shape of the `.npy` array `name`, and the first `length` values, or all of shorter rows, of at most `count` rows
@@ -320,14 +323,63 @@ impl Root {
             let Some(rows) = Rows::plan(&start, size, count, 0..length)? else {
                 return scattered(npy::parse(self.files.read(&inner, MEMBER_LIMIT)?)?, count, length);
             };
-            let begins = |&at: &u64| start.get(at as usize..(at + rows.length) as usize);
-            let bytes = match rows.starts.iter().map(begins).collect::<Option<Vec<&[u8]>>>() {
-                Some(pieces) => pieces.concat(),
-                None => self.files.pieces(&inner, &rows.starts, rows.length)?,
-            };
-            Ok((rows.shape.clone(), rows.values(bytes)?))
+            let mut values = Vec::new();
+            let begins = |&at: &u64| start.get(at as usize..)?.get(..rows.length);
+            match rows.starts.iter().map(begins).collect::<Option<Vec<&[u8]>>>() {
+                Some(pieces) => f32::append(&rows.header, &pieces.concat(), &mut values)?,
+                None => self.open_file(name)?.each_piece(&rows.starts, rows.length, |bytes| {
+                    f32::append(&rows.header, bytes, &mut values)
+                })?,
+            }
+            Ok((rows.shape, values))
         };
         read().map_err(|error| error.file(self.place(name)))
+    }
+}
+
+/// A file inside a [`Root`], open.
+pub(super) struct Open {
+    file: Box<dyn ReadAt>,
+    place: PathBuf,
+}
+
+impl Open {
+    /// Fills `bytes` with those that begin at `start`.
+    ///
+    /// # Errors
+    /// When there are fewer, or it cannot be read.
+    pub fn read(&self, bytes: &mut [u8], start: u64) -> Result<()> {
+        self.file.read_exact_at(bytes, start).map_err(|source| match source.kind() {
+            ErrorKind::UnexpectedEof => Error::data("ends early").file(&self.place),
+            _ => Error::io("cannot read", &self.place, source),
+        })
+    }
+
+    /// Gives `take` the `length` bytes that begin at each of `starts`. What lies near to each other is read in blocks, for
+    /// a call to the system costs more than what is skipped; blocks stay in the cache of a core.
+    ///
+    /// # Errors
+    /// As [`Open::read`], and those of `take`.
+    pub fn each_piece(
+        &self,
+        starts: &[u64],
+        length: usize,
+        mut take: impl FnMut(&mut [u8]) -> Result<()>,
+    ) -> Result<()> {
+        let (mut block, mut rest) = (Vec::new(), starts);
+        while let Some(&first) = rest.first() {
+            let near = |pair: &&[u64]| {
+                let end = pair[0] + length as u64;
+                (end..=end + NEAR).contains(&pair[1]) && pair[1] - first <= BLOCK
+            };
+            let (now, later) = rest.split_at(1 + rest.windows(2).take_while(near).count());
+            let ends = now.last().map_or(0, |last| (last - first) as usize);
+            block.resize(ends + length, 0);
+            self.read(&mut block, first)?;
+            now.iter().try_for_each(|at| take(&mut block[(at - first) as usize..][..length]))?;
+            rest = later;
+        }
+        Ok(())
     }
 }
 

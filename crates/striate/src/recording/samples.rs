@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::files::missing;
-use super::npy::{self, Array};
+use super::npy::{self, Array, Number};
 use super::npy_header::{self, Header, Kind};
 use super::root::Root;
 use crate::error::{Error, Result};
@@ -89,22 +89,58 @@ impl Samples {
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when there are fewer, or the file changed or cannot be read.
     pub fn read(&self, window: Range<usize>) -> Result<Array> {
-        if window.end > self.len() || window.start > window.end {
-            let message = format!("has {} samples, {window:?} are asked for", self.len());
-            return Err(Error::data(message).file(self.place()));
-        }
+        self.check(&window)?;
         let sample = self.shape().iter().product::<usize>();
         // In the order of Fortran every element of a sample has its own row in time.
         let (rows, of_each) = if self.is_scattered() { (sample, 1) } else { (1, sample) };
         let start =
             |row: usize| self.header.start + (row * self.len() + window.start * of_each) * self.header.size;
-        let starts: Vec<u64> = (0..rows).map(|row| start(row) as u64).collect();
-        let bytes = match window.len() * of_each * self.header.size {
-            0 => Vec::new(),
-            length => self.root.pieces(&self.name, &starts, length as u64)?,
-        };
+        let length = window.len() * of_each * self.header.size;
+        let mut bytes = vec![0; rows * length];
+        if !bytes.is_empty() {
+            let file = self.root.open_file(&self.name)?;
+            let mut pieces = bytes.chunks_exact_mut(length).enumerate();
+            pieces.try_for_each(|(row, piece)| file.read(piece, start(row) as u64))?;
+        }
         let shape = [&[window.len()], self.shape()].concat();
         Ok(npy::elements(&self.header, shape, bytes))
+    }
+
+    /// Gives `take` each of the samples `window`, cast to `f32`, with few of them in memory.
+    ///
+    /// # Errors
+    /// As [`Samples::read`].
+    pub fn each(&self, window: Range<usize>, take: &mut dyn FnMut(&mut [f32])) -> Result<()> {
+        if self.is_scattered() {
+            let sample = self.shape().iter().product::<usize>().max(1);
+            self.read(window)?.to_f32()?.chunks_exact_mut(sample).for_each(take);
+            return Ok(());
+        }
+        self.check(&window)?;
+        let (starts, mut values): (Vec<u64>, _) =
+            (window.map(|sample| self.start(sample)).collect(), Vec::new());
+        self.root.open_file(&self.name)?.each_piece(&starts, self.size(), |bytes| {
+            take(f32::of(&self.header, bytes, &mut values)?);
+            Ok(())
+        })
+    }
+
+    fn check(&self, window: &Range<usize>) -> Result<()> {
+        if window.end > self.len() || window.start > window.end {
+            let message = format!("has {} samples, {window:?} are asked for", self.len());
+            return Err(Error::data(message).file(self.place()));
+        }
+        Ok(())
+    }
+
+    /// Bytes of one.
+    fn size(&self) -> usize {
+        self.shape().iter().product::<usize>() * self.header.size
+    }
+
+    /// The byte at which one begins.
+    fn start(&self, sample: usize) -> u64 {
+        (self.header.start + sample * self.size()) as u64
     }
 
     /// Whether a sample does not lie in one piece.
@@ -145,6 +181,10 @@ mod tests {
         assert_eq!((samples.len(), samples.shape()), (5, &[2, 3][..]));
         assert_eq!(samples.read(1..3).unwrap().to_f32().unwrap(), values[6..18]);
         assert!(samples.read(5..5).unwrap().is_empty());
+        let mut each: Vec<Vec<f32>> = Vec::new();
+        samples.each(1..3, &mut |sample| each.push(sample.to_vec())).unwrap();
+        assert_eq!(each, [&values[6..12], &values[12..18]]);
+        assert!(samples.each(4..6, &mut |_| ()).unwrap_err().message().contains("has 5 samples"));
         assert!(samples.read(4..6).unwrap_err().message().contains("has 5 samples"));
         std::fs::write(&path, npy::write_strings(&["a", "b"])).unwrap();
         assert!(Samples::open(&root, "a.npy").unwrap_err().message().contains("text"));

@@ -113,19 +113,55 @@ pub(super) fn stimulus_ids(root: &Root, names: &Names, lengths: &Lengths) -> Res
     in_order(lengths.recorded.par_iter().enumerate().map(id).collect())
 }
 
-/// `[sample, element]` of `values`, `[element, sample]`.
-pub(super) fn time_first<T: Copy + Default>(values: &[T], samples: usize) -> Vec<T> {
-    let elements = values.len() / samples.max(1);
-    let mut out = vec![T::default(); values.len()];
-    for tile in (0..elements).step_by(TILE) {
-        let tile = tile..(tile + TILE).min(elements);
-        for sample in 0..samples {
-            let row = &mut out[sample * elements..][tile.clone()];
-            let column = values[tile.start * samples + sample..].iter().step_by(samples);
-            row.iter_mut().zip(column).for_each(|(out, value)| *out = *value);
+/// Rows `[element, sample]` that are added one after another, as `[sample, element]`.
+pub(super) struct TimeFirst<T> {
+    values: Vec<T>,
+    elements: usize,
+    samples: usize,
+    /// Elements that were turned.
+    turned: usize,
+    /// Rows that were added since.
+    tile: Vec<T>,
+}
+
+impl<T: Copy + Default> TimeFirst<T> {
+    pub fn new(elements: usize, samples: usize) -> Self {
+        let (values, tile) = (vec![T::default(); elements * samples], Vec::with_capacity(TILE * samples));
+        Self { values, elements, samples, turned: 0, tile }
+    }
+
+    /// `[sample, element]` of `values`, `[element, sample]`.
+    pub fn of(values: &[T], samples: usize) -> Vec<T> {
+        let rows = values.chunks_exact(samples.max(1));
+        let mut turned = Self::new(rows.len(), samples);
+        rows.for_each(|row| turned.add(row));
+        turned.finish()
+    }
+
+    /// Adds the samples of the next element.
+    pub fn add(&mut self, row: &[T]) {
+        self.tile.extend_from_slice(row);
+        if self.tile.len() == TILE * self.samples {
+            self.turn();
         }
     }
-    out
+
+    /// `[sample, element]`.
+    pub fn finish(mut self) -> Vec<T> {
+        self.turn();
+        self.values
+    }
+
+    fn turn(&mut self) {
+        let rows = self.tile.len() / self.samples.max(1);
+        for sample in 0..self.samples {
+            let out = &mut self.values[sample * self.elements + self.turned..][..rows];
+            let column = self.tile[sample.min(self.tile.len())..].iter().step_by(self.samples);
+            out.iter_mut().zip(column).for_each(|(out, value)| *out = *value);
+        }
+        self.turned += rows;
+        self.tile.clear();
+    }
 }
 
 #[cfg(test)]
@@ -134,13 +170,12 @@ mod tests {
 
     #[test]
     fn time_comes_first() {
-        let (samples, elements) = (7, 75);
-        let values: Vec<usize> = (0..samples * elements).collect();
-        let turned = time_first(&values, samples);
-        for (at, value) in turned.iter().enumerate() {
-            assert_eq!(*value, at % elements * samples + at / elements);
+        for (samples, elements) in [(7, 75), (1, 64), (3, 32), (0, 5), (4, 0)] {
+            let turned = TimeFirst::of(&(0..samples * elements).collect::<Vec<_>>(), samples);
+            assert_eq!(turned.len(), samples * elements);
+            for (at, value) in turned.iter().enumerate() {
+                assert_eq!(*value, at % elements * samples + at / elements);
+            }
         }
-        assert_eq!(turned.len(), values.len());
-        assert!(time_first::<u8>(&[], 0).is_empty());
     }
 }

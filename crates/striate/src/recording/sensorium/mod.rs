@@ -10,11 +10,11 @@ mod tables;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clips::Lengths;
+use clips::{Lengths, TimeFirst};
 use names::{Names, STREAMS};
 pub(super) use tables::TIERS;
 
-use super::npy::{Array, lengths};
+use super::npy::{Number, lengths};
 use super::root::Root;
 use super::{Session, StimulusInfo, Stream, StreamInfo, TrialSource, Window};
 use crate::error::{Error, Result};
@@ -141,11 +141,11 @@ impl TrialSource for TrialFiles {
     }
 
     fn read(&self, window: Window<'_>) -> Result<Vec<f32>> {
-        Ok(self.time_first(&window, self.array(&window)?.to_f32()?))
+        self.values(&window)
     }
 
     fn read_f64(&self, window: Window<'_>) -> Result<Vec<f64>> {
-        Ok(self.time_first(&window, self.array(&window)?.to_f64()?))
+        self.values(&window)
     }
 
     fn classes(&self, trials: usize) -> Result<Option<Vec<String>>> {
@@ -162,26 +162,17 @@ impl TrialSource for TrialFiles {
 }
 
 impl TrialFiles {
-    /// The window as it is stored: of clips, time is the last axis.
-    fn array(&self, window: &Window<'_>) -> Result<Array> {
-        let stored = self.stored(window);
-        let shape: Vec<usize> = window.shape.iter().copied().chain(stored).collect();
+    /// The window, `[sample, …]`; as it is stored, time is the last axis of clips.
+    fn values<T: Number>(&self, window: &Window<'_>) -> Result<Vec<T>> {
         let file = self.names.file(window.stream, window.trial);
-        match stored {
-            None => self.root.numbers(&file, shape.iter().product())?.expect(&shape),
-            Some(_) => self.root.window(&file, &shape, window.start..window.start + window.samples),
-        }
-    }
-
-    /// Samples in the file, where it holds several.
-    fn stored(&self, window: &Window<'_>) -> Option<usize> {
-        Some(self.lengths.as_ref()?.stored(window.stream, window.trial))
-    }
-
-    fn time_first<T: Copy + Default>(&self, window: &Window<'_>, values: Vec<T>) -> Vec<T> {
-        match self.lengths {
-            None => values,
-            Some(_) => clips::time_first(&values, window.samples),
-        }
+        let elements = window.shape.iter().product();
+        let Some(lengths) = &self.lengths else {
+            return self.root.numbers(&file, elements)?.expect(window.shape)?.numbers();
+        };
+        let shape = [window.shape, &[lengths.stored(window.stream, window.trial)]].concat();
+        let mut values = TimeFirst::new(elements, window.samples);
+        let samples = window.start..window.start + window.samples;
+        self.root.each_row(&file, &shape, samples, |row| values.add(row))?;
+        Ok(values.finish())
     }
 }

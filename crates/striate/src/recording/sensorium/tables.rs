@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::clips::{self, Lengths};
+use super::clips::{self, Lengths, TimeFirst};
 use super::names::{Names, STREAMS};
 use crate::error::{Error, Result};
 use crate::recording::npy::Array;
@@ -303,7 +303,7 @@ fn moment(root: &Root, name: &str, info: &StreamInfo, clips: bool) -> Result<(us
         };
         let array = root.numbers(name, elements * samples)?;
         if array.len() == 1 || array.len() == elements * samples {
-            let values = clips::time_first(&array.to_f32()?, samples);
+            let values = TimeFirst::of(&array.to_f32()?, samples);
             // Behind the end of the longest trial there is nothing to average.
             return Ok((samples, if samples > 1 { values } else { finite(values)? }));
         }

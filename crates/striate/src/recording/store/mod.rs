@@ -18,6 +18,7 @@ mod verify;
 mod write;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -191,14 +192,20 @@ struct Source {
 }
 
 impl Source {
-    fn array(&self, window: &Window<'_>) -> Result<npy::Array> {
+    /// The array of a stream, and the samples in it that `window` is.
+    fn samples(&self, window: &Window<'_>) -> Result<(&Samples, Range<usize>)> {
         if window.stream == Stream::Images && !self.shown[window.trial] {
             return Err(Error::data("the stimulus of this trial was not recorded"));
         }
         let first = self.starts[window.trial] + window.start;
         let array = self.arrays.get(&window.stream);
         let array = array.ok_or_else(|| Error::data(format!("there is no stream `{}`", window.stream)))?;
-        array.read(first..first + window.samples)
+        Ok((array, first..first + window.samples))
+    }
+
+    fn array(&self, window: &Window<'_>) -> Result<npy::Array> {
+        let (array, samples) = self.samples(window)?;
+        array.read(samples)
     }
 }
 
@@ -209,6 +216,11 @@ impl TrialSource for Source {
 
     fn read_f64(&self, window: Window<'_>) -> Result<Vec<f64>> {
         self.array(&window)?.to_f64()
+    }
+
+    fn each_sample(&self, window: Window<'_>, take: &mut dyn FnMut(&mut [f32])) -> Result<()> {
+        let (array, samples) = self.samples(&window)?;
+        array.each(samples, take)
     }
 
     fn classes(&self, _trials: usize) -> Result<Option<Vec<String>>> {
