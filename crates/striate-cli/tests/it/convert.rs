@@ -34,6 +34,11 @@ fn damage_is_named_by_verify_with_its_exit_code() {
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     fs::write(&file, bytes).unwrap();
+    let seen = bench.run(&["inspect", "store"]);
+    assert!(seen.code == Some(3) && seen.out.contains("responses.npy: is not what"), "{seen:?}");
+    let fit: Vec<&str> = FIT.iter().map(|arg| if *arg == "recording" { "store" } else { *arg }).collect();
+    bench.run(&[&fit[..], &["--out", "run"]].concat()).fails(3, &["responses.npy", "checksum"]);
+    assert!(!bench.path("run").exists());
     let done = bench.run(&["inspect", "store", "--verify"]);
     assert!(done.code == Some(3) && done.out.contains("responses.npy: is not what"), "{done:?}");
     fs::remove_file(file).unwrap();

@@ -89,6 +89,13 @@ pub fn remove_made_anew(path: &Path) {
     path.ancestors().skip(1).take(2).for_each(|folder| drop(fs::remove_dir(folder)));
 }
 
+/// Waits until no other process holds the folder `path`, and holds it until what is given is dropped: those who look what is
+/// there before they write take turns. Where the file system has no locks, it holds nothing.
+pub fn hold_folder(path: &Path) -> Option<fs::File> {
+    let folder = fs::File::open(path).ok()?;
+    folder.lock().ok().map(|()| folder)
+}
+
 /// Makes the folder `path` and those above it.
 ///
 /// # Errors

@@ -11,8 +11,8 @@ mod read;
 mod write;
 
 pub use folder::{
-    create_folder, current_folder, recover_folder, remove_folder_of, remove_made_anew, renew_folder,
-    replace_folder,
+    create_folder, current_folder, hold_folder, recover_folder, remove_folder_of, remove_made_anew,
+    renew_folder, replace_folder,
 };
 pub use leftover::{clear_leftovers, is_leftover};
 pub use read::{ARRAYS, TABLE, TEXT, open, read, read_text, too_large};

@@ -26,9 +26,11 @@ static KNOWN: Mutex<BTreeMap<String, Read>> = Mutex::new(BTreeMap::new());
 
 impl Session {
     /// Hashes of every value, all tiers, as `f32`: the same for a folder and its archive. What cannot be read counts as
-    /// different from all that can.
+    /// different from all that can. Who asks what a recording holds is not told of one that was damaged since it was written:
+    /// where its files have checksums, they are held against them in the same reading.
     ///
     /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) naming a file that is not what was written,
     /// [`Kind::Interrupted`](crate::error::Kind::Interrupted) when the user stopped it.
     pub fn content(&self) -> Result<Content> {
         Ok(self.read_all()?.content)
@@ -61,8 +63,9 @@ impl Session {
         if let Some(read) = stamp.as_ref().and_then(known) {
             return Ok(read);
         }
-        let read = self.hashed();
+        let (verified, read) = rayon::join(|| self.source.verify(), || self.hashed());
         self.source.check_interrupt()?;
+        verified?;
         if let (Some(stamp), Ok(mut known)) = (stamp, KNOWN.lock()) {
             known.insert(stamp, read.clone());
         }

@@ -67,6 +67,11 @@ impl TrialSource for Interruptible {
         self.interrupt.check()
     }
 
+    fn verify(&self) -> Result<()> {
+        self.interrupt.check()?;
+        self.source.verify()
+    }
+
     fn classes(&self, trials: usize) -> Result<Option<Vec<String>>> {
         self.source.classes(trials)
     }

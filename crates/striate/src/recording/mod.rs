@@ -29,6 +29,7 @@ mod interrupt;
 pub mod files;
 pub mod formats;
 mod licence;
+mod overlap;
 pub mod npy;
 mod npy_header;
 mod read;
@@ -240,6 +241,14 @@ pub trait TrialSource: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`Kind::Interrupted`](crate::error::Kind::Interrupted) when it was.
     fn check_interrupt(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Holds every file against the checksum of what was written, where there are any.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) naming the first that is something else.
+    fn verify(&self) -> Result<()> {
         Ok(())
     }
 
@@ -492,7 +501,7 @@ pub fn told_by(samples: usize) -> usize {
 /// What is said of a tier that [`Session::is_withheld`].
 pub fn withheld(tier: &Tier) -> String {
     format!(
-        "all responses of tier `{tier}` are 0 or missing: its publishers withhold them, so nothing can be scored on it"
+        "all responses of tier `{tier}` are 0 or missing, as publishers withhold them: nothing can be scored on it"
     )
 }
 

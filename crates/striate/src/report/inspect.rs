@@ -210,6 +210,7 @@ fn inspect_session(session: &Session) -> Result<(SessionInspection, Shown)> {
     for (&trial, &content) in scans.get(&Stream::Images).iter().flat_map(|scan| &scan.contents) {
         shown.entry(content).or_default().insert(session.trials[trial].tier.clone());
     }
+    let changed = session.source.verify().err().map(|error| error.to_string());
     let inspection = SessionInspection {
         id: session.id.clone(),
         neurons: session.neurons.len(),
@@ -233,7 +234,7 @@ fn inspect_session(session: &Session) -> Result<(SessionInspection, Shown)> {
         not_finite_neurons: flagged(session, responses.not_finite()),
         licence: session.licence.clone(),
         warnings,
-        problems: scans.iter().flat_map(|(&stream, scan)| problems(stream, scan)).collect(),
+        problems: scans.iter().flat_map(|(&stream, scan)| problems(stream, scan)).chain(changed).collect(),
     };
     Ok((inspection, shown))
 }

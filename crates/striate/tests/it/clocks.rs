@@ -157,6 +157,33 @@ fn without_events_there_is_a_variable_but_no_neuron() {
     assert_eq!(error.place().key.as_deref(), Some("responses"));
 }
 
+/// Rounded times touch each other, and a second of the training trial is no rounding.
+#[test]
+fn trials_of_two_tiers_at_once_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    made(dir.path(), &[]);
+    for (start, count) in [("2.96", 0), ("2.0", 1)] {
+        let table = format!("start_s,end_s,tier,stimulus_id\n1.0,3.0,train,a\n{start},5.0,test,b\n");
+        fs::write(dir.path().join("trials.csv"), table).unwrap();
+        let warned = recording::open(&dir.path().join("my.toml")).unwrap().sessions.remove(0).warnings;
+        assert_eq!(warned.len(), count, "{warned:?}");
+        assert!(warned.iter().all(|warning| warning.contains("another tier")), "{warned:?}");
+    }
+}
+
+/// In milliseconds, they would all be 0.
+#[test]
+fn spikes_on_another_clock_are_refused() {
+    let traces = "file = \"traces.npy\"\n        rate_hz = 10\n        start_s = 0.3\n        offset_s = -0.3\n        rule = \"linear\"";
+    let dir = tempfile::tempdir().unwrap();
+    made(dir.path(), &[(traces, "events = \"spikes.npy\"\nrule = \"count\"")]);
+    let times: Vec<f64> = (0..60).map(|at| 1000.0 + 100.0 * f64::from(at)).collect();
+    fs::write(dir.path().join("spikes.npy"), write_f64(&[60], &times)).unwrap();
+    let error = recording::open(&dir.path().join("my.toml")).unwrap_err();
+    let words = ["spikes.npy", "`responses`", "none of its 60 events", "between 1 s and 7 s"];
+    assert!(words.iter().all(|word| error.to_string().contains(word)), "{error}");
+}
+
 /// Frames 12 to 27 of the first trial were not shown, which is what it takes to be long; 100 more after the last trial are not.
 #[test]
 fn long_gaps_within_a_trial_are_warned_of_by_name() {
@@ -201,6 +228,9 @@ fn a_store_of_it_holds_the_same() {
     assert_eq!((&copy.streams, &copy.stimulus), (&session.streams, &session.stimulus));
 }
 
+/// A second signal of one name.
+const TWIN: &str = "[[behavior]]\nname = \"running_speed\"\nfile = \"speed.npy\"\nrate_hz = 40\nrule = \"mean\"\n[pupil_center]";
+
 #[test]
 fn what_does_not_fit_is_refused_by_name() {
     let refused = |changes: &[(&str, &str)], words: &[&str]| {
@@ -218,6 +248,8 @@ fn what_does_not_fit_is_refused_by_name() {
         (("rate_hz = 40", "column = 0"), &["either `times` or `rate_hz`"]),
         (("rate_hz = 40", "rate_hz = 40\ncolumn = 1"), &["column", "1 columns"]),
         (("rule = \"mean\"", "rule = \"count\""), &["counts events"]),
+        (("\"running_speed\"", "\" \""), &["behavior.name", "is missing"]),
+        (("[pupil_center]", TWIN), &["behavior.name", "called `running_speed`"]),
         (("file = \"traces.npy\"", "events = \"traces.npy\""), &["responses.events", "count"]),
     ];
     for (change, words) in config {
@@ -281,6 +313,39 @@ fn experanto(folder: &Path) {
     let more = "is_mem_mapped: true\ndtype: float32\nn_signals: 1\nn_timestamps: 440\n";
     put("treadmill/meta.yml", sequence(40.0, more));
     put("treadmill/data.mem", (0..440u16).flat_map(|at| f32::from(at / 4).to_le_bytes()).collect());
+}
+
+/// Each would move the responses against the movie, or lose a trial, and say nothing.
+#[test]
+fn meta_of_experanto_that_contradicts_its_data_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mouse");
+    let opened = |file: &str, old: &str, new: &str| {
+        experanto(&path);
+        let text = fs::read_to_string(path.join(file)).unwrap();
+        assert!(text.contains(old), "{old}");
+        fs::write(path.join(file), text.replace(old, new)).unwrap();
+        recording::open(&path).map(|mut of| of.sessions.remove(0))
+    };
+    let responses = "responses/meta.yml";
+    let refused = [
+        (responses, "sampling_rate: 5", "sampling_rate: 2.5", "last 22 s"),
+        (responses, "end_time: 110.0", "end_time: 200", "are 101 s"),
+        (responses, "n_signals: 2", "n_signals: 3", "`n_signals`: is 3, its data hold 2"),
+        (responses, "n_signals: 2", "n_timestamps: 54", "its data hold 55"),
+        (responses, "sampling_rate: 5", "sampling_rate: fast", "`fast`, expected a number"),
+        ("screen/meta/00002.yml", "- 2\n", "- 99\n", "image_size"),
+    ];
+    for (file, old, new, words) in refused {
+        let error = opened(file, old, new).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+    let same = opened(responses, "sampling_rate: 5", "sampling_rate: 5.0   # Hz").unwrap();
+    let flow = opened("screen/meta/00000.yml", "image_size:\n- 2\n- 3\n", "image_size: [3, 2]\n").unwrap();
+    assert_eq!(same.content().unwrap(), flow.content().unwrap());
+    fs::remove_file(path.join("screen/meta/00000.yml")).unwrap();
+    let error = recording::open(&path).unwrap_err().to_string();
+    assert!(error.contains("screen/meta/00000.yml") && error.contains("is missing"), "{error}");
 }
 
 #[test]

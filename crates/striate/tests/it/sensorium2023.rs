@@ -188,6 +188,28 @@ fn a_tier_of_nothing_but_nan_is_withheld() {
     assert!(session.is_withheld(&Tier::from("live_test_main")).unwrap());
 }
 
+/// With what it lacks, all other streams are cut: by NaN, or in a file that is shorter. A sample less is common.
+#[test]
+fn a_stream_that_ends_early_is_told_with_its_share() {
+    let (_dir, path) = made();
+    let told = |path: &Path| {
+        let all = only(path).warnings;
+        all.into_iter().filter(|warning| warning.contains("no samples from")).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&path), Vec::<String>::new());
+    let pupil: Vec<f64> = (0..2 * STORED).map(|i| if i % STORED < 3 { 1.0 } else { f64::NAN }).collect();
+    for trial in [0, 2] {
+        put(&path, &format!("data/pupil_center/{trial}.npy"), write_f64(&[2, STORED], &pupil));
+    }
+    put(&path, "data/responses/3.npy", write_f64(&[NEURONS, 4], &[1.0; NEURONS * 4]));
+    let told = told(&path);
+    assert_eq!(told.len(), 2, "{told:?}");
+    let words = ["`responses`: no samples from sample 4 on in trial 3", "in 1 of 6 trials: 11 % of"];
+    assert!(words.iter().all(|word| told[0].contains(word)), "{told:?}");
+    let words = ["`pupil_center`: no samples from sample 3 on in trial 0", "in 2 of 6 trials: 23 % of"];
+    assert!(words.iter().all(|word| told[1].contains(word)), "{told:?}");
+}
+
 #[test]
 fn what_cannot_be_clips_is_refused_with_its_file() {
     let (_dir, path) = made();

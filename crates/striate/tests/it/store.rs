@@ -156,6 +156,54 @@ fn what_cannot_be_converted_is_refused_before_anything_is_written() {
     assert!(store.join("static1-2-3/notes.txt").is_file());
 }
 
+/// What opens `outer` would find both.
+#[test]
+fn a_store_does_not_lie_in_its_source() {
+    let dir = tempfile::tempdir().unwrap();
+    let outer = dir.path().join("mice");
+    sensorium(&outer.join("a"));
+    sensorium(&outer.join("b"));
+    let error = stored(std::slice::from_ref(&outer), &outer.join("store")).unwrap_err();
+    assert!(error.kind() == Kind::Config && error.message() == "lies in what is read", "{error}");
+    assert_eq!(recording::open(&outer).unwrap().sessions.len(), 2);
+}
+
+/// Whoever comes second is refused, whoever began first.
+#[test]
+fn of_two_sources_at_once_one_is_written_and_one_refused() {
+    let (dir, paths) = made();
+    let (store, twin) = (dir.path().join("store"), dir.path().join("other/static1-2-3"));
+    sensorium(&twin);
+    let other = || stored(std::slice::from_ref(&twin), &store).map(drop).unwrap();
+    let recordings = [recording::open(&paths[0]).unwrap()];
+    let error = convert(&recordings, &store, &mut |_| other()).unwrap_err();
+    assert!(error.kind() == Kind::Config && error.message().contains("of that name already"), "{error}");
+    assert_eq!(stored(&[twin], &store).unwrap(), [Outcome::Kept]);
+    assert_eq!(fs::read_dir(&store).unwrap().count(), 1);
+}
+
+/// Damage that is no longer there to be seen would have a checksum of its own.
+#[test]
+fn a_damaged_store_is_neither_copied_nor_taken_for_whole() {
+    let (dir, paths) = made();
+    let (store, copy) = (dir.path().join("store"), dir.path().join("copy"));
+    stored(&paths, &store).unwrap();
+    for name in ["responses.npy", "images.npy", "behavior.npy", "pupil_center.npy"] {
+        let path = store.join("dynamic1-2-3").join(name);
+        let mut bytes = fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let session = only(&store.join("dynamic1-2-3"));
+        for error in [stored(std::slice::from_ref(&store), &copy).map(drop), session.content().map(drop)] {
+            let error = error.unwrap_err();
+            assert!(error.kind() == Kind::Data && error.to_string().contains(name), "{error}");
+        }
+        assert!(!copy.exists(), "the first file is not written");
+        assert_eq!(stored(&paths, &store).unwrap(), [Outcome::Kept, Outcome::Written], "{name}");
+        assert_eq!(problems(&store), Vec::<String>::new());
+    }
+}
+
 /// A trial that cannot be read ends it, and nothing half is left.
 #[test]
 fn a_damaged_source_leaves_no_session() {
@@ -229,6 +277,26 @@ fn a_store_written_by_hand_is_read() {
     assert_eq!(session.read_samples(Stream::Responses, 1, 1..2).unwrap(), [15.0, 16.0, 17.0]);
     assert_eq!(session.read(Stream::Behavior, 0).unwrap(), [0.0, 1.0, 2.0, 3.0]);
     assert!(verify(&path).unwrap()[0].unknown.is_some());
+}
+
+/// Its trials begin anywhere, also within each other.
+#[test]
+fn tiers_that_share_samples_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mouse");
+    by_hand(&path);
+    let told = |start: usize| {
+        let text = format!("tier,stimulus_id,start,samples\ntrain,a,0,4\noracle,b,{start},5\n");
+        fs::write(path.join("trials.csv"), text).unwrap();
+        only(&path)
+            .warnings
+            .into_iter()
+            .filter(|warning| warning.contains("another tier"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(told(4), Vec::<String>::new());
+    let words = "trial 1 (`oracle`) before the end of trial 0 (`train`)";
+    assert!(matches!(&told(3)[..], [told] if told.contains(words)), "{:?}", told(3));
 }
 
 #[test]

@@ -14,10 +14,12 @@ use serde_json::Value;
 
 use super::rule::{Rule, Times};
 use super::signal::{Grid, Signal, Track};
+use super::yaml::{self, Meta, number, text, whole};
 use super::{Parts, Signals, count_of, session};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::hash::Digest;
+use crate::recording::files::missing;
 use crate::recording::root::Root;
 use crate::recording::samples::Samples;
 use crate::recording::{Format, Neurons, Session, Stream, Trial};
@@ -33,11 +35,12 @@ pub const FORMAT: Format = Format {
 const TIMES: &str = "screen/timestamps.npy";
 /// Rows and pixels of each by which stimuli are told apart.
 const TOLD_BY: usize = 64;
+/// Values by which a sequence may be longer or shorter than its meta says: the time of the last, or its end.
+const ENDS: f64 = 2.0;
+/// Part of its length by which it may be so with a word.
+const DRIFT: f64 = 0.01;
 /// How much faster a signal is than the session to be averaged.
 const FASTER: f64 = 1.01;
-
-/// What is known of a trial or modality.
-type Meta = BTreeMap<String, Vec<String>>;
 
 /// A trial, and the frames of it.
 struct Shown {
@@ -47,6 +50,8 @@ struct Shown {
     times: Vec<f64>,
     /// Time of the frame after the last, of whatever trial.
     next: Option<f64>,
+    /// Lengths of the sides of a frame, in one order or the other, where they are told.
+    sides: Option<[usize; 2]>,
 }
 
 fn open(root: &Root) -> Result<Session> {
@@ -113,6 +118,7 @@ fn shown(root: &Root, warnings: &mut Vec<String>) -> Result<Vec<Shown>> {
             tier: text(&meta, "tier").map(str::to_owned),
             times: own.to_vec(),
             next: times.get(first + count).copied(),
+            sides: sides(&meta),
             key,
         });
     }
@@ -126,14 +132,19 @@ fn shown(root: &Root, warnings: &mut Vec<String>) -> Result<Vec<Shown>> {
     Ok(found)
 }
 
-/// What is known of each trial, by the name of its files.
+fn sides(meta: &Meta) -> Option<[usize; 2]> {
+    let told: Vec<usize> = meta.get("image_size")?.iter().filter_map(|side| side.parse().ok()).collect();
+    told.try_into().ok()
+}
+
+/// What is known of each trial, by the name of its files; frames of which nothing is known are frames of a trial that is lost.
 fn trials(root: &Root) -> Result<BTreeMap<String, Meta>> {
     const ALL: &str = "screen/combined_meta.json";
     let is_trial = |stem: &str| !stem.is_empty() && stem.bytes().all(|byte| byte.is_ascii_digit());
     let mut found = BTreeMap::new();
     for entry in root.list("screen/meta")? {
         if let Some(stem) = entry.name.strip_suffix(".yml").filter(|stem| is_trial(stem)) {
-            found.insert(stem.to_owned(), meta(root, &format!("screen/meta/{}", entry.name))?);
+            found.insert(stem.to_owned(), yaml::read(root, &format!("screen/meta/{}", entry.name))?);
         }
     }
     if found.is_empty() && root.has(ALL) {
@@ -147,6 +158,12 @@ fn trials(root: &Root) -> Result<BTreeMap<String, Meta>> {
         };
         let trial = |meta: BTreeMap<String, Value>| meta.into_iter().map(|(key, value)| (key, plain(value)));
         found = all.into_iter().map(|(key, meta)| (key, trial(meta).collect())).collect();
+    }
+    for entry in root.list("screen/data")? {
+        let stem = entry.name.split('.').next().filter(|stem| is_trial(stem));
+        if let Some(lost) = stem.filter(|stem| !found.contains_key(*stem)) {
+            return Err(missing(root.place(&format!("screen/meta/{lost}.yml"))));
+        }
     }
     Ok(found)
 }
@@ -181,6 +198,12 @@ fn frames(root: &Root, shown: &Shown) -> Result<Signal> {
     let samples = if stored.shape().len() == 1 { stored.into_one() } else { stored };
     if samples.len() != shown.times.len() {
         let message = format!("has {} frames, {} were shown", samples.len(), shown.times.len());
+        return Err(Error::data(message).file(samples.place()));
+    }
+    let shape = samples.shape();
+    let stored: [usize; 2] = std::array::from_fn(|side| shape.iter().rev().nth(side).copied().unwrap_or(0));
+    if let Some(told) = shown.sides.filter(|told| *told != stored && [told[1], told[0]] != stored) {
+        let message = format!("has frames of {shape:?}, `image_size` in its meta says {told:?}");
         return Err(Error::data(message).file(samples.place()));
     }
     let times = Arc::new(Times::Stamps(shown.times.clone()));
@@ -239,7 +262,7 @@ fn behavior(
 /// The sequence in the folder `name`: averaged where it is faster than the session, on lines where it is slower.
 fn sequence(root: &Root, name: &str, rate_hz: Option<f64>, warnings: &mut Vec<String>) -> Result<Signal> {
     let file = format!("{name}/meta.yml");
-    let meta = meta(root, &file)?;
+    let meta = yaml::read(root, &file)?;
     let read = || {
         let modality = text(&meta, "modality").unwrap_or("sequence");
         if modality != "sequence" {
@@ -258,20 +281,51 @@ fn sequence(root: &Root, name: &str, rate_hz: Option<f64>, warnings: &mut Vec<St
         };
         let (own, start_s) = (number(&meta, "sampling_rate")?, number(&meta, "start_time")?);
         if own <= 0.0 {
-            return Err(Error::data(format!("is {own}")).key("sampling_rate"));
+            return Err(Error::data(format!("is {own}, expected more than 0")).key("sampling_rate"));
         }
+        let signals: usize = samples.shape().iter().product();
+        counted(&meta, "n_timestamps", samples.len())?;
+        counted(&meta, "n_signals", signals)?;
+        let odd = duration(&meta, samples.len(), own, start_s)?;
         let times = Times::Regular { start_s, rate_hz: own, count: samples.len() };
         let rule = match rate_hz {
             Some(rate) if own < rate * FASTER => Rule::Linear,
             _ => Rule::Mean,
         };
-        Ok(Signal::Track(Track { samples, times: Arc::new(times), rule, column: None }))
+        Ok((Signal::Track(Track { samples, times: Arc::new(times), rule, column: None }), odd))
     };
     if matches!(text(&meta, "phase_shift_per_signal"), Some("true" | "True")) {
         warnings
             .push(format!("{name}: each signal is shifted within a sample, which is not taken into account"));
     }
-    read().map_err(|error: Error| error.file(root.place(&file)))
+    let (signal, odd) = read().map_err(|error: Error| error.file(root.place(&file)))?;
+    warnings.extend(odd.map(|words| format!("{name}: {words}")));
+    Ok(signal)
+}
+
+/// That the meta of a sequence counts as many as its data hold, where it tells.
+fn counted(meta: &Meta, key: &str, stored: usize) -> Result<()> {
+    if text(meta, key).is_none() || whole(meta, key)? == stored {
+        return Ok(());
+    }
+    Err(Error::data(format!("is {}, its data hold {stored}", whole(meta, key)?)).key(key))
+}
+
+/// Whether so many values last as long as the meta says: a sentence where they do by and large, an error where another rate is
+/// meant.
+fn duration(meta: &Meta, count: usize, rate_hz: f64, start_s: f64) -> Result<Option<String>> {
+    if text(meta, "end_time").is_none() {
+        return Ok(None);
+    }
+    let (lasts_s, told_s) = (count as f64 / rate_hz, number(meta, "end_time")? - start_s);
+    let differs = (lasts_s - told_s).abs();
+    let words = format!(
+        "{count} values at {rate_hz} per second last {lasts_s} s, from `start_time` to `end_time` are {told_s} s"
+    );
+    if differs <= ENDS / rate_hz {
+        return Ok(None);
+    }
+    if differs <= DRIFT * lasts_s { Ok(Some(words)) } else { Err(Error::data(words).key("sampling_rate")) }
 }
 
 /// NumPy's short name of a type: `<f4` of `float32`.
@@ -282,47 +336,4 @@ fn descr(dtype: &str) -> String {
         }
     }
     dtype.to_owned()
-}
-
-/// The plain part of a YAML file as PyYAML writes it: words, numbers and lists of them by name. What lies deeper is nothing
-/// that is asked for here.
-fn meta(root: &Root, name: &str) -> Result<Meta> {
-    let bytes = root.read(name, disk::TEXT)?;
-    let text = String::from_utf8(bytes).map_err(|_| Error::data("is not text").file(root.place(name)))?;
-    let mut meta = Meta::new();
-    let mut last = None;
-    for line in text.lines() {
-        if let Some(item) = line.trim_start().strip_prefix("- ") {
-            let list = last.as_ref().and_then(|key| meta.get_mut(key));
-            list.into_iter().for_each(|list| list.push(plain(item)));
-        } else if let Some((key, value)) = line.split_once(':').filter(|_| !line.starts_with([' ', '#'])) {
-            let value = value.trim();
-            let values = match value.strip_prefix('[').and_then(|value| value.strip_suffix(']')) {
-                Some(list) => list.split(',').map(plain).collect(),
-                None if value.is_empty() => Vec::new(),
-                None => vec![plain(value)],
-            };
-            meta.insert(key.trim().to_owned(), values);
-            last = Some(key.trim().to_owned());
-        }
-    }
-    Ok(meta)
-}
-
-fn plain(value: &str) -> String {
-    value.trim().trim_matches(['\'', '"']).to_owned()
-}
-
-fn text<'a>(meta: &'a Meta, key: &str) -> Option<&'a str> {
-    meta.get(key)?.first().map(String::as_str)
-}
-
-fn number(meta: &Meta, key: &str) -> Result<f64> {
-    let read = text(meta, key).and_then(|value| value.parse().ok()).filter(|value: &f64| value.is_finite());
-    read.ok_or_else(|| Error::data(format!("has {:?}, expected a number", text(meta, key))).key(key))
-}
-
-fn whole(meta: &Meta, key: &str) -> Result<usize> {
-    let read = text(meta, key).and_then(|value| value.parse().ok());
-    read.ok_or_else(|| Error::data(format!("has {:?}, expected a whole number", text(meta, key))).key(key))
 }

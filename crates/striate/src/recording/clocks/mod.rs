@@ -3,11 +3,13 @@
 //! Each signal has times and a [`Rule`]; trials are stretches of time. Nothing is copied: what a window of a trial takes is
 //! read from the files when it is asked for, and `striate convert` makes a store of it.
 
+mod events;
 mod experanto;
 mod gaps;
 mod rule;
 mod settings;
 mod signal;
+mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,7 +21,7 @@ pub use settings::EXAMPLE;
 pub(super) use settings::{is_settings, open};
 use signal::{Grid, Signal};
 
-use super::{Neurons, Session, StimulusInfo, Stream, StreamInfo, Trial, TrialSource, Window};
+use super::{Neurons, Session, StimulusInfo, Stream, StreamInfo, Trial, TrialSource, Window, overlap};
 use crate::error::{Error, Result};
 
 /// Part of a sample that a trial may lack at its end: times are rounded.
@@ -176,7 +178,13 @@ fn session(parts: Parts) -> Result<Session> {
         .signals
         .iter()
         .flat_map(|(&stream, signals)| gaps::told(stream, signals, &clocks.grids, &parts.trials));
-    let warnings = parts.warnings.into_iter().chain(gaps).collect();
+    let mut warnings: Vec<String> = parts.warnings.into_iter().chain(gaps).collect();
+    for (&stream, signals) in &clocks.signals {
+        warnings.extend(events::told(stream, signals, &clocks.grids, &parts.trials)?);
+    }
+    let spans: Vec<(f64, f64)> =
+        clocks.grids.iter().zip(&parts.trials).map(|(grid, of)| grid.span(of.samples)).collect();
+    warnings.extend(overlap::told(&parts.trials, &spans));
     Ok(Session {
         id: parts.id,
         format: parts.format,

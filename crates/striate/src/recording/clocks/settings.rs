@@ -142,7 +142,9 @@ impl Settings {
         if !behavior.is_empty() {
             let (behavior, names): (Vec<Signal>, Vec<_>) = behavior.into_iter().unzip();
             signals.insert(Stream::Behavior, Signals::Beside(behavior));
-            variables.insert(Stream::Behavior, names.concat());
+            let names = names.concat();
+            refuse_twins(&names)?;
+            variables.insert(Stream::Behavior, names);
         }
         if let Some(pupil) = &self.pupil_center {
             let signal = pupil.signal(&mut files, "pupil_center")?;
@@ -226,7 +228,7 @@ impl SignalSettings {
 
     /// A signal of behaviour, and the names of its variables.
     fn named(&self, files: &mut Files) -> Result<(Signal, Vec<String>)> {
-        let Some(name) = &self.name else {
+        let Some(name) = self.name.as_ref().filter(|name| !name.trim().is_empty()) else {
             return Err(Error::config("is missing: what the signal is called").key("behavior.name"));
         };
         let signal = match self.events {
@@ -313,6 +315,17 @@ impl SignalSettings {
         let times = Times::stamps(times, self.offset_s).map_err(|error| error.file(&place))?;
         let count = ids.len();
         Ok((Signal::Events { place, times: Arc::new(times), units: Arc::new(units), count }, ids))
+    }
+}
+
+/// Variables are chosen, told and held against each other by name.
+fn refuse_twins(names: &[String]) -> Result<()> {
+    match (1..names.len()).find(|&at| names[..at].contains(&names[at])) {
+        Some(at) => {
+            let message = format!("two variables of behaviour are called `{}`", names[at].escape_debug());
+            Err(Error::config(message).key("behavior.name"))
+        }
+        None => Ok(()),
     }
 }
 

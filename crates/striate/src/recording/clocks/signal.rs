@@ -21,6 +21,12 @@ impl Grid {
     pub fn time(&self, sample: usize) -> f64 {
         self.start_s + sample as f64 * self.step_s
     }
+
+    /// First and last time of so many samples, without what clocks jitter: half of a sample of several, less of a single one.
+    pub fn span(&self, samples: usize) -> (f64, f64) {
+        let part = if samples > 1 { 0.5 } else { 0.01 };
+        (self.start_s, self.time(samples) - part * self.step_s)
+    }
 }
 
 /// One signal.

@@ -1,5 +1,7 @@
 //! Clips: arrays whose last axis is time, with NaN behind the end of the trial.
 
+use std::collections::BTreeMap;
+
 use rayon::prelude::*;
 
 use super::names::{Names, STREAMS, place_of};
@@ -16,6 +18,8 @@ const RATE_HZ: f64 = 30.0;
 const MOST_SAMPLES: usize = 1 << 19;
 /// Pixels by which movies are told apart.
 const PIXELS: usize = 64;
+/// Part of a trial that a stream may lack at its end without a word: one that ends a sample early is common.
+const LITTLE: f64 = 0.1;
 /// Elements that are transposed at once, so that both sides stay in the cache.
 const TILE: usize = 32;
 
@@ -31,11 +35,18 @@ pub(super) struct Lengths {
 impl Lengths {
     /// Reads the start of every file. A stream that holds nothing but NaN in a trial is withheld there, and says nothing of
     /// its length but that it has no samples behind its file's end.
-    pub fn read(root: &Root, names: &Names, streams: &[StreamInfo], trials: usize) -> Result<Self> {
+    pub fn read(
+        root: &Root,
+        names: &Names,
+        streams: &[StreamInfo],
+        trials: usize,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self> {
         let lengths = |trial| trial_lengths(root, names, streams, trial);
         let all = in_order((0..trials).into_par_iter().map(lengths).collect())?;
-        let (stored, recorded) = all.into_iter().unzip();
-        Ok(Self { stored, recorded })
+        let (stored, ends): (_, Vec<[usize; 4]>) = all.into_iter().unzip();
+        warnings.extend(early_ends(&ends));
+        Ok(Self { stored, recorded: ends.iter().map(shortest).collect() })
     }
 
     pub fn stored(&self, stream: Stream, trial: usize) -> usize {
@@ -47,13 +58,14 @@ impl Lengths {
     }
 }
 
+/// Samples in the files of a trial, and those before the NaN tail, of each stream.
 fn trial_lengths(
     root: &Root,
     names: &Names,
     streams: &[StreamInfo],
     trial: usize,
-) -> Result<([usize; 4], usize)> {
-    let (mut stored, mut ends) = ([0; 4], Vec::new());
+) -> Result<([usize; 4], [usize; 4])> {
+    let (mut stored, mut ends, mut has_values) = ([0; 4], [0; 4], false);
     for StreamInfo { stream, .. } in streams.iter().filter(|info| names.of(info.stream).contains_key(&trial))
     {
         let placed = |error: Error| names.placed(error, *stream, trial);
@@ -61,19 +73,50 @@ fn trial_lengths(
         if row.is_empty() || row.len() > MOST_SAMPLES {
             return Err(placed(Error::data(format!("has shape {shape:?}: {} samples", row.len()))));
         }
+        let last = row.iter().rposition(|value| !value.is_nan());
+        has_values |= last.is_some();
         stored[place_of(*stream)] = row.len();
-        ends.extend(row.iter().rposition(|value| !value.is_nan()).map(|last| (last + 1, *stream)));
+        ends[place_of(*stream)] = last.map_or(row.len(), |last| last + 1);
     }
-    let shortest = ends.into_iter().min_by_key(|(end, _)| *end);
-    let Some((recorded, _)) = shortest else {
-        return Err(names.placed(
-            Error::data("holds nothing but NaN, as all streams of this trial"),
-            STREAMS[1],
-            trial,
-        ));
+    if has_values {
+        return Ok((stored, ends));
+    }
+    let error = Error::data("holds nothing but NaN, as all streams of this trial");
+    Err(names.placed(error, STREAMS[1], trial))
+}
+
+/// Of the ends of the streams of a trial, 0 where there is none, the first.
+fn shortest(ends: &[usize; 4]) -> usize {
+    ends.iter().copied().filter(|&end| end > 0).min().unwrap_or(0)
+}
+
+/// Streams that end a trial long before others do, and how much of the recording is left out with what they lack.
+fn early_ends(ends: &[[usize; 4]]) -> Vec<String> {
+    let mut found: BTreeMap<Vec<Stream>, (Vec<usize>, usize)> = BTreeMap::new();
+    for (trial, ends) in ends.iter().enumerate() {
+        let (first, last) = (shortest(ends), ends.iter().copied().max().unwrap_or(0));
+        if (last - first) as f64 > LITTLE * last as f64 {
+            let early = STREAMS.into_iter().filter(|&stream| ends[place_of(stream)] == first);
+            let (trials, lost) = found.entry(early.collect()).or_default();
+            trials.push(trial);
+            *lost += last - first;
+        }
+    }
+    let all: usize = ends.iter().flat_map(|ends| ends.iter().max()).sum();
+    let words = |(streams, (trials, lost)): (Vec<Stream>, (Vec<usize>, usize))| {
+        let names: Vec<String> = streams.iter().map(|stream| format!("`{stream}`")).collect();
+        format!(
+            "{}: no samples from sample {} on in trial {}, and less than other streams in {} of {} trials: {:.0} % of the \
+             recording, samples that not all streams have, is left out",
+            names.join(", "),
+            shortest(&ends[trials[0]]),
+            trials[0],
+            trials.len(),
+            ends.len(),
+            100.0 * lost as f64 / all as f64
+        )
     };
-    let shortest = stored.iter().copied().filter(|&samples| samples > 0).min().unwrap_or(recorded);
-    Ok((stored, recorded.min(shortest)))
+    found.into_iter().map(words).collect()
 }
 
 /// The rate that all trials have.

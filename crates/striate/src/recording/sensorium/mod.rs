@@ -47,7 +47,8 @@ impl Layout {
         let mut warnings = Vec::new();
         let tiers = tables::tiers(root, &mut names, &mut warnings)?;
         let streams = self.streams(root, &names)?;
-        let lengths = self.clips.then(|| Lengths::read(root, &names, &streams, tiers.len())).transpose()?;
+        let read = || Lengths::read(root, &names, &streams, tiers.len(), &mut warnings);
+        let lengths = self.clips.then(read).transpose()?;
         let trials = tables::trials(root, &names, tiers, lengths.as_ref(), &mut warnings)?;
         let neurons = tables::neurons(root, &streams, &mut warnings)?;
         let images = streams.iter().find(|info| info.stream == Stream::Images);

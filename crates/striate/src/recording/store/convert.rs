@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::card::{CARD, Card, Provenance};
+use super::verify::damage;
 use super::write;
 use crate::disk;
 use crate::error::{Error, Result};
@@ -37,8 +38,10 @@ pub struct Converted {
 ///
 /// # Errors
 /// Before anything is written: [`Kind::Config`](crate::error::Kind::Config) when two sessions have one id, or `out` holds
-/// anything but a store, or another session under such an id. Later: [`Kind::Data`](crate::error::Kind::Data) when a trial is
-/// damaged, [`Kind::Io`](crate::error::Kind::Io) when the disk fails.
+/// anything but a store, or another session under such an id, or lies in what is read;
+/// [`Kind::Data`](crate::error::Kind::Data) when a file is not what its checksum says. Later: [`Kind::Data`](crate::error::Kind::Data)
+/// when a trial is damaged, [`Kind::Config`](crate::error::Kind::Config) when another process has meanwhile written another
+/// session under such an id, [`Kind::Io`](crate::error::Kind::Io) when the disk fails.
 pub fn convert(
     recordings: &[Recording],
     out: &Path,
@@ -47,6 +50,7 @@ pub fn convert(
     let sessions: Vec<&Session> = recordings.iter().flat_map(|recording| &recording.sessions).collect();
     refuse_twins(&sessions)?;
     refuse_strangers(out)?;
+    recordings.iter().try_for_each(|recording| refuse_within(&recording.path, out))?;
     let standings: Vec<Standing> =
         sessions.iter().map(|session| standing(session, &out.join(&session.id))).collect::<Result<_>>()?;
     let mut converted = Vec::new();
@@ -54,12 +58,24 @@ pub fn convert(
         let path = out.join(&session.id);
         if !is_whole {
             before(session);
-            disk::renew_folder(&path, |folder| write::write(session, folder, provenance))?;
+            renew(session, &path, provenance)?;
         }
         let outcome = if is_whole { Outcome::Kept } else { Outcome::Written };
         converted.push(Converted { id: session.id.clone(), outcome, bytes: size(&path) });
     }
     Ok(converted)
+}
+
+/// Writes `session` to `path`, unless another process has written another one there by then.
+fn renew(session: &Session, path: &Path, provenance: Provenance) -> Result<()> {
+    let mut held = None;
+    let renewed = disk::renew_folder(path, |folder| {
+        write::write(session, folder, provenance.clone())?;
+        held = path.parent().and_then(disk::hold_folder);
+        earlier(path, &provenance).map(drop)
+    });
+    drop(held);
+    renewed
 }
 
 fn refuse_twins(sessions: &[&Session]) -> Result<()> {
@@ -121,45 +137,60 @@ struct Standing {
     is_whole: bool,
 }
 
-/// What the store at `path` has of `session`.
+/// Recordings that lay in each other could not be told apart by whoever opens the outer one.
+fn refuse_within(source: &Path, out: &Path) -> Result<()> {
+    if !disk::full(out).starts_with(disk::full(source)) {
+        return Ok(());
+    }
+    Err(Error::config("lies in what is read").file(out).key("--out").hint("choose another folder"))
+}
+
+/// What the store at `path` has of `session`, every file of which is what was written.
 fn standing(session: &Session, path: &Path) -> Result<Standing> {
-    let (source, target) = (disk::full(&session.path), disk::full(path));
-    let stamp = session.stamp().unwrap_or_default();
+    refuse_within(&session.path, path)?;
+    refuse_within(path, &session.path)?;
     let provenance = Provenance {
         striate: env!("CARGO_PKG_VERSION").to_owned(),
         format: session.format.to_owned(),
-        path: source.display().to_string(),
-        stamp,
+        path: disk::full(&session.path).display().to_string(),
+        stamp: session.stamp().unwrap_or_default(),
     };
-    let refused = |what: String| Error::config(what).file(path).key("--out");
-    if target.starts_with(&source) || source.starts_with(&target) {
-        return Err(refused("lies in what is read".into()).hint("choose another folder"));
+    let is_whole = match earlier(path, &provenance)? {
+        Some((known, card)) => {
+            let is_same = !known.stamp.is_empty() && known.stamp == provenance.stamp;
+            is_same && damage(&Root::open(path)?, &card).is_empty()
+        }
+        None => false,
+    };
+    if !is_whole {
+        session.source.verify()?;
     }
+    Ok(Standing { provenance, is_whole })
+}
+
+/// The session that is at `path` already, if any, which must have been made from the same source.
+fn earlier(path: &Path, provenance: &Provenance) -> Result<Option<(Provenance, Card)>> {
+    let refused = |what: String| Error::config(what).file(path).key("--out");
     if path.symlink_metadata().is_err() {
-        return Ok(Standing { provenance, is_whole: false });
+        return Ok(None);
     }
     let card = Card::read(&Root::open(path)?).ok();
-    let earlier = card.as_ref().and_then(|card| card.provenance.as_ref());
-    match earlier {
-        Some(earlier) if earlier.path == provenance.path && earlier.format == provenance.format => {}
-        Some(earlier) => {
-            return Err(refused(format!("is a session of that name already, made from {}", earlier.path))
-                .hint("rename the folder or archive that is converted, or remove that session"));
-        }
-        None => {
-            return Err(refused("is not a session that striate converted, and stays as it is".into())
-                .hint("remove it, or choose another folder"));
-        }
+    let known = card.as_ref().and_then(|card| card.provenance.clone());
+    let (Some(card), Some(known)) = (card, known) else {
+        return Err(refused("is not a session that striate converted, and stays as it is".into())
+            .hint("remove it, or choose another folder"));
+    };
+    if known.path != provenance.path || known.format != provenance.format {
+        return Err(refused(format!("is a session of that name already, made from {}", known.path))
+            .hint("rename the folder or archive that is converted, or remove that session"));
     }
-    refuse_notes(path, card.as_ref())?;
-    let is_same =
-        earlier.is_some_and(|earlier| !earlier.stamp.is_empty() && earlier.stamp == provenance.stamp);
-    Ok(Standing { provenance, is_whole: is_same && card.is_some_and(|card| has_all(&card, path)) })
+    refuse_notes(path, &card)?;
+    Ok(Some((known, card)))
 }
 
 /// Files that others put into a session.
-fn refuse_notes(path: &Path, card: Option<&Card>) -> Result<()> {
-    let is_ours = |name: &str| name == CARD || card.is_some_and(|card| card.files.contains_key(name));
+fn refuse_notes(path: &Path, card: &Card) -> Result<()> {
+    let is_ours = |name: &str| name == CARD || card.files.contains_key(name);
     for entry in fs::read_dir(path).map_err(|source| Error::io("cannot read", path, source))?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if !is_ours(&name) && !disk::is_system_file(&name) {
@@ -170,12 +201,6 @@ fn refuse_notes(path: &Path, card: Option<&Card>) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Whether every file is there with its size; `verify` reads them.
-fn has_all(card: &Card, path: &Path) -> bool {
-    let size = |name: &String| fs::metadata(path.join(name)).map(|file| file.len()).ok();
-    card.files.iter().all(|(name, written)| size(name) == Some(written.bytes))
 }
 
 fn size(path: &Path) -> u64 {

@@ -28,6 +28,7 @@ pub use verify::{Verified, verify};
 
 use self::card::{CARD, Card};
 use self::tables::{TRIALS, Table, Trials};
+use super::overlap;
 use super::root::Root;
 use super::samples::Samples;
 use super::{Format, Session, Statistics, StimulusInfo, Stream, StreamInfo, Trial, TrialSource, Window, npy};
@@ -59,6 +60,8 @@ fn open(root: &Root) -> Result<Session> {
     let streams: Vec<StreamInfo> = streams.collect::<Result<_>>()?;
     let of = |stream: Stream| streams.iter().find(|info| info.stream == stream);
     let mut warnings = card.warnings.clone();
+    let spans = trials.iter().zip(&starts).map(|(of, &start)| (start as f64, (start + of.samples) as f64));
+    warnings.extend(overlap::told(&trials, &spans.collect::<Vec<_>>()));
     Ok(Session {
         id: root.name(),
         format: FORMAT.id,
@@ -75,9 +78,10 @@ fn open(root: &Root) -> Result<Session> {
             rate_hz: card.rate_hz,
         },
         statistics: statistics(root, &card, &streams)?,
-        licence: card.licence,
+        licence: card.licence.clone(),
         source: Arc::new(Source {
             root: root.clone(),
+            card,
             arrays,
             shown: trials.iter().map(|trial| trial.has_stimulus).collect(),
             starts,
@@ -184,6 +188,7 @@ fn statistic(stream: Stream, name: &str) -> String {
 #[derive(Debug)]
 struct Source {
     root: Root,
+    card: Card,
     arrays: BTreeMap<Stream, Samples>,
     starts: Vec<usize>,
     /// Whether the stimulus of a trial was recorded.
@@ -221,6 +226,10 @@ impl TrialSource for Source {
     fn each_sample(&self, window: Window<'_>, take: &mut dyn FnMut(&mut [f32])) -> Result<()> {
         let (array, samples) = self.samples(&window)?;
         array.each(samples, take)
+    }
+
+    fn verify(&self) -> Result<()> {
+        verify::damage(&self.root, &self.card).into_iter().next().map_or(Ok(()), Err)
     }
 
     fn classes(&self, _trials: usize) -> Result<Option<Vec<String>>> {

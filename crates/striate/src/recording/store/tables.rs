@@ -138,7 +138,8 @@ fn shown(columns: &Columns) -> Result<Vec<bool>> {
         Some("1" | "true" | "True") => Ok(true),
         Some("0" | "false" | "False") => Ok(false),
         other => {
-            Err(Error::data(format!("is {other:?}, expected true or false")).trial(row).key("has_stimulus"))
+            let told = other.map_or("missing".to_owned(), |text| format!("`{}`", text.escape_debug()));
+            Err(Error::data(format!("is {told}, expected true or false")).trial(row).key("has_stimulus"))
         }
     };
     column.texts().into_iter().enumerate().map(read).collect()

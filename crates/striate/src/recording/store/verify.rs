@@ -3,6 +3,7 @@
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::card::{CARD, Card, Written, changed};
@@ -54,12 +55,19 @@ fn session(format: &str, root: &Root) -> Verified {
         Err(error) => return Verified { problems: vec![told(&error)], ..verified },
     };
     verified.files = 1 + card.files.len();
-    let unlisted = card.streams.keys().map(|stream| file_of(*stream));
-    let unlisted = unlisted.filter(|name| !card.files.contains_key(name));
-    verified.problems.extend(unlisted.map(|name| format!("{name}: is not listed in {CARD}")));
-    let wrong = card.files.iter().filter_map(|(name, written)| check(root, name, written).err());
-    verified.problems.extend(wrong.map(|error| told(&error)));
+    verified.problems.extend(damage(root, &card).iter().map(told));
     verified
+}
+
+/// What is missing or not what was written, by the order of the names; nothing where there are no checksums.
+pub(super) fn damage(root: &Root, card: &Card) -> Vec<Error> {
+    let streams = card.streams.keys().filter(|_| card.is_sealed()).map(|stream| file_of(*stream));
+    let unlisted = streams.filter(|name| !card.files.contains_key(name));
+    let unlisted =
+        unlisted.map(|name| Error::data(format!("is not listed in {CARD}")).file(root.place(&name)));
+    let wrong: Vec<Option<Error>> =
+        card.files.par_iter().map(|(name, written)| check(root, name, written).err()).collect();
+    unlisted.chain(wrong.into_iter().flatten()).collect()
 }
 
 fn told(error: &Error) -> String {
