@@ -106,7 +106,7 @@ impl Page {
         self.row("trials", &joined(session.trials.iter().map(|(tier, n)| format!("{n} {tier}"))));
         self.row("stimulus", &stimulus(session));
         self.row("length", &length(session));
-        clock(&session.lags).iter().for_each(|lag| self.row("clock", lag));
+        clock(session).iter().for_each(|lag| self.row("clock", lag));
         for info in &session.streams {
             let shape = if info.stream == Stream::Images {
                 String::new()
@@ -201,10 +201,16 @@ fn stimulus(session: &SessionInspection) -> String {
 }
 
 /// By how much responses lag behind the movie and behaviour.
-fn clock(Lags { movie, behaviour }: &Lags) -> Vec<String> {
+fn clock(session: &SessionInspection) -> Vec<String> {
+    const UNKNOWN: &str =
+        "by how much responses follow the movie cannot be told: no more clearly than by chance";
+    let Lags { movie, behaviour } = &session.lags;
     let words = |followed: &str, lag: &Lag| format!("{} (r {:.2})", lag.words(followed), lag.correlation);
-    let movie = movie.iter().map(|lag| words("the changes of the movie", lag));
-    movie.chain(behaviour.iter().map(|(name, lag)| words(name, lag))).collect()
+    let movie = match movie {
+        Some(lag) => Some(words("the changes of the movie", lag)),
+        None => session.samples.is_some().then(|| UNKNOWN.to_owned()),
+    };
+    movie.into_iter().chain(behaviour.iter().map(|(name, lag)| words(name, lag))).collect()
 }
 
 /// How long trials are.

@@ -194,6 +194,9 @@ fn sessions_that_one_core_cannot_see_are_refused_by_name_before_anything_is_writ
     };
     refused(&["data.exclude_trials=[3]", "--out", "run"], &["data.exclude_trials", "several"]);
     bench.run(&fit(&["data.session=c", "--out", "run"])).fails(2, &["data.session", "hint: "]);
+    bench
+        .run(&fit(&["data.session=[\"a\", \"a\"]", "--out", "run"]))
+        .fails(2, &["data.session", "`a` twice"]);
     put_movies(&bench, "mice/b_1", 12, 7);
     refused(&["--out", "run"], &["b.1", "b_1", "one name"]);
     fs::remove_dir_all(bench.path("mice/b_1")).unwrap();

@@ -236,6 +236,9 @@ pub fn session_of<'a>(recording: &'a Recording, id: &str) -> Result<&'a Session>
 /// [`Kind::Data`](crate::error::Kind::Data) for a name of none.
 pub fn sessions_of<'a>(recording: &'a Recording, Names(names): &Names) -> Result<Vec<&'a Session>> {
     names.iter().try_for_each(|name| session_of(recording, name).map(|_| ()))?;
+    if let Some(at) = (1..names.len()).find(|&at| names[..at].contains(&names[at])) {
+        return Err(Error::config(format!("names `{}` twice", names[at])).key("data.session"));
+    }
     let asked = |session: &&Session| names.is_empty() || names.contains(&session.id);
     Ok(recording.sessions.iter().filter(asked).collect())
 }

@@ -14,8 +14,9 @@ const MOST: usize = 30;
 const TRIALS: usize = 60;
 /// Correlation below which nothing is said: no session of white noise reaches it with a minute of samples.
 const LEAST: f64 = 0.1;
-/// Behaviour changes so slowly that chance is more: pairs of trials that do not belong together say how much.
-const SHUFFLES: usize = 5;
+/// What changes slowly, or is few trials, correlates by chance at some lag: pairs of trials that do not belong together say how
+/// much. So many shuffles are made where there are more trials, and fewer than the least cannot tell.
+const SHUFFLES: RangeInclusive<usize> = 5..=19;
 /// Samples within which visual cortex answers at the rates of video.
 const PLAUSIBLE: RangeInclusive<i64> = 0..=15;
 /// Samples by which sessions of one recording may differ, behind the movie and behind behaviour.
@@ -38,7 +39,7 @@ impl Lag {
     }
 }
 
-/// The lags of a session of clips; only where responses follow clearly.
+/// The lags of a session of clips; only where responses follow more than by chance, and by the same in both halves of the trials.
 #[derive(Debug, Default, PartialEq, Serialize)]
 pub struct Lags {
     /// Behind the changes of the movie.
@@ -51,6 +52,8 @@ pub struct Lags {
 
 /// The mean response of a trial and what it may follow: changes of the movie, then variables of behaviour. Of mean 0.
 struct Traces {
+    /// What was shown: the responses of another trial follow the same movie, too.
+    stimulus_id: String,
     followed: Vec<Vec<f64>>,
     responses: Vec<f64>,
 }
@@ -66,15 +69,15 @@ pub(super) fn lags(session: &Session) -> Lags {
     let variables = traces.first().map_or(0, |trial| trial.followed.len() - 1);
     let name = |at: usize| names.get(at).cloned().unwrap_or_else(|| format!("behaviour {}", at + 1));
     Lags {
-        movie: best(&traces, 0, 0).filter(|lag| lag.correlation >= LEAST),
+        movie: clear(&traces, 0, ALIKE[0]),
         behaviour: (0..variables)
-            .filter_map(|at| Some((name(at), behind_behaviour(&traces, at + 1)?)))
+            .filter_map(|at| Some((name(at), clear(&traces, at + 1, ALIKE[1])?)))
             .collect(),
     }
 }
 
-/// The lag behind a variable of behaviour that is beyond chance, and the same in both halves of the trials.
-fn behind_behaviour(trials: &[&Traces], which: usize) -> Option<Lag> {
+/// The lag that is beyond chance, and alike in both halves of the trials.
+fn clear(trials: &[&Traces], which: usize, alike: i64) -> Option<Lag> {
     let found = best(trials, which, 0)?;
     let by_chance = |shift| best(trials, which, shift).is_none_or(|lag| lag.correlation >= found.correlation);
     let half = |first: usize| {
@@ -82,18 +85,20 @@ fn behind_behaviour(trials: &[&Traces], which: usize) -> Option<Lag> {
         best(&half, which, 0).map(|lag| lag.samples)
     };
     let apart = (half(0)? - half(1)?).abs();
-    let is_clear = found.correlation >= LEAST && apart < ALIKE[1];
-    // Fewer trials than shuffles cannot tell.
-    (is_clear && trials.len() > SHUFFLES && !(1..=SHUFFLES).any(by_chance)).then_some(found)
+    let shuffles = (trials.len() - 1).min(*SHUFFLES.end());
+    let is_clear = found.correlation >= LEAST && apart <= alike && SHUFFLES.contains(&shuffles);
+    (is_clear && !(1..=shuffles).any(by_chance)).then_some(found)
 }
 
-/// The lag of the largest correlation of the responses with what they may follow, of the trial so many further on.
+/// The lag of the largest correlation of the responses with what they may follow, of the trial so many further on, if that showed
+/// something else.
 fn best(trials: &[&Traces], which: usize, shift: usize) -> Option<Lag> {
     let lags = 0..=2 * MOST;
     let correlation = |lag: usize| {
-        let pairs = trials.iter().enumerate().map(|(at, trial)| {
-            products(&trials[(at + shift) % trials.len()].followed[which], &trial.responses, lag)
-        });
+        let other = |at: usize| trials[(at + shift) % trials.len()];
+        let pairs = trials.iter().enumerate().map(|(at, &trial)| (trial, other(at)));
+        let pairs = pairs.filter(|(trial, other)| shift == 0 || trial.stimulus_id != other.stimulus_id);
+        let pairs = pairs.map(|(trial, other)| products(&other.followed[which], &trial.responses, lag));
         let [product, followed, responses] =
             pairs.fold([0.0; 3], |sum, trial| [0, 1, 2].map(|moment| sum[moment] + trial[moment]));
         product / (followed * responses).sqrt()
@@ -134,6 +139,7 @@ impl Traces {
             centred(rows.map(|row| f64::from(row[at])).collect())
         };
         Some(Self {
+            stimulus_id: session.trials[trial].stimulus_id.clone(),
             followed: std::iter::once(changes).chain((0..width).map(variable)).collect(),
             responses: centred(responses.chunks_exact(session.neurons.len()).skip(1).map(mean).collect()),
         })
@@ -231,6 +237,7 @@ mod tests {
     /// Trials in which a slow walk moves the responses `late` samples later, by `share` of their noise.
     fn walks(late: usize, share: f64) -> Vec<Traces> {
         let trial = |stream: u64| {
+            let stimulus_id = stream.to_string();
             let mut random = generator(3, stream);
             let draws = normal(&mut random, 400, 0.0, 1.0);
             let step = |state: &mut f64, &draw: &f32| {
@@ -241,6 +248,7 @@ mod tests {
             let noise = normal(&mut random, 300, 0.0, 1.0);
             let responses = (0..300).map(|at| share * walk[50 + at - late] + f64::from(noise[at])).collect();
             Traces {
+                stimulus_id,
                 followed: vec![Vec::new(), centred(walk[50..350].to_vec())],
                 responses: centred(responses),
             }
@@ -252,10 +260,33 @@ mod tests {
     fn a_lag_behind_behaviour_is_found_and_chance_is_not() {
         let found = |late, share| {
             let trials = walks(late, share);
-            behind_behaviour(&trials.iter().collect::<Vec<_>>(), 1).map(|lag| lag.samples)
+            clear(&trials.iter().collect::<Vec<_>>(), 1, ALIKE[1]).map(|lag| lag.samples)
         };
         assert!((10..=14).contains(&found(12, 0.5).unwrap()), "{:?}", found(12, 0.5));
         assert_eq!(found(0, 0.5), Some(0));
         assert_eq!(found(0, 0.0), None);
+        // As many as there are shuffles, at least: of three pairs the right one is the best by chance too often.
+        assert!(clear(&walks(0, 0.5).iter().take(5).collect::<Vec<_>>(), 1, ALIKE[1]).is_none());
+    }
+
+    /// Sessions of nothing but noise, of few trials: their best lag is somewhere, and is not told.
+    #[test]
+    fn the_lag_of_noise_is_not_told() {
+        let trials = |session: u64| -> Vec<Traces> {
+            let trial = |at: u64| {
+                let mut random = generator(session, at);
+                let mut noise =
+                    || centred(normal(&mut random, 80, 0.0, 1.0).into_iter().map(f64::from).collect());
+                Traces { stimulus_id: at.to_string(), followed: vec![noise()], responses: noise() }
+            };
+            (0..8).map(trial).collect()
+        };
+        let told = |session: u64| {
+            let trials = trials(session);
+            let trials: Vec<&Traces> = trials.iter().collect();
+            assert!(best(&trials, 0, 0).unwrap().correlation >= LEAST, "loud enough to be taken for one");
+            clear(&trials, 0, ALIKE[0])
+        };
+        assert_eq!((0..20).filter_map(told).count(), 0);
     }
 }
