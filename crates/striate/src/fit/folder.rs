@@ -27,6 +27,8 @@ pub fn run_folder(
 ) -> Result<RunFolder> {
     if !RunFolder::has_begun(out) {
         super::check(config, sessions)?;
+        // What is damaged is refused before the first file is written; what was read is known below.
+        sessions.iter().try_for_each(|session| session.content().map(drop))?;
     }
     let run = RunFolder::hold(out)?;
     // Asked again: whoever held it until now may have begun.
