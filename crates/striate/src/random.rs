@@ -44,6 +44,8 @@ pub enum Draws {
     Places,
     /// Part of simulated movies, of an animal or a pair, by its number there.
     Movies(u64, u64, u64),
+    /// Part of a simulated animal that moves freely, by its number there.
+    Moving(u64, u64),
     /// Entries of a channel of barcodes, in another order.
     Channel(u64),
     /// Barcodes drawn with replacement.
@@ -82,6 +84,7 @@ impl Draws {
             Self::NetworkImage(image) => 1 + image,
             Self::Places => u64::MAX,
             Self::Movies(part, owner, number) => part << 56 | owner << 32 | number,
+            Self::Moving(part, animal) => 1 << 63 | part << 32 | animal,
             Self::Channel(number) | Self::Part(number) | Self::Search(number) => number,
             Self::Seed(kind, draw) => (kind + 1) << 32 | draw,
         }
@@ -168,6 +171,7 @@ mod tests {
         let barcodes = [Channel(3), Resample, Part(3), Search(3), Seed(1, 3)].map(Draws::number);
         assert_eq!(barcodes, [3, 0, 3, 3, 0x2_0000_0003]);
         assert_eq!(Movies(2, 3, 4).number(), 0x0200_0003_0000_0004);
+        assert_eq!(Moving(2, 3).number(), 0x8000_0002_0000_0003);
         let seeds = [seed_of_step(5, 2, 0), seed_of_step(5, 2, 3), seed_of_session(5, 3)];
         assert_eq!(seeds, [0x20_0005, 0x30_0000_0020_0005, 0x3000_0000_0005]);
     }

@@ -195,7 +195,7 @@ fn position(session: &SessionInspection) -> String {
 }
 
 fn stimulus(session: &SessionInspection) -> String {
-    let rate = session.stimulus.rate_hz.map(|rate| format!("{rate} Hz"));
+    let rate = session.stimulus.rate_hz.map(|rate| format!("{} Hz", (rate * 1e3).round() / 1e3));
     let shape = Some(axes(&session.stimulus.shape)).filter(|shape| !shape.is_empty());
     joined([Some(session.stimulus.kind.to_owned()), shape, rate].into_iter().flatten())
 }

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use striate::simulate::{Movies, PRESETS, Parameters, Simulation, write, write_movies};
+use striate::simulate::{
+    FreelyMoving, Movies, PRESETS, Parameters, Simulation, write, write_freely_moving, write_movies,
+};
 
 use super::split;
 use crate::Common;
@@ -25,7 +27,7 @@ pub struct Args {
 }
 
 fn after_help() -> String {
-    let line = |name: &str, meaning: &str| format!("  {name:<14} {meaning}\n");
+    let line = |name: &str, meaning: &str| format!("  {name:<18} {meaning}\n");
     let names: String = PRESETS.iter().map(|preset| line(preset.name, preset.meaning)).collect();
     let keys = |names: &[&str]| -> String {
         let all: Vec<Parameters> = names.iter().filter_map(|name| Parameters::named(name).ok()).collect();
@@ -39,11 +41,14 @@ fn after_help() -> String {
         "Names:\n{names}\nParameters of linear neurons [for klindt-linear | -fig3 | -fig4]:\n{}\n\
          Parameters of nonlinear neurons [for klindt-fig5d | -fig5e]:\n{}\n\
          Parameters of animals that see movies [for movies | movies-full]:\n{}\n\
+         Parameters of mice that move freely [for freely-moving | freely-moving-full]:\n{}\n\
          Example:\n  striate simulate klindt-linear --out demo neurons=100 types=0.6,1.0 seed=7\n  \
-         striate simulate movies --out mice animals=4 neurons=100",
+         striate simulate movies --out mice animals=4 neurons=100\n  \
+         striate simulate freely-moving --out moving neurons=40 bins=2000",
         keys(&["klindt-linear", "klindt-fig3", "klindt-fig4"]),
         keys(&["klindt-fig5d", "klindt-fig5e"]),
-        keys(&["movies", "movies-full"])
+        keys(&["movies", "movies-full"]),
+        keys(&["freely-moving", "freely-moving-full"])
     )
 }
 
@@ -73,6 +78,11 @@ pub fn run(args: &Args, _common: &Common) -> Outcome {
     if let Parameters::Movies(movies) = &parameters {
         write_movies(movies, &args.out)?;
         say!("{}", movies_summary(movies, &parameters, &args.out));
+        return Ok(DONE);
+    }
+    if let Parameters::FreelyMoving(mice) = &parameters {
+        write_freely_moving(mice, &args.out)?;
+        say!("{}", moving_summary(mice, &parameters, &args.out));
         return Ok(DONE);
     }
     let simulation = Simulation::new(parameters)?;
@@ -116,5 +126,19 @@ fn movies_summary(of: &Movies, parameters: &Parameters, out: &Path) -> String {
         train = of.train,
         test = of.test,
         repeats = of.repeats,
+    )
+}
+
+fn moving_summary(of: &FreelyMoving, parameters: &Parameters, out: &Path) -> String {
+    let [neurons, world] = parameters.words();
+    format!(
+        "wrote {out}, a folder for each mouse\n  \
+         neurons   {neurons}\n  \
+         frames    {world}\n  \
+         trials    {segments} segments of {bins} bins of 48 ms, 70 % of each in tier train, the rest in tier test\n  \
+         truth/    filters, locations, latencies, gains and what modulates each neuron, gaze, expected spikes, parameters\n",
+        out = out.display(),
+        segments = of.segments,
+        bins = of.bins,
     )
 }

@@ -129,3 +129,29 @@ fn a_folder_of_several_simulations_is_no_simulation() {
     assert_eq!([run("mice", movies), run("mice", movies), run("mice", images)], [Some(0), Some(0), Some(2)]);
     assert!(folder.path().join("mice/animal0/truth").exists());
 }
+
+/// From a simulated mouse that moves freely to a score against what it would have done without noise.
+#[test]
+fn a_freely_moving_mouse_is_inspected_fitted_and_scored() {
+    let folder = tempfile::tempdir().unwrap();
+    let striate = |line: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_striate"));
+        let output = command.args(line.split_whitespace()).current_dir(folder.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{line}: {}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let said = striate(
+        "simulate freely-moving --out mice neurons=4 segments=2 bins=100 height=16 width=20 dropout=0.3",
+    );
+    assert!(said.contains("2 segments of 100 bins"), "{said}");
+    let said = striate("inspect mice");
+    assert!(said.contains("th") && said.contains("missing"), "{said}");
+    striate(
+        "fit sensorium2023 --data mice/mouse0 --out run data.validation_tier= data.validation_cut=ends data.windows=all \
+         data.frames=6 data.behaviour=all_prod data.pupil=[\"th\",\"phi\"] model.readout.predictor=none \
+         model.core.spatial_kernels=[5,1] model.core.temporal_kernels=[3,2] model.core.channels=[2,2] \
+         model.core.padding=[\"valid\",\"valid\"] model.modulator.layers=1 model.behaviour_planes=false schedule.max_steps=3",
+    );
+    let scored = striate("score run --tier test --json");
+    assert!(scored.contains("correlation_to_truth"), "{scored}");
+}

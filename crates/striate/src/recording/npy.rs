@@ -356,6 +356,14 @@ pub fn write_i64(shape: &[usize], values: &[i64]) -> Vec<u8> {
     write("<i8", shape, values.len(), values.iter().flat_map(|v| v.to_le_bytes()))
 }
 
+/// An `.npy` file of bytes in C order.
+///
+/// # Panics
+/// When `values` does not fill `shape`.
+pub fn write_u8(shape: &[usize], values: &[u8]) -> Vec<u8> {
+    write("|u1", shape, values.len(), values.iter().copied())
+}
+
 /// An `.npy` file of Unicode text, one axis.
 pub fn write_strings<S: AsRef<str>>(values: &[S]) -> Vec<u8> {
     let width = values.iter().map(|v| v.as_ref().chars().count()).max().unwrap_or(0).max(1);

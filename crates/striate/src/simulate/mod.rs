@@ -3,7 +3,7 @@
 //! A [`Simulation`] computes any trial on its own; [`write()`] makes a recording folder of it, with the
 //! answers beside it in `truth/`, which [`Truth::open`] reads, and [`Simulation::session`] one that stays in memory. Linear neurons see white noise
 //! ([`KlindtLinear`]), nonlinear ones coloured images ([`KlindtNonlinear`]), and animals with space-time filters see movies ([`Movies`], which [`write_movies`] writes trial
-//! by trial); all have names in [`PRESETS`].
+//! by trial), or move freely ([`FreelyMoving`]); all have names in [`PRESETS`].
 //!
 //! ```
 //! use striate::simulate::{KlindtLinear, Simulation};
@@ -25,13 +25,15 @@ mod nonlinear;
 mod simulation;
 mod memory;
 mod movies;
+mod moving;
 mod truth;
 mod write;
 
 pub use design::Design;
 pub use dog::{DogNeuron, DogType};
 pub use linear::KlindtLinear;
-pub use movies::{Kind, Movies, write as write_movies};
+pub use movies::{Kind, Movies, write::write as write_movies};
+pub use moving::{FreelyMoving, write as write_freely_moving};
 pub use nonlinear::KlindtNonlinear;
 pub use parameters::{PRESETS, Parameters, Preset};
 pub use simulation::{Block, Simulation};

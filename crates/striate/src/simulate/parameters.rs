@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::linear::KlindtLinear;
-use super::movies::Movies;
+use super::movies::cell::Population;
+use super::movies::{Kind, Movies};
+use super::moving::FreelyMoving;
 use super::nonlinear::KlindtNonlinear;
 use super::world::{GroundTruth, Options};
 use crate::error::{Result, unknown};
@@ -18,6 +20,8 @@ pub enum Parameters {
     KlindtNonlinear(KlindtNonlinear),
     /// Animals with space-time filters seeing movies.
     Movies(Movies),
+    /// Animals with such filters that see through a camera on their head.
+    FreelyMoving(FreelyMoving),
 }
 
 /// A simulation that has a name on the command line.
@@ -31,7 +35,7 @@ pub struct Preset {
 }
 
 /// Everything that can be simulated by name.
-pub const PRESETS: [Preset; 7] = [
+pub const PRESETS: [Preset; 9] = [
     preset("klindt-linear", "60 linear neurons of two types, small images of white noise", || {
         KlindtLinear::demo().into()
     }),
@@ -51,6 +55,14 @@ pub const PRESETS: [Preset; 7] = [
     preset("movies-full", "10 animals of 7800 neurons, movies of 36 × 64 pixels: 15 GB", || {
         Movies::full().into()
     }),
+    preset("freely-moving", "a freely moving mouse: head camera, gaze, mixed selectivity, small", || {
+        FreelyMoving::small().into()
+    }),
+    preset(
+        "freely-moving-full",
+        "as large as a recording of Xu et al. 2023: 68 neurons, 43 minutes, 0.3 GB",
+        || FreelyMoving::full().into(),
+    ),
 ];
 
 const fn preset(name: &'static str, meaning: &'static str, make: fn() -> Parameters) -> Preset {
@@ -72,6 +84,12 @@ impl From<KlindtNonlinear> for Parameters {
 impl From<Movies> for Parameters {
     fn from(parameters: Movies) -> Self {
         Self::Movies(parameters)
+    }
+}
+
+impl From<FreelyMoving> for Parameters {
+    fn from(parameters: FreelyMoving) -> Self {
+        Self::FreelyMoving(parameters)
     }
 }
 
@@ -102,6 +120,7 @@ impl Parameters {
             Self::KlindtLinear(parameters) => parameters,
             Self::KlindtNonlinear(parameters) => parameters,
             Self::Movies(parameters) => parameters,
+            Self::FreelyMoving(parameters) => parameters,
         };
         options.set(key, value)
     }
@@ -129,7 +148,7 @@ impl Parameters {
         match &mut self {
             Self::KlindtLinear(parameters) => parameters.resolve(),
             Self::KlindtNonlinear(parameters) => parameters.resolve(),
-            Self::Movies(_) => (),
+            Self::Movies(_) | Self::FreelyMoving(_) => (),
         }
         self
     }
@@ -139,7 +158,16 @@ impl Parameters {
         match self {
             Self::KlindtLinear(parameters) => Some(parameters),
             Self::KlindtNonlinear(parameters) => Some(parameters),
-            Self::Movies(_) => None,
+            Self::Movies(_) | Self::FreelyMoving(_) => None,
+        }
+    }
+
+    /// What the neurons of an animal are drawn from, and their kinds, of animals with filters in space and time.
+    pub(super) fn cells(&self) -> Option<(Population, &[Kind])> {
+        match self {
+            Self::Movies(of) => Some((of.population(), &of.kinds)),
+            Self::FreelyMoving(of) => Some((of.population(), &of.kinds)),
+            _ => None,
         }
     }
 
@@ -148,6 +176,7 @@ impl Parameters {
             Self::KlindtLinear(parameters) => parameters,
             Self::KlindtNonlinear(parameters) => parameters,
             Self::Movies(parameters) => parameters,
+            Self::FreelyMoving(parameters) => parameters,
         }
     }
 }
@@ -196,6 +225,7 @@ mod tests {
                 Parameters::KlindtLinear(_) => "klindt-linear",
                 Parameters::KlindtNonlinear(_) => "klindt-nonlinear",
                 Parameters::Movies(_) => "movies",
+                Parameters::FreelyMoving(_) => "freely-moving",
             };
             assert_eq!(value["generator"], generator);
             assert_eq!(serde_json::from_value::<Parameters>(value).unwrap(), parameters);

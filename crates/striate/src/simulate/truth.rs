@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::movies::cell::Population;
 use super::network::POSITIONS;
 use super::world::GroundTruth;
-use super::{DogNeuron, Movies, Neuron, Parameters, Simulation};
+use super::{DogNeuron, Kind, Neuron, Parameters, Simulation};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::recording::{Session, npy};
@@ -84,21 +85,22 @@ impl Filters {
         (0..if self.linear[neuron] { 1 } else { 2 }).map(whole).collect()
     }
 
-    fn read(folder: &Path, of: &Movies, types: &[usize]) -> Result<Self> {
+    fn read(folder: &Path, of: &Population, kinds: &[Kind], types: &[usize]) -> Result<Self> {
         let (n, side, lags) = (types.len(), of.patch(), of.lags());
         let damaged = |name: &str, why: &str| Err(Error::data(why).file(folder.join(name)));
         let corner = read(folder, "corner.npy", &[n, 2])?;
         let corner: Vec<[usize; 2]> =
             corner.chunks_exact(2).map(|at| [at[0] as usize, at[1] as usize]).collect();
         let is_within = |at: usize, most: usize| at.checked_add(side).is_some_and(|end| end <= most);
-        if !corner.iter().all(|&[row, column]| is_within(row, of.height) && is_within(column, of.width)) {
+        if !corner.iter().all(|&[row, column]| is_within(row, of.shape[0]) && is_within(column, of.shape[1]))
+        {
             return damaged("corner.npy", "names a patch that does not lie in the frame");
         }
-        if types.iter().any(|&kind| kind >= of.kinds.len()) {
+        if types.iter().any(|&kind| kind >= kinds.len()) {
             return damaged("type.npy", "names a kind that there is not");
         }
         Ok(Self {
-            linear: types.iter().map(|&kind| of.kinds[kind].is_linear()).collect(),
+            linear: types.iter().map(|&kind| kinds[kind].is_linear()).collect(),
             corner,
             latency_ms: read(folder, "latency_ms.npy", &[n])?,
             side,
@@ -140,12 +142,14 @@ impl Truth {
         let locations = read(&folder, "locations.npy", &[neurons, 2])?;
         let kernels = |side| read(&folder, "kernels.npy", &[neurons, side, side]);
         let samples = session.trials.iter().map(|trial| trial.samples).collect();
-        let (filters, responses) = match &parameters {
-            Parameters::Movies(of) => (
-                Some(Filters::read(&folder, of, &types)?),
+        let (filters, responses) = match parameters.cells() {
+            Some((of, kinds)) => (
+                Some(Filters::read(&folder, &of, kinds, &types)?),
                 Responses::Stored { folder: folder.clone(), samples },
             ),
-            _ => (None, Responses::Held(read(&folder, "responses.npy", &[session.trials.len(), neurons])?)),
+            None => {
+                (None, Responses::Held(read(&folder, "responses.npy", &[session.trials.len(), neurons])?))
+            }
         };
         Ok(Some(Self {
             types,
@@ -186,10 +190,8 @@ impl Truth {
 
     /// Name of each type, where types have one.
     pub fn kinds(&self) -> Vec<&'static str> {
-        match &self.parameters {
-            Parameters::Movies(of) => of.kinds.iter().map(|kind| kind.name()).collect(),
-            _ => Vec::new(),
-        }
+        let kinds = self.parameters.cells().map_or(&[][..], |(_, kinds)| kinds);
+        kinds.iter().map(|kind| kind.name()).collect()
     }
 }
 
@@ -212,6 +214,7 @@ pub(super) fn transposed(values: &[f32], samples: usize) -> Vec<f32> {
 fn check_session(parameters: &Parameters, session: &Session) -> Result<()> {
     let truth = match (parameters, parameters.images().map(GroundTruth::design)) {
         (Parameters::Movies(of), _) => [of.neurons, of.trials()],
+        (Parameters::FreelyMoving(of), _) => [of.neurons, of.trials()],
         (_, design) => design.map_or([0; 2], |design| [design.neurons, design.trials()]),
     };
     let here = [session.neurons.len(), session.trials.len()];
@@ -228,14 +231,14 @@ pub(super) fn is_simulation(path: &Path) -> bool {
     path.join("truth/truth.json").is_file()
 }
 
-/// Whether `path` is an animal that sees movies.
-pub(super) fn is_of_movies(path: &Path) -> bool {
-    matches!(read_parameters(&path.join("truth")), Ok(Parameters::Movies(_)))
+/// What the simulation at `path` was made from; none where it is none.
+pub(super) fn parameters_of(path: &Path) -> Option<Parameters> {
+    read_parameters(&path.join("truth")).ok()
 }
 
 /// Whether [`write`] gives a file of a recording this name.
 pub(super) fn is_file(name: &str) -> bool {
-    const KNOWN: [&str; 11] = [
+    const KNOWN: [&str; 13] = [
         "truth.json",
         "type.npy",
         "locations.npy",
@@ -247,9 +250,13 @@ pub(super) fn is_file(name: &str) -> bool {
         "time.npy",
         "latency_ms.npy",
         "gain.npy",
+        "modulation.npy",
+        "rate_hz.npy",
     ];
     let Some(name) = name.strip_prefix("truth/") else { return false };
-    let trial = name.strip_prefix("responses/").and_then(|name| name.strip_suffix(".npy"));
+    let of_trials =
+        name.split_once('/').filter(|(folder, _)| ["responses", "gaze", "signals"].contains(folder));
+    let trial = of_trials.and_then(|(_, name)| name.strip_suffix(".npy"));
     KNOWN.contains(&name) || trial.is_some_and(|trial| trial.parse::<usize>().is_ok())
 }
 

@@ -20,15 +20,20 @@ const BLOCK: usize = 256;
 /// the simulation is too large to write; otherwise when a file cannot be written.
 pub fn write(simulation: &Simulation, path: &Path) -> Result<()> {
     simulation.design().check_writable()?;
-    refuse_foreign(path, |_| false)?;
+    refuse_foreign(path, |_| false, truth::is_file)?;
     disk::renew_folder(path, |folder| {
         let responses = write_recording(simulation, folder)?;
         truth::write(simulation, &responses, folder)
     })
 }
 
-/// Nothing but a simulation is ever replaced by one: a recording, or a folder that holds nothing but `part`s of one.
-pub(super) fn refuse_foreign(path: &Path, part: impl Fn(&Path) -> bool) -> Result<()> {
+/// Nothing but a simulation is ever replaced by one: a recording, or a folder that holds nothing but `part`s of one,
+/// each of files that are `known` by their names.
+pub(super) fn refuse_foreign(
+    path: &Path,
+    part: impl Fn(&Path) -> bool,
+    known: impl Fn(&str) -> bool,
+) -> Result<()> {
     let entries = match fs::read_dir(path) {
         Err(_) if !path.exists() => return Ok(()),
         entries => entries.map_err(|source| Error::io("cannot read", path, source))?,
@@ -38,10 +43,10 @@ pub(super) fn refuse_foreign(path: &Path, part: impl Fn(&Path) -> bool) -> Resul
     let inside: Vec<PathBuf> =
         entries.flatten().map(|entry| entry.path()).filter(|path| !is_system(path)).collect();
     if truth::is_simulation(path) {
-        return refuse_strangers(path, truth::is_file);
+        return refuse_strangers(path, known);
     }
     if inside.iter().all(|inside| part(inside)) {
-        return inside.iter().try_for_each(|part| refuse_strangers(part, truth::is_file));
+        return inside.iter().try_for_each(|part| refuse_strangers(part, &known));
     }
     Err(Error::config("exists and is not a simulation written by striate; it stays as it is")
         .file(path)

@@ -22,7 +22,7 @@ use super::root::Root;
 use super::samples::Samples;
 use super::{Format, Neurons, Session, StimulusInfo, Stream, StreamInfo, Tier, Trial, TrialSource, Window};
 use crate::error::{Error, Result, in_order};
-pub use parts::Part;
+pub use parts::{Part, is_file};
 
 /// The entry in the list of formats.
 pub const FORMAT: Format = Format {

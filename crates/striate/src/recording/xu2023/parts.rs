@@ -43,9 +43,14 @@ fn part_of(name: &str) -> Option<Part> {
     (is_known && part.file(key) == name).then_some(part)
 }
 
+/// Whether a file of this layout has this name.
+pub fn is_file(name: &str) -> bool {
+    part_of(name).is_some()
+}
+
 /// Whether a folder holds a file of this layout.
 pub(super) fn is_any(root: &Root) -> bool {
-    root.list("").is_ok_and(|entries| entries.iter().any(|entry| part_of(&entry.name).is_some()))
+    root.list("").is_ok_and(|entries| entries.iter().any(|entry| is_file(&entry.name)))
 }
 
 /// The parts in the order of time; every one has every file.

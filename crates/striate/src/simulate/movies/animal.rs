@@ -51,7 +51,7 @@ impl<'a> Animal<'a> {
     pub fn new(of: &'a Movies, index: usize) -> Self {
         let mut random = of.random(Draws::Cells(index));
         let cells: Vec<Cell> = (0..of.neurons)
-            .map(|neuron| Cell::draw(of, of.kinds[neuron % of.kinds.len()], &mut random))
+            .map(|neuron| Cell::draw(&of.population(), of.kinds[neuron % of.kinds.len()], &mut random))
             .collect();
         let movie = |index| Movie { draws: Draws::Calibration(index), content: Content::Leaves };
         let still =

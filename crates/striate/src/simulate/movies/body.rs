@@ -10,7 +10,7 @@ use super::RATE_HZ;
 const RUNNING_S: f64 = 2.0;
 const PUPIL_S: f64 = 4.0;
 /// Speed of an animal that runs, in cm/s.
-pub(super) const SPEED: f64 = 10.0;
+pub(in crate::simulate) const SPEED: f64 = 10.0;
 /// Saccades per second, and the share of the way to their target that the eye makes in a sample.
 const SACCADES_HZ: f64 = 0.7;
 const SACCADE: f64 = 0.5;
@@ -31,8 +31,8 @@ pub(super) struct Body {
 
 impl Body {
     pub fn draw(random: &mut ChaCha8Rng, samples: usize) -> Self {
-        let running = wander(random, RUNNING_S, samples);
-        let arousal = wander(random, PUPIL_S, samples);
+        let running = wander(random, RUNNING_S * RATE_HZ, samples);
+        let arousal = wander(random, PUPIL_S * RATE_HZ, samples);
         Self {
             speed: running.iter().map(|z| SPEED * z.max(0.0)).collect(),
             dilation: running
@@ -40,7 +40,7 @@ impl Body {
                 .zip(&arousal)
                 .map(|(z, own)| 40.0 + 5.0 * z.max(0.0) + 5.0 * own)
                 .collect(),
-            gaze: gaze(random, samples),
+            gaze: gaze(random, RATE_HZ, samples),
         }
     }
 
@@ -60,9 +60,9 @@ impl Body {
     }
 }
 
-/// A stationary random walk of variance 1 (Ornstein & Uhlenbeck) that forgets over `seconds`.
-fn wander(random: &mut ChaCha8Rng, seconds: f64, samples: usize) -> Vec<f64> {
-    let kept = (-1.0 / (seconds * RATE_HZ)).exp();
+/// A stationary random walk of variance 1 (Ornstein & Uhlenbeck) that forgets over so many samples.
+pub(in crate::simulate) fn wander(random: &mut ChaCha8Rng, forgets: f64, samples: usize) -> Vec<f64> {
+    let kept = (-1.0 / forgets).exp();
     let mut z: f64 = StandardNormal.sample(random);
     let mut step = |_| {
         let draw: f64 = StandardNormal.sample(random);
@@ -74,12 +74,12 @@ fn wander(random: &mut ChaCha8Rng, seconds: f64, samples: usize) -> Vec<f64> {
 }
 
 /// Fixations of variance 1 with saccades between them.
-fn gaze(random: &mut ChaCha8Rng, samples: usize) -> Vec<[f64; 2]> {
+pub(in crate::simulate) fn gaze(random: &mut ChaCha8Rng, rate_hz: f64, samples: usize) -> Vec<[f64; 2]> {
     let target = |random: &mut ChaCha8Rng| [(); 2].map(|()| StandardNormal.sample(random));
     let mut aim: [f64; 2] = target(random);
     let mut eye = aim;
     let mut step = |_| {
-        if random.random::<f64>() < SACCADES_HZ / RATE_HZ {
+        if random.random::<f64>() < SACCADES_HZ / rate_hz {
             aim = target(random);
         }
         let now = eye;

@@ -7,17 +7,46 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{Movies, RATE_HZ};
 use crate::error::{Error, Result, unknown};
 
 /// Pixels between the patch of a neuron and the edge of the frame.
-pub(super) const MARGIN: usize = 1;
+pub(in crate::simulate) const MARGIN: usize = 1;
 /// Half of a patch in standard deviations, and the wavelength of what is in it.
 const HALF: f64 = 2.5;
 const WAVELENGTH: f64 = 3.3;
-/// Stages per second of the temporal filters, and the frames after which nothing is left of them.
+/// Stages per second of the temporal filters, and the seconds after which nothing is left of them.
 const STAGES_HZ: f64 = 60.0;
-const MEMORY: usize = 9;
+const MEMORY_S: f64 = 0.3;
+
+/// What neurons are drawn from.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::simulate) struct Population {
+    /// Rows and columns of a frame.
+    pub shape: [usize; 2],
+    /// Number of preferred orientations; 0 for any.
+    pub orientations: usize,
+    /// S.d. of receptive fields in pixels.
+    pub size_px: f64,
+    /// Shortest and longest latency.
+    pub latency_ms: [f64; 2],
+    /// Mean gain.
+    pub gain: f64,
+    /// Frames per second.
+    pub rate_hz: f64,
+}
+
+impl Population {
+    /// Lags of a filter.
+    pub fn lags(&self) -> usize {
+        (MEMORY_S * self.rate_hz).ceil() as usize
+            + (self.latency_ms[1] / 1000.0 * self.rate_hz).ceil() as usize
+    }
+
+    /// Rows, and columns, of a patch.
+    pub fn patch(&self) -> usize {
+        side(self.size_px)
+    }
+}
 
 /// Kinds of neurons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +82,7 @@ impl Kind {
     }
 
     /// Kinds by name, with commas.
-    pub(super) fn list(key: &str, value: &str) -> Result<Vec<Self>> {
+    pub(in crate::simulate) fn list(key: &str, value: &str) -> Result<Vec<Self>> {
         let names = Self::ALL.map(Self::name);
         let kind = |name: &str| Self::ALL.into_iter().find(|kind| kind.name() == name.trim());
         let known = |name: &str| -> Result<Self, Error> {
@@ -78,7 +107,7 @@ impl Kind {
 
 /// One neuron.
 #[derive(Debug, Clone)]
-pub(super) struct Cell {
+pub(in crate::simulate) struct Cell {
     pub kind: Kind,
     /// Row and column of the first pixel of its patch.
     pub corner: [usize; 2],
@@ -94,21 +123,16 @@ pub(super) struct Cell {
 }
 
 /// Rows, and columns, of a patch.
-pub(super) fn side(size_px: f64) -> usize {
+pub(in crate::simulate) fn side(size_px: f64) -> usize {
     2 * (HALF * size_px).ceil() as usize + 1
 }
 
-/// Lags of a filter.
-pub(super) fn lags(of: &Movies) -> usize {
-    MEMORY + (of.latency_ms[1] / 1000.0 * RATE_HZ).ceil() as usize
-}
-
 impl Cell {
-    pub fn draw(of: &Movies, kind: Kind, random: &mut ChaCha8Rng) -> Self {
+    pub fn draw(of: &Population, kind: Kind, random: &mut ChaCha8Rng) -> Self {
         let mut uniform = |low: f64, high: f64| low + (high - low) * random.random::<f64>();
         let side = side(of.size_px);
         let half = (side / 2) as f64;
-        let corner = [of.height, of.width].map(|all| {
+        let corner = of.shape.map(|all| {
             let last = all - side - MARGIN;
             (uniform(MARGIN as f64, last as f64 + 1.0) as usize).min(last)
         });
@@ -120,7 +144,7 @@ impl Cell {
         };
         let latency_ms = uniform(of.latency_ms[0], of.latency_ms[1]);
         let weights = kind.weights(TAU * uniform(0.0, 1.0), uniform(0.0, 1.0) < 0.5);
-        let courses = [3, 5].map(|order| course(order, latency_ms, lags(of)));
+        let courses = [3, 5].map(|order| course(order, latency_ms, of));
         let mix = |[fast, slow]: [f64; 2]| {
             courses[0].iter().zip(&courses[1]).map(|(a, b)| (fast * a + slow * b) as f32).collect()
         };
@@ -138,12 +162,17 @@ impl Cell {
     /// Drive of each filter at every sample of a movie.
     pub fn drives(&self, movie: &Retina) -> [Vec<f32>; 2] {
         let seen = [0, 1].map(|component| movie.project(self.corner, &self.space[component]));
+        self.driven(&seen)
+    }
+
+    /// As [`drives`](Self::drives), from the product of every frame with the patches of both components.
+    pub fn driven(&self, seen: &[Vec<f32>; 2]) -> [Vec<f32>; 2] {
         let filters = if self.kind.is_linear() { 1 } else { 2 };
         [0, 1].map(|filter| match filter < filters {
             true => {
                 add(&convolved(&seen[0], &self.time[filter][0]), &convolved(&seen[1], &self.time[filter][1]))
             }
-            false => vec![0.0; movie.samples()],
+            false => vec![0.0; seen[0].len()],
         })
     }
 
@@ -172,15 +201,15 @@ impl Cell {
 }
 
 /// The course in time of a filter of `order` stages (Adelson & Bergen 1985) that begins after its latency.
-fn course(order: i32, latency_ms: f64, lags: usize) -> Vec<f64> {
+fn course(order: i32, latency_ms: f64, of: &Population) -> Vec<f64> {
     let factorial = |n: i32| (1..=n).map(f64::from).product::<f64>();
     let at = |lag: usize| {
-        let stages = (STAGES_HZ * (lag as f64 / RATE_HZ - latency_ms / 1000.0)).max(0.0);
+        let stages = (STAGES_HZ * (lag as f64 / of.rate_hz - latency_ms / 1000.0)).max(0.0);
         stages.powi(order)
             * (-stages).exp()
             * (1.0 / factorial(order) - stages * stages / factorial(order + 2))
     };
-    let values: Vec<f64> = (0..lags).map(at).collect();
+    let values: Vec<f64> = (0..of.lags()).map(at).collect();
     let norm = values.iter().map(|value| value * value).sum::<f64>().sqrt();
     values.into_iter().map(|value| value / norm.max(1e-12)).collect()
 }
@@ -220,7 +249,7 @@ fn convolved(seen: &[f32], kernel: &[f32]) -> Vec<f32> {
 
 /// Contrast of a movie where it falls on the retina, `[sample, row, column]`.
 #[derive(Debug)]
-pub(super) struct Retina {
+pub(in crate::simulate) struct Retina {
     pub frames: Vec<f32>,
     pub shape: [usize; 2],
 }
@@ -231,7 +260,7 @@ impl Retina {
     }
 
     /// Product of each frame with a square patch.
-    fn project(&self, [top, left]: [usize; 2], patch: &[f32]) -> Vec<f32> {
+    pub fn project(&self, [top, left]: [usize; 2], patch: &[f32]) -> Vec<f32> {
         let [height, width] = self.shape;
         let side = patch.len().isqrt();
         let of_frame = |frame: &[f32]| -> f32 {

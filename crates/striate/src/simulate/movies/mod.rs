@@ -1,10 +1,10 @@
 //! `movies`: animals with known space-time filters that see movies, in the layout of Sensorium 2023.
 
 mod animal;
-mod body;
-mod cell;
+pub(super) mod body;
+pub(super) mod cell;
 mod scene;
-mod write;
+pub(super) mod write;
 
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,6 @@ use crate::error::{Result, in_range, read};
 use crate::random;
 use crate::recording::Stream;
 pub use cell::Kind;
-pub use write::write;
 
 /// Samples per second of all streams.
 const RATE_HZ: f64 = 30.0;
@@ -156,14 +155,10 @@ impl Movies {
         self.frames.saturating_add(self.spare())
     }
 
-    /// Rows, and columns, of the patch that a neuron sees.
-    pub(super) fn patch(&self) -> usize {
-        cell::side(self.size_px)
-    }
-
-    /// Lags of its filters.
-    pub(super) fn lags(&self) -> usize {
-        cell::lags(self)
+    /// What the neurons of an animal are drawn from.
+    pub(super) fn population(&self) -> cell::Population {
+        let Self { height, width, orientations, size_px, latency_ms, gain, .. } = *self;
+        cell::Population { shape: [height, width], orientations, size_px, latency_ms, gain, rate_hz: RATE_HZ }
     }
 
     fn random(&self, draws: Draws) -> ChaCha8Rng {
@@ -259,7 +254,7 @@ impl Options for Movies {
         in_range("latency_ms", last, first..=500.0)?;
         require(!self.kinds.is_empty(), "kinds", "must name one kind at least")?;
         require(self.delay < self.frames, "delay", format!("must be below frames, {}", self.frames))?;
-        let field = self.patch() + 2 * cell::MARGIN;
+        let field = cell::side(self.size_px) + 2 * cell::MARGIN;
         for (key, side) in [("height", self.height), ("width", self.width)] {
             let message = format!("must be at least {field}, for fields of size_px={}", self.size_px);
             require(side >= field, key, message)?;
@@ -295,7 +290,7 @@ const NOTES: [&str; 8] = [
     "responses/TRIAL.npy [neuron, sample]: y*, on the clock of the movie, also where a stream of the recording lags behind",
 ];
 
-fn range(key: &str, value: &str) -> Result<[f64; 2]> {
+pub(super) fn range(key: &str, value: &str) -> Result<[f64; 2]> {
     let list = read_list(key, value)?;
     let both = <[f64; 2]>::try_from(list);
     both.map_err(|_| crate::error::Error::config("must be two numbers, e.g. 30,60").key(key))

@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use super::write::write;
 use super::*;
 use crate::recording::{self, Stream, Tier};
 use crate::simulate::{Parameters, Truth};
