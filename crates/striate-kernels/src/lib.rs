@@ -28,4 +28,5 @@ pub mod norm;
 mod sums;
 mod tile;
 pub mod translate;
+pub mod warp;
 mod winograd;

@@ -111,8 +111,8 @@ impl Card {
     /// An untrained model of the right shape.
     pub(crate) fn blank(&self, device: &Device) -> Result<Encoder> {
         let start = &self.blank_starts();
-        let behaviour = self.normalisation.behaviours();
-        self.model.init(&Made { image: self.seen_shape(), behaviour, start }, 0, device)
+        let (behaviour, pupil) = (self.normalisation.behaviours(), self.normalisation.pupils());
+        self.model.init(&Made { image: self.seen_shape(), behaviour, pupil, start }, 0, device)
     }
 
     /// Shape of an image as the model sees it, `[channel, height, width]`.
@@ -251,7 +251,7 @@ impl Twin {
         }
         let count = images.len() / size;
         if samples <= self.card.model.lost() || !count.is_multiple_of(samples) {
-            let field = self.card.model.core.receptive_frames();
+            let field = self.card.model.lost() + 1;
             let message =
                 format!("{count} frames in clips of {samples}: the model looks at {field} frames at once");
             return Err(Error::data(message).key("images"));

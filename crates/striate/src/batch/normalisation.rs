@@ -243,6 +243,11 @@ impl Normalisation {
         self.behaviour.as_ref().map_or(0, |behaviour| behaviour.mean.len())
     }
 
+    /// Variables of the pupil that are taken in; 0 without.
+    pub fn pupils(&self) -> usize {
+        self.pupil.as_ref().map_or(0, |pupil| pupil.mean.len())
+    }
+
     /// Shape of images as a model sees them that were recorded with `[channel, height, width]`.
     pub fn seen_shape(&self, recorded: [usize; 3]) -> [usize; 3] {
         smaller(recorded, self.image_height)

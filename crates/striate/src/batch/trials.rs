@@ -40,6 +40,33 @@ impl Inputs {
         Self { images, behaviour: None, pupil: None, samples: 1 }
     }
 
+    /// Each clip without its last `left_out` samples.
+    ///
+    /// # Panics
+    /// When clips are not longer.
+    #[must_use]
+    pub fn without_last(self, left_out: usize) -> Self {
+        if left_out == 0 {
+            return self;
+        }
+        let (clips, samples) = (self.clips(), self.samples);
+        let kept = samples - left_out;
+        let rows = |rows: Tensor<2>| {
+            let width = rows.dims()[1];
+            let all: Tensor<3> = rows.reshape([clips, samples, width]);
+            all.slice([0..clips, 0..kept, 0..width]).reshape([clips * kept, width])
+        };
+        let [_, channels, height, width] = self.images.dims();
+        let images: Tensor<3> = self.images.reshape([clips, samples, channels * height * width]);
+        let images = images.slice([0..clips, 0..kept, 0..channels * height * width]);
+        Self {
+            images: images.reshape([clips * kept, channels, height, width]),
+            behaviour: self.behaviour.map(rows),
+            pupil: self.pupil.map(rows),
+            samples: kept,
+        }
+    }
+
     /// Number of clips.
     pub fn clips(&self) -> usize {
         self.images.dims()[0] / self.samples

@@ -188,8 +188,12 @@ impl<'a> Planned<'a> {
         } else {
             card.blank_starts()
         };
-        let made =
-            Made { image: card.seen_shape(), behaviour: card.normalisation.behaviours(), start: &starts };
+        let made = Made {
+            image: card.seen_shape(),
+            behaviour: card.normalisation.behaviours(),
+            pupil: card.normalisation.pupils(),
+            start: &starts,
+        };
         let model = config.model.init(&made, seed, &device.clone().autodiff())?;
         let (model, adopted) = match is_new {
             true => start::adopted(

@@ -89,7 +89,7 @@ pub(super) fn check_recording(config: &FitConfig, session: &Session, split: &Spl
 
 /// Clips are long enough for what is asked for, and for what the model looks at at once.
 fn check_lengths(config: &FitConfig, session: &Session, split: &Split) -> Result<()> {
-    let (frames, field) = (config.data.frames, config.model.core.receptive_frames());
+    let (frames, field) = (config.data.frames, config.model.lost() + 1);
     let whole = |trial: usize| Clip { trial, start: 0, samples: session.trials[trial].samples };
     let fitted = |trial: usize| split.fitted(whole(trial)).samples;
     let validated = |trial: usize| split.validated(whole(trial)).samples;
@@ -104,7 +104,7 @@ fn check_lengths(config: &FitConfig, session: &Session, split: &Split) -> Result
         );
     }
     if frames != 0 && frames < field {
-        let message = format!("clips of {frames} samples are too short: the core looks at {field} at once");
+        let message = format!("clips of {frames} samples are too short: the model looks at {field} at once");
         return Err(Error::config(message).key("data.frames"));
     }
     let most = frames.max(field);
@@ -119,8 +119,8 @@ fn check_lengths(config: &FitConfig, session: &Session, split: &Split) -> Result
             format!("take shorter clips (`data.frames`), or leave it out: `data.exclude_trials=[{trial}]`")
         }
         false => format!(
-            "the core looks at {field} samples at once; leave the trial out with `data.exclude_trials=[{trial}]`, or take a \
-             shorter core"
+            "the model looks at {field} samples at once; leave the trial out with `data.exclude_trials=[{trial}]`, or take a \
+             shorter one"
         ),
     };
     let error = Error::data(message).file(&session.path).trial(trial).hint(hint);
@@ -200,8 +200,7 @@ fn check_streams(config: &FitConfig, session: &Session) -> Result<usize> {
 
 /// A Poisson loss takes the logarithm of the rate.
 fn check_loss(config: &FitConfig) -> Result<()> {
-    if config.linear.is_none() && config.fit.loss == Loss::Poisson && config.model.output == Output::Identity
-    {
+    if config.linear.is_none() && config.fit.loss.is_poisson() && config.model.output == Output::Identity {
         return Err(Error::config("predicts rates below 0, which have no Poisson loss")
             .key("model.output")
             .hint("take another output, elu_plus_one for example, or `fit.loss=mse`"));
@@ -233,7 +232,7 @@ pub(super) fn check_responses(loss: Loss, trials: &Trials<'_>, train: &[usize]) 
     const LITTLE: f32 = 0.01;
     let first = trials.responses(train.iter().take(256).map(|&trial| trials.whole(trial)), 0)?;
     let (least, most) = first.iter().fold((0f32, 0f32), |(least, most), &y| (least.min(y), most.max(y)));
-    if loss != Loss::Poisson || -least <= LITTLE * most {
+    if !loss.is_poisson() || -least <= LITTLE * most {
         return Ok(());
     }
     Err(Error::config(format!("has no meaning for responses below 0, and there are some of {least:.3}"))

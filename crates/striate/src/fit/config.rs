@@ -250,8 +250,10 @@ mod tests {
     use super::super::PRESETS;
     use super::super::parts;
     use super::*;
+    use crate::model::modulator::GainConfig;
     use crate::model::penalty::PenaltyConfig;
     use crate::model::readout::factorised::MaskInit;
+    use crate::model::shifter::ReadoutShifterConfig;
 
     #[test]
     fn every_preset_survives_its_own_text() {
@@ -317,8 +319,14 @@ mod tests {
         let noise = set("whatwhere", &["model.readout.mask_init.kind=noise"]).model.readout;
         assert_eq!(noise.factorised().unwrap().mask_init, MaskInit::Noise { sd: 0.01 });
         let both = set("whatwhere", &["model.shifter.hidden=7", "model.modulator.rectified=false"]).model;
-        assert_eq!(both.shifter, Some(ShifterConfig { hidden: 7, ..ShifterConfig::default() }));
-        assert!(both.modulator.is_some_and(|modulator| !modulator.rectified && modulator.layers == 2));
+        let moved = ReadoutShifterConfig { hidden: 7, ..ReadoutShifterConfig::default() };
+        assert_eq!(both.shifter, Some(ShifterConfig::Readout(moved)));
+        let gain = GainConfig { rectified: false, ..GainConfig::default() };
+        assert_eq!(both.modulator, Some(ModulatorConfig::Gain(gain)));
+        let image = set("whatwhere", &["model.shifter.kind=image", "model.shifter.turn=30"]).model.shifter;
+        assert!(
+            matches!(image, Some(ShifterConfig::Image(image)) if image.turn == 30.0 && image.hidden == 256)
+        );
         let less = set("sensorium2022-plus", &["model.shifter=none", "model.readout.predictor=none"]);
         assert!(less.model.shifter.is_none() && !less.to_toml().contains("predictor"));
         let error = FitConfig::preset("whatwhere").unwrap().with(&["model.readout.kind=atention".into()]);

@@ -63,7 +63,7 @@ const MEANINGS: &[(&str, &str)] = &[
     ("data.images", "scaling of images: none, scalar, per_pixel (z-scores)"),
     ("data.responses", "scaling of responses: none, std (divided by the s.d.)"),
     ("data.cache_mib", "memory for trials already read, in MiB"),
-    ("model.paper", "the paper of the model: antolik2016, klindt2017, sensorium2022, sensorium2023"),
+    ("model.paper", "the paper of the model: antolik2016, klindt2017, sensorium2022, sensorium2023, xu2023"),
     ("model.behaviour_planes", "whether the core sees behaviour as constant planes beside the image"),
     ("model.output", "final nonlinearity: identity, relu, softplus, exponential, elu_plus_one"),
     (
@@ -82,6 +82,16 @@ const MEANINGS: &[(&str, &str)] = &[
     ("model.core.kernels", "kernel side of each layer, in pixels"),
     ("model.core.channels", "output channels of each layer"),
     ("model.core.padding", "border of each layer: valid, same"),
+    ("model.core.strides", "pixels from one output of each layer to the next; [] for 1"),
+    (
+        "model.core.init_uniform",
+        "whether starting kernels are uniform within 1 / sqrt(connections), as in PyTorch",
+    ),
+    ("model.core.image_kept", "whether dropout leaves out the input of the first layer"),
+    (
+        "model.core.batch_norm.each_sample",
+        "whether in training each sample of the clips is normalised by its own statistics",
+    ),
     ("model.core.nonlinearity", "nonlinearity of every layer but the last: identity, relu, softplus, elu"),
     ("model.core.final_nonlinearity", "nonlinearity of the last layer"),
     ("model.core.kernel_constraint", "constraint on kernels: none, unit_norm"),
@@ -117,10 +127,29 @@ const MEANINGS: &[(&str, &str)] = &[
     ("model.readout.predictor.layers", "hidden layers of the network from cortical to mean positions"),
     ("model.readout.predictor.hidden", "units of each hidden layer of the predictor"),
     ("model.readout.predictor.tanh", "whether predicted positions go through tanh"),
+    (
+        "model.lag",
+        "samples by which responses follow what the model sees: with 1 the last frame predicts the bin after it",
+    ),
+    (
+        "model.shifter.kind",
+        "readout (the pupil moves where neurons read the features), image (head and eyes turn and move the image)",
+    ),
+    ("model.shifter.reach", "farthest movement of the image, as a share of width and height"),
+    ("model.shifter.turn", "farthest turn of the image, in degrees"),
+    (
+        "model.shifter.centre",
+        "what images turn around: image (their centre), published (as in the authors' code)",
+    ),
     ("model.shifter.layers", "layers from pupil centre to a shift of all positions, tanh after each"),
     ("model.shifter.hidden", "units of every layer of the shifter but the last"),
+    (
+        "model.modulator.kind",
+        "gain (of each neuron, by behaviour), recurrent (drive, behaviour and product through a recurrent unit)",
+    ),
+    ("model.modulator.steps", "samples that each prediction of the recurrent unit looks at"),
     ("model.modulator.layers", "layers from behaviour to the gain of each neuron"),
-    ("model.modulator.hidden", "units of every layer of the modulator but the last"),
+    ("model.modulator.hidden", "units of every layer of the modulator but the last, or of its state"),
     ("model.modulator.rectified", "whether gains stay at 1 or above, as in the Sensorium toolkit"),
     (
         "model.readout.mask",
@@ -189,7 +218,7 @@ const MEANINGS: &[(&str, &str)] = &[
     ("fit.alpha", "strength of the penalty; of several, the one with the best validation score is kept"),
     ("fit.intercept", "whether each neuron has an intercept"),
     ("fit.with_validation", "whether the weights are fitted to the validation trials too"),
-    ("fit.loss", "loss: poisson, mse"),
+    ("fit.loss", "loss: poisson, poisson_nll (that of PyTorch), mse"),
     ("fit.over_neurons", "how loss and readout penalty combine neurons: mean, sum"),
     (
         "fit.over_trials",

@@ -41,6 +41,8 @@ pub fn of_kind(path: &str, kind: &str) -> Option<Table> {
 pub fn kinds(path: &str) -> Vec<Table> {
     match path {
         "model.core" => CoreConfig::kinds().iter().map(table).collect(),
+        "model.shifter" => ShifterConfig::kinds().iter().map(table).collect(),
+        "model.modulator" => ModulatorConfig::kinds().iter().map(table).collect(),
         "model.readout" => ReadoutConfig::kinds().iter().map(table).collect(),
         "model.readout.mask_init" => MaskInit::kinds().iter().map(table).collect(),
         _ => Vec::new(),

@@ -27,6 +27,12 @@ pub const PRESETS: &[(&str, &str)] = &[
     ("sensorium2022-plus", "baseline of the Sensorium+ track: also behaviour, and a shifter of the pupil"),
     ("sensorium2022-linear", "linear baseline of the Sensorium track"),
     ("sensorium2023", "factorised 3-D baseline of the Sensorium 2023 track: videos, behaviour, pupil"),
+    ("xu2023-cnn", "freely moving mice: gaze-corrected frames, no behaviour (Table 1)"),
+    (
+        "xu2023",
+        "freely moving mice: gaze-corrected frames x 66 features of behaviour, GRU over one bin (Table 2)",
+    ),
+    ("xu2023-4", "the same over four bins (Table 3)"),
     ("ols", "linear baseline: least squares by the pseudo-inverse, a weight for each pixel"),
     ("ridge", "linear baseline: ridge regression, alpha chosen on the validation trials"),
     ("lasso", "linear baseline: sparse weights, alpha chosen on the validation trials"),
@@ -68,6 +74,9 @@ impl FitConfig {
             "sensorium2022-plus" => Self::sensorium(name, EncoderConfig::sensorium_plus()),
             "sensorium2022-linear" => Self::sensorium(name, EncoderConfig::sensorium_linear()),
             "sensorium2023" => Self::sensorium2023(),
+            "xu2023-cnn" => Self::xu2023_cnn(),
+            "xu2023" => Self::xu2023(name, 1),
+            "xu2023-4" => Self::xu2023(name, 4),
             "ols" => Self::linear(name, Solver::Ols, &[]),
             "ridge" => Self::linear(name, Solver::Ridge, &RIDGE_ALPHAS),
             "lasso" => Self::linear(name, Solver::Lasso, &LASSO_ALPHAS),
@@ -236,6 +245,58 @@ impl FitConfig {
                 max_steps: 10_000,
             },
             linear: None,
+        }
+    }
+
+    /// `papers/xu2023.md#training`, without behaviour.
+    fn xu2023_cnn() -> Self {
+        let natural = Self::natural();
+        let gaze = ["th", "phi", "pitch", "roll"];
+        Self {
+            name: "xu2023-cnn".into(),
+            seed: 0,
+            data: DataConfig {
+                frames: 2,
+                windows: Windows::All,
+                validation_cut: Cut::Ends,
+                validation_fraction: 0.2,
+                pupil: Names(gaze.map(String::from).to_vec()),
+                variables: VariableScaling::None,
+                images: ImageScaling::None,
+                responses: ResponseScaling::None,
+                ..natural.data
+            },
+            model: EncoderConfig::xu2023_cnn(),
+            fit: TrainConfig {
+                loss: Loss::PoissonNll,
+                learning_rate: 1e-4,
+                mask_rate: 1.0,
+                batch: 256,
+                ..natural.fit
+            },
+            schedule: ScheduleConfig {
+                monitor: Monitor::Loss,
+                patience: 6,
+                rounds: 1,
+                factor: 1.0,
+                rewind: false,
+                min_delta: 0.0,
+                ..natural.schedule
+            },
+            linear: None,
+        }
+    }
+
+    /// The same, with all features of behaviour, over `steps` bins.
+    fn xu2023(name: &str, steps: usize) -> Self {
+        let seeing = Self::xu2023_cnn();
+        Self {
+            name: name.into(),
+            data: DataConfig { frames: steps + 1, behaviour: Names(vec!["all_prod".into()]), ..seeing.data },
+            model: EncoderConfig::xu2023(steps),
+            fit: TrainConfig { learning_rate: 2e-4, ..seeing.fit },
+            schedule: ScheduleConfig { patience: 5, ..seeing.schedule },
+            ..seeing
         }
     }
 

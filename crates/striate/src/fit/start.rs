@@ -148,7 +148,7 @@ fn sta_peaks(
     let sta = spike_triggered_average(trials, train, centred.then_some(mean_response), device)?;
     let [_, height, width] = model.core.out_shape(trials.image_shape());
     let [_, rows, columns] = model.core.unpooled_shape(trials.image_shape());
-    let window = Window::of(&sta, [height, width], [rows, columns], model.core.pool());
+    let window = Window::of(&sta, [height, width], [rows, columns], model.core.step());
     let plane = sta.height * sta.width;
     let peak = |sta_n| window.peak(&evidence(sta_n, sta.height, sta.width, &init));
     Ok(sta.values.par_chunks(plane).map(peak).collect())

@@ -12,7 +12,7 @@ use crate::model::objective::{Role, scalar};
 use crate::model::penalty::PenaltyConfig;
 use crate::model::weights::export;
 use crate::model::{Model, Pass};
-use crate::ops::{Adam, Masks, Moments};
+use crate::ops::{Adam, Masks};
 use crate::random::seed_of_step;
 
 impl<M: Model> Fit<'_, M> {
@@ -43,7 +43,7 @@ impl<M: Model> Fit<'_, M> {
     }
 
     /// Moves the weights of all that took part, and what is shared, of all.
-    fn follow(&mut self, shares: &[Share], mut gradients: Named, moments: &[Vec<Moments>], masks: Masks) {
+    fn follow(&mut self, shares: &[Share], mut gradients: Named, moments: &[M::Moments], masks: Masks) {
         let shrink = self.optimiser.shrink(&gradients);
         let mut shared: Option<M> = None;
         for (share, moments) in shares.iter().zip(moments) {

@@ -10,7 +10,7 @@ use crate::model::EncoderConfig;
 use crate::model::core::stacked::{Nonlinearity, Padding};
 use crate::model::readout::ReadoutConfig;
 use crate::model::readout::gaussian::PredictorConfig;
-use crate::model::shifter::ShifterConfig;
+use crate::model::shifter::{ReadoutShifterConfig, ShifterConfig};
 use crate::model::weights;
 use crate::twin::Card;
 
@@ -273,7 +273,8 @@ fn shifter(dict: &mut Dict, session: &str, model: &mut EncoderConfig, weights: &
     let network = format!("shifter.{session}.mlp");
     let sizes = dict.layer_sizes(&network);
     if sizes.len() >= 2 {
-        model.shifter = Some(ShifterConfig { layers: sizes.len() - 1, hidden: sizes[1] });
+        let shifter = ReadoutShifterConfig { layers: sizes.len() - 1, hidden: sizes[1] };
+        model.shifter = Some(ShifterConfig::Readout(shifter));
         perceptron(dict, &network, "shifter.network", &sizes, weights)?;
     }
     Ok(())

@@ -14,7 +14,6 @@ use super::objective::{LOSS, Model, Objective, Role, Terms};
 use super::output::Output;
 use super::pass::Pass;
 use super::penalty::PenaltyConfig;
-use super::perceptron;
 use super::readout::{Readout, ReadoutConfig, Start};
 use super::shifter::{Shifter, ShifterConfig};
 use crate::batch::{Batch, Inputs, Uses, ends};
@@ -33,14 +32,18 @@ pub struct EncoderConfig {
     /// Whether the core sees each variable of behaviour as a constant plane beside the image (Sensorium; `papers/sensorium.md#normalisation`).
     #[serde(default)]
     pub behaviour_planes: bool,
+    /// Samples by which responses follow what the model sees: with 1 the last frame of a clip predicts the bin after it
+    /// (Xu et al. 2023; `papers/xu2023.md#windows`).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lag: usize,
     /// Shared features.
     pub core: CoreConfig,
     /// From features to neurons.
     pub readout: ReadoutConfig,
-    /// Moves the readout with the pupil; none leaves it where it is.
+    /// Moves the readout, or the image itself, with pupil or gaze; none leaves both where they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shifter: Option<ShifterConfig>,
-    /// Scales the drive with behaviour; none leaves it as it is.
+    /// What behaviour makes of the drive; none leaves it as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modulator: Option<ModulatorConfig>,
     /// Penalties added to the loss.
@@ -59,6 +62,20 @@ pub enum Paper {
     Sensorium2022,
     /// Turishcheva et al. 2023.
     Sensorium2023,
+    /// Xu et al. 2023.
+    Xu2023,
+}
+
+fn is_zero(lag: &usize) -> bool {
+    *lag == 0
+}
+
+/// What a training pass of an encoder leaves for [`Model::settle`], part by part.
+#[derive(Debug, Clone, Default)]
+pub struct OfParts {
+    shifter: Vec<Moments>,
+    core: Vec<Moments>,
+    modulator: Vec<Moments>,
 }
 
 /// An encoding model: from images, and perhaps behaviour and pupil, to the rate of each neuron.
@@ -73,6 +90,7 @@ pub struct Encoder {
 }
 
 const BEHAVIOUR: &str = "the model takes in behaviour";
+const PUPIL: &str = "the model takes in the pupil";
 
 /// What a model is made for.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,6 +99,8 @@ pub struct Made<'a> {
     pub image: [usize; 3],
     /// Variables of behaviour.
     pub behaviour: usize,
+    /// Variables of the pupil, or of where the animal looks.
+    pub pupil: usize,
     /// One element per neuron.
     pub start: &'a [Start],
 }
@@ -104,9 +124,10 @@ impl EncoderConfig {
         [channels + if self.behaviour_planes { behaviour } else { 0 }, height, width]
     }
 
-    /// Samples at the start of a clip that it has no prediction for, since it looks back at as many.
+    /// Samples at the start of a clip that it has no prediction for, since it looks back and lags behind.
     pub fn lost(&self) -> usize {
-        self.core.receptive_frames() - 1
+        let modulator = self.modulator.as_ref().map_or(1, ModulatorConfig::samples);
+        self.core.receptive_frames() - 1 + modulator - 1 + self.lag
     }
 
     /// Of rows `[batch · sample, value]` of clips of `samples` those that it has predictions for.
@@ -127,16 +148,22 @@ impl EncoderConfig {
         self.modulator.as_ref().map_or(Ok(()), ModulatorConfig::check)
     }
 
-    /// Number of weights of a model for images `[channel, height, width]`, `behaviour` variables and `neurons`, which have
-    /// `columns` of feature weights; nothing is allocated.
-    pub fn size(&self, image: [usize; 3], behaviour: usize, neurons: usize, columns: usize) -> f64 {
+    /// Number of weights of a model for images `[channel, height, width]`, variables of `behaviour` and `pupil`, and `neurons`,
+    /// which have `columns` of feature weights; nothing is allocated.
+    pub fn size(
+        &self,
+        image: [usize; 3],
+        [behaviour, pupil]: [usize; 2],
+        neurons: usize,
+        columns: usize,
+    ) -> f64 {
         let seen = self.core_shape(image, behaviour);
-        let shifter = self.shifter.as_ref().map_or(0.0, |shifter| perceptron::size(&shifter.sizes()));
+        let shifter = self.shifter.as_ref().map_or(0.0, |shifter| shifter.size(pupil));
         let modulator = self.modulator.as_ref();
         self.core.size(seen)
             + self.readout.size(self.core.out_shape(seen), neurons, columns)
             + shifter
-            + modulator.map_or(0.0, |modulator| perceptron::size(&modulator.sizes(behaviour, neurons)))
+            + modulator.map_or(0.0, |modulator| modulator.size(behaviour, neurons))
     }
 
     /// A freshly drawn model.
@@ -149,8 +176,10 @@ impl EncoderConfig {
         let core = self.core.init(seen, &mut Draws::Core.generator(seed), device);
         let features = self.core.out_shape(seen);
         let readout = self.readout.init(features, made.start, &mut Draws::Readout.generator(seed), device);
-        let shifter =
-            self.shifter.as_ref().map(|shifter| shifter.init(&mut Draws::Shifter.generator(seed), device));
+        let shifter = self
+            .shifter
+            .as_ref()
+            .map(|shifter| shifter.init(made.pupil, &mut Draws::Shifter.generator(seed), device));
         let modulator = self.modulator.as_ref().map(|modulator| {
             modulator.init(made.behaviour, made.start.len(), &mut Draws::Modulator.generator(seed), device)
         });
@@ -164,19 +193,40 @@ impl Encoder {
     ///
     /// # Panics
     /// When the inputs lack what [`EncoderConfig::uses`] says.
-    pub fn forward(&self, inputs: Inputs, pass: Pass) -> (Tensor<2>, Vec<Moments>) {
+    pub fn forward(&self, inputs: Inputs, pass: Pass) -> (Tensor<2>, OfParts) {
+        let inputs = inputs.without_last(self.config.lag);
         let samples = inputs.samples;
-        let (features, moments) = self.core.forward(self.seen(&inputs), samples, pass);
-        let kept = |rows: Tensor<2>| self.config.predicted(rows, samples);
-        let shift = (self.shifter.as_ref()).map(|shifter| {
-            shifter.forward(kept(inputs.pupil.clone().expect("the model takes in the pupil")))
-        });
+        let (inputs, shifter) = self.gaze_corrected(inputs, pass);
+        let (features, core) = self.core.forward(self.seen(&inputs), samples, pass);
+        let left = samples + 1 - self.config.core.receptive_frames();
+        let kept = |rows: Tensor<2>| ends(rows, samples, left);
+        let of_readout = self.shifter.as_ref().and_then(Shifter::of_readout);
+        let shift = of_readout.map(|shifter| shifter.forward(kept(inputs.pupil.expect(PUPIL))));
         let drive = self.readout.forward(features, pass, shift);
-        let drive = match &self.modulator {
-            Some(modulator) => modulator.forward(drive, kept(inputs.behaviour.expect(BEHAVIOUR))),
-            None => drive,
+        let (drive, modulator) = match &self.modulator {
+            Some(modulator) => modulator.forward(drive, kept(inputs.behaviour.expect(BEHAVIOUR)), left, pass),
+            None => (drive, Vec::new()),
         };
-        (self.config.output.forward(drive), moments)
+        (self.config.output.forward(drive), OfParts { shifter, core, modulator })
+    }
+
+    /// The inputs with every image as it would be if head and eyes had not moved, where the model makes it so.
+    fn gaze_corrected(&self, inputs: Inputs, pass: Pass) -> (Inputs, Vec<Moments>) {
+        let Some(shifter) = self.shifter.as_ref().and_then(Shifter::of_image) else {
+            return (inputs, Vec::new());
+        };
+        let [_, _, height, width] = inputs.images.dims();
+        let pointed = inputs.pupil.clone().expect(PUPIL);
+        let (motions, moments) = shifter.motions(pointed, [height, width], pass);
+        (Inputs { images: shifter.moved(inputs.images, motions), ..inputs }, moments)
+    }
+
+    /// How each image of `inputs` is turned and moved, `[row, 3]`: right and down in pixels, clockwise in radians; none where
+    /// the model does not.
+    pub fn motions(&self, inputs: &Inputs) -> Option<Tensor<2>> {
+        let shifter = self.shifter.as_ref()?.of_image()?;
+        let [_, _, height, width] = inputs.images.dims();
+        Some(shifter.motions(inputs.pupil.clone()?, [height, width], Pass::Evaluate).0)
     }
 
     /// What the core sees: images, and behaviour where it is shown to it.
@@ -189,7 +239,8 @@ impl Encoder {
 
     /// What the core shows the readout, with running statistics.
     pub fn maps(&self, inputs: &Inputs) -> Tensor<4> {
-        self.core.forward(self.seen(inputs), inputs.samples, Pass::Evaluate).0
+        let (inputs, _) = self.gaze_corrected(inputs.clone(), Pass::Evaluate);
+        self.core.forward(self.seen(&inputs), inputs.samples, Pass::Evaluate).0
     }
 
     /// `penalty` on the core and modulator as it is, and on the readout, summed over neurons, divided by `divisor`.
@@ -218,7 +269,9 @@ impl Encoder {
 }
 
 impl Model for Encoder {
-    fn objective(&self, batch: Batch, pass: Pass, objective: &Objective) -> Terms {
+    type Moments = OfParts;
+
+    fn objective(&self, batch: Batch, pass: Pass, objective: &Objective) -> Terms<OfParts> {
         let clips = batch.inputs.clips();
         let recorded = self.recorded(batch.responses, batch.inputs.samples);
         let (predicted, moments) = self.forward(batch.inputs, pass);
@@ -240,9 +293,11 @@ impl Model for Encoder {
         self.forward(inputs, Pass::Evaluate).0
     }
 
-    fn settle(mut self, moments: &[Moments]) -> Self {
-        self.core = self.core.keep_moments(moments);
+    fn settle(mut self, moments: &OfParts) -> Self {
+        self.shifter = self.shifter.map(|shifter| shifter.keep_moments(&moments.shifter));
+        self.core = self.core.keep_moments(&moments.core);
         self.readout = self.readout.keep_on_map();
+        self.modulator = self.modulator.map(|modulator| modulator.keep_moments(&moments.modulator));
         self
     }
 

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub enum Loss {
     /// `ŷ − y log(ŷ + 1e-5)`, the Poisson loss of Klindt et al. 2017 (`papers/klindt2017.md#model-of-table-1`).
     Poisson,
+    /// `ŷ − y log(ŷ + 1e-8)`, that of PyTorch (Xu et al. 2023; `papers/xu2023.md#training`).
+    PoissonNll,
     /// `(ŷ − y)²`.
     Mse,
 }
@@ -35,6 +37,13 @@ pub enum OverTrials {
     Session,
 }
 
+impl Loss {
+    /// Whether it is that of counts, which are never below 0.
+    pub fn is_poisson(self) -> bool {
+        matches!(self, Self::Poisson | Self::PoissonNll)
+    }
+}
+
 impl OverTrials {
     /// What a mean over the `rows` predicted of a batch of `batch` trials is multiplied by, in a session of `trials`.
     pub fn factor(self, batch: usize, rows: usize, trials: usize) -> f64 {
@@ -49,8 +58,12 @@ impl Loss {
     /// Loss of predictions `[batch, neuron]`: mean over the batch, sum over neurons.
     pub fn summed(self, predicted: Tensor<2>, recorded: Tensor<2>) -> Tensor<1> {
         let batch = predicted.dims()[0] as f64;
+        let poisson = |predicted: Tensor<2>, recorded: Tensor<2>, above_zero: f64| {
+            predicted.clone() - recorded * predicted.add_scalar(above_zero).log()
+        };
         let each = match self {
-            Self::Poisson => predicted.clone() - recorded * predicted.add_scalar(1e-5).log(),
+            Self::Poisson => poisson(predicted, recorded, 1e-5),
+            Self::PoissonNll => poisson(predicted, recorded, 1e-8),
             Self::Mse => (predicted - recorded).square(),
         };
         each.sum().div_scalar(batch)
@@ -79,6 +92,12 @@ mod tests {
         let mse: f32 = Loss::Mse.summed(predicted.clone(), recorded.clone()).into_scalar();
         assert!((mse - (1.0 + 0.0 + 4.0 + 9.0) / 2.0).abs() < 1e-6);
         let poisson: f32 = Loss::Poisson.summed(predicted, recorded).into_scalar();
+        let silent = Tensor::<2>::from_floats([[0.0]], &device);
+        let one = Tensor::<2>::from_floats([[1.0]], &device);
+        for (loss, above_zero) in [(Loss::Poisson, 1e-5f64), (Loss::PoissonNll, 1e-8)] {
+            let of_silence: f32 = loss.summed(silent.clone(), one.clone()).into_scalar();
+            assert!((f64::from(of_silence) + above_zero.ln()).abs() < 1e-3);
+        }
         let exact = (1.0 + (2.0 - 2.0 * 2f64.ln()) + (3.0 - 3f64.ln()) + (4.0 - 4f64.ln())) / 2.0;
         assert!((f64::from(poisson) - exact).abs() < 1e-4);
     }

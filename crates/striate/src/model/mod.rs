@@ -2,11 +2,14 @@
 //!
 //! A part is made in four moves: a config, `init`, fields with documented shapes, and `forward`.
 
+mod affine;
 pub mod core;
 pub mod encoder;
 pub mod heads;
+mod kinds;
 pub mod loss;
 pub mod modulator;
+pub mod norm;
 pub mod objective;
 pub mod output;
 pub mod paper;

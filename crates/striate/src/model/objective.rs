@@ -9,7 +9,6 @@ use super::loss::{Loss, OverNeurons, OverTrials};
 use super::pass::Pass;
 use super::penalty::PenaltyConfig;
 use crate::batch::{Batch, Inputs, ends};
-use crate::ops::Moments;
 
 /// How a fit weighs what a model is held to, in one session.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,7 +27,7 @@ pub struct Objective {
 
 /// The objective on one batch, term by term.
 #[derive(Debug)]
-pub struct Terms {
+pub struct Terms<M> {
     /// The loss for people, whatever it weighs in the objective.
     pub loss: Tensor<1>,
     /// What adds up to the objective, by name.
@@ -36,13 +35,13 @@ pub struct Terms {
     /// Penalties that are left to the optimiser.
     pub proximal: Option<Tensor<1>>,
     /// For [`Model::settle`].
-    pub moments: Vec<Moments>,
+    pub moments: M,
 }
 
 /// What the term of the loss itself is called among [`Terms::named`].
 pub const LOSS: &str = "loss";
 
-impl Terms {
+impl<M> Terms<M> {
     /// What is followed downhill.
     ///
     /// # Panics
@@ -76,8 +75,11 @@ pub enum Role {
 
 /// A model that can be fitted to sessions, with what they share and a head for each.
 pub trait Model: Module {
+    /// What a training pass leaves for [`Model::settle`].
+    type Moments;
+
     /// The terms of its objective on a batch.
-    fn objective(&self, batch: Batch, pass: Pass, objective: &Objective) -> Terms;
+    fn objective(&self, batch: Batch, pass: Pass, objective: &Objective) -> Terms<Self::Moments>;
 
     /// Predicted responses `[batch · kept, neuron]` with running statistics. What is kept of a clip are its samples but
     /// [`Model::lost`].
@@ -85,13 +87,13 @@ pub trait Model: Module {
 
     /// What follows a training step with these moments: running statistics move, and what must keep to a range does.
     #[must_use]
-    fn settle(self, moments: &[Moments]) -> Self;
+    fn settle(self, moments: &Self::Moments) -> Self;
 
     /// The same head on what another of its kind shares.
     #[must_use]
     fn on_shared_of(self, other: &Self) -> Self;
 
-    /// Samples at the start of a clip that it has no prediction for, since it looks back at as many.
+    /// Samples at the start of a clip that it has no prediction for, since it looks back and lags behind.
     fn lost(&self) -> usize;
 
     /// What the parameter `name` is.

@@ -16,6 +16,7 @@ mod linear;
 mod norm;
 mod temporal;
 mod translate;
+mod warp;
 
 use burn::prelude::*;
 
@@ -33,6 +34,7 @@ pub use striate_kernels::activation::Activation;
 pub use striate_kernels::memory::keep_freed as keep_freed_memory;
 pub use temporal::{temporal, temporal_reference};
 pub use translate::{translate, translate_reference};
+pub use warp::{warp, warp_reference};
 
 /// The device to compute on, by its name on the command line.
 ///

@@ -56,8 +56,9 @@ impl Card {
     /// [`Kind::Data`](crate::error::Kind::Data) with both numbers.
     pub(crate) fn check_size(&self, weights: &Arrays) -> Result<()> {
         let groups = self.groups.iter().max().map_or(self.neurons.len(), |last| last + 1);
-        let (image, behaviour) = (self.seen_shape(), self.normalisation.behaviours());
-        let claimed = self.model.size(image, behaviour, self.neurons.len(), groups);
+        let image = self.seen_shape();
+        let variables = [self.normalisation.behaviours(), self.normalisation.pupils()];
+        let claimed = self.model.size(image, variables, self.neurons.len(), groups);
         let there: usize = weights.values().map(|array: &Array| array.values.len()).sum();
         if claimed <= 2.0 * there as f64 + SLACK {
             return Ok(());

@@ -61,10 +61,10 @@ impl Twin {
         if !(place.energy > 0.0 && looks.energy > 0.0) {
             return Field::NONE;
         }
-        let (pool, widened) = (model.core.pool() as f64, if free { 2.0 } else { 1.0 });
-        let centre = [0, 1].map(|axis| pool * place.centre[axis] + looks.centre[axis]);
+        let (step, widened) = (model.core.step() as f64, if free { 2.0 } else { 1.0 });
+        let centre = [0, 1].map(|axis| step * place.centre[axis] + looks.centre[axis]);
         let variance =
-            [0, 1].map(|axis| pool * pool * widened * place.variance[axis] + 2.0 * looks.variance[axis]);
+            [0, 1].map(|axis| step * step * widened * place.variance[axis] + 2.0 * looks.variance[axis]);
         let (recorded, seen) = (self.card.image_shape, self.card.seen_shape());
         let [y, x] = [0, 1].map(|axis| in_recorded_pixels(centre[axis], recorded[axis + 1], seen[axis + 1]));
         let scale = [0, 1].map(|axis| recorded[axis + 1] as f64 / seen[axis + 1] as f64);

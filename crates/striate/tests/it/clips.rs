@@ -3,9 +3,9 @@
 use burn::prelude::*;
 use striate::array::Arrays;
 use striate::model::Pass;
-use striate::model::core::norm::BatchNormConfig;
 use striate::model::core::stacked::{Nonlinearity, Padding};
 use striate::model::core::{Core, CoreConfig, Factorised3d, Factorised3dConfig};
+use striate::model::norm::BatchNormConfig;
 use striate::model::penalty::{PenaltyConfig, laplace, laplace_in_time};
 use striate::model::weights::{count, export, import};
 use striate::ops::Masks;
@@ -25,7 +25,13 @@ fn two_layers() -> Factorised3dConfig {
         padding: vec![Padding::Valid, Padding::Same],
         nonlinearity: Nonlinearity::Elu,
         final_nonlinearity: Nonlinearity::Identity,
-        batch_norm: Some(BatchNormConfig { decay: 0.0, epsilon: EPSILON, offset: true, gain: true }),
+        batch_norm: Some(BatchNormConfig {
+            decay: 0.0,
+            epsilon: EPSILON,
+            offset: true,
+            gain: true,
+            ..BatchNormConfig::default()
+        }),
         dropout: 0.0,
     }
 }

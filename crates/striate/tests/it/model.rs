@@ -2,6 +2,7 @@
 
 mod core;
 mod readout;
+mod xu2023;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +15,7 @@ use striate::fit::{self, FitConfig};
 use striate::model::core::stacked::{Nonlinearity, Padding};
 use striate::model::encoder::Made;
 use striate::model::loss::{Loss, OverNeurons, OverTrials};
-use striate::model::modulator::ModulatorConfig;
+use striate::model::modulator::{GainConfig, ModulatorConfig};
 use striate::model::objective::Objective;
 use striate::model::output::Output;
 use striate::model::penalty::PenaltyConfig;
@@ -41,7 +42,7 @@ fn blank(neurons: usize) -> Vec<Start> {
 
 /// A model for images without behaviour.
 fn made(config: &EncoderConfig, image: [usize; 3], start: &[Start], seed: u64, device: &Device) -> Encoder {
-    config.init(&Made { image, behaviour: 0, start }, seed, device).unwrap()
+    config.init(&Made { image, behaviour: 0, pupil: 2, start }, seed, device).unwrap()
 }
 
 fn masks(config: &mut EncoderConfig) -> &mut FactorisedConfig {
@@ -101,7 +102,7 @@ fn the_networks_of_table_1_have_the_published_numbers_of_parameters() {
 #[test]
 fn the_baseline_of_2023_has_the_published_number_of_parameters() {
     let of = |neurons: usize| {
-        let made = Made { image: [1, 36, 64], behaviour: 2, start: &blank(neurons) };
+        let made = Made { image: [1, 36, 64], behaviour: 2, pupil: 2, start: &blank(neurons) };
         count(&EncoderConfig::sensorium2023().init(&made, 1, &training()).unwrap())
     };
     let (one, two) = (of(1), of(2));
@@ -148,7 +149,7 @@ fn behaving() -> EncoderConfig {
     config.stack().kernels = vec![5, 3];
     config.stack().channels = vec![3, 4];
     config.stack().padding = vec![Padding::Valid, Padding::Same];
-    config.modulator = Some(ModulatorConfig { layers: 2, hidden: 4, rectified: false });
+    config.modulator = Some(ModulatorConfig::Gain(GainConfig { layers: 2, hidden: 4, rectified: false }));
     config.penalty.laplace = 0.1;
     config.penalty.modulator_l1 = 0.1;
     config
@@ -209,7 +210,7 @@ fn small(config: &EncoderConfig, device: &Device) -> Encoder {
         .zip([0, 1, 0])
         .map(|(&cortex, group)| Start { cortex, group, ..Start::default() })
         .collect();
-    config.init(&Made { image: [1, 11, 11], behaviour: 3, start: &start }, 2, device).unwrap()
+    config.init(&Made { image: [1, 11, 11], behaviour: 3, pupil: 2, start: &start }, 2, device).unwrap()
 }
 
 /// Poisson loss and all penalties of a training pass.

@@ -306,6 +306,19 @@ proptest! {
     }
 
     #[test]
+    fn warp_equals_its_reference(
+        (batch, height, width) in (1..4usize, 2..9usize, 2..9usize), channels in 1..4usize, seed in 0..1000u64,
+    ) {
+        let op = |with: fn(Tensor<4>, Tensor<2>, [f32; 2]) -> Tensor<4>| move |given: Inputs<'_>| {
+            let x = given[0].clone().reshape([batch, height, width, channels]);
+            flat(with(x, given[1].clone().mul_scalar(0.7).reshape([batch, 3]), [1.3, 4.2]))
+        };
+        let given = inputs(&[batch * height * width * channels, batch * 3], seed);
+        let tolerance = rounding(channels * height * width * 64);
+        agree(&given, &[], seed, tolerance, &op(ops::warp), &op(ops::warp_reference));
+    }
+
+    #[test]
     fn linear_equals_its_reference(
         rows in 0..40usize, inputs_ in 1..40usize, outputs in 1..60usize, seed in 0..1000u64,
     ) {

@@ -15,11 +15,11 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::extent::{Extent, convolved};
-use super::norm::BatchNormConfig;
 use super::stacked::{Nonlinearity, Padding, Stacked, StackedConfig, check_weights, glorot_sd};
 use super::{Options, Part};
 use crate::error::{Error, Result, in_range};
 use crate::model::Pass;
+use crate::model::norm::BatchNormConfig;
 use crate::model::penalty::PenaltyConfig;
 use crate::model::weights::trainable;
 use crate::ops::{self, Moments};
@@ -202,7 +202,7 @@ impl Part for ConvGru {
     fn extents(&self, channels: usize, seen: usize) -> Vec<Extent> {
         let hidden = self.config.hidden;
         let candidate = self.unit.input.val().slice(s![2 * hidden.., .., .., ..]);
-        convolved(candidate, Padding::Same, &self.frames.extents(channels, seen))
+        convolved(candidate, Padding::Same, 1.0, &self.frames.extents(channels, seen))
     }
 }
 

@@ -63,14 +63,15 @@ pub(super) fn alike(of: Vec<Extent>) -> Vec<Extent> {
     of.into_iter().map(|of| if of.energy > 0.0 { Extent { energy: 1.0, ..of } } else { of }).collect()
 }
 
-/// Where the channels look after kernels `[out, in, height, width]`.
-pub(super) fn convolved(kernels: Tensor<4>, padding: Padding, before: &[Extent]) -> Vec<Extent> {
+/// Where the channels look after kernels `[out, in, height, width]`, on a map whose pixels lie `step` pixels of the image apart.
+pub(super) fn convolved(kernels: Tensor<4>, padding: Padding, step: f64, before: &[Extent]) -> Vec<Extent> {
     let kernels = to_host(kernels);
     let (inputs, side) = (kernels.shape[1], kernels.shape[3]);
     let first = before_kernel(side, padding);
     let tap = |(at, &weight): (usize, &f32)| {
         let (input, row, column) = (at / (side * side), at / side % side, at % side);
-        before[input].moved(f64::from(weight).powi(2), [row as f64 - first, column as f64 - first])
+        before[input]
+            .moved(f64::from(weight).powi(2), [step * (row as f64 - first), step * (column as f64 - first)])
     };
     let channels = kernels.values.chunks(inputs * side * side);
     channels.map(|channel| Extent::of(channel.iter().enumerate().map(tap))).collect()

@@ -16,7 +16,6 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::extent::{Extent, alike, convolved, planes};
-use super::norm::{BatchNormConfig, Norm};
 use super::stacked::{
     Nonlinearity, Padding, check_dropout, check_lengths, check_maps, check_weights, convolve, dropout,
     glorot_sd, shrunk,
@@ -24,6 +23,7 @@ use super::stacked::{
 use super::{Options, Part};
 use crate::error::{Error, Result};
 use crate::model::Pass;
+use crate::model::norm::{BatchNormConfig, Norm};
 use crate::model::penalty::PenaltyConfig;
 use crate::model::weights::trainable;
 use crate::ops::{self, Activation, Moments};
@@ -151,7 +151,7 @@ impl Options for Factorised3dConfig {
     fn check(&self, [inputs, height, width]: [usize; 3]) -> Result<()> {
         self.check_lists()?;
         self.check_numbers(inputs)?;
-        check_maps("spatial_kernels", &self.spatial_kernels, &self.padding, [height, width]).map(drop)
+        check_maps("spatial_kernels", &self.spatial_kernels, &self.padding, [height, width], |_| 1).map(drop)
     }
 
     fn size(&self, [inputs, ..]: [usize; 3]) -> f64 {
@@ -164,7 +164,7 @@ impl Options for Factorised3dConfig {
 
     fn out_shape(&self, [_, height, width]: [usize; 3]) -> [usize; 3] {
         let layers = || self.spatial_kernels.iter().zip(&self.padding);
-        let side = |side| layers().fold(side, |side, (kernel, padding)| shrunk(side, *kernel, *padding));
+        let side = |side| layers().fold(side, |side, (kernel, padding)| shrunk(side, *kernel, *padding, 1));
         [*self.channels.last().unwrap_or(&0), side(height), side(width)]
     }
 
@@ -204,7 +204,7 @@ impl Part for Factorised3d {
         for (layer, &padding) in self.layers.iter().zip(&self.config.padding) {
             // Of a kernel in time only its size tells here.
             let mixed = layer.time.val().square().sum_dim(2).sqrt().unsqueeze_dim::<4>(3);
-            of = convolved(mixed, Padding::Valid, &convolved(layer.space.val(), padding, &of));
+            of = convolved(mixed, Padding::Valid, 1.0, &convolved(layer.space.val(), padding, 1.0, &of));
             of = if self.config.batch_norm.is_some() { alike(of) } else { of };
         }
         of
@@ -277,7 +277,7 @@ impl Factorised3d {
 fn each_frame(clips: Tensor<5>, kernel: Tensor<4>, padding: Padding) -> Tensor<5> {
     let [batch, time, height, width, inputs] = clips.dims();
     let frames = clips.reshape([batch * time, height, width, inputs]);
-    let out = convolve(frames, kernel, None, padding, Activation::Identity);
+    let out = convolve(frames, kernel, None, (padding, 1), Activation::Identity);
     let [_, height, width, outputs] = out.dims();
     out.reshape([batch, time, height, width, outputs])
 }

@@ -7,13 +7,10 @@ pub mod conv_gru;
 mod extent;
 pub mod factorised3d;
 pub mod lgn;
-pub mod norm;
 pub mod stacked;
 
 use burn::prelude::*;
 use rand_chacha::ChaCha8Rng;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
 
 pub use conv_gru::{ConvGru, ConvGruConfig};
 pub use extent::Extent;
@@ -22,6 +19,7 @@ pub use lgn::{Lgn, LgnConfig};
 pub use stacked::{Stacked, StackedConfig};
 
 use super::Pass;
+use super::kinds::options;
 use super::penalty::PenaltyConfig;
 use crate::error::Result;
 use crate::ops::Moments;
@@ -50,8 +48,8 @@ trait Options {
     fn unpooled_shape(&self, shape: [usize; 3]) -> [usize; 3] {
         self.out_shape(shape)
     }
-    /// As [`CoreConfig::pool`].
-    fn pool(&self) -> usize {
+    /// As [`CoreConfig::step`].
+    fn step(&self) -> usize {
         1
     }
     /// As [`CoreConfig::receptive_frames`].
@@ -67,21 +65,9 @@ trait Options {
 /// Makes the two enums of all kinds and the ways from them to their [`Part`] and [`Options`].
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident($config:ident) = $name:literal,)*) => {
-        /// Which core, and its options.
-        #[derive(Debug, Clone, PartialEq, Serialize)]
-        #[serde(tag = "kind")]
-        pub enum CoreConfig { $($(#[$doc])* #[serde(rename = $name)] $kind($config),)* }
-
-        /// A core of an early version has no `kind`, and is a stack.
-        impl<'de> Deserialize<'de> for CoreConfig {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-                let mut table = toml::Table::deserialize(deserializer)?;
-                let kind = table.remove("kind").unwrap_or_else(|| "stacked".into());
-                match kind.as_str().unwrap_or_default() {
-                    $($name => table.try_into().map(Self::$kind).map_err(D::Error::custom),)*
-                    other => Err(D::Error::unknown_variant(other, &[$($name),*])),
-                }
-            }
+        options! {
+            /// Which core, and its options.
+            CoreConfig, before = "stacked", $($(#[$doc])* $kind($config) = $name,)*
         }
 
         /// Any core.
@@ -90,11 +76,6 @@ macro_rules! kinds {
         pub enum Core { $($(#[$doc])* $kind($kind),)* }
 
         impl CoreConfig {
-            /// One of each kind.
-            pub fn kinds() -> Vec<Self> {
-                vec![$(Self::$kind(<$config>::default()),)*]
-            }
-
             /// A core for images or frames `[channel, height, width]`, with freshly drawn kernels.
             pub fn init(&self, shape: [usize; 3], rng: &mut ChaCha8Rng, device: &Device) -> Core {
                 match self { $(Self::$kind(config) => Core::$kind(config.init(shape, rng, device)),)* }
@@ -147,7 +128,7 @@ impl CoreConfig {
         self.options().out_shape(shape)
     }
 
-    /// As [`CoreConfig::out_shape`], before the pooling.
+    /// As [`CoreConfig::out_shape`], with every pixel of the image instead of every [`CoreConfig::step`]-th.
     pub fn unpooled_shape(&self, shape: [usize; 3]) -> [usize; 3] {
         self.options().unpooled_shape(shape)
     }
@@ -160,9 +141,9 @@ impl CoreConfig {
         }
     }
 
-    /// Side of the average pooling of the features, in pixels; 1 means none.
-    pub fn pool(&self) -> usize {
-        self.options().pool()
+    /// Pixels of the image from one pixel of the features to the next.
+    pub fn step(&self) -> usize {
+        self.options().step()
     }
 
     /// Samples that each row of features sees at least, itself the last; one fewer is lost from a clip.
@@ -196,7 +177,7 @@ impl Core {
 
     /// Where each channel of the features looks that the readout sees at row and column 0 of its map, for `seen` channels
     /// of which `channels` are those of the image; a pixel of the map further is
-    /// [`CoreConfig::pool`] pixels of the image further. Nonlinearities count as linear, and what lies between kernels of
+    /// [`CoreConfig::step`] pixels of the image further. Nonlinearities count as linear, and what lies between kernels of
     /// several layers as independent.
     pub fn extents(&self, channels: usize, seen: usize) -> Vec<Extent> {
         self.part().extents(channels, seen)

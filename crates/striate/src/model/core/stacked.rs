@@ -8,15 +8,15 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::lgn::{Lgn, LgnConfig};
-pub use super::norm::BatchNormConfig;
-use super::norm::Norm;
 use super::{Extent, Options, Part};
 use crate::error::{Error, Result, in_range};
+pub use crate::model::norm::BatchNormConfig;
+use crate::model::norm::Norm;
 use crate::model::pass::Pass;
 use crate::model::penalty::PenaltyConfig;
 use crate::model::weights::trainable;
 use crate::ops::{self, Activation, Conv2dOptions, Moments};
-use crate::random::{Draws, dropout_mask, normal, truncated_normal};
+use crate::random::{Draws, dropout_mask, normal, truncated_normal, uniform};
 
 /// Layers of the core; without any, the features are what it sees.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,9 @@ pub struct StackedConfig {
     pub channels: Vec<usize>,
     /// Padding of each layer.
     pub padding: Vec<Padding>,
+    /// Pixels from one output of each layer to the next; none for 1 everywhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub strides: Vec<usize>,
     /// Nonlinearity of every layer but the last.
     pub nonlinearity: Nonlinearity,
     /// Nonlinearity of the last layer.
@@ -54,9 +57,15 @@ pub struct StackedConfig {
     /// Whether starting kernels are truncated at two standard deviations.
     #[serde(default)]
     pub init_truncated: bool,
+    /// Whether starting kernels are uniform within `±1/√connections` of an output instead, as PyTorch draws them.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub init_uniform: bool,
     /// Rate of dropout on the input of each layer, training only.
     #[serde(default)]
     pub dropout: f64,
+    /// Whether dropout leaves out the input of the first layer, the image.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub image_kept: bool,
     /// Side of the average pooling after the last layer, in pixels; 1 means none.
     #[serde(default = "one")]
     pub pool: usize,
@@ -67,6 +76,10 @@ const MOST_WEIGHTS: f64 = (1 << 28) as f64;
 
 fn one() -> usize {
     1
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// How a layer treats the border.
@@ -139,6 +152,7 @@ impl Default for StackedConfig {
             kernels: vec![9],
             channels: vec![8],
             padding: vec![Padding::Valid],
+            strides: Vec::new(),
             nonlinearity: Nonlinearity::Elu,
             final_nonlinearity: Nonlinearity::Elu,
             batch_norm: Some(BatchNormConfig::default()),
@@ -147,7 +161,9 @@ impl Default for StackedConfig {
             separable: false,
             init_sd: 0.0,
             init_truncated: false,
+            init_uniform: false,
             dropout: 0.0,
+            image_kept: false,
             pool: 1,
         }
     }
@@ -160,6 +176,7 @@ impl Options for StackedConfig {
         let layers = self.kernels.len();
         let others = [("channels", self.channels.len()), ("padding", self.padding.len())];
         check_lengths(("kernels", layers), &others)?;
+        self.check_strides(layers)?;
         if self.kernels.contains(&0) || self.channels.contains(&0) || self.pool == 0 {
             return Err(Error::config("kernels, channels and pool must be at least 1").key("model.core"));
         }
@@ -170,7 +187,8 @@ impl Options for StackedConfig {
         check_dropout(self.dropout)?;
         self.lgn.as_ref().map_or(Ok(()), |lgn| lgn.check(shape))?;
         let [_, height, width] = self.seen(shape);
-        let [height, width] = check_maps("kernels", &self.kernels, &self.padding, [height, width])?;
+        check_maps("kernels", &self.kernels, &self.padding, [height, width], |layer| self.stride(layer))?;
+        let [_, height, width] = self.before_pool(shape);
         if height < self.pool || width < self.pool {
             let message = format!("pooling {} pixels of a map of {height}×{width}", self.pool);
             return Err(Error::config(message).key("model.core.pool"));
@@ -179,15 +197,12 @@ impl Options for StackedConfig {
     }
 
     fn out_shape(&self, shape: [usize; 3]) -> [usize; 3] {
-        let [channels, height, width] = self.unpooled_shape(shape);
+        let [channels, height, width] = self.before_pool(shape);
         [channels, height / self.pool, width / self.pool]
     }
 
     fn unpooled_shape(&self, shape: [usize; 3]) -> [usize; 3] {
-        let [channels, height, width] = self.seen(shape);
-        let shrink = |side, (k, p): (&usize, &Padding)| shrunk(side, *k, *p);
-        let side = |side: usize| self.kernels.iter().zip(&self.padding).fold(side, shrink);
-        [*self.channels.last().unwrap_or(&channels), side(height), side(width)]
+        Self { strides: Vec::new(), ..self.clone() }.before_pool(shape)
     }
 
     fn size(&self, image: [usize; 3]) -> f64 {
@@ -202,12 +217,48 @@ impl Options for StackedConfig {
         layers.map(size).sum::<f64>() + self.lgn.as_ref().map_or(0.0, LgnConfig::size)
     }
 
-    fn pool(&self) -> usize {
-        self.pool
+    fn step(&self) -> usize {
+        self.pool * self.strides.iter().product::<usize>()
     }
 }
 
 impl StackedConfig {
+    /// Pixels from one output of a layer to the next.
+    fn stride(&self, layer: usize) -> usize {
+        self.strides.get(layer).copied().unwrap_or(1)
+    }
+
+    /// `[channel, height, width]` of the last layer for images `[channel, height, width]`.
+    fn before_pool(&self, shape: [usize; 3]) -> [usize; 3] {
+        let [channels, height, width] = self.seen(shape);
+        let layers = self.kernels.iter().zip(&self.padding).enumerate();
+        let shrink = |side, (at, (k, p)): (usize, (&usize, &Padding))| shrunk(side, *k, *p, self.stride(at));
+        let side = |side: usize| layers.clone().fold(side, shrink);
+        [*self.channels.last().unwrap_or(&channels), side(height), side(width)]
+    }
+
+    fn check_strides(&self, layers: usize) -> Result<()> {
+        let refuse = |why: &str| Err(Error::config(why).key("model.core.strides"));
+        match () {
+            () if self.strides.is_empty() => Ok(()),
+            () if self.strides.len() != layers => {
+                check_lengths(("kernels", layers), &[("strides", self.strides.len())])
+            }
+            () if self.strides.contains(&0) => refuse("must be at least 1"),
+            () if self.separable && self.strides[1..].iter().any(|stride| *stride > 1) => {
+                refuse("separable layers have none")
+            }
+            () if self.even_and_strided() => refuse("need odd kernels where the padding is `same`"),
+            () if self.step() > 4096 => refuse("are larger than any image together"),
+            () => Ok(()),
+        }
+    }
+
+    fn even_and_strided(&self) -> bool {
+        let mut layers = self.kernels.iter().zip(&self.padding).zip(&self.strides);
+        layers.any(|((kernel, padding), stride)| *stride > 1 && even_same(*kernel, *padding))
+    }
+
     fn check_numbers(&self) -> Result<()> {
         in_range("model.core.init_sd", self.init_sd, 0.0..=1e6)?;
         self.batch_norm.as_ref().map_or(Ok(()), BatchNormConfig::check)?;
@@ -262,9 +313,13 @@ impl StackedConfig {
 
     /// Starting values of kernels `[out, in, kernel, kernel]`.
     fn draw(&self, [outputs, inputs, height, width]: [usize; 4], rng: &mut ChaCha8Rng) -> Vec<f32> {
+        let count = outputs * inputs * height * width;
+        if self.init_uniform {
+            return uniform(rng, count, 1.0 / ((inputs * height * width) as f64).sqrt());
+        }
         let draw = if self.init_truncated { truncated_normal } else { normal };
         let sd = if self.init_sd > 0.0 { self.init_sd } else { glorot_sd(inputs, outputs, height * width) };
-        draw(rng, outputs * inputs * height * width, 0.0, sd)
+        draw(rng, count, 0.0, sd)
     }
 }
 
@@ -299,13 +354,15 @@ pub(super) fn check_maps(
     kernels: &[usize],
     padding: &[Padding],
     [mut height, mut width]: [usize; 2],
+    stride: impl Fn(usize) -> usize,
 ) -> Result<[usize; 2]> {
-    for (&kernel, &padding) in kernels.iter().zip(padding) {
+    for (layer, (&kernel, &padding)) in kernels.iter().zip(padding).enumerate() {
         if padding == Padding::Valid && (height < kernel || width < kernel) {
             let message = format!("a kernel of {kernel} pixels does not fit a map of {height}×{width}");
             return Err(Error::config(message).key(format!("model.core.{key}")));
         }
-        (height, width) = (shrunk(height, kernel, padding), shrunk(width, kernel, padding));
+        let side = |side| shrunk(side, kernel, padding, stride(layer));
+        (height, width) = (side(height), side(width));
     }
     Ok([height, width])
 }
@@ -315,10 +372,10 @@ fn even_same(kernel: usize, padding: Padding) -> bool {
 }
 
 /// Side of the map after a layer.
-pub(super) fn shrunk(side: usize, kernel: usize, padding: Padding) -> usize {
+pub(super) fn shrunk(side: usize, kernel: usize, padding: Padding, stride: usize) -> usize {
     match padding {
-        Padding::Valid => side + 1 - kernel,
-        Padding::Same => side,
+        Padding::Valid => (side - kernel) / stride + 1,
+        Padding::Same => side.div_ceil(stride),
     }
 }
 
@@ -328,12 +385,12 @@ pub(super) fn convolve(
     input: Tensor<4>,
     kernel: Tensor<4>,
     bias: Option<Tensor<1>>,
-    padding: Padding,
+    (padding, stride): (Padding, usize),
     activation: Activation,
 ) -> Tensor<4> {
     let side = kernel.dims()[2];
     let zeros = pad(side, padding);
-    let options = Conv2dOptions { pad: [zeros, zeros], activation, ..Conv2dOptions::default() };
+    let options = Conv2dOptions { pad: [zeros, zeros], activation, stride };
     let out = ops::conv2d(input, kernel, bias, options);
     if padding == Padding::Valid || side % 2 == 1 {
         return out;
@@ -365,15 +422,43 @@ impl Stacked {
     /// training the moments of each layer for [`Stacked::keep_moments`].
     pub fn forward(&self, images: Tensor<4>, pass: Pass) -> (Tensor<4>, Vec<Moments>) {
         let mut moments = Vec::new();
+        (self.features(images, 0, pass, &mut moments), moments)
+    }
+
+    /// As [`Stacked::forward`], of the images at one `sample` of all clips.
+    fn features(
+        &self,
+        images: Tensor<4>,
+        sample: usize,
+        pass: Pass,
+        moments: &mut Vec<Moments>,
+    ) -> Tensor<4> {
         let mut features = images.permute([0, 2, 3, 1]);
         if let Some(lgn) = &self.lgn {
             features = lgn.forward(features);
         }
         for (index, layer) in self.layers.iter().enumerate() {
-            features = dropout(features, self.config.dropout, index, pass);
-            features = self.layer(layer, index, features, pass, &mut moments);
+            if index > 0 || !self.config.image_kept {
+                features = dropout(features, self.config.dropout, sample * self.layers.len() + index, pass);
+            }
+            features = self.layer(layer, index, features, pass, moments);
         }
-        (pool(features, self.config.pool), moments)
+        pool(features, self.config.pool)
+    }
+
+    /// As [`Stacked::forward`], of clips of `samples` rows, the images of each sample by their own statistics.
+    fn each_sample(&self, rows: Tensor<4>, samples: usize, pass: Pass) -> (Tensor<4>, Vec<Moments>) {
+        let [all, channels, height, width] = rows.dims();
+        let batch = all / samples;
+        let clips: Tensor<5> = rows.reshape([batch, samples, channels, height, width]);
+        let mut moments = Vec::new();
+        let of = |sample: usize| {
+            let here = clips.clone().slice([0..batch, sample..sample + 1, 0..channels, 0..height, 0..width]);
+            self.features(here.reshape([batch, channels, height, width]), sample, pass, &mut moments)
+        };
+        let features: Tensor<5> = Tensor::stack((0..samples).map(of).collect(), 1);
+        let [_, _, height, width, channels] = features.dims();
+        (features.reshape([all, height, width, channels]), moments)
     }
 
     fn layer(
@@ -388,7 +473,8 @@ impl Stacked {
         let last = index + 1 == self.layers.len();
         let activation: Activation =
             if last { self.config.final_nonlinearity } else { self.config.nonlinearity }.into();
-        let with = |kernel, bias, activation| convolve(input, kernel, bias, padding, activation);
+        let rule = (padding, self.config.stride(index));
+        let with = |kernel, bias, activation| convolve(input, kernel, bias, rule, activation);
         let Some(norm) = &self.config.batch_norm else {
             return with(kernel, self.config.bias.then(|| layer.norm.offset()), activation);
         };
@@ -406,7 +492,7 @@ impl Stacked {
     ) -> (Tensor<4>, Tensor<4>, Padding) {
         let padding = self.config.padding[index];
         let Some(separable) = &layer.separable else { return (input, self.kernel(index), padding) };
-        let mixed = convolve(input, layer.weight.val(), None, Padding::Valid, Activation::Identity);
+        let mixed = convolve(input, layer.weight.val(), None, (Padding::Valid, 1), Activation::Identity);
         let zeros = pad(self.config.kernels[index], padding);
         let seen = ops::depthwise2d(mixed, separable.depthwise.val(), [zeros, zeros]);
         (seen, separable.pointwise.val(), Padding::Valid)
@@ -437,16 +523,22 @@ impl Stacked {
     #[must_use]
     pub fn keep_moments(mut self, moments: &[Moments]) -> Self {
         let Some(norm) = &self.config.batch_norm else { return self };
-        for (layer, moments) in self.layers.iter_mut().zip(moments) {
-            layer.norm.keep(moments, norm);
+        for sample in moments.chunks(self.layers.len().max(1)) {
+            for (layer, moments) in self.layers.iter_mut().zip(sample) {
+                layer.norm.keep(moments, norm);
+            }
         }
         self
     }
 }
 
 impl Part for Stacked {
-    fn forward(&self, rows: Tensor<4>, _samples: usize, pass: Pass) -> (Tensor<4>, Vec<Moments>) {
-        Self::forward(self, rows, pass)
+    fn forward(&self, rows: Tensor<4>, samples: usize, pass: Pass) -> (Tensor<4>, Vec<Moments>) {
+        let apart = self.config.batch_norm.as_ref().is_some_and(|norm| norm.each_sample);
+        match pass {
+            Pass::Train { .. } if apart && samples > 1 => self.each_sample(rows, samples, pass),
+            _ => Self::forward(self, rows, pass),
+        }
     }
 
     fn penalty(&self, strengths: &PenaltyConfig) -> Option<Tensor<1>> {

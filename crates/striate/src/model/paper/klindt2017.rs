@@ -24,8 +24,13 @@ impl EncoderConfig {
     /// (`smooth = 17`), which lies beside these neurons (`docs/decisions/0007-raw-sta-in-figure-3.md`).
     pub fn figure3() -> Self {
         let mut config = Self::linear(vec![17], vec![1]);
-        config.stack().batch_norm =
-            Some(BatchNormConfig { decay: 0.998, epsilon: 1e-3, offset: false, gain: false });
+        config.stack().batch_norm = Some(BatchNormConfig {
+            decay: 0.998,
+            epsilon: 1e-3,
+            offset: false,
+            gain: false,
+            ..BatchNormConfig::default()
+        });
         config.masks().mask_init =
             MaskInit::StaPeak { noise_sd: 1e-3, height: NOISE_CANCEL, smooth: 0, with_validation: true };
         config.penalty.mask_l1 = 0.1;
@@ -49,8 +54,13 @@ impl EncoderConfig {
         let mut config = Self::linear(vec![5; 3], vec![32, 64, types]);
         config.stack().nonlinearity = Nonlinearity::Relu;
         config.stack().final_nonlinearity = Nonlinearity::Relu;
-        config.stack().batch_norm =
-            Some(BatchNormConfig { decay: 0.998, epsilon: 1e-3, offset: true, gain: false });
+        config.stack().batch_norm = Some(BatchNormConfig {
+            decay: 0.998,
+            epsilon: 1e-3,
+            offset: true,
+            gain: false,
+            ..BatchNormConfig::default()
+        });
         config.masks().features = Constraint::Abs;
         config.masks().mask_init =
             MaskInit::StaPeak { noise_sd: 1e-3, height: 1.0, smooth: 0, with_validation: false };
@@ -76,23 +86,28 @@ impl EncoderConfig {
         Some(Self {
             paper: Paper::Klindt2017,
             behaviour_planes: false,
+            lag: 0,
             shifter: None,
             modulator: None,
             core: CoreConfig::Stacked(StackedConfig {
-                lgn: None,
                 channels: vec![channels; layers],
                 kernels,
                 padding,
                 nonlinearity: Nonlinearity::Softplus,
                 final_nonlinearity: Nonlinearity::Identity,
-                batch_norm: Some(BatchNormConfig { decay: 0.9, epsilon: 1e-3, offset: true, gain: false }),
+                batch_norm: Some(BatchNormConfig {
+                    decay: 0.9,
+                    epsilon: 1e-3,
+                    offset: true,
+                    gain: false,
+                    ..BatchNormConfig::default()
+                }),
                 bias: false,
                 kernel_constraint: KernelConstraint::None,
                 separable: false,
                 init_sd: 0.01,
                 init_truncated: true,
-                dropout: 0.0,
-                pool: 1,
+                ..StackedConfig::default()
             }),
             readout: ReadoutConfig::Factorised(FactorisedConfig {
                 mask: Constraint::Abs,
@@ -124,8 +139,13 @@ impl EncoderConfig {
     /// Differs from the authors' program, which normalises image columns in place of features (a slip).
     pub fn figure5_fixed_mask(types: usize) -> Self {
         let mut config = Self::figure5(types);
-        config.stack().batch_norm =
-            Some(BatchNormConfig { decay: 0.999, epsilon: 1e-3, offset: true, gain: false });
+        config.stack().batch_norm = Some(BatchNormConfig {
+            decay: 0.999,
+            epsilon: 1e-3,
+            offset: true,
+            gain: false,
+            ..BatchNormConfig::default()
+        });
         (config.penalty.mask_l1, config.penalty.feature_l1) = (0.0, 1e-3);
         config
     }
@@ -217,10 +237,10 @@ impl EncoderConfig {
         Self {
             paper: Paper::Klindt2017,
             behaviour_planes: false,
+            lag: 0,
             shifter: None,
             modulator: None,
             core: CoreConfig::Stacked(StackedConfig {
-                lgn: None,
                 padding: vec![Padding::Valid; kernels.len()],
                 kernels,
                 channels,
@@ -231,9 +251,7 @@ impl EncoderConfig {
                 kernel_constraint: KernelConstraint::None,
                 separable: false,
                 init_sd: 0.01,
-                init_truncated: false,
-                dropout: 0.0,
-                pool: 1,
+                ..StackedConfig::default()
             }),
             readout: ReadoutConfig::Factorised(FactorisedConfig {
                 mask: Constraint::None,

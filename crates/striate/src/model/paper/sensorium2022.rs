@@ -27,22 +27,26 @@ impl EncoderConfig {
             paper: Paper::Sensorium2022,
             output: Output::EluPlusOne,
             behaviour_planes: false,
+            lag: 0,
             core: CoreConfig::Stacked(StackedConfig {
-                lgn: None,
                 kernels: vec![9, 7, 7, 7],
                 channels: vec![64; layers],
                 padding,
                 nonlinearity: Nonlinearity::Elu,
                 final_nonlinearity: Nonlinearity::Elu,
                 // The peer's momentum of 0.9 is the share of the new batch.
-                batch_norm: Some(BatchNormConfig { decay: 0.1, epsilon: 1e-5, offset: true, gain: true }),
+                batch_norm: Some(BatchNormConfig {
+                    decay: 0.1,
+                    epsilon: 1e-5,
+                    offset: true,
+                    gain: true,
+                    ..BatchNormConfig::default()
+                }),
                 bias: false,
                 kernel_constraint: KernelConstraint::None,
                 separable: true,
                 init_sd: 0.0,
-                init_truncated: false,
-                dropout: 0.0,
-                pool: 1,
+                ..StackedConfig::default()
             }),
             readout: ReadoutConfig::Gaussian(GaussianConfig {
                 predictor: Some(PredictorConfig::default()),

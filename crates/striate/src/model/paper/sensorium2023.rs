@@ -2,10 +2,10 @@
 //! from videos": the factorised baseline (`papers/sensorium.md#baselines`).
 
 use crate::model::EncoderConfig;
-use crate::model::core::norm::BatchNormConfig;
 use crate::model::core::stacked::{Nonlinearity, Padding};
 use crate::model::core::{CoreConfig, Factorised3dConfig};
 use crate::model::encoder::Paper;
+use crate::model::norm::BatchNormConfig;
 use crate::model::penalty::PenaltyConfig;
 use crate::model::readout::{GaussianConfig, ReadoutConfig};
 
@@ -40,7 +40,13 @@ impl Factorised3dConfig {
             nonlinearity: Nonlinearity::Elu,
             final_nonlinearity: Nonlinearity::Elu,
             // The peer's momentum of 0.7 is the share of the new batch.
-            batch_norm: Some(BatchNormConfig { decay: 0.3, epsilon: 1e-5, offset: true, gain: true }),
+            batch_norm: Some(BatchNormConfig {
+                decay: 0.3,
+                epsilon: 1e-5,
+                offset: true,
+                gain: true,
+                ..BatchNormConfig::default()
+            }),
             dropout: 0.0,
         }
     }

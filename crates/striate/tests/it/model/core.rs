@@ -15,7 +15,6 @@ use super::{values, with};
 /// One linear layer without batch normalisation.
 fn layer(kernel: usize, padding: Padding) -> StackedConfig {
     StackedConfig {
-        lgn: None,
         kernels: vec![kernel],
         channels: vec![1],
         padding: vec![padding],
@@ -26,9 +25,7 @@ fn layer(kernel: usize, padding: Padding) -> StackedConfig {
         kernel_constraint: KernelConstraint::None,
         separable: false,
         init_sd: 0.1,
-        init_truncated: false,
-        dropout: 0.0,
-        pool: 1,
+        ..StackedConfig::default()
     }
 }
 
@@ -94,7 +91,13 @@ fn unit_norm_kernels_have_unit_norm_per_slice() {
 
 #[test]
 fn running_statistics_follow_the_decay() {
-    let norm = BatchNormConfig { decay: 0.75, epsilon: 1e-3, offset: false, gain: false };
+    let norm = BatchNormConfig {
+        decay: 0.75,
+        epsilon: 1e-3,
+        offset: false,
+        gain: false,
+        ..BatchNormConfig::default()
+    };
     let config = StackedConfig { batch_norm: Some(norm), ..layer(1, Padding::Valid) };
     let mut core = with(core(&config, 1), "layers.0.weight", &[1.0]);
     // Mean 3 and population variance 5 at every step.

@@ -4,6 +4,7 @@ use burn::prelude::*;
 use striate::batch::{Normalisation, Trials, Uses};
 use striate::fit::FitConfig;
 use striate::fit::start::starts;
+use striate::model::encoder::OfParts;
 use striate::model::readout::factorised::{Constraint, FactorisedConfig, MaskInit};
 use striate::model::readout::gaussian::Spread;
 use striate::model::readout::{FullyConnectedConfig, GaussianConfig, Readout, ReadoutConfig};
@@ -198,7 +199,7 @@ fn positions_stay_on_the_map() {
             readout.predictor = None;
         }
         let outside = [1.5, -0.5, -2.0, 1.0, 0.25, 7.0];
-        let model = with(small(&config, &device), "readout.mean", &outside).settle(&[]);
+        let model = with(small(&config, &device), "readout.mean", &outside).settle(&OfParts::default());
         assert_eq!(export(&model)["readout.mean"].values, [1.0, -0.5, -1.0, 1.0, 0.25, 1.0]);
         let gradients = objective(&model, &device).backward();
         let all = gradients_of(&model, &gradients);

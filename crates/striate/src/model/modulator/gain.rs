@@ -1,4 +1,4 @@
-//! Modulators: behaviour changes the gain of each neuron.
+//! Behaviour changes the gain of each neuron.
 
 use burn::prelude::*;
 use rand_chacha::ChaCha8Rng;
@@ -11,7 +11,7 @@ use crate::ops::{Activation, activate};
 /// A small network from behaviour to a gain for each neuron.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ModulatorConfig {
+pub struct GainConfig {
     /// Layers; the last has one unit per neuron.
     pub layers: usize,
     /// Units of every layer but the last.
@@ -21,7 +21,7 @@ pub struct ModulatorConfig {
 }
 
 /// As in the Sensorium toolkit (`papers/sensorium.md#shifter-modulator-loss`).
-impl Default for ModulatorConfig {
+impl Default for GainConfig {
     fn default() -> Self {
         Self { layers: 2, hidden: 10, rectified: true }
     }
@@ -32,11 +32,11 @@ impl Default for ModulatorConfig {
 /// # Source
 /// The MLP modulator of the Sensorium toolkit (`papers/sensorium.md#shifter-modulator-loss`); with `rectified = false` a gain can also fall below 1.
 #[derive(Module, Debug)]
-pub struct Modulator {
+pub struct Gain {
     network: Perceptron,
 }
 
-impl ModulatorConfig {
+impl GainConfig {
     /// Checks that all numbers can be used.
     ///
     /// # Errors
@@ -47,11 +47,9 @@ impl ModulatorConfig {
     }
 
     /// A modulator of `variables` of behaviour with freshly drawn weights.
-    pub fn init(&self, variables: usize, neurons: usize, rng: &mut ChaCha8Rng, device: &Device) -> Modulator {
+    pub fn init(&self, variables: usize, neurons: usize, rng: &mut ChaCha8Rng, device: &Device) -> Gain {
         let last = if self.rectified { Squash::Relu } else { Squash::Identity };
-        Modulator {
-            network: Perceptron::new(&self.sizes(variables, neurons), Squash::Relu, last, rng, device),
-        }
+        Gain { network: Perceptron::new(&self.sizes(variables, neurons), Squash::Relu, last, rng, device) }
     }
 
     /// Units of all layers, inputs first.
@@ -62,7 +60,7 @@ impl ModulatorConfig {
     }
 }
 
-impl Modulator {
+impl Gain {
     /// Drive `[batch, neuron]` times the gain for behaviour `[batch, variable]`.
     pub fn forward(&self, drive: Tensor<2>, behaviour: Tensor<2>) -> Tensor<2> {
         drive * activate(self.network.forward(behaviour), Activation::Elu).add_scalar(1.0)

@@ -1,4 +1,4 @@
-//! Shifters: where the eye looks moves what every neuron sees.
+//! Where the eye looks moves where every neuron reads the features.
 
 use burn::prelude::*;
 use rand_chacha::ChaCha8Rng;
@@ -10,7 +10,7 @@ use crate::model::perceptron::{Perceptron, Squash};
 /// A small network from pupil centre to a shift of all readout positions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ShifterConfig {
+pub struct ReadoutShifterConfig {
     /// Layers, each followed by tanh.
     pub layers: usize,
     /// Units of every layer but the last.
@@ -18,22 +18,22 @@ pub struct ShifterConfig {
 }
 
 /// As in the Sensorium competition (`papers/sensorium.md#shifter-modulator-loss`).
-impl Default for ShifterConfig {
+impl Default for ReadoutShifterConfig {
     fn default() -> Self {
         Self { layers: 3, hidden: 5 }
     }
 }
 
-/// `tanh` layers from pupil centre `[batch, 2]` to shift `[batch, 2]`.
+/// `tanh` layers from pupil centre `[batch, variable]` to shift `[batch, 2]`.
 ///
 /// # Source
 /// The MLP shifter of the Sensorium competition (`papers/sensorium.md#shifter-modulator-loss`), after Sinz et al. 2018: layers of 5, 5 and 2 units.
 #[derive(Module, Debug)]
-pub struct Shifter {
+pub struct ReadoutShifter {
     network: Perceptron,
 }
 
-impl ShifterConfig {
+impl ReadoutShifterConfig {
     /// Checks that all numbers can be used.
     ///
     /// # Errors
@@ -43,22 +43,24 @@ impl ShifterConfig {
         in_range("model.shifter.hidden", self.hidden as f64, 1.0..=4096.0)
     }
 
-    /// A shifter with freshly drawn weights.
-    pub fn init(&self, rng: &mut ChaCha8Rng, device: &Device) -> Shifter {
-        Shifter { network: Perceptron::new(&self.sizes(), Squash::Tanh, Squash::Tanh, rng, device) }
+    /// A shifter by `variables` of the pupil, with freshly drawn weights.
+    pub fn init(&self, variables: usize, rng: &mut ChaCha8Rng, device: &Device) -> ReadoutShifter {
+        ReadoutShifter {
+            network: Perceptron::new(&self.sizes(variables), Squash::Tanh, Squash::Tanh, rng, device),
+        }
     }
 
     /// Units of all layers, inputs first.
-    pub(super) fn sizes(&self) -> Vec<usize> {
+    pub(super) fn sizes(&self, variables: usize) -> Vec<usize> {
         let mut sizes = vec![self.hidden; self.layers + 1];
-        (sizes[0], sizes[self.layers]) = (2, 2);
+        (sizes[0], sizes[self.layers]) = (variables, 2);
         sizes
     }
 }
 
-impl Shifter {
+impl ReadoutShifter {
     /// Shift `[batch, 2]` (x along the width, y along the height; −1 to 1 is the whole map) for pupil centres
-    /// `[batch, 2]`, as z-scores.
+    /// `[batch, variable]`, scaled.
     pub fn forward(&self, pupil: Tensor<2>) -> Tensor<2> {
         self.network.forward(pupil)
     }

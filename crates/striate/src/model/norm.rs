@@ -1,4 +1,4 @@
-//! Batch normalisation after a convolution: by the statistics of the batch, and folded into the kernel once they rest.
+//! Batch normalisation by the statistics of the batch; after a convolution folded into the kernel once they rest.
 
 use burn::module::Param;
 use burn::prelude::*;
@@ -22,12 +22,16 @@ pub struct BatchNormConfig {
     /// Whether a gain is learned.
     #[serde(default)]
     pub gain: bool,
+    /// Whether in training each sample of the clips is normalised by its own statistics, and moves the running ones in turn
+    /// (Xu et al. 2023; `papers/xu2023.md#training`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub each_sample: bool,
 }
 
 /// As PyTorch's, which calls the decay a momentum of 0.1.
 impl Default for BatchNormConfig {
     fn default() -> Self {
-        Self { decay: 0.9, epsilon: 1e-5, offset: true, gain: true }
+        Self { decay: 0.9, epsilon: 1e-5, offset: true, gain: true, each_sample: false }
     }
 }
 
@@ -61,6 +65,21 @@ impl Norm {
         }
     }
 
+    /// Rows `[row, channel]` normalised; in training also their moments.
+    pub fn rows(
+        &self,
+        config: &BatchNormConfig,
+        rows: Tensor<2>,
+        pass: Pass,
+    ) -> (Tensor<2>, Option<Moments>) {
+        let normalise = self.normalise(config, Activation::Identity, pass);
+        if pass == Pass::Evaluate {
+            return (ops::normalise(rows, &self.running(), normalise), None);
+        }
+        let statistics = ops::moments(rows.clone());
+        (ops::normalise(rows, &statistics, normalise), Some(statistics))
+    }
+
     /// The offset.
     pub fn offset(&self) -> Tensor<1> {
         self.offset.val()
@@ -76,22 +95,28 @@ impl Norm {
         pass: Pass,
         convolve: impl FnOnce(Tensor<4>, Option<Tensor<1>>, Activation) -> Tensor<D>,
     ) -> (Tensor<D>, Option<Moments>) {
-        let evaluate = pass == Pass::Evaluate;
-        let normalise = Normalise {
-            gain: self.gain.as_ref().map(Param::val),
-            offset: self.offset.val(),
-            epsilon: config.epsilon,
-            activation,
-            batch_statistics: !evaluate,
-        };
-        if evaluate {
-            let (mean, variance) = (self.running_mean.val(), self.running_variance.val());
-            let (kernel, bias) = ops::folded(kernel, &Moments { mean, variance }, normalise);
+        let normalise = self.normalise(config, activation, pass);
+        if pass == Pass::Evaluate {
+            let (kernel, bias) = ops::folded(kernel, &self.running(), normalise);
             return (convolve(kernel, Some(bias), activation), None);
         }
         let drive = convolve(kernel, None, Activation::Identity);
         let statistics = ops::moments(drive.clone());
         (ops::normalise(drive, &statistics, normalise), Some(statistics))
+    }
+
+    fn normalise(&self, config: &BatchNormConfig, activation: Activation, pass: Pass) -> Normalise {
+        Normalise {
+            gain: self.gain.as_ref().map(Param::val),
+            offset: self.offset.val(),
+            epsilon: config.epsilon,
+            activation,
+            batch_statistics: pass != Pass::Evaluate,
+        }
+    }
+
+    fn running(&self) -> Moments {
+        Moments { mean: self.running_mean.val(), variance: self.running_variance.val() }
     }
 
     /// Moves the running statistics towards the moments of one training batch.
