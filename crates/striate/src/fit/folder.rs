@@ -202,7 +202,7 @@ mod tests {
         assert_eq!(
             differences(&there, &here),
             "fit.learning_rate is 0.005 there, 0.01 here; model.shifter.hidden is not set there, 5 here; \
-             model.shifter.layers is not set there, 2 here; and 1 more"
+             model.shifter.kind is not set there, \"readout\" here; and 2 more"
         );
         assert_eq!(differences(&here, &there.with(&changes[..2]).unwrap()), "seed is 9 there, 1 here");
     }

@@ -129,7 +129,7 @@ const MEANINGS: &[(&str, &str)] = &[
     ("model.readout.predictor.tanh", "whether predicted positions go through tanh"),
     (
         "model.lag",
-        "samples by which responses follow what the model sees: with 1 the last frame predicts the bin after it",
+        "samples by which responses follow what the model sees; 1: the last frame predicts the next bin",
     ),
     (
         "model.shifter.kind",

@@ -16,8 +16,11 @@ pub(super) fn set(table: &mut toml::Table, text: &str) -> Result<()> {
     );
     let (folders, leaf) = path.rsplit_once('.').unwrap_or(("", path));
     let here = find(table, folders, literal)?;
-    let complete =
-        || parts::optional(folders).or_else(|| parts::of_kind(folders, here.get("kind")?.as_str()?));
+    let complete = || {
+        here.get("kind")
+            .and_then(|kind| parts::of_kind(folders, kind.as_str()?))
+            .or_else(|| parts::optional(folders))
+    };
     if let Some(part) = complete().filter(|part| !part.contains_key(leaf) && parts::optional(path).is_none())
     {
         return Err(unknown_key(folders, leaf, part.keys().map(String::as_str)));
