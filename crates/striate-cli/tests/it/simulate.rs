@@ -154,4 +154,23 @@ fn a_freely_moving_mouse_is_inspected_fitted_and_scored() {
     );
     let scored = striate("score run --tier test --json");
     assert!(scored.contains("correlation_to_truth"), "{scored}");
+    // The models of the paper, and the same fit in two parts.
+    for (preset, run) in [("xu2023-cnn", "seeing"), ("xu2023-4", "moving")] {
+        let small = "model.core.kernels=[3,3] model.core.channels=[4,3] model.core.strides=[2,2] \
+                     model.core.padding=[\"valid\",\"valid\"] model.shifter.hidden=5 fit.batch=32";
+        let hidden = if run == "moving" { "model.modulator.hidden=6" } else { "" };
+        striate(&format!(
+            "fit {preset} --data mice/mouse0 --out {run} schedule.max_steps=8 {small} {hidden}"
+        ));
+        striate(&format!(
+            "fit {preset} --data mice/mouse0 --out {run}0 schedule.max_steps=4 {small} {hidden}"
+        ));
+        striate(&format!("fit --out {run}0 schedule.max_steps=8"));
+        let weights = |run: &str| {
+            std::fs::read(folder.path().join(run).join("checkpoints/last/weights.safetensors")).unwrap()
+        };
+        assert!(weights(run) == weights(&format!("{run}0")), "{preset}: resumed, other weights");
+        assert!(striate(&format!("score {run} --tier test --json")).contains("correlation_to_truth"));
+    }
+    striate("report moving");
 }

@@ -13,6 +13,7 @@ use crate::error::{Error, Result, unknown};
 use crate::model::loss::Loss;
 use crate::model::output::Output;
 use crate::model::readout::ReadoutConfig;
+use crate::model::shifter::ShifterConfig;
 use crate::recording::{Session, Stream};
 use crate::run::RunFolder;
 use crate::run::manifest::available_memory_mib;
@@ -168,6 +169,7 @@ fn check_streams(config: &FitConfig, session: &Session) -> Result<usize> {
     };
     let behaviour = width(Stream::Behavior, &data.behaviour, "data.behaviour")?;
     let pupil = width(Stream::PupilCenter, &data.pupil, "data.pupil")?;
+    let moves_readout = matches!(model.shifter, Some(ShifterConfig::Readout(_)));
     let (key, off) = match model.behaviour_planes {
         true => ("model.behaviour_planes", "set it to false"),
         false => ("model.modulator", "set it to none"),
@@ -180,7 +182,7 @@ fn check_streams(config: &FitConfig, session: &Session) -> Result<usize> {
         let wrong = match session.shape(stream) {
             _ if !used => continue,
             None => format!("needs the stream `{stream}`, which the recording lacks"),
-            Some(_) if stream == Stream::PupilCenter && pupil != 2 => {
+            Some(_) if stream == Stream::PupilCenter && moves_readout && pupil != 2 => {
                 let names = session.variables(stream).join(", ");
                 let message = format!("needs two numbers of `{stream}`, there are {pupil}: {names}");
                 return Err(Error::config(message)

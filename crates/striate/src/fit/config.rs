@@ -16,7 +16,7 @@ pub use train::{Sessions, TrainConfig};
 use super::linear::LinearConfig;
 use super::meanings::commented;
 use super::schedule::ScheduleConfig;
-use crate::batch::DataConfig;
+use crate::batch::{DataConfig, Names};
 use crate::disk;
 use crate::error::{Error, Result, in_range, pasted};
 use crate::model::EncoderConfig;
@@ -73,7 +73,7 @@ impl FitConfig {
     }
 
     /// The configuration in `text` after the overrides `key.key=value`. Where they exchange the core or the readout or take
-    /// the modulator away, what only the one before had a use for is left out, unless they ask for it.
+    /// modulator or shifter away, what only the one before had a use for is left out, unless they ask for it.
     ///
     /// # Errors
     /// [`Kind::Config`](crate::error::Kind::Config) naming the key; an unknown one with the nearest known name.
@@ -86,8 +86,9 @@ impl FitConfig {
             .iter()
             .partition(|text| text.split('=').next().is_some_and(|key| key.ends_with(".kind")));
         kinds.into_iter().chain(others).try_for_each(|text| set(&mut table, text))?;
+        let takes_away = ["model.modulator=none", "model.shifter=none", "model.behaviour_planes=false"];
         let exchanged = kinds_of(&table) != before
-            || overrides.iter().any(|text| text.replace(' ', "") == "model.modulator=none");
+            || overrides.iter().any(|text| takes_away.contains(&text.replace(' ', "").as_str()));
         let closed_form = is_closed_form(&mut table)?;
         let table = toml::Value::Table(table);
         require_finite("", &table)?;
@@ -153,6 +154,13 @@ impl FitConfig {
         }
         if self.model.modulator.is_none() && !asked("model.penalty.modulator_l1") {
             self.model.penalty.modulator_l1 = 0.0;
+        }
+        let uses = self.model.uses();
+        if !uses.pupil && !asked("data.pupil") {
+            self.data.pupil = Names::default();
+        }
+        if !uses.behaviour && !asked("data.behaviour") {
+            self.data.behaviour = Names::default();
         }
     }
 
@@ -327,6 +335,8 @@ mod tests {
         assert!(
             matches!(image, Some(ShifterConfig::Image(image)) if image.turn == 30.0 && image.hidden == 256)
         );
+        let seeing = set("xu2023", &["model.shifter=none", "model.modulator=none"]);
+        assert_eq!([seeing.data.pupil, seeing.data.behaviour], [Names::default(), Names::default()]);
         let less = set("sensorium2022-plus", &["model.shifter=none", "model.readout.predictor=none"]);
         assert!(less.model.shifter.is_none() && !less.to_toml().contains("predictor"));
         let error = FitConfig::preset("whatwhere").unwrap().with(&["model.readout.kind=atention".into()]);

@@ -24,7 +24,7 @@ pub struct BatchNormConfig {
     pub gain: bool,
     /// Whether in training each sample of the clips is normalised by its own statistics, and moves the running ones in turn
     /// (Xu et al. 2023; `papers/xu2023.md#training`).
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub each_sample: bool,
 }
 

@@ -32,7 +32,7 @@ pub struct StackedConfig {
     /// Padding of each layer.
     pub padding: Vec<Padding>,
     /// Pixels from one output of each layer to the next; none for 1 everywhere.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub strides: Vec<usize>,
     /// Nonlinearity of every layer but the last.
     pub nonlinearity: Nonlinearity,
@@ -58,13 +58,13 @@ pub struct StackedConfig {
     #[serde(default)]
     pub init_truncated: bool,
     /// Whether starting kernels are uniform within `±1/√connections` of an output instead, as PyTorch draws them.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default)]
     pub init_uniform: bool,
     /// Rate of dropout on the input of each layer, training only.
     #[serde(default)]
     pub dropout: f64,
     /// Whether dropout leaves out the input of the first layer, the image.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default)]
     pub image_kept: bool,
     /// Side of the average pooling after the last layer, in pixels; 1 means none.
     #[serde(default = "one")]
@@ -76,10 +76,6 @@ const MOST_WEIGHTS: f64 = (1 << 28) as f64;
 
 fn one() -> usize {
     1
-}
-
-fn is_false(value: &bool) -> bool {
-    !value
 }
 
 /// How a layer treats the border.
