@@ -27,7 +27,7 @@ use crate::run::{Checkpoint, RunFolder};
 pub use ensemble::{Ensemble, combine};
 pub use field::Field;
 pub use gradient::Gradients;
-pub use origin::{changes, require_own};
+pub use origin::{changes, require_not_exchanged, require_own, require_rate};
 
 /// Everything about a twin but its weights; `twin.json` in the run folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -254,7 +254,8 @@ impl Twin {
             let field = self.card.model.lost() + 1;
             let message =
                 format!("{count} frames in clips of {samples}: the model looks at {field} frames at once");
-            return Err(Error::data(message).key("images"));
+            let hint = format!("show it clips of at least {} frames", self.card.model.lost() + 1);
+            return Err(Error::data(message).key("images").hint(hint));
         }
         let at_once = (AT_ONCE / samples).max(1) * samples;
         let normalisation = &self.card.normalisation;

@@ -89,7 +89,8 @@ fn one_part(run: &RunFolder, session: Option<&str>) -> Result<RunFolder> {
 fn same_session<'a>(recording: &'a Recording, run: &RunFolder, path: &Path) -> Result<&'a Session> {
     let Some(id) = run.session() else { return session_of(recording, "") };
     if recording.sessions.iter().any(|session| session.id == id) {
-        return session_of(recording, id);
+        let session = session_of(recording, id)?;
+        return twin::require_not_exchanged(run, session).map(|()| session);
     }
     let known = run.read_manifest()?.recording;
     for session in &recording.sessions {

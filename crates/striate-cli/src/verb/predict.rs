@@ -19,14 +19,16 @@ use crate::outcome::{DONE, Outcome};
   striate predict runs/first --data stack.npy --behavior running.npy --pupil eye.npy --out responses.npy
   striate predict runs/first --data mouse.zip --tier test --out responses.npy
 
-Rows are in the order of the images given. Those of a recording are its trials, in its own order (of a
+Rows are in the order of the images given. A model of videos takes a stack as one movie, frame after frame, and has no rows for
+the first frames, which it only looks back at. Rows of a recording are its trials, in its own order (of a
 Sensorium recording 0.npy, 1.npy, …): all of them, or with --tier those of one tier. Columns are the
 neurons of the run, in the order of `unit_ids` in its twin.json.")]
 pub struct Args {
     /// The run folder.
     #[arg(value_name = "RUN")]
     run: PathBuf,
-    /// A recording, a stack `.npy` of shape [image, channel, height, width], or PNGs, in raw pixel values.
+    /// A recording, a stack `.npy` of shape [image, channel, height, width], or PNGs, in raw pixel values; for a model of videos
+    /// the frames of one movie.
     #[arg(long, required = true, num_args = 1.., value_name = "DATA")]
     data: Vec<PathBuf>,
     /// The session whose neurons are predicted, of a run on several.
@@ -60,7 +62,9 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
         let images = stimulus::read(&args.data, twin.image_shape())?;
         twin.warn_of_other_units(&images);
         let count = images.len() / twin.image_shape().iter().product::<usize>().max(1);
-        twin.respond(&images, 1, &state(args, &twin, count)?, &device)?
+        // What looks back in time is shown a stack as one clip.
+        let samples = if twin.sees_clips() { count } else { 1 };
+        twin.respond(&images, samples, &state(args, &twin, count)?, &device)?
     } else {
         if let Some(key) = args.given_state() {
             let error = Error::config("is for stacks of images: a recording has its own").key(key);

@@ -74,11 +74,7 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     for part in parts {
         let asked = Asked::of(&part, data, &opened)?;
         let scored = score_part(&part, &asked, &args.tier, classes, &nulls, settings, common);
-        each.push(
-            scored.map_err(|e| {
-                if part.session().is_some() && e.advice().is_none() { e.hint(ALONE) } else { e }
-            })?,
-        );
+        each.push(scored.map_err(|e| advised(e, &part, args))?);
     }
     let all = (each.len() > 1).then(|| ScoreReport::joint(&run.name(), &each, &settings)).flatten();
     if let Some(all) = all.as_ref().filter(|_| data.is_none()) {
@@ -95,6 +91,16 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
         }
     }
     Ok(DONE)
+}
+
+/// What to try where one session of a run cannot be scored.
+fn advised(error: Error, part: &RunFolder, args: &Args) -> Error {
+    let is_tier = error.place().key.as_deref() == Some("tiers");
+    match part.score_command().filter(|_| is_tier && args.data.is_none()) {
+        Some(command) => error.hint(format!("`{command}` scores one that is there")),
+        None if part.session().is_some() && args.session.is_none() => error.hint(ALONE),
+        None => error,
+    }
 }
 
 const ALONE: &str = "score the other sessions one at a time, with --session";

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use striate::error::Result;
+use striate::error::{Error, Result};
 use striate::recording::{self, Recording, Session, Tier};
 use striate::run::RunFolder;
 use striate::score::Summary;
@@ -49,6 +49,10 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, common: &Common) -> Outcome {
+    if args.check.is_none() && args.tier.as_deref().is_some_and(|tier| Tier::from(tier) == Tier::Train) {
+        let error = Error::config("is what models are fitted to, and no competition takes it").key("--tier");
+        return Err(error.hint("name the tier to submit, e.g. `--tier final_test`").into());
+    }
     let recording = recording::open(&args.data)?;
     match (&args.check, &args.run, &args.tier, &args.out) {
         (Some(file), ..) => check(file, &recording, args.tier.as_deref()),

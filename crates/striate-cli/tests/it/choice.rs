@@ -177,6 +177,19 @@ fn a_withheld_tier_is_never_scored() {
     assert!(page.contains("responses of tier test"), "the report says so, too");
 }
 
+/// Nor is a model fitted to it, or chosen by it.
+#[test]
+fn a_withheld_tier_is_never_fitted() {
+    for tier in ["train", "validation"] {
+        let bench = Bench::with_recording();
+        let session = recording::open(&bench.path("recording")).unwrap().sessions.remove(0);
+        respond(&bench, session.trials_of(&tier.into()).into_iter(), |values| values.fill(0.0));
+        let words = format!("all responses of tier `{tier}` are 0");
+        bench.fit(&["--out", "run"]).fails(3, &["recording", &words, "hint: ", "test (40)"]);
+        assert!(!bench.path("run").exists());
+    }
+}
+
 /// What the animal did can be given for any images.
 #[test]
 fn images_are_predicted_in_the_state_that_is_given() {

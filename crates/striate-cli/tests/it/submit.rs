@@ -76,6 +76,8 @@ fn live_test_is_the_tier_called_test() {
 #[test]
 fn a_withheld_tier_is_checked_and_not_scored() {
     let bench = with_run();
+    let trained = ["submit", "run", "--data", "recording", "--tier", "train", "--out", "no.csv"];
+    bench.run(&trained).fails(2, &["--tier", "fitted to"]);
     bench.run(&WRITE).succeeds();
     for trial in 160..200 {
         let file = bench.path(&format!("recording/data/responses/{trial}.npy"));

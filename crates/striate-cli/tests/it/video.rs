@@ -87,6 +87,51 @@ fn a_mouse_that_saw_movies_is_fitted_scored_and_predicted() {
         .fails(2, &["s.csv", ".parquet"]);
 }
 
+/// What a twin has learned of time it has learned in samples.
+#[test]
+fn a_recording_at_another_rate_is_refused_by_every_verb() {
+    let bench = with_movies();
+    bench.run(&[&FIT[..], &["--out", "run"]].concat()).succeeds();
+    let fps = bench.path("mouse/meta/trials/target_fps.npy");
+    fs::write(fps, write_i64(&[8], &[25; 8])).unwrap();
+    const TOLD: [&str; 2] = ["samples are at 25 Hz, those the run was fitted to at 30 Hz", "hint: "];
+    for verb in [
+        &["score", "run", "--tier", "oracle"][..],
+        &["score", "run", "--tier", "oracle", "--data", "mouse"],
+        &["predict", "run", "--data", "mouse", "--out", "p.npy"],
+        &["submit", "run", "--data", "mouse", "--tier", "oracle", "--out", "s.parquet"],
+        &["explain", "run", "filters"],
+        &[&FIT[..], &["fit.start_from=run", "fit.frozen=[\"core\"]", "--out", "new"]].concat(),
+    ] {
+        bench.run(verb).fails(3, &TOLD);
+    }
+    // One of an early version does not know its rate.
+    let manifest = String::from_utf8(bench.read("run/manifest.json")).unwrap();
+    fs::write(bench.path("run/manifest.json"), manifest.replace("\"rate_hz\": 30.0,", "")).unwrap();
+    bench.run(&["predict", "run", "--data", "mouse", "--out", "p.npy"]).succeeds();
+}
+
+#[test]
+fn a_stack_of_frames_is_one_movie() {
+    let bench = with_movies();
+    let alone = ["model.shifter=none", "model.modulator=none", "model.behaviour_planes=false"];
+    bench.run(&[&FIT[..], &alone, &["--out", "run"]].concat()).succeeds();
+    let session = striate::recording::open(&bench.path("mouse")).unwrap().sessions.remove(0);
+    let frames = session.read(striate::recording::Stream::Images, 4).unwrap();
+    let predict = |frames: &[f32]| {
+        let stack = striate::recording::npy::write_f32(&[frames.len() / 90, 1, 9, 10], frames);
+        fs::write(bench.path("stack.npy"), stack).unwrap();
+        bench.run(&["predict", "run", "--data", "stack.npy", "--out", "stack-p.npy"])
+    };
+    let read = |name: &str| striate::recording::npy::parse(bench.read(name)).unwrap();
+    predict(&frames).succeeds();
+    let one = read("stack-p.npy");
+    assert_eq!(one.shape, [9, 3]);
+    bench.run(&["predict", "run", "--data", "mouse", "--tier", "oracle", "--out", "all.npy"]).succeeds();
+    assert_eq!(one.to_f32().unwrap()[..], read("all.npy").to_f32().unwrap()[..27]);
+    predict(&frames[..2 * 90]).fails(3, &["4 frames at once", "hint: "]);
+}
+
 #[test]
 fn a_recurrent_core_is_fitted_scored_and_predicted() {
     let bench = with_movies();

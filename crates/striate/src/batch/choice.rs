@@ -80,7 +80,7 @@ fn draw(candidates: Vec<usize>, config: &DataConfig) -> Result<Vec<usize>> {
 /// Whether each neuron of the recording is meant; by a rule, one without the number it compares is where `undefined` says.
 fn neurons_of(session: &Session, which: &Which, undefined: bool) -> Result<Vec<bool>> {
     let ids = &session.neurons.ids;
-    match which.asked("unit_id")? {
+    match which.asked(&session.id, "unit_id")? {
         Asked::Rule(rule) => neurons_by(session, &rule, undefined),
         Asked::Numbers(wanted) => {
             let known: BTreeSet<i64> = ids.iter().copied().collect();
@@ -126,7 +126,7 @@ fn neurons_by(session: &Session, rule: &Rule, undefined: bool) -> Result<Vec<boo
 /// The rule of `config` that chooses neurons by their responses to repeats, if there is one.
 pub fn rule_on_repeats(config: &DataConfig) -> Option<&str> {
     [&config.exclude_neurons, &config.neuron_ids].into_iter().find_map(|which| {
-        match (which, which.asked("unit_id")) {
+        match (which, which.asked("", "unit_id")) {
             (Which::Text(text), Ok(Asked::Rule(rule))) => {
                 ON_REPEATS.contains(&rule.name.as_str()).then_some(text.as_str())
             }
@@ -180,7 +180,7 @@ fn rows(session: &Session, trials: &[usize]) -> Result<Vec<Vec<f64>>> {
 /// The trials that are meant.
 fn trials(session: &Session, which: &Which) -> Result<BTreeSet<usize>> {
     let count = session.trials.len();
-    match which.asked("trial")? {
+    match which.asked(&session.id, "trial")? {
         Asked::Rule(rule) => {
             let met = trials_by(session, &rule)?;
             Ok((0..count).filter(|&trial| met[trial]).collect())
@@ -197,8 +197,11 @@ fn trials(session: &Session, which: &Which) -> Result<BTreeSet<usize>> {
     }
 }
 
-/// A rule about one value of a stream: `behavior[2]<1`.
+/// A rule about the length of a trial, `samples<20`, or one value of a stream, `behavior[2]<1`.
 fn trials_by(session: &Session, rule: &Rule) -> Result<Vec<bool>> {
+    if rule.name == "samples" {
+        return rule.numbers(session.trials.iter().map(|trial| trial.samples as f64), false);
+    }
     const KNOWN: [(&str, Stream); 2] =
         [("behavior", Stream::Behavior), ("pupil_center", Stream::PupilCenter)];
     let parts = rule.name.strip_suffix(']').and_then(|name| name.split_once('['));
@@ -208,7 +211,7 @@ fn trials_by(session: &Session, rule: &Rule) -> Result<Vec<bool>> {
     });
     let Some((stream, at)) = named else {
         return Err(Error::config(format!("`{}` is nothing that a rule can ask of a trial", rule.name))
-            .hint("rules of trials are about a value of a stream: `behavior[2]<1`, `pupil_center[0]>3`"));
+            .hint("rules of trials are about their length or a value of a stream: `samples<20`, `behavior[2]<1`, `pupil_center[0]>3`"));
     };
     if session.shape(stream).is_none_or(|shape| shape[0] <= at) {
         return Err(Error::config(format!("asks for `{}`, which was not recorded", rule.name)));

@@ -75,8 +75,13 @@ impl Split {
             .key("images")
             .hint(format!("`{}` shows what the recording holds", session.inspect_command())));
         }
+        require_responses(session, &Tier::Train, &tier)?;
         let (train, validation, validation_from) = match validation_tier(session, &config.validation_tier)? {
-            Some(name) => (tier.clone(), choice.kept(session.trials_of(&name)), ValidationFrom::Tier(name)),
+            Some(name) => {
+                let trials = choice.kept(session.trials_of(&name));
+                require_responses(session, &name, &trials)?;
+                (tier.clone(), trials, ValidationFrom::Tier(name))
+            }
             None if config.validation_cut == Cut::Ends => {
                 let ends = ValidationFrom::Ends(config.validation_fraction, config.frames);
                 (tier.clone(), tier.clone(), ends)
@@ -158,6 +163,14 @@ impl Split {
             ValidationFrom::Tier(Tier::Validation) => format!("the validation tier ({trials})"),
             ValidationFrom::Tier(tier) => format!("the tier `{tier}`, which is validated on ({trials})"),
         }
+    }
+}
+
+/// Refuses `trials` of a tier whose responses are withheld; one that cannot be read is found by whoever needs it.
+fn require_responses(session: &Session, tier: &Tier, trials: &[usize]) -> Result<()> {
+    match session.are_withheld(trials) {
+        Ok(true) => Err(session.withheld(tier)),
+        _ => Ok(()),
     }
 }
 

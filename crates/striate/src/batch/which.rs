@@ -8,13 +8,15 @@ use serde::{Deserialize, Serialize};
 use crate::disk;
 use crate::error::{Error, Result};
 
-/// Neurons by `unit_id`, or trials by their number in the recording: `[3, 17]`, a CSV with a column of them, or a rule
-/// such as `oracle<0.05`.
+/// Neurons by `unit_id`, or trials by their number in the recording: `[3, 17]`, of several sessions `["mouse-1:3"]`, a CSV
+/// with a column of them, or a rule such as `oracle<0.05`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "toml::Value", into = "toml::Value")]
 pub enum Which {
     /// By number.
     List(Vec<i64>),
+    /// By session and number.
+    OfSessions(Vec<(String, i64)>),
     /// By the name of a table, or by a rule.
     Text(String),
 }
@@ -30,10 +32,17 @@ impl TryFrom<toml::Value> for Which {
 
     fn try_from(value: toml::Value) -> Result<Self, String> {
         let number = |value: &toml::Value| value.as_integer().ok_or(value.to_string());
-        let refused =
-            |what: String| format!("cannot be `{what}`, must be a list of numbers, a CSV or a rule");
+        let refused = |what: String| {
+            format!(
+                "cannot be `{what}`, must be a list of numbers (of several sessions [\"SESSION:3\"]), a CSV or a rule"
+            )
+        };
         if let Some(list) = listed(&value) {
-            return list.iter().map(number).collect::<Result<_, _>>().map(Self::List).map_err(refused);
+            let found = match list.first().is_some_and(toml::Value::is_str) {
+                true => list.iter().map(of_session).collect::<Result<_, _>>().map(Self::OfSessions),
+                false => list.iter().map(number).collect::<Result<_, _>>().map(Self::List),
+            };
+            return found.map_err(refused);
         }
         match value {
             toml::Value::String(text) if text.starts_with('[') => Err(text),
@@ -44,6 +53,14 @@ impl TryFrom<toml::Value> for Which {
         }
         .map_err(refused)
     }
+}
+
+/// `SESSION:NUMBER`.
+fn of_session(value: &toml::Value) -> Result<(String, i64), String> {
+    let parts = value.as_str().and_then(|text| text.rsplit_once(':'));
+    let number =
+        parts.and_then(|(session, number)| Some((session.trim().to_owned(), number.trim().parse().ok()?)));
+    number.ok_or(value.to_string())
 }
 
 /// The elements of a list; one that replaces a text on the command line arrives as text.
@@ -62,6 +79,10 @@ impl From<Which> for toml::Value {
     fn from(which: Which) -> Self {
         match which {
             Which::List(list) => Self::Array(list.into_iter().map(Self::Integer).collect()),
+            Which::OfSessions(list) => {
+                let text = |(session, number)| Self::String(format!("{session}:{number}"));
+                Self::Array(list.into_iter().map(text).collect())
+            }
             Which::Text(text) => Self::String(text),
         }
     }
@@ -134,19 +155,33 @@ impl Which {
         *self == Self::default()
     }
 
-    /// Whether it is a rule, which means the same in any recording.
-    pub fn is_rule(&self) -> bool {
-        matches!(self, Self::Text(text) if Rule::parse(text).is_some())
+    /// Whether it says something of several sessions: a rule means the same in any, a list may name its own.
+    pub fn holds_for_several(&self) -> bool {
+        match self {
+            Self::List(list) => list.is_empty(),
+            Self::OfSessions(_) => true,
+            Self::Text(text) => Rule::parse(text).is_some(),
+        }
     }
 
-    /// Reads the table, of which `column` holds the numbers, or the rule.
+    /// The sessions that it names.
+    pub fn sessions(&self) -> impl Iterator<Item = &str> {
+        let list = if let Self::OfSessions(list) = self { list.as_slice() } else { &[] };
+        list.iter().map(|(session, _)| session.as_str())
+    }
+
+    /// What is meant in the session called `session`: reads the table, of which `column` holds the numbers, or the rule.
     ///
     /// # Errors
     /// [`Kind::Config`](crate::error::Kind::Config) for a text that is neither, [`Kind::Data`](crate::error::Kind::Data)
     /// for a table without that column or with something else in it.
-    pub(super) fn asked(&self, column: &str) -> Result<Asked> {
+    pub(super) fn asked(&self, session: &str, column: &str) -> Result<Asked> {
         match self {
             Self::List(list) => Ok(Asked::Numbers(list.iter().copied().collect())),
+            Self::OfSessions(list) => {
+                let own = list.iter().filter(|(of, _)| of == session);
+                Ok(Asked::Numbers(own.map(|(_, number)| *number).collect()))
+            }
             Self::Text(text) if Path::new(text).exists() => numbers(Path::new(text), column).map(Asked::Numbers),
             Self::Text(text) => Rule::parse(text).map(Asked::Rule).ok_or_else(|| {
                 Error::config(format!("there is no table `{text}`, and it is no rule"))
@@ -190,6 +225,7 @@ mod tests {
             ("\"\"", Which::default()),
             ("\"none\"", Which::default()),
             ("\"oracle<0.05\"", Which::Text("oracle<0.05".into())),
+            ("[\"a:b:3\", \"c:17\"]", Which::OfSessions(vec![("a:b".into(), 3), ("c".into(), 17)])),
         ] {
             let found = read(text).unwrap();
             assert_eq!(found, which, "{text}");

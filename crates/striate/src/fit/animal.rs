@@ -196,15 +196,12 @@ impl<'a> Planned<'a> {
         };
         let model = config.model.init(&made, seed, &device.clone().autodiff())?;
         let (model, adopted) = match is_new {
-            true => start::adopted(
-                model,
-                &config.fit.start_from,
-                &card.unit_ids,
-                session,
-                run.session().is_none(),
-            )?,
+            true => start::adopted(model, config, &card.unit_ids, session, run.session().is_none())?,
             false => (model, Vec::new()),
         };
+        if is_new {
+            start::check_untrained(&model, config, &adopted, session, &run)?;
+        }
         let model = freeze(model, &config.fit.frozen).map_err(|e| e.key("fit.frozen"))?;
         let animal = Animal { session, run, trials, split, card, model };
         let adopted = adopted.iter().map(|name| animal.named(name)).collect();

@@ -27,11 +27,12 @@ use crate::twin::{Card, require_own};
 pub fn check(config: &FitConfig, sessions: &[&Session]) -> Result<()> {
     check_start(&config.fit)?;
     check_together(config, sessions)?;
-    sessions.iter().try_for_each(|session| {
+    let each = |session: &Session| {
         let split = Split::new(session, &config.data)?;
         check_recording(config, session, &split)?;
         check_monitor(config, session, &split)
-    })
+    };
+    sessions.iter().try_for_each(|session| each(session).map_err(|e| e.file(&session.path)))
 }
 
 /// Correlations need responses that differ: a fit judged by one trial, or by silent ones, could not be judged at all.
@@ -115,14 +116,12 @@ fn check_lengths(config: &FitConfig, session: &Session, split: &Split) -> Result
         return Ok(());
     };
     let message = format!("has {} samples, {needed} are needed", session.trials[trial].samples);
+    let leave_out = format!("leave such trials out: `'data.exclude_trials=samples<{needed}'`");
     let hint = match needed > field {
-        true => {
-            format!("take shorter clips (`data.frames`), or leave it out: `data.exclude_trials=[{trial}]`")
+        true => format!("take shorter clips (`data.frames`), or {leave_out}"),
+        false => {
+            format!("the model looks at {field} samples at once; {leave_out}, or take a shorter one")
         }
-        false => format!(
-            "the model looks at {field} samples at once; leave the trial out with `data.exclude_trials=[{trial}]`, or take a \
-             shorter one"
-        ),
     };
     let error = Error::data(message).file(&session.path).trial(trial).hint(hint);
     Err(if needed > field { error.key("data.frames") } else { error })

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::ops;
 use crate::recording::{Session, Tier};
 use crate::run::{Manifest, RecordingInfo, RunFolder, bond};
-use crate::twin::changes;
+use crate::twin::require_own;
 
 /// Opens the run at `out`, or makes it for a fit of `config` to `sessions` on `device` that `command` asked for. What is
 /// returned is held: no other process fits into it.
@@ -28,7 +28,7 @@ pub fn run_folder(
     if !RunFolder::has_begun(out) {
         super::check(config, sessions)?;
         // What is damaged is refused before the first file is written; what was read is known below.
-        sessions.iter().try_for_each(|session| session.content().map(drop))?;
+        require_distinct(sessions)?;
     }
     let run = RunFolder::hold(out)?;
     // Asked again: whoever held it until now may have begun.
@@ -48,6 +48,21 @@ pub fn run_folder(
     manifest.recordings().into_iter().for_each(warn_of_shared_images);
     run.begin(&config.to_toml(), &manifest)?;
     Ok(run)
+}
+
+/// Refuses two copies of one session, which would count as two animals.
+fn require_distinct(sessions: &[&Session]) -> Result<()> {
+    let mut known = BTreeMap::new();
+    for session in sessions {
+        if let Some(other) = known.insert(session.content()?, &session.id) {
+            return Err(Error::data(format!(
+                "holds the same as session `{other}`: one animal would count as two"
+            ))
+            .file(&session.path)
+            .hint("choose the sessions to fit with `data.session`"));
+        }
+    }
+    Ok(())
 }
 
 /// Of each tier of one session but the training tier the trials whose movies are in the training tier of another. Movies
@@ -103,6 +118,7 @@ pub fn recording_info(session: &Session, path: &str) -> Result<RecordingInfo> {
             .licence
             .as_ref()
             .map_or(String::new(), |found| format!("{} ({})", found.title, found.file)),
+        rate_hz: session.stimulus.rate_hz,
         neurons: session.neurons.len(),
         trials: session.tiers().into_iter().map(|(tier, n)| (tier.to_string(), n)).collect(),
         shared_with_others: BTreeMap::new(),
@@ -132,14 +148,20 @@ fn take_up(config: &FitConfig, sessions: &[&Session], run: &RunFolder) -> Result
     check_fitted(&known, run)?;
     let mut manifest = run.read_manifest()?;
     require_same_sessions(&manifest, sessions).map_err(|e| e.file(run.path()))?;
-    let mut moved = known.data.path != config.data.path;
-    for (recording, session) in manifest.recordings().into_iter().zip(sessions) {
-        moved = moved && changes(recording, session)?.is_empty();
-    }
+    let moved = known.data.path != config.data.path;
     if moved {
         known.data.path.clone_from(&config.data.path);
     }
-    if known != *config && !is_longer(&known, config) {
+    let other = known != *config && !is_longer(&known, config);
+    if moved && !other {
+        let parts = run.sessions()?;
+        parts.iter().zip(sessions).try_for_each(|(part, session)| {
+            require_own(part, session).map_err(|e| {
+                e.hint("name the recording this run began with, or choose another folder with --out")
+            })
+        })?;
+    }
+    if other {
         let message = format!("holds a fit with other settings: {}", differences(&known, config));
         return Err(Error::config(message)
             .file(run.path())

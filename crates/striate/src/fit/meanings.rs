@@ -18,7 +18,7 @@ const MEANINGS: &[(&str, &str)] = &[
     ),
     (
         "data.exclude_trials",
-        "trials of any tier left out: [0, 5], a CSV with a column `trial`, or a rule such as behavior[2]<1",
+        "trials of any tier left out: [0, 5], of several sessions [\"SESSION:5\"], a CSV with a column `trial`, or a rule (samples<20, behavior[2]<1)",
     ),
     ("data.nan", "values that are not finite: refuse, drop_neurons, drop_trials"),
     (

@@ -104,6 +104,7 @@ impl<'a> Plan<'a> {
                 .key("fit.frozen")
                 .hint("leave at least one part out of the list"));
         }
+        let lags = matches!(saved, Some((_, Checkpoint::Best)));
         match saved {
             Some((saved, from)) => fit.restore(saved, from)?,
             None => fit.animals.iter().try_for_each(|animal| animal.card.save(&animal.run))?,
@@ -112,6 +113,11 @@ impl<'a> Plan<'a> {
             fit.go_on()?;
         }
         fit.note_begin(stamps)?;
+        if lags {
+            // What a kill after the writing of the best left undone.
+            fit.state.between_checks = !fit.is_at_check();
+            fit.save(Checkpoint::Last)?;
+        }
         Ok(fit)
     }
 }

@@ -5,17 +5,17 @@ use std::path::Path;
 use burn::prelude::*;
 use rayon::prelude::*;
 
+use super::FitConfig;
 use crate::array::{self, Arrays};
 use crate::batch::{Clip, Trials, fingerprint};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, list, pasted};
 use crate::model::readout::factorised::MaskInit;
 use crate::model::readout::{Readout, ReadoutConfig, Start};
-use crate::model::weights::{adopt, import, to_host};
+use crate::model::weights::{adopt, frozen_by, import, to_host};
 use crate::model::{Encoder, EncoderConfig, heads};
 use crate::recording::Session;
 use crate::run::{Checkpoint, RunFolder};
-use crate::twin::changes;
-use crate::twin::{Card, load_weights};
+use crate::twin::{Card, changes, load_weights, require_rate};
 
 /// Spike-triggered averages `[neuron, height, width]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,25 +53,31 @@ pub fn starts(
     Ok(all.map(|((peak, cortex), bias)| Start { peak, bias, cortex, group: 0 }).collect())
 }
 
-/// `model` with the weights of the run or file `from` that it has by name and shape, and their names; as it is for an
-/// empty `from`. Weights of a head are taken from a run only if it has the same neurons, `unit_ids` of `session`.
+/// `model` with the weights of the run or file `fit.start_from` that it has by name and shape, and their names; as it is
+/// without one. Weights of a head are taken from a run only if it has the same neurons, `unit_ids` of `session`.
 ///
 /// # Errors
-/// [`Kind::Data`](crate::error::Kind::Data) when `from` cannot be read or nothing in it fits.
+/// [`Kind::Data`](crate::error::Kind::Data) when that cannot be read or nothing in it fits.
 pub fn adopted(
     model: Encoder,
-    from: &str,
+    config: &FitConfig,
     unit_ids: &[i64],
     session: &Session,
     is_only: bool,
 ) -> Result<(Encoder, Vec<String>)> {
-    if from.is_empty() {
+    if config.fit.start_from.is_empty() {
         return Ok((model, Vec::new()));
     }
-    let path = Path::new(from);
+    let path = Path::new(&config.fit.start_from);
     let weights = match path.is_dir() {
-        true => weights_of_run(&RunFolder::open(path)?, &model, unit_ids, session)
-            .map_err(|e| e.key("fit.start_from"))?,
+        true => {
+            let run = RunFolder::open(path)?;
+            if config.fit.frozen.iter().any(|name| heads::is_shared(name)) {
+                // What is fitted on may learn another rate.
+                require_rate(&run.read_manifest()?.recording, session).map_err(|e| e.key("fit.frozen"))?;
+            }
+            weights_of_run(&run, &model, unit_ids, session).map_err(|e| e.key("fit.start_from"))?
+        }
         false => {
             let all = array::load(path)?;
             let has = heads::sessions(&all).contains(session.id.as_str());
@@ -86,8 +92,64 @@ pub fn adopted(
         false => Ok((model, names)),
         true => Err(Error::data("holds no weights of a name and shape that this model has")
             .file(path)
-            .key("fit.start_from")),
+            .key("fit.start_from")
+            .hint(take_over(config, session))),
     }
+}
+
+/// Refuses frozen weights that the run or file to start from did not give: nothing would ever train them. Without one they
+/// are random features, which may be meant, and are told.
+///
+/// # Errors
+/// [`Kind::Config`](crate::error::Kind::Config) naming the weights.
+pub(super) fn check_untrained(
+    model: &Encoder,
+    config: &FitConfig,
+    adopted: &[String],
+    session: &Session,
+    run: &RunFolder,
+) -> Result<()> {
+    let (fit, readout) = (&config.fit, &config.model.readout);
+    let is_measured = |name: &str| readout.needs_sta() && [MASK, MEAN].contains(&name);
+    let is_known = |name: &String| adopted.contains(name) || is_measured(name);
+    let mut untrained = frozen_by(model, &fit.frozen);
+    untrained.retain(|name| !is_known(name));
+    if untrained.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = untrained.iter().map(|name| heads::named(run.session(), name)).collect();
+    if fit.start_from.is_empty() {
+        tracing::warn!(
+            "{}, and never trained: give them with `fit.start_from`, or leave them out of `fit.frozen`",
+            list("frozen as they are drawn", &names)
+        );
+        return Ok(());
+    }
+    let message = list(
+        "would freeze weights that start anew, for `fit.start_from` has none of their name and shape",
+        &names,
+    );
+    Err(Error::config(message).file(&session.path).key("fit.frozen").hint(take_over(config, session)))
+}
+
+/// How the weights of a run fit that do not: with the configuration they were fitted with.
+fn take_over(config: &FitConfig, session: &Session) -> String {
+    let from = Path::new(&config.fit.start_from);
+    let theirs = from.join("config.toml");
+    if !theirs.is_file() {
+        return "give the model the shape of those weights".into();
+    }
+    let frozen = match config.fit.frozen.as_slice() {
+        [] => String::new(),
+        names => format!(" 'fit.frozen={names:?}'"),
+    };
+    format!(
+        "take over its configuration, too: `striate fit {} --data {} data.session={} fit.start_from={}{frozen} --out …`",
+        pasted(theirs),
+        pasted(&config.data.path),
+        pasted(&session.id),
+        pasted(from)
+    )
 }
 
 /// Weights of a run for `model`, without those of neurons that are not the same.
@@ -131,6 +193,8 @@ fn is_of(part: &RunFolder, unit_ids: &[i64], session: &Session) -> Result<bool> 
 
 /// Name of the array of mean positions.
 const MEAN: &str = "readout.mean";
+/// Name of that of the masks.
+const MASK: &str = "readout.mask";
 
 /// Where each neuron's spike-triggered average peaks, in mask coordinates (row, column).
 fn sta_peaks(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::FitConfig;
 use crate::batch::Which;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, unknown};
 use crate::recording::{Session, Stream};
 use crate::run::folder::file_name;
 
@@ -17,6 +17,7 @@ pub(super) fn check_together(config: &FitConfig, sessions: &[&Session]) -> Resul
     let [first, others @ ..] = sessions else {
         return Err(Error::config("holds no session to fit").key("data.session"));
     };
+    check_named(config, sessions)?;
     if others.is_empty() {
         return Ok(());
     }
@@ -25,10 +26,27 @@ pub(super) fn check_together(config: &FitConfig, sessions: &[&Session]) -> Resul
     others.iter().try_for_each(|other| check_alike(config, first, other))
 }
 
-/// Options that name neurons, trials or types name those of one session.
+/// Sessions whose neurons or trials are named are fitted.
+fn check_named(config: &FitConfig, sessions: &[&Session]) -> Result<()> {
+    let data = &config.data;
+    let known: Vec<&str> = sessions.iter().map(|session| session.id.as_str()).collect();
+    let named = [
+        ("data.neuron_ids", &data.neuron_ids),
+        ("data.exclude_neurons", &data.exclude_neurons),
+        ("data.exclude_trials", &data.exclude_trials),
+    ];
+    for (key, which) in named {
+        if let Some(stranger) = which.sessions().find(|name| !known.contains(name)) {
+            return Err(unknown("session of this fit", stranger, &known).key(key));
+        }
+    }
+    Ok(())
+}
+
+/// Options that name neurons, trials or types without their session name those of one.
 fn check_options(config: &FitConfig) -> Result<()> {
     let data = &config.data;
-    let named = |which: &Which| !which.is_empty() && !which.is_rule();
+    let named = |which: &Which| !which.holds_for_several();
     let slip = match () {
         () if config.linear.is_some() => "fit.solver",
         () if named(&data.neuron_ids) => "data.neuron_ids",
@@ -39,7 +57,7 @@ fn check_options(config: &FitConfig) -> Result<()> {
     };
     Err(Error::config("speaks of one session, and there are several")
         .key(slip)
-        .hint("fit one at a time (`data.session=NAME`), or leave the option out; rules such as `oracle<0.1` and `data.nan=drop_trials` hold for all"))
+        .hint("name the session of each neuron or trial, `[\"SESSION:3\"]`, or take a rule that holds for all, such as `oracle<0.1` or `samples<20`"))
 }
 
 /// Each has a folder of its own.
@@ -73,20 +91,17 @@ fn check_alike(config: &FitConfig, first: &Session, other: &Session) -> Result<(
         return differ("images are", format!("{:?}", shape(first)), format!("{:?}", shape(other)));
     }
     let rate = |session: &Session| session.stimulus.rate_hz;
-    // Rates are measured: what differs by less is one.
-    let alike = |a: Option<f64>, b: Option<f64>| match (a, b) {
-        (Some(a), Some(b)) => (a - b).abs() <= 1e-3 * a.abs(),
-        (a, b) => a.is_none() && b.is_none(),
-    };
-    if !alike(rate(first), rate(other)) {
+    if !other.stimulus.runs_at(rate(first)) {
         let words = |rate: Option<f64>| rate.map_or("at no rate".into(), |rate| format!("at {rate} Hz"));
         return differ("samples are", words(rate(first)), words(rate(other)));
     }
     let variables = |session: &Session| session.shape(Stream::Behavior).unwrap_or_default().to_vec();
     let names = |session: &Session| session.variables(Stream::Behavior).join(", ");
     let told = !names(first).is_empty() && !names(other).is_empty();
+    // One that lacks the stream is told by the key that asks for it.
+    let lacks = variables(first).is_empty() || variables(other).is_empty();
     let others = variables(first) != variables(other) || (told && names(first) != names(other));
-    if config.model.uses().behaviour && others {
+    if config.model.uses().behaviour && !lacks && others {
         let words = |session| if told { names(session) } else { format!("{:?}", variables(session)) };
         return differ("variables of behaviour are", words(first), words(other));
     }

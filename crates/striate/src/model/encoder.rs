@@ -130,6 +130,11 @@ impl EncoderConfig {
         self.core.receptive_frames() - 1 + modulator - 1 + self.lag
     }
 
+    /// Whether what it says of a sample depends on those before.
+    pub fn sees_clips(&self) -> bool {
+        self.lost() > 0 || !matches!(self.core, CoreConfig::Stacked(_))
+    }
+
     /// Of rows `[batch · sample, value]` of clips of `samples` those that it has predictions for.
     pub fn predicted(&self, rows: Tensor<2>, samples: usize) -> Tensor<2> {
         ends(rows, samples, samples.saturating_sub(self.lost()))

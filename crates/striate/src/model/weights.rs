@@ -91,6 +91,13 @@ pub fn freeze<M: Module>(module: M, names: &[String]) -> Result<M> {
     Ok(module.map(&mut Freeze { path: ModulePath::default(), names }))
 }
 
+/// The parameters that [`freeze`] would take out of reach of gradients.
+pub fn frozen_by<M: Module>(module: &M, names: &[String]) -> Vec<String> {
+    let mut found = Frozen { path: ModulePath::default(), names, found: Vec::new() };
+    module.visit(&mut found);
+    found.found
+}
+
 /// Whether `parameter` is called `name` or lies in the part of that name.
 fn lies_in(parameter: &str, name: &str) -> bool {
     parameter.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
@@ -99,6 +106,29 @@ fn lies_in(parameter: &str, name: &str) -> bool {
 struct Freeze<'a> {
     path: ModulePath,
     names: &'a [String],
+}
+
+struct Frozen<'a> {
+    path: ModulePath,
+    names: &'a [String],
+    found: Vec<String>,
+}
+
+impl ModuleVisitor for Frozen<'_> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+
+    fn exit_module(&mut self, name: &str, container: &str) {
+        self.path.leave(name, container);
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let parameter = self.path.name();
+        if param.val().is_require_grad() && self.names.iter().any(|name| lies_in(&parameter, name)) {
+            self.found.push(parameter);
+        }
+    }
 }
 
 impl ModuleMapper for Freeze<'_> {

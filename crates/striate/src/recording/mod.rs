@@ -273,6 +273,16 @@ pub trait TrialSource: Send + Sync + fmt::Debug {
     fn table(&self, name: &str) -> PathBuf;
 }
 
+impl StimulusInfo {
+    /// Whether its samples follow one another as fast as others do; rates are measured, and what differs by less is one.
+    pub fn runs_at(&self, rate_hz: Option<f64>) -> bool {
+        match (self.rate_hz, rate_hz) {
+            (Some(a), Some(b)) => (a - b).abs() <= 1e-3 * b.abs(),
+            (a, b) => a.is_none() && b.is_none(),
+        }
+    }
+}
+
 impl Recording {
     /// The only session, for verbs that work on one animal.
     ///
@@ -352,17 +362,22 @@ impl Session {
     /// read.
     pub fn require_responses(&self, tier: &Tier) -> Result<Vec<usize>> {
         let trials = self.require_tier(tier)?;
-        if !self.is_withheld(tier)? {
-            return Ok(trials);
+        match self.are_withheld(&trials)? {
+            true => Err(self.withheld(tier)),
+            false => Ok(trials),
         }
+    }
+
+    /// The error of who needs the responses of a tier that [`Session::is_withheld`].
+    pub fn withheld(&self, tier: &Tier) -> Error {
         let mut others: Vec<String> = Vec::new();
         for (other, n) in self.tiers().into_iter().filter(|(other, _)| other != tier) {
-            if !self.is_withheld(&other)? {
+            if !self.is_withheld(&other).unwrap_or(true) {
                 others.push(format!("{other} ({n})"));
             }
         }
         let error = Error::data(withheld(tier)).file(&self.path).key("responses");
-        Err(error.hint(format!("tiers with responses: {}", others.join(", "))))
+        error.hint(list("tiers with responses", &others))
     }
 
     /// Whether a tier has trials, and all of their responses are 0 or missing: so the publishers of a competition withhold
@@ -371,8 +386,15 @@ impl Session {
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when a trial is damaged.
     pub fn is_withheld(&self, tier: &Tier) -> Result<bool> {
-        let trials = self.trials_of(tier);
-        for &trial in &trials {
+        self.are_withheld(&self.trials_of(tier))
+    }
+
+    /// As [`Session::is_withheld`], of some trials of a tier.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn are_withheld(&self, trials: &[usize]) -> Result<bool> {
+        for &trial in trials {
             let responses = self.read_as_stored(Stream::Responses, trial)?;
             if responses.iter().any(|response| *response != 0.0 && !response.is_nan()) {
                 return Ok(false);
@@ -500,8 +522,9 @@ pub fn told_by(samples: usize) -> usize {
 
 /// What is said of a tier that [`Session::is_withheld`].
 pub fn withheld(tier: &Tier) -> String {
+    let used = if *tier == Tier::Train { "fitted to" } else { "scored on" };
     format!(
-        "all responses of tier `{tier}` are 0 or missing, as publishers withhold them: nothing can be scored on it"
+        "all responses of tier `{tier}` are 0 or missing, as publishers withhold them: nothing can be {used} it"
     )
 }
 

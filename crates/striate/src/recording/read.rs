@@ -20,8 +20,10 @@ impl Session {
     /// # Errors
     /// As there, and when the trial is shorter.
     pub fn read_samples(&self, stream: Stream, trial: usize, samples: Range<usize>) -> Result<Vec<f32>> {
-        let values = self.source.read(self.window(stream, trial, samples)?).and_then(finite);
-        values.map_err(|error| self.placed(error, stream, trial).hint(way_out(trial)))
+        let placed = |error| self.placed(error, stream, trial);
+        let values = self.source.read(self.window(stream, trial, samples)?);
+        let values = values.map_err(|error| placed(error).hint(self.without(trial)))?;
+        finite(values).map_err(|error| placed(error).hint(self.without_all(trial)))
     }
 
     /// Gives `take` each sample that [`Session::read_samples`] reads, one after another.
@@ -40,7 +42,7 @@ impl Session {
             sound &= all_finite(sample);
             take(sample);
         });
-        read.map_err(|error| self.placed(error, stream, trial).hint(way_out(trial)))?;
+        read.map_err(|error| self.placed(error, stream, trial).hint(self.without(trial)))?;
         // Which names the value.
         if sound { Ok(()) } else { self.read_samples(stream, trial, samples).map(drop) }
     }
@@ -100,7 +102,7 @@ impl Session {
             chosen.extend(neurons.iter().map(|&neuron| responses[neuron]));
             give(&mut chosen);
         });
-        read.map_err(|error| self.placed(error, Stream::Responses, trial))?;
+        read.map_err(|error| self.placed(error, Stream::Responses, trial).hint(self.without(trial)))?;
         // Which names the value, with all its digits.
         if sound { Ok(()) } else { self.responses_f64(trial, neurons, samples).map(drop) }
     }
@@ -131,8 +133,22 @@ impl Session {
         Err(self.placed(error, Stream::Responses, trial).hint(format!(
             "leave the neuron out with `data.exclude_neurons=[{id}]`, or all such neurons with \
              `data.nan=drop_neurons`; {}",
-            way_out(trial)
+            self.without_all(trial)
         )))
+    }
+
+    /// How a fit leaves a trial out, alone or beside other sessions.
+    fn without(&self, trial: usize) -> String {
+        format!(
+            "a fit leaves the trial out with `data.exclude_trials=[{trial}]`, one of several sessions with \
+             `'data.exclude_trials=[\"{}:{trial}\"]'`",
+            self.id
+        )
+    }
+
+    /// The same of one that holds values that are not finite.
+    fn without_all(&self, trial: usize) -> String {
+        format!("{}, or all such trials with `data.nan=drop_trials`", self.without(trial))
     }
 
     /// Of responses of all neurons, `[sample, neuron]`, those of some.
@@ -202,12 +218,6 @@ pub(crate) fn finite(values: Vec<f32>) -> Result<Vec<f32>> {
         Some(index) => Err(Error::data(format!("value {index} is {}", values[index]))),
         None => Ok(values),
     }
-}
-
-fn way_out(trial: usize) -> String {
-    format!(
-        "a fit leaves the trial out with `data.exclude_trials=[{trial}]`, or all such trials with `data.nan=drop_trials`"
-    )
 }
 
 #[cfg(test)]

@@ -63,6 +63,7 @@ impl Fixture {
             shared_images: Default::default(),
             shared_with_others: Default::default(),
             licence: "CC BY-NC-ND (LICENSE)".into(),
+            rate_hz: None,
             neurons: self.neurons,
             trials: trials.map(|(tier, n)| (tier.to_owned(), n)).into(),
             withheld: Vec::new(),

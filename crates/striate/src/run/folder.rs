@@ -166,7 +166,9 @@ impl RunFolder {
         let parts: Vec<Self> = ids.map(|id| self.of_session(id)).collect();
         let homes: BTreeSet<PathBuf> = parts.iter().map(Self::home).collect();
         let kept: BTreeSet<PathBuf> = session_folders(&self.path).into_iter().collect();
-        if homes.len() < parts.len() || !kept.is_subset(&homes) {
+        // Members of an ensemble keep their own.
+        let is_whole = manifest.members.is_empty() && self.has_model();
+        if homes.len() < parts.len() || !kept.is_subset(&homes) || (is_whole && kept != homes) {
             return Err(Error::data("names other sessions than this run keeps")
                 .file(self.manifest())
                 .key("sessions")

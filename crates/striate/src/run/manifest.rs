@@ -87,7 +87,7 @@ pub struct Member {
 }
 
 /// One of several sessions that a run was fitted on.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SessionInfo {
     /// What it is.
     pub recording: RecordingInfo,
@@ -111,7 +111,7 @@ pub struct Fitted {
 }
 
 /// The recording a run was fitted on.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RecordingInfo {
     /// Path as the user gave it.
     pub path: String,
@@ -137,6 +137,9 @@ pub struct RecordingInfo {
     /// Licence found with it and the file that says so; empty where none was.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub licence: String,
+    /// Samples per second, of clips; none in runs of early versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_hz: Option<f64>,
     /// Number of neurons.
     pub neurons: usize,
     /// Number of trials per tier.
@@ -181,7 +184,7 @@ impl RecordingInfo {
     pub fn joint(sessions: &[Self]) -> Self {
         let [first, _, ..] = sessions else { return sessions.first().cloned().unwrap_or_default() };
         let mut all = Self { path: first.path.clone(), format: first.format.clone(), ..Self::default() };
-        all.session = format!("{} sessions", sessions.len());
+        (all.session, all.rate_hz) = (format!("{} sessions", sessions.len()), first.rate_hz);
         let mut digest = Digest::default();
         for one in sessions {
             digest = digest.bytes(&one.session).bytes(&one.fingerprint);

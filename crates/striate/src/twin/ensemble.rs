@@ -134,6 +134,11 @@ impl Ensemble {
         ]
     }
 
+    /// Whether a member's answer to a sample depends on those before it.
+    pub fn sees_clips(&self) -> bool {
+        self.members.iter().any(|twin| twin.card.model.sees_clips())
+    }
+
     /// Samples at the start of a clip that a member has no prediction for.
     pub fn lost(&self) -> usize {
         self.members.iter().map(|twin| twin.card.model.lost()).max().unwrap_or(0)

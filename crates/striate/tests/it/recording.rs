@@ -465,7 +465,8 @@ fn a_neuron_that_is_not_finite_does_not_spoil_the_others() {
     let advice = error.advice().unwrap();
     assert!(advice.contains("data.exclude_neurons=[102]") && advice.contains("data.exclude_trials=[6]"));
     let advice = session.read(Stream::Responses, 6).unwrap_err();
-    assert!(advice.advice().unwrap().contains("data.exclude_trials=[6]"));
+    let told = advice.advice().unwrap();
+    assert!(told.contains("data.exclude_trials=[6]") && told.contains(&format!("[\"{}:6\"]", session.id)));
 }
 
 #[test]
