@@ -29,8 +29,12 @@ pub fn zeros(length: usize) -> Vec<f32> {
     values
 }
 
-/// What is left to write of a part of the memory that [`filled`] fills.
-pub struct Part<'a>(&'a mut [MaybeUninit<f32>]);
+/// A part of the memory that [`filled`] fills.
+pub struct Part<'a> {
+    room: &'a mut [MaybeUninit<f32>],
+    /// So many values of it, from the first on, are written.
+    written: usize,
+}
 
 impl Extend<f32> for Part<'_> {
     /// Writes `values` behind those that were written before.
@@ -38,10 +42,11 @@ impl Extend<f32> for Part<'_> {
     /// # Panics
     /// When there is no room for them.
     fn extend<I: IntoIterator<Item = f32>>(&mut self, values: I) {
-        let (values, room) = (values.into_iter(), std::mem::take(&mut self.0));
-        assert!(values.size_hint().0 <= room.len(), "there is room for {} values", room.len());
-        let written = room.iter_mut().zip(values).map(|(slot, value)| slot.write(value)).count();
-        self.0 = &mut room[written..];
+        let (mut values, left) = (values.into_iter(), &mut self.room[self.written..]);
+        let written = left.iter_mut().zip(&mut values).map(|(slot, value)| slot.write(value)).count();
+        assert!(written < left.len() || values.next().is_none(), "there is room for {} values", left.len());
+        // Only now: after a panic of the iterator nothing counts as written.
+        self.written += written;
     }
 }
 
@@ -61,16 +66,16 @@ pub fn filled<E: Send>(
     let all = parts.checked_mul(length).expect("no memory holds as many");
     let mut values = Vec::with_capacity(all);
     let write = |(part, room)| {
-        let mut left = Part(room);
-        fill(part, &mut left)?;
-        assert!(left.0.is_empty(), "part {part} lacks {} of {length} values", left.0.len());
+        let mut of = Part { room, written: 0 };
+        fill(part, &mut of)?;
+        assert!(of.written == of.room.len(), "part {part} lacks {} of {length} values", length - of.written);
         Ok(())
     };
     let room = values.spare_capacity_mut()[..all].par_chunks_exact_mut(length.max(1));
     let written: Vec<Result<(), E>> = room.enumerate().map(write).collect();
     written.into_iter().collect::<Result<(), E>>()?;
-    // SAFETY: `length` divides `all`, so that the parts are all of the room; each was written to its end, or the lines
-    // above returned an error or panicked.
+    // SAFETY: `length` divides `all`, so that the parts are all of the room; `written` counts only what was written, and
+    // where it is not all of a part, the lines above returned an error or panicked.
     unsafe { values.set_len(all) };
     Ok(values)
 }
@@ -129,6 +134,18 @@ mod tests {
             room.extend(vec![1.0; if part == 1 { 1 } else { 2 }]);
             Ok::<(), ()>(())
         });
+    }
+
+    #[test]
+    fn what_a_panic_cut_short_does_not_count_as_written() {
+        let fill = |_: usize, room: &mut Part<'_>| {
+            let broken = (0..2).map(|at| if at == 1 { panic!("broken") } else { 1.0 });
+            let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| room.extend(broken)));
+            assert!(caught.is_err());
+            Ok::<(), ()>(())
+        };
+        let all = std::panic::catch_unwind(|| filled(1, 2, fill));
+        assert!(all.is_err(), "memory that nobody wrote is given away");
     }
 
     #[test]

@@ -72,7 +72,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// Sessions by their names: one, or a list; none takes all that there are.
+/// Names of sessions or of features: one, or a list; none takes all that there are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "toml::Value", into = "toml::Value")]
 pub struct Names(pub Vec<String>);

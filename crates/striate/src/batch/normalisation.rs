@@ -212,7 +212,7 @@ impl Normalisation {
             return Err(refused("response_scale", "has a scale that is not above 0"));
         }
         check_variables("behaviour", self.behaviour.as_ref(), uses.behaviour, None)?;
-        check_variables("pupil", self.pupil.as_ref(), uses.pupil, Some(2))
+        check_variables("pupil", self.pupil.as_ref(), uses.pupil, None)
     }
 
     /// Why raw `images` are probably in other units than those that were trained on, in words; none where they may be

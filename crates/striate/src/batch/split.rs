@@ -139,7 +139,7 @@ impl Split {
             let (first, _) = self.first_validated(of).unwrap_or_default();
             first == 0 || of.windows(frames).count() <= first
         };
-        match self.train.iter().find(none) {
+        match self.train.iter().chain(&self.validation).find(none) {
             None => Ok(()),
             Some(&trial) => {
                 let samples = session.trials[trial].samples;

@@ -19,7 +19,7 @@ pub struct Inputs {
     pub images: Tensor<4>,
     /// Behaviour, `[batch · sample, variable]`.
     pub behaviour: Option<Tensor<2>>,
-    /// Pupil centre, `[batch · sample, 2]`: horizontal, vertical.
+    /// Pupil centre, or where the animal looks, `[batch · sample, variable]`.
     pub pupil: Option<Tensor<2>>,
     /// Samples of each clip; 1 for images.
     pub samples: usize,
@@ -299,7 +299,10 @@ impl<'a> Trials<'a> {
             Ok((stream, scaled))
         };
         let scaled = Arc::new(self.streams().into_iter().map(read).collect::<Result<_>>()?);
-        let _ = self.kept[trial].set(Arc::clone(&scaled));
+        if self.kept[trial].set(Arc::clone(&scaled)).is_err() {
+            // Another thread read it meanwhile, and counted its room.
+            self.free.fetch_add(4 * clip.samples * row, Ordering::Relaxed);
+        }
         Ok(Some(scaled))
     }
 

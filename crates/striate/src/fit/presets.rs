@@ -256,6 +256,7 @@ impl FitConfig {
             name: "xu2023-cnn".into(),
             seed: 0,
             data: DataConfig {
+                image_height: 0,
                 frames: 2,
                 windows: Windows::All,
                 validation_cut: Cut::Ends,

@@ -8,7 +8,7 @@ use super::order::Share;
 use crate::array::Array;
 use crate::batch::Clip;
 use crate::error::{Error, Result};
-use crate::model::objective::{Role, scalar};
+use crate::model::objective::scalar;
 use crate::model::penalty::PenaltyConfig;
 use crate::model::weights::export;
 use crate::model::{Model, Pass};
@@ -51,10 +51,7 @@ impl<M: Model> Fit<'_, M> {
             let divisor = self.config.fit.over_neurons.divisor(animal.trials.neurons());
             let (of_masks, of_others) =
                 (self.mask_step(divisor, masks), Adam { rate: self.rate(), ..Adam::default() });
-            let adam = |weight: &str| match M::role(weight) {
-                Role::Mask => of_masks,
-                Role::Shared | Role::Head => of_others,
-            };
+            let adam = |weight: &str| if M::is_mask(weight) { of_masks } else { of_others };
             let model = animal.model.clone();
             let model = shared.iter().fold(model, |model, other| model.on_shared_of(other));
             let name = |weight: &str| animal.named(weight);

@@ -8,16 +8,15 @@ use burn::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::core::{Core, CoreConfig, StackedConfig};
-use super::heads;
 use super::modulator::{Modulator, ModulatorConfig};
-use super::objective::{LOSS, Model, Objective, Role, Terms};
+use super::objective::{LOSS, Model, Objective, Terms};
 use super::output::Output;
 use super::pass::Pass;
 use super::penalty::PenaltyConfig;
 use super::readout::{Readout, ReadoutConfig, Start};
 use super::shifter::{Shifter, ShifterConfig};
 use crate::batch::{Batch, Inputs, Uses, ends};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ops::Moments;
 use crate::random::Draws;
 
@@ -135,11 +134,6 @@ impl EncoderConfig {
         self.lost() > 0 || !matches!(self.core, CoreConfig::Stacked(_))
     }
 
-    /// Of rows `[batch · sample, value]` of clips of `samples` those that it has predictions for.
-    pub fn predicted(&self, rows: Tensor<2>, samples: usize) -> Tensor<2> {
-        ends(rows, samples, samples.saturating_sub(self.lost()))
-    }
-
     /// Checks the options of all parts against images `[channel, height, width]` and `behaviour` variables; penalties, which
     /// a fitted model has no use for, check themselves.
     ///
@@ -148,6 +142,12 @@ impl EncoderConfig {
     pub fn check(&self, image: [usize; 3], behaviour: usize) -> Result<()> {
         let shape = self.core_shape(image, behaviour);
         self.core.check(shape)?;
+        if self.readout.needs_sta() && self.core.is_strided() {
+            let message = "does not start from spike-triggered averages where the core has strides";
+            return Err(Error::config(message).key("model.core.strides").hint(
+                "start masks as noise (`model.readout.mask_init.kind=noise`), or pool: `model.core.pool`",
+            ));
+        }
         self.readout.check(self.core.out_shape(shape))?;
         self.shifter.as_ref().map_or(Ok(()), ShifterConfig::check)?;
         self.modulator.as_ref().map_or(Ok(()), ModulatorConfig::check)
@@ -244,7 +244,8 @@ impl Encoder {
 
     /// What the core shows the readout, with running statistics.
     pub fn maps(&self, inputs: &Inputs) -> Tensor<4> {
-        let (inputs, _) = self.gaze_corrected(inputs.clone(), Pass::Evaluate);
+        let inputs = inputs.clone().without_last(self.config.lag);
+        let (inputs, _) = self.gaze_corrected(inputs, Pass::Evaluate);
         self.core.forward(self.seen(&inputs), inputs.samples, Pass::Evaluate).0
     }
 
@@ -314,12 +315,8 @@ impl Model for Encoder {
         self.config.lost()
     }
 
-    fn role(name: &str) -> Role {
-        match name {
-            "readout.mask" => Role::Mask,
-            _ if heads::is_shared(name) => Role::Shared,
-            _ => Role::Head,
-        }
+    fn is_mask(name: &str) -> bool {
+        name == "readout.mask"
     }
 }
 

@@ -4,7 +4,7 @@ use burn::module::Param;
 use burn::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Result, in_range};
+use crate::error::{Error, Result, in_range};
 use crate::model::Pass;
 use crate::model::weights::{fixed, replace, trainable};
 use crate::ops::{self, Activation, Moments, Normalise};
@@ -36,6 +36,16 @@ impl Default for BatchNormConfig {
 }
 
 impl BatchNormConfig {
+    /// Refuses what a core cannot do that sees whole clips.
+    pub(super) fn check_of_clips(&self) -> Result<()> {
+        match self.each_sample {
+            true => Err(Error::config("is for cores that see each sample by itself, `stacked`")
+                .key("model.core.batch_norm.each_sample")
+                .hint("set it to false")),
+            false => self.check(),
+        }
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         in_range("model.core.batch_norm.decay", self.decay, 0.0..=1.0)?;
         in_range("model.core.batch_norm.epsilon", self.epsilon, 1e-12..=1e6)

@@ -62,17 +62,6 @@ pub(crate) fn scalar(x: &Tensor<1>) -> f64 {
     f64::from(x.clone().detach().into_scalar::<f32>())
 }
 
-/// Whose a parameter is, and how it is fitted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// All sessions have it in common.
-    Shared,
-    /// Of one session.
-    Head,
-    /// Of one session, and a weight of masks: `fit.mask_rate` and proximal penalties are for these.
-    Mask,
-}
-
 /// A model that can be fitted to sessions, with what they share and a head for each.
 pub trait Model: Module {
     /// What a training pass leaves for [`Model::settle`].
@@ -96,8 +85,9 @@ pub trait Model: Module {
     /// Samples at the start of a clip that it has no prediction for, since it looks back and lags behind.
     fn lost(&self) -> usize;
 
-    /// What the parameter `name` is.
-    fn role(name: &str) -> Role;
+    /// Whether the parameter `name` is a weight of masks, for which `fit.mask_rate` and proximal penalties are. Which are
+    /// shared, [`heads::is_shared`](super::heads::is_shared) says of all models alike.
+    fn is_mask(name: &str) -> bool;
 
     /// Of recorded rows `[batch · sample, neuron]` of clips of `samples` those that it has predictions for.
     fn recorded(&self, rows: Tensor<2>, samples: usize) -> Tensor<2> {

@@ -32,7 +32,7 @@ fn explain(
     let session = asked.session()?;
     twin::require_own(run, session).map_err(|e| e.key("--data"))?;
     let truth = Truth::open(session)?;
-    let samples = twin.card.model.core.receptive_frames();
+    let samples = twin.card.model.lost() + 1;
     let clips = clips(session, &twin, samples, &options)?;
     // Behaviour and pupil at their means: what the eye does moves the filters.
     let gradients = twin.gradients(&clips, &State::default(), &device)?;

@@ -92,7 +92,7 @@ impl Factorised3dConfig {
 
     fn check_numbers(&self, inputs: usize) -> Result<()> {
         check_dropout(self.dropout)?;
-        self.batch_norm.as_ref().map_or(Ok(()), BatchNormConfig::check)?;
+        self.batch_norm.as_ref().map_or(Ok(()), BatchNormConfig::check_of_clips)?;
         let weights = self.shapes(inputs).flat_map(|([outputs, inputs, side, _], time)| {
             let [outputs, inputs, side, time] = [outputs, inputs, side, time].map(|size| size as f64);
             [outputs * inputs * side * side, outputs * outputs * time]

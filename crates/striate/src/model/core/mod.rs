@@ -56,6 +56,10 @@ trait Options {
     fn receptive_frames(&self) -> usize {
         1
     }
+    /// As [`CoreConfig::is_strided`].
+    fn is_strided(&self) -> bool {
+        false
+    }
     /// As [`CoreConfig::has_kernels_in_time`].
     fn has_kernels_in_time(&self) -> bool {
         false
@@ -149,6 +153,11 @@ impl CoreConfig {
     /// Samples that each row of features sees at least, itself the last; one fewer is lost from a clip.
     pub fn receptive_frames(&self) -> usize {
         self.options().receptive_frames()
+    }
+
+    /// Whether it leaves pixels out between one output of a layer and the next.
+    pub fn is_strided(&self) -> bool {
+        self.options().is_strided()
     }
 
     /// Whether it has kernels along time, as `model.penalty.laplace_time` is for.

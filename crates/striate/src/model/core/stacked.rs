@@ -213,6 +213,10 @@ impl Options for StackedConfig {
         layers.map(size).sum::<f64>() + self.lgn.as_ref().map_or(0.0, LgnConfig::size)
     }
 
+    fn is_strided(&self) -> bool {
+        self.strides.iter().any(|stride| *stride > 1)
+    }
+
     fn step(&self) -> usize {
         self.pool * self.strides.iter().product::<usize>()
     }

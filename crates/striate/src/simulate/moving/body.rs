@@ -12,7 +12,7 @@ const RUNNING_S: f64 = 2.0;
 const HEAD_S: f64 = 0.6;
 const PUPIL_S: f64 = 4.0;
 const TURNING_S: f64 = 0.4;
-/// S.d. of pitch, roll, phi and th in degrees, those of real mice (`papers/xu2023.md#features`).
+/// S.d. of pitch, roll, phi and th in degrees, as published (`papers/xu2023.md#features`).
 const SD: [f64; 4] = [21.8, 16.7, 16.2, 15.3];
 /// How much of the tilt of the head the eyes make up for, in s.d. of both.
 const REFLEX: f64 = 0.4;

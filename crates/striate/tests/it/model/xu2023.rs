@@ -2,7 +2,8 @@
 
 use burn::prelude::*;
 use striate::batch::{Batch, Inputs};
-use striate::model::core::stacked::{BatchNormConfig, Nonlinearity};
+use striate::model::core::stacked::{BatchNormConfig, Nonlinearity, Padding};
+use striate::model::core::{CoreConfig, StackedConfig};
 use striate::model::encoder::Made;
 use striate::model::loss::{Loss, OverNeurons, OverTrials};
 use striate::model::modulator::{ModulatorConfig, RecurrentConfig};
@@ -146,6 +147,50 @@ fn a_prediction_looks_at_its_own_samples_and_no_other() {
 }
 
 #[test]
+fn presets_take_the_published_frames_and_make_480_features_of_them() {
+    for name in ["xu2023-cnn", "xu2023", "xu2023-4"] {
+        let config = striate::fit::FitConfig::preset(name).unwrap();
+        config.model.check([1, 60, 80], 66).unwrap();
+        assert_eq!(config.data.image_height, 0, "frames are seen as large as they are");
+        assert_eq!(config.model.core.out_shape([1, 60, 80]), [32, 3, 5]);
+        assert_eq!(config.model.core.step(), 8);
+    }
+}
+
+/// Output (y, x) of a stack of stride 2 is that of stride 1 at (2y, 2x).
+#[test]
+fn a_strided_layer_is_every_other_pixel_of_a_dense_one() {
+    let device = Device::flex();
+    for (kernel, padding, side) in [(3, Padding::Valid, 11), (3, Padding::Same, 10), (2, Padding::Valid, 8)] {
+        let dense = StackedConfig {
+            kernels: vec![kernel],
+            channels: vec![2],
+            padding: vec![padding],
+            batch_norm: None,
+            ..StackedConfig::default()
+        };
+        let strided = StackedConfig { strides: vec![2], ..dense.clone() };
+        let maps = |config: &StackedConfig| {
+            let images = normal(&mut generator(4, 0), side * side, 0.0, 1.0);
+            let images = Tensor::from_data(TensorData::new(images, [1, 1, side, side]), &device);
+            config.init([1, side, side], &mut generator(9, 0), &device).forward(images, Pass::Evaluate).0
+        };
+        let (all, few) = (maps(&dense), maps(&strided));
+        let [_, rows, columns, channels] = few.dims();
+        let shape = CoreConfig::Stacked(strided.clone()).out_shape([1, side, side]);
+        assert_eq!(shape, [channels, rows, columns]);
+        for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column))) {
+            let at = |map: &Tensor<4>, y: usize, x: usize| {
+                values(map.clone().slice([0..1, y..y + 1, x..x + 1, 0..channels]))
+            };
+            for (a, b) in at(&few, row, column).iter().zip(at(&all, 2 * row, 2 * column)) {
+                assert!((a - b).abs() < 1e-5, "{kernel} {padding:?}: {a} {b}");
+            }
+        }
+    }
+}
+
+#[test]
 fn each_sample_of_the_clips_moves_the_running_statistics_in_turn() {
     let device = training();
     let (config, clips) = (small(2), inputs(5, 3, &device));
@@ -169,7 +214,7 @@ fn each_sample_of_the_clips_moves_the_running_statistics_in_turn() {
 }
 
 #[test]
-fn behaviour_and_gaze_matter_and_a_still_eye_moves_nothing() {
+fn behaviour_and_gaze_matter_and_motions_keep_within_their_reach() {
     let device = Device::flex();
     let (config, all) = (small(1), inputs(3, 2, &device));
     let model = init(&config, [1, 17, 19], 3, 2, &device);
