@@ -74,7 +74,7 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     for part in parts {
         let asked = Asked::of(&part, data, &opened)?;
         let scored = score_part(&part, &asked, &args.tier, classes, &nulls, settings, common);
-        each.push(scored.map_err(|e| advised(e, &part, args))?);
+        each.push(scored.map_err(|e| advised(e, &run, &part, args))?);
     }
     let all = (each.len() > 1).then(|| ScoreReport::joint(&run.name(), &each, &settings)).flatten();
     if let Some(all) = all.as_ref().filter(|_| data.is_none()) {
@@ -93,11 +93,12 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     Ok(DONE)
 }
 
-/// What to try where one session of a run cannot be scored.
-fn advised(error: Error, part: &RunFolder, args: &Args) -> Error {
+/// What to try where one `part` of a `run` cannot be scored.
+fn advised(error: Error, run: &RunFolder, part: &RunFolder, args: &Args) -> Error {
     let is_tier = error.place().key.as_deref() == Some("tiers");
-    match part.score_command().filter(|_| is_tier && args.data.is_none()) {
-        Some(command) => error.hint(format!("`{command}` scores one that is there")),
+    let asked = if args.session.is_some() { part } else { run };
+    match asked.score_command().filter(|_| is_tier && args.data.is_none()) {
+        Some(command) => error.hint(format!("one that is there: `{command}`")),
         None if part.session().is_some() && args.session.is_none() => error.hint(ALONE),
         None => error,
     }

@@ -156,6 +156,11 @@ fn trials_that_are_not_finite_are_left_out_when_asked() {
     assert_eq!(card(&bench, "run"), (unit_ids(&bench), vec![3, 9]));
     bench.fit(&["data.exclude_trials=[3, 9]", "--out", "same"]).succeeds();
     assert_eq!(bench.result("run"), bench.result("same"));
+    // One that cannot be read at all is left out by number only, and then nobody reads it.
+    std::fs::write(bench.path(image), npy::write_f32(&[1, 6, 6], &[0.5; 36])).unwrap();
+    bench.fit(&["data.nan=drop_trials", "--out", "no"]).fails(3, &["images/9.npy", hint]);
+    bench.fit(&["data.nan=drop_trials", hint, "--out", "both"]).succeeds();
+    assert_eq!(card(&bench, "both").1, [3, 9]);
 }
 
 /// As competitions withhold them; every verb says it in the same words.

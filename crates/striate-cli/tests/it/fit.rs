@@ -612,6 +612,7 @@ fn a_fit_starts_from_the_weights_of_another() {
     assert_ne!(weights("same"), weights("run"));
     bench.fit(&["fit.frozen=[\"croe\"]", "--out", "slip"]).fails(2, &["fit.frozen", "did you mean `core`?"]);
     bench.fit(&["fit.start_from=none", "--out", "none"]).fails(3, &["none"]);
+    bench.fit(&["fit.start_from=recording", "--out", "none"]).fails(3, &["fit.start_from", "is not a run"]);
     assert!(!bench.path("slip").exists() && !bench.path("none").exists(), "nothing is left of a slip");
 }
 

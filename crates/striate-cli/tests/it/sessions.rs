@@ -293,8 +293,10 @@ fn a_head_is_never_scored_on_another_animal_unasked() {
 
     fs::write(bench.path("classes.csv"), "class,trial\nnat,4\n").unwrap();
     bench.run(&[&score[..], &["--classes", "classes.csv"]].concat()).fails(2, &["--classes", "--session"]);
-    let other = bench.run(&["score", "run", "--session", "a"]).fails(3, &["`test`", "--tier oracle"]);
+    let other =
+        bench.run(&["score", "run", "--session", "a"]).fails(3, &["`test`", "run --session a --tier oracle"]);
     assert!(!other.err.contains("the other sessions"), "{}", other.err);
+    bench.run(&["score", "run"]).fails(3, &["`test`", "striate score run --tier oracle"]);
     let manifest = String::from_utf8(bench.read("run/manifest.json")).unwrap();
     fs::write(
         bench.path("run/manifest.json"),
@@ -302,6 +304,16 @@ fn a_head_is_never_scored_on_another_animal_unasked() {
     )
     .unwrap();
     bench.run(&score).fails(3, &["manifest.json", "sessions"]);
+}
+
+#[test]
+fn a_run_that_lost_an_animal_is_refused() {
+    let bench = mice();
+    bench.run(&fit(&["--out", "run"])).succeeds();
+    fs::remove_dir_all(bench.path("run/sessions/b_1")).unwrap();
+    for verb in [["report", "run"], ["score", "run"]] {
+        bench.run(&verb).fails(3, &["run/manifest.json", "names other sessions than this run keeps"]);
+    }
 }
 
 #[test]

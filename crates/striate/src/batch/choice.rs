@@ -43,7 +43,7 @@ impl Choice {
         }
         let neurons = draw(neurons, config)?;
         if config.nan == NotFinite::DropTrials {
-            left_out.extend(damaged_trials(session, &neurons)?);
+            left_out.extend(damaged_trials(session, &left_out, &neurons)?);
         }
         Ok(Self { neurons, left_out: left_out.into_iter().collect() })
     }
@@ -237,7 +237,8 @@ fn drop_neurons(session: &Session, left_out: &BTreeSet<usize>, neurons: &mut Vec
     Ok(())
 }
 
-fn damaged_trials(session: &Session, neurons: &[usize]) -> Result<Vec<usize>> {
+/// Trials that are not left out, with a value that is not finite in what is used.
+fn damaged_trials(session: &Session, left_out: &BTreeSet<usize>, neurons: &[usize]) -> Result<Vec<usize>> {
     let is_damaged = |trial: &usize| -> Result<bool> {
         let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
         for info in &session.streams {
@@ -258,7 +259,7 @@ fn damaged_trials(session: &Session, neurons: &[usize]) -> Result<Vec<usize>> {
         }
         Ok(false)
     };
-    let trials = (0..session.trials.len()).into_par_iter();
+    let trials = (0..session.trials.len()).into_par_iter().filter(|trial| !left_out.contains(trial));
     let found = in_order(trials.map(|trial| Ok(is_damaged(&trial)?.then_some(trial))).collect())?;
     Ok(found.into_iter().flatten().collect())
 }

@@ -150,14 +150,22 @@ pub(super) struct Planned<'a> {
     pub cache_mib: usize,
 }
 
+/// A session that is ready to be fitted.
+pub(super) struct Begun<'a> {
+    pub animal: Animal<'a, Encoder>,
+    /// Names of the weights that `fit.start_from` gave.
+    pub adopted: Vec<String>,
+    /// Names of those that are frozen as they were drawn.
+    pub untrained: Vec<String>,
+}
+
 impl<'a> Planned<'a> {
-    /// Its trials, scaled, and its model: a blank one for a fit that goes on, else as it starts, with the names of the
-    /// weights that `fit.start_from` gave.
+    /// Its trials, scaled, and its model: a blank one for a fit that goes on, else as it starts.
     ///
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data) when a trial is damaged or weights to start from do not fit;
     /// [`Kind::Config`](crate::error::Kind::Config) for frozen weights that there are not.
-    pub fn begin(self, config: &FitConfig, device: &Device) -> Result<(Animal<'a, Encoder>, Vec<String>)> {
+    pub fn begin(self, config: &FitConfig, device: &Device) -> Result<Begun<'a>> {
         let Self { session, run, known, split, groups, seed, cache_mib } = self;
         let is_new = known.is_none();
         let normalisation = match known {
@@ -199,13 +207,14 @@ impl<'a> Planned<'a> {
             true => start::adopted(model, config, &card.unit_ids, session, run.session().is_none())?,
             false => (model, Vec::new()),
         };
-        if is_new {
-            start::check_untrained(&model, config, &adopted, session, &run)?;
-        }
+        let untrained = match is_new {
+            true => start::untrained(&model, config, &adopted, session, &run)?,
+            false => Vec::new(),
+        };
         let model = freeze(model, &config.fit.frozen).map_err(|e| e.key("fit.frozen"))?;
         let animal = Animal { session, run, trials, split, card, model };
         let adopted = adopted.iter().map(|name| animal.named(name)).collect();
-        Ok((animal, adopted))
+        Ok(Begun { animal, adopted, untrained })
     }
 }
 

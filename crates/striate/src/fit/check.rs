@@ -221,10 +221,13 @@ fn check_frozen(fit: &TrainConfig) -> Result<()> {
 
 /// That the weights to start from are there.
 pub(super) fn check_start(fit: &TrainConfig) -> Result<()> {
-    if fit.start_from.is_empty() || Path::new(&fit.start_from).exists() {
-        return Ok(());
+    match Path::new(&fit.start_from) {
+        _ if fit.start_from.is_empty() => Ok(()),
+        run if run.is_dir() => RunFolder::open(run).and_then(|run| run.require_single()),
+        file if file.exists() => Ok(()),
+        none => Err(Error::data("no such run or file of weights").file(none)),
     }
-    Err(Error::data("no such run or file of weights").file(&fit.start_from).key("fit.start_from"))
+    .map_err(|e| e.key("fit.start_from"))
 }
 
 /// Rates have a Poisson loss where responses are at least 0; the first trials tell z-scores from rates, of which some may

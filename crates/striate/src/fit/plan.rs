@@ -1,11 +1,11 @@
 //! From what is asked for to what is fitted: all that can be refused is refused here, before the first file is written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use burn::prelude::*;
 
-use super::animal::{Animal, Planned};
+use super::animal::{Animal, Begun, Planned};
 use super::check::{check_recording, check_start, chosen_before, same_recording};
 use super::checkpoint::{LoopState, Saved};
 use super::optimiser::Optimiser;
@@ -13,7 +13,7 @@ use super::together::check_together;
 use super::{Fit, FitConfig, wants_more};
 use crate::batch::{Split, groups};
 use crate::disk;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, list};
 use crate::model::weights::count;
 use crate::model::{Encoder, Model, heads};
 use crate::random::seed_of_session;
@@ -76,8 +76,10 @@ impl<'a> Plan<'a> {
     pub fn begin(self, device: &Device) -> Result<Fit<'a, Encoder>> {
         let Self { config, run, saved, stamps, sessions } = self;
         let (mut animals, mut adopted) = (Vec::<Animal<'_, Encoder>>::new(), Vec::new());
+        let mut random = BTreeSet::new();
         for session in sessions {
-            let (mut animal, mut names) = session.begin(config, device)?;
+            let Begun { mut animal, adopted: mut names, untrained } = session.begin(config, device)?;
+            random.extend(untrained);
             if let Some(first) = animals.first() {
                 animal.model = animal.model.on_shared_of(&first.model);
                 names.retain(|name| !heads::is_shared(name));
@@ -85,6 +87,7 @@ impl<'a> Plan<'a> {
             animals.push(animal);
             adopted.extend(names);
         }
+        warn_of_random(&random.into_iter().collect::<Vec<_>>());
         let step = saved.as_ref().map_or(0, |(saved, _)| saved.state.step);
         let mut fit = Fit {
             optimiser: Optimiser::new((config.fit.clip > 0.0).then_some(config.fit.clip)),
@@ -158,6 +161,14 @@ impl<M: Model> Fit<'_, M> {
         let card = card_digest(self.run.path());
         self.bond = Bond { run: known.id.clone(), card, best, config, ..Bond::default() };
         Manifest { status: Status::Running, failure: None, ..known }.save(&self.run.manifest())
+    }
+}
+
+/// Random features may be meant; a core that was forgotten to be given is not.
+fn warn_of_random(names: &[String]) {
+    if !names.is_empty() {
+        let names = list("frozen as they are drawn", names);
+        tracing::warn!("{names}: nothing trains them unless `fit.start_from` gives them");
     }
 }
 

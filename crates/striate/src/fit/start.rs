@@ -97,33 +97,26 @@ pub fn adopted(
     }
 }
 
-/// Refuses frozen weights that the run or file to start from did not give: nothing would ever train them. Without one they
-/// are random features, which may be meant, and are told.
+/// Names of the frozen weights that nothing ever trains. Where there is a run or file to start from, and it did not give
+/// them, that is a slip; without one they are random features, which may be meant.
 ///
 /// # Errors
-/// [`Kind::Config`](crate::error::Kind::Config) naming the weights.
-pub(super) fn check_untrained(
+/// [`Kind::Config`](crate::error::Kind::Config) naming them where they are a slip.
+pub(super) fn untrained(
     model: &Encoder,
     config: &FitConfig,
     adopted: &[String],
     session: &Session,
     run: &RunFolder,
-) -> Result<()> {
+) -> Result<Vec<String>> {
     let (fit, readout) = (&config.fit, &config.model.readout);
     let is_measured = |name: &str| readout.needs_sta() && [MASK, MEAN].contains(&name);
     let is_known = |name: &String| adopted.contains(name) || is_measured(name);
-    let mut untrained = frozen_by(model, &fit.frozen);
-    untrained.retain(|name| !is_known(name));
-    if untrained.is_empty() {
-        return Ok(());
-    }
-    let names: Vec<String> = untrained.iter().map(|name| heads::named(run.session(), name)).collect();
-    if fit.start_from.is_empty() {
-        tracing::warn!(
-            "{}, and never trained: give them with `fit.start_from`, or leave them out of `fit.frozen`",
-            list("frozen as they are drawn", &names)
-        );
-        return Ok(());
+    let mut names = frozen_by(model, &fit.frozen);
+    names.retain(|name| !is_known(name));
+    names.iter_mut().for_each(|name| *name = heads::named(run.session(), name));
+    if names.is_empty() || fit.start_from.is_empty() {
+        return Ok(names);
     }
     let message = list(
         "would freeze weights that start anew, for `fit.start_from` has none of their name and shape",

@@ -54,7 +54,7 @@ impl Session {
     /// As [`Session::read`], except for values that are not finite.
     pub fn read_as_stored(&self, stream: Stream, trial: usize) -> Result<Vec<f32>> {
         let values = self.source.read(self.window(stream, trial, self.all_samples(trial))?);
-        values.map_err(|error| self.placed(error, stream, trial))
+        values.map_err(|error| self.placed(error, stream, trial).hint(self.without(trial)))
     }
 
     /// Responses of some `neurons`, by index, in one trial, `[sample, neuron]`; those of others need not be finite.

@@ -295,7 +295,7 @@ fn least_squares_takes_in_the_validation_trials_when_asked() {
 
 #[test]
 fn images_of_several_channels_are_refused() {
-    let parameters = KlindtNonlinear { samples: 40, test: 10, ..KlindtNonlinear::fig5d(4, 1 << 12) };
+    let parameters = KlindtNonlinear { samples: 400, test: 10, ..KlindtNonlinear::fig5d(4, 1 << 12) };
     let session = simulated::session(&simulated::simulation(parameters));
     let error = fit::check(&config("ridge", &[]), &[&session]).unwrap_err();
     assert_eq!((error.kind(), error.place().key.as_deref()), (Kind::Config, Some("fit.solver")));
