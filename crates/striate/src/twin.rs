@@ -13,7 +13,7 @@ use burn::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::array::{self, Array, Arrays};
-use crate::batch::{Choice, Inputs, Normalisation, Variables};
+use crate::batch::{Choice, Clip, Inputs, Normalisation, Trials, Variables};
 use crate::disk;
 use crate::error::{self, Error, Result};
 use crate::model::encoder::Made;
@@ -213,7 +213,8 @@ impl Twin {
         device: &Device,
     ) -> Result<Vec<f32>> {
         let respond = |inputs| self.in_recorded_units(to_host(self.model.respond(inputs)).values);
-        Ok(self.shown(images, samples, state, device)?.flat_map(respond).collect())
+        let most = self.card.model.stretch();
+        Ok(self.shown(images, (samples, most), state, device)?.flat_map(respond).collect())
     }
 
     /// What the core shows the readout for raw images or frames, as [`Twin::respond`]:
@@ -223,7 +224,7 @@ impl Twin {
     /// As [`Twin::respond`].
     pub fn maps(&self, images: &[f32], samples: usize, state: &State, device: &Device) -> Result<Array> {
         let mut all = Array { shape: vec![0; 4], values: Vec::new() };
-        for inputs in self.shown(images, samples, state, device)? {
+        for inputs in self.shown(images, (samples, None), state, device)? {
             // Features are kept channel-last.
             let maps = to_host(self.model.maps(&inputs).permute([0, 3, 1, 2]));
             let images = all.shape[0] + maps.shape[0];
@@ -234,11 +235,12 @@ impl Twin {
         Ok(all)
     }
 
-    /// Raw images and the state they are seen in, scaled, some at once.
+    /// Raw images and the state they are seen in, scaled, some at once: of clips of so many samples, cut into stretches of at
+    /// most so many.
     fn shown<'a>(
         &'a self,
         images: &'a [f32],
-        samples: usize,
+        (samples, most): (usize, Option<usize>),
         state: &State,
         device: &'a Device,
     ) -> Result<impl Iterator<Item = Inputs> + 'a> {
@@ -257,12 +259,17 @@ impl Twin {
             let hint = format!("show it clips of at least {} frames", self.card.model.lost() + 1);
             return Err(Error::data(message).key("images").hint(hint));
         }
-        let at_once = (AT_ONCE / samples).max(1) * samples;
+        let lost = self.card.model.lost();
+        let whole = (0..count / samples).map(|clip| Clip { trial: clip, start: 0, samples });
+        let stretches = whole.flat_map(|clip| clip.stretches(most, lost));
+        let shown = Trials::in_batches(stretches, AT_ONCE);
         let normalisation = &self.card.normalisation;
         let behaviour = rows(&normalisation.behaviour, &state.behaviour, [count, samples], "behavior")?;
         let pupil = rows(&normalisation.pupil, &state.pupil, [count, samples], "pupil_center")?;
-        Ok((0..count).step_by(at_once).map(move |first| {
-            let images = &images[first * size..(first + at_once).min(count) * size];
+        Ok(shown.into_iter().map(move |clips| {
+            // Those of a batch follow each other, since a clip that is cut is a batch of its own.
+            let (first, length) = (clips[0].trial * samples + clips[0].start, clips[0].samples);
+            let images = &images[first * size..(first + clips.len() * length) * size];
             let scaled = normalisation.scale_images(images.to_vec(), recorded);
             let [channels, height, width] = self.card.seen_shape();
             let shape = [images.len() / size, channels, height, width];
@@ -275,7 +282,7 @@ impl Twin {
                 images: Tensor::from_data(TensorData::new(scaled, shape), device),
                 behaviour: part(&behaviour),
                 pupil: part(&pupil),
-                samples,
+                samples: length,
             }
         }))
     }

@@ -122,6 +122,19 @@ pub struct Read {
 type Scaled = BTreeMap<Stream, Vec<f32>>;
 
 impl Clip {
+    /// The clip in stretches of at most `most` samples, if there is a most, each of which begins with the last `lost` of the
+    /// one before: what is said of all but the first `lost` samples of each is said of every sample once.
+    ///
+    /// # Panics
+    /// When `most` is no more than `lost`.
+    pub fn stretches(self, most: Option<usize>, lost: usize) -> impl Iterator<Item = Self> {
+        let most = most.unwrap_or(usize::MAX);
+        assert!(most > lost, "a stretch has samples of its own");
+        let end = self.start + self.samples;
+        let starts = (self.start..end.saturating_sub(lost).max(self.start + 1)).step_by(most - lost);
+        starts.map(move |start| Self { start, samples: most.min(end - start), ..self })
+    }
+
     /// All clips of so many samples in it, one from each sample on.
     pub fn windows(self, samples: usize) -> impl Iterator<Item = Self> {
         let starts = self.start..(self.start + self.samples + 1).saturating_sub(samples);

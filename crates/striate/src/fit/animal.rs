@@ -120,7 +120,9 @@ impl<M: Model> Animal<'_, M> {
         let model = self.model.valid();
         let divisor = config.fit.over_neurons.divisor(self.trials.neurons());
         let (mut predictions, mut loss, mut rows) = (Vec::new(), 0.0, 0.0);
-        for clips in Trials::in_batches(self.validated(), 128) {
+        let (most, lost) = (config.model.stretch(), model.lost());
+        let stretches = self.validated().flat_map(|clip| clip.stretches(most, lost));
+        for clips in Trials::in_batches(stretches, 128) {
             let batch = self.trials.batch(&clips, device)?;
             let recorded = model.recorded(batch.responses, batch.inputs.samples);
             let predicted = model.respond(batch.inputs);

@@ -129,6 +129,15 @@ impl EncoderConfig {
         self.core.receptive_frames() - 1 + modulator - 1 + self.lag
     }
 
+    /// Most samples that it is shown at once of a clip, which is cut into stretches that overlap by [`EncoderConfig::lost`]:
+    /// memory does not grow with the clip. None where what it says depends on all before.
+    pub fn stretch(&self) -> Option<usize> {
+        /// Shorter clips are never cut, so that what was said of them stays what it was, to the last bit.
+        const STRETCH: usize = 512;
+        let forgets = !matches!(self.core, CoreConfig::ConvGru(_));
+        forgets.then(|| STRETCH.max(2 * self.lost()))
+    }
+
     /// Whether what it says of a sample depends on those before.
     pub fn sees_clips(&self) -> bool {
         self.lost() > 0 || !matches!(self.core, CoreConfig::Stacked(_))

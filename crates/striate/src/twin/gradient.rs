@@ -25,7 +25,7 @@ impl Twin {
     pub fn gradients(&self, images: &[f32], state: &State, device: &Device) -> Result<Gradients> {
         let (samples, with_gradients) = (self.card.model.lost() + 1, device.clone().autodiff());
         let model = import(self.card.blank(&with_gradients)?, &export(&self.model))?.no_grad();
-        let inputs = self.shown(images, samples, state, &with_gradients)?.collect();
+        let inputs = self.shown(images, (samples, None), state, &with_gradients)?.collect();
         Ok(Gradients { model, inputs })
     }
 }

@@ -1,7 +1,7 @@
 //! The models of Xu et al. 2023: sizes, gradients, and each part against its definition.
 
 use burn::prelude::*;
-use striate::batch::{Batch, Inputs};
+use striate::batch::{Batch, Clip, Inputs};
 use striate::model::core::stacked::{BatchNormConfig, Nonlinearity, Padding};
 use striate::model::core::{CoreConfig, StackedConfig};
 use striate::model::encoder::Made;
@@ -187,6 +187,18 @@ fn a_strided_layer_is_every_other_pixel_of_a_dense_one() {
                 assert!((a - b).abs() < 1e-5, "{kernel} {padding:?}: {a} {b}");
             }
         }
+    }
+}
+
+#[test]
+fn stretches_say_of_every_sample_once_what_the_whole_clip_says() {
+    for (samples, most, lost) in [(20, 7, 3), (7, 7, 3), (8, 7, 3), (4, 7, 3), (3, 7, 3), (40, 9, 0)] {
+        let whole = Clip { trial: 2, start: 5, samples };
+        let said = |clip: Clip| (clip.start + lost..clip.start + clip.samples).collect::<Vec<_>>();
+        let pieces: Vec<Clip> = whole.stretches(Some(most), lost).collect();
+        assert!(pieces.iter().all(|piece| piece.samples <= most && piece.trial == 2), "{pieces:?}");
+        assert_eq!(pieces.iter().flat_map(|&piece| said(piece)).collect::<Vec<_>>(), said(whole));
+        assert_eq!(whole.stretches(None, lost).collect::<Vec<_>>(), [whole]);
     }
 }
 
