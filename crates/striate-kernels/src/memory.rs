@@ -40,11 +40,12 @@ impl Extend<f32> for Part<'_> {
     /// Writes `values` behind those that were written before.
     ///
     /// # Panics
-    /// When there is no room for them.
+    /// When there may be no room for them: they must say how many there are at most.
     fn extend<I: IntoIterator<Item = f32>>(&mut self, values: I) {
-        let (mut values, left) = (values.into_iter(), &mut self.room[self.written..]);
-        let written = left.iter_mut().zip(&mut values).map(|(slot, value)| slot.write(value)).count();
-        assert!(written < left.len() || values.next().is_none(), "there is room for {} values", left.len());
+        let (values, left) = (values.into_iter(), &mut self.room[self.written..]);
+        let fits = values.size_hint().1.is_some_and(|most| most <= left.len());
+        assert!(fits, "there is room for {} values", left.len());
+        let written = left.iter_mut().zip(values).map(|(slot, value)| slot.write(value)).count();
         // Only now: after a panic of the iterator nothing counts as written.
         self.written += written;
     }

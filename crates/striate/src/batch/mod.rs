@@ -23,5 +23,5 @@ pub use normalisation::{Normalisation, Uses, Variables};
 pub use precision::{FramePrecisions, stored_precisions};
 pub use resize::{in_recorded_pixels, smaller};
 pub use split::{Split, ValidationFrom, fingerprint, session_of, sessions_of, validation_tier};
-pub use trials::{Batch, Clip, Inputs, Read, Trials, ends};
+pub use trials::{Batch, Clip, Inputs, Read, Trials, cut, ends};
 pub use which::Which;

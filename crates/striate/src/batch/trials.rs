@@ -1,6 +1,7 @@
 //! Trials read on demand, scaled, and kept while memory allows.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -46,24 +47,13 @@ impl Inputs {
     /// When clips are not longer.
     #[must_use]
     pub fn without_last(self, left_out: usize) -> Self {
-        if left_out == 0 {
-            return self;
-        }
-        let (clips, samples) = (self.clips(), self.samples);
-        let kept = samples - left_out;
-        let rows = |rows: Tensor<2>| {
-            let width = rows.dims()[1];
-            let all: Tensor<3> = rows.reshape([clips, samples, width]);
-            all.slice([0..clips, 0..kept, 0..width]).reshape([clips * kept, width])
-        };
-        let [_, channels, height, width] = self.images.dims();
-        let images: Tensor<3> = self.images.reshape([clips, samples, channels * height * width]);
-        let images = images.slice([0..clips, 0..kept, 0..channels * height * width]);
+        let kept = 0..self.samples - left_out;
+        let rows = |rows| cut(rows, self.samples, kept.clone());
         Self {
-            images: images.reshape([clips * kept, channels, height, width]),
+            images: cut(self.images, self.samples, kept.clone()),
             behaviour: self.behaviour.map(rows),
             pupil: self.pupil.map(rows),
-            samples: kept,
+            samples: kept.len(),
         }
     }
 
@@ -73,16 +63,20 @@ impl Inputs {
     }
 }
 
-/// The last `kept` of the `samples` rows of each clip, `[batch · sample, value]`.
-pub fn ends(rows: Tensor<2>, samples: usize, kept: usize) -> Tensor<2> {
-    if kept == samples {
+/// Of rows `[batch · sample, …]` of clips of `samples` those at the samples `kept` of each.
+pub fn cut<const D: usize>(rows: Tensor<D>, samples: usize, kept: Range<usize>) -> Tensor<D> {
+    if kept == (0..samples) {
         return rows;
     }
-    let [all, values] = rows.dims();
-    let clips = rows.reshape([all / samples, samples, values]);
-    clips
-        .slice([0..all / samples, samples - kept..samples, 0..values])
-        .reshape([all / samples * kept, values])
+    let mut shape = rows.dims();
+    let (clips, values) = (shape[0] / samples, shape[1..].iter().product());
+    shape[0] = clips * kept.len();
+    rows.reshape([clips, samples, values]).slice([0..clips, kept, 0..values]).reshape(shape)
+}
+
+/// The last `kept` of the `samples` rows of each clip, `[batch · sample, value]`.
+pub fn ends(rows: Tensor<2>, samples: usize, kept: usize) -> Tensor<2> {
+    cut(rows, samples, samples - kept..samples)
 }
 
 /// Scaled values beyond this are no measurement: pixels and responses come in hundreds, z-scores in units.

@@ -1,4 +1,4 @@
-//! A fully connected layer behind a batch normalisation.
+//! A fully connected layer, by itself and behind a batch normalisation.
 
 use burn::module::Param;
 use burn::prelude::*;

@@ -1,14 +1,11 @@
 //! A small fully connected network: the part that shifters, modulators and position predictors share.
 
-use burn::module::Param;
 use burn::prelude::*;
 use burn::tensor::activation::{elu, relu, tanh};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::model::weights::trainable;
-use crate::ops;
-use crate::random::uniform;
+use crate::model::affine::Affine;
 
 /// Nonlinearity between the layers of a small network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,20 +35,11 @@ impl Squash {
 /// Fully connected layers, a nonlinearity after each.
 #[derive(Module, Debug)]
 pub struct Perceptron {
-    layers: Vec<Linear>,
+    layers: Vec<Affine>,
     #[module(skip)]
     between: Squash,
     #[module(skip)]
     last: Squash,
-}
-
-/// `x · weightᵀ + bias`.
-#[derive(Module, Debug)]
-struct Linear {
-    /// `[out, in]`.
-    weight: Param<Tensor<2>>,
-    /// `[out]`.
-    bias: Param<Tensor<1>>,
 }
 
 /// Number of weights of layers of `sizes` (inputs first).
@@ -69,14 +57,7 @@ impl Perceptron {
         rng: &mut ChaCha8Rng,
         device: &Device,
     ) -> Self {
-        let layers = sizes.windows(2).map(|pair| {
-            let (inputs, outputs) = (pair[0], pair[1]);
-            let bound = 1.0 / (inputs as f64).sqrt();
-            Linear {
-                weight: trainable(uniform(rng, outputs * inputs, bound), [outputs, inputs], device),
-                bias: trainable(uniform(rng, outputs, bound), [outputs], device),
-            }
-        });
+        let layers = sizes.windows(2).map(|pair| Affine::init(pair[0], pair[1], rng, device));
         Self { layers: layers.collect(), between, last }
     }
 
@@ -85,7 +66,7 @@ impl Perceptron {
         let last = self.layers.len().saturating_sub(1);
         self.layers.iter().enumerate().fold(x, |x, (index, layer)| {
             let squash = if index == last { self.last } else { self.between };
-            squash.forward(ops::linear(x, layer.weight.val(), layer.bias.val()))
+            squash.forward(layer.forward(x))
         })
     }
 

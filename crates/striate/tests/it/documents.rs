@@ -20,6 +20,27 @@ fn tables_agree_with_the_registries() {
     }
 }
 
+/// Links of the documents to files of the repository lead somewhere.
+#[test]
+fn links_lead_to_files() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut documents = vec![root.join("README.md"), root.join("CONTRIBUTING.md")];
+    for folder in ["docs", "docs/decisions", "docs/papers"] {
+        documents.extend(fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path()));
+    }
+    let mut count = 0;
+    for document in documents.iter().filter(|path| path.extension().is_some_and(|end| end == "md")) {
+        let text = fs::read_to_string(document).unwrap();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
+            let is_elsewhere = target.is_empty() || target.contains("://") || target.starts_with("mailto:");
+            let there = document.parent().unwrap().join(target);
+            assert!(is_elsewhere || there.exists(), "{}: {target}", document.display());
+            count += usize::from(!is_elsewhere);
+        }
+    }
+    assert!(count > 100, "{count}");
+}
+
 /// Holds the part of `file` between `<!-- name -->` and `<!-- /name -->` to `table`.
 fn keep(file: &str, name: &str, table: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file);

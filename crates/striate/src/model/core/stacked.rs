@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lgn::{Lgn, LgnConfig};
 use super::{Extent, Options, Part};
+use crate::batch::cut;
 use crate::error::{Error, Result, in_range};
 pub use crate::model::norm::BatchNormConfig;
 use crate::model::norm::Norm;
@@ -448,13 +449,11 @@ impl Stacked {
 
     /// As [`Stacked::forward`], of clips of `samples` rows, the images of each sample by their own statistics.
     fn each_sample(&self, rows: Tensor<4>, samples: usize, pass: Pass) -> (Tensor<4>, Vec<Moments>) {
-        let [all, channels, height, width] = rows.dims();
-        let batch = all / samples;
-        let clips: Tensor<5> = rows.reshape([batch, samples, channels, height, width]);
+        let all = rows.dims()[0];
         let mut moments = Vec::new();
         let of = |sample: usize| {
-            let here = clips.clone().slice([0..batch, sample..sample + 1, 0..channels, 0..height, 0..width]);
-            self.features(here.reshape([batch, channels, height, width]), sample, pass, &mut moments)
+            let here = cut(rows.clone(), samples, sample..sample + 1);
+            self.features(here, sample, pass, &mut moments)
         };
         let features: Tensor<5> = Tensor::stack((0..samples).map(of).collect(), 1);
         let [_, _, height, width, channels] = features.dims();

@@ -5,6 +5,7 @@ use burn::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::batch::cut;
 use crate::error::{Result, in_range};
 use crate::model::Pass;
 use crate::model::affine::{Affine, NormedAffine};
@@ -180,23 +181,14 @@ impl Recurrent {
 
 /// Rows `[batch · sample, value]` of clips of `samples`, sample by sample.
 fn at_each_sample(rows: Tensor<2>, samples: usize) -> Vec<Tensor<2>> {
-    let [all, values] = rows.dims();
-    let batch = all / samples;
-    let clips: Tensor<3> = rows.reshape([batch, samples, values]);
-    let at = |sample: usize| clips.clone().slice([0..batch, sample..sample + 1, 0..values]);
-    (0..samples).map(|sample| at(sample).reshape([batch, values])).collect()
+    (0..samples).map(|sample| cut(rows.clone(), samples, sample..sample + 1)).collect()
 }
 
 /// All stretches of `steps` of clips of `samples` rows, `[batch · stretch, step, value]`.
 fn windows(rows: Tensor<2>, samples: usize, steps: usize) -> Tensor<3> {
     let [all, values] = rows.dims();
-    let batch = all / samples;
-    let clips: Tensor<3> = rows.reshape([batch, samples, values]);
-    if samples == steps {
-        return clips;
-    }
-    let stretches = samples + 1 - steps;
-    let at = |start: usize| clips.clone().slice([0..batch, start..start + steps, 0..values]);
+    let (batch, stretches) = (all / samples, samples + 1 - steps);
+    let at = |start| cut(rows.clone(), samples, start..start + steps).reshape([batch, steps, values]);
     let stretched: Tensor<4> = Tensor::stack((0..stretches).map(at).collect(), 1);
     stretched.reshape([batch * stretches, steps, values])
 }
