@@ -26,7 +26,7 @@ use crate::run::{Checkpoint, RunFolder};
 
 pub use ensemble::{Ensemble, combine};
 pub use field::Field;
-pub use gradient::Gradients;
+pub use gradient::{Gradients, Toward};
 pub use origin::{changes, require_not_exchanged, require_own, require_rate};
 
 /// Everything about a twin but its weights; `twin.json` in the run folder.
@@ -233,6 +233,20 @@ impl Twin {
             all.values.extend(maps.values);
         }
         Ok(all)
+    }
+
+    /// Raw images or frames and the state they are seen in, as [`Twin::respond`], as the model takes them in; some clips at once.
+    ///
+    /// # Errors
+    /// As [`Twin::respond`].
+    pub fn inputs<'a>(
+        &'a self,
+        images: &'a [f32],
+        samples: usize,
+        state: &State,
+        device: &'a Device,
+    ) -> Result<impl Iterator<Item = Inputs> + 'a> {
+        self.shown(images, (samples, None), state, device)
     }
 
     /// Raw images and the state they are seen in, scaled, some at once: of clips of so many samples, cut into stretches of at

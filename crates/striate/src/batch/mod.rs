@@ -10,6 +10,7 @@ mod precision;
 mod resize;
 mod split;
 mod trials;
+mod units;
 mod which;
 
 pub use choice::{Choice, rule_on_repeats};
@@ -24,4 +25,5 @@ pub use precision::{FramePrecisions, stored_precisions};
 pub use resize::{in_recorded_pixels, smaller};
 pub use split::{Split, ValidationFrom, fingerprint, session_of, sessions_of, validation_tier};
 pub use trials::{Batch, Clip, Inputs, Read, Trials, cut, ends};
+pub use units::Units;
 pub use which::Which;

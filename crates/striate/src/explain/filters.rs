@@ -6,15 +6,21 @@
 
 use std::fmt::Write;
 
+use burn::prelude::Device;
 use nalgebra::{DMatrix, SymmetricEigen};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::{Known, clips};
 use crate::array::{self, Array, Arrays};
+use crate::batch::Inputs;
 use crate::disk;
 use crate::error::{Error, Result, in_range, read, unknown};
-use crate::random::{Draws, permutation};
+use crate::model::Pass;
+use crate::model::weights::to_host;
+use crate::recording::Session;
 use crate::run::RunFolder;
+use crate::twin::{State, Toward, Twin};
 
 /// Options by name, and what they mean.
 pub const KEYS: [(&str, &str); 3] = [
@@ -55,27 +61,6 @@ impl Options {
         }
         in_range("clips", self.clips as f64, 2.0..=10_000.0)
     }
-}
-
-/// Where the clips of so many samples lie, as the index of a trial and its first sample, in trials that last at least so long:
-/// each is taken as often as the others, at random places.
-pub fn places(lengths: &[usize], samples: usize, options: &Options) -> Vec<(usize, usize)> {
-    let mut random = Draws::Clips.generator(options.seed);
-    let mut trials = Vec::new();
-    while trials.len() < options.clips && !lengths.is_empty() {
-        trials.extend(permutation(&mut random, lengths.len()));
-    }
-    let mut start = |trial: usize| permutation(&mut random, lengths[trial] - samples + 1)[0];
-    trials.into_iter().take(options.clips).map(|trial| (trial, start(trial))).collect()
-}
-
-/// The filters of a neuron whose answer is known.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Known {
-    /// Name of its kind.
-    pub kind: &'static str,
-    /// One filter, or two whose energy is taken, `[lag, pixel]` of all pixels; lag 0 is the sample of the response.
-    pub filters: Vec<Vec<f32>>,
 }
 
 /// What is found of one neuron.
@@ -151,6 +136,42 @@ pub struct Explanation {
     /// Of a filter, `[lag, channel, height, width]`.
     #[serde(skip)]
     shape: Vec<usize>,
+}
+
+/// The filters of a twin's neurons, by their gradients to clips of the training tier of `session`; behaviour and pupil stay at
+/// their means, since what the eye does moves the filters. What is known of a neuron, by its index in the twin, `known` says
+/// for so many lags.
+///
+/// # Errors
+/// [`Kind::Data`](crate::error::Kind::Data) when no trial is as long as the model looks, or one is damaged.
+pub fn ask(
+    twin: &Twin,
+    session: &Session,
+    options: &Options,
+    known: impl Fn(usize, usize) -> Option<Known>,
+    device: &Device,
+) -> Result<Explanation> {
+    let samples = twin.card.model.lost() + 1;
+    let places = clips::places(session, twin, samples, (options.clips, options.seed))?;
+    let clips = clips::read(session, &places, samples)?;
+    let inputs: Vec<_> = twin.inputs(&clips, samples, &State::default(), device)?.collect();
+    let gradients = |neuron: usize| -> Vec<f32> {
+        let of = |inputs: &Inputs| {
+            let asked = twin.one_each(&vec![neuron; inputs.clips()], device);
+            let found = twin.gradients(inputs, asked, Toward::IMAGES, Pass::Evaluate).images;
+            found.map(|gradient| to_host(gradient).values).unwrap_or_default()
+        };
+        inputs.iter().flat_map(of).collect()
+    };
+    let all = twin.card.neurons.len();
+    let count = if options.neurons == 0 { all } else { options.neurons.min(all) };
+    let neurons = (0..count).map(|neuron| {
+        let found = filter(&gradients(neuron), options.clips, samples);
+        (twin.card.unit_ids[neuron], found, known(neuron, samples))
+    });
+    let [channels, height, width] = twin.card.seen_shape();
+    let shape = [samples, channels, height, width];
+    Ok(explain(neurons.collect(), shape, session.stimulus.rate_hz, options, twin.digest().to_owned()))
 }
 
 /// A neuron's filter from its gradients `[clip, sample, pixel]` to so many clips of so many samples.
@@ -392,15 +413,6 @@ mod tests {
     /// As `[lag, pixel]` what was `[sample, pixel]`.
     fn by_lag(values: &[f32]) -> Vec<f32> {
         values.chunks(PIXELS).rev().flatten().copied().collect()
-    }
-
-    #[test]
-    fn clips_lie_within_trials_that_take_turns() {
-        let (lengths, options) = ([5, 9, 40], Options { clips: 8, ..Options::default() });
-        let places = places(&lengths, SAMPLES, &options);
-        let times = |trial| places.iter().filter(|&&(of, _)| of == trial).count();
-        assert!(places.len() == 8 && [0, 1, 2].map(times).iter().all(|count| (2..=3).contains(count)));
-        assert!(places.iter().all(|&(trial, start)| start + SAMPLES <= lengths[trial]), "{places:?}");
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl Norm {
         pass: Pass,
     ) -> (Tensor<2>, Option<Moments>) {
         let normalise = self.normalise(config, Activation::Identity, pass);
-        if pass == Pass::Evaluate {
+        if !pass.is_of_batch() {
             return (ops::normalise(rows, &self.running(), normalise), None);
         }
         let statistics = ops::moments(rows.clone());
@@ -106,7 +106,7 @@ impl Norm {
         convolve: impl FnOnce(Tensor<4>, Option<Tensor<1>>, Activation) -> Tensor<D>,
     ) -> (Tensor<D>, Option<Moments>) {
         let normalise = self.normalise(config, activation, pass);
-        if pass == Pass::Evaluate {
+        if !pass.is_of_batch() {
             let (kernel, bias) = ops::folded(kernel, &self.running(), normalise);
             return (convolve(kernel, Some(bias), activation), None);
         }
@@ -121,7 +121,7 @@ impl Norm {
             offset: self.offset.val(),
             epsilon: config.epsilon,
             activation,
-            batch_statistics: pass != Pass::Evaluate,
+            batch_statistics: pass.is_of_batch(),
         }
     }
 

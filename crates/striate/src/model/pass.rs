@@ -14,6 +14,11 @@ pub enum Pass {
     },
     /// Running statistics, no dropout; mask weights at zero are left out.
     Evaluate,
+    /// As that, but with dropout, as in the analyses of Xu et al. 2023 (`papers/xu2023.md#preferred-stimuli`).
+    Drawn {
+        /// Seed of the dropout.
+        seed: u64,
+    },
 }
 
 impl Pass {
@@ -21,7 +26,20 @@ impl Pass {
     pub fn masks(self) -> Masks {
         match self {
             Self::Train { masks, .. } => masks,
-            Self::Evaluate => Masks::Sparse,
+            Self::Evaluate | Self::Drawn { .. } => Masks::Sparse,
+        }
+    }
+
+    /// Whether values are normalised with the statistics of their batch.
+    pub fn is_of_batch(self) -> bool {
+        matches!(self, Self::Train { .. })
+    }
+
+    /// Seed of the dropout, where it is drawn.
+    pub fn dropout(self) -> Option<u64> {
+        match self {
+            Self::Train { seed, .. } | Self::Drawn { seed } => Some(seed),
+            Self::Evaluate => None,
         }
     }
 }

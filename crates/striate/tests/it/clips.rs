@@ -146,11 +146,9 @@ impl Published<'_> {
             let values = maps.channel(channel);
             let mean = values.iter().sum::<f64>() / values.len() as f64;
             let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64;
-            match pass {
-                Pass::Train { .. } => (mean, variance),
-                Pass::Evaluate => {
-                    (self.weight("running_mean", channel), self.weight("running_variance", channel))
-                }
+            match pass.is_of_batch() {
+                true => (mean, variance),
+                false => (self.weight("running_mean", channel), self.weight("running_variance", channel)),
             }
         };
         let statistics: Vec<(f64, f64)> = (0..maps.shape[4]).map(statistics).collect();

@@ -3,13 +3,13 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use striate::error::{Error, Result};
-use striate::explain::filters::{self, Explanation, KEYS, Known, Options, Summary};
+use striate::error::Result;
+use striate::explain::Known;
+use striate::explain::filters::{self, Explanation, KEYS, Options, Summary};
 use striate::ops;
-use striate::recording::{Session, Stream, Tier};
 use striate::run::RunFolder;
 use striate::simulate::Truth;
-use striate::twin::{self, State, Twin};
+use striate::twin::{self, Twin};
 
 use super::super::Asked;
 use super::Kind;
@@ -32,39 +32,10 @@ fn explain(
     let session = asked.session()?;
     twin::require_own(run, session).map_err(|e| e.key("--data"))?;
     let truth = Truth::open(session)?;
-    let samples = twin.card.model.lost() + 1;
-    let clips = clips(session, &twin, samples, &options)?;
-    // Behaviour and pupil at their means: what the eye does moves the filters.
-    let gradients = twin.gradients(&clips, &State::default(), &device)?;
-    let [channels, height, width] = twin.card.seen_shape();
-    let all = twin.card.neurons.len();
-    let count = if options.neurons == 0 { all } else { options.neurons.min(all) };
-    let neurons = (0..count).map(|neuron| {
-        let filter = filters::filter(&gradients.of(neuron), options.clips, samples);
-        let known = truth.as_ref().and_then(|truth| known(truth, &twin, neuron, samples));
-        (twin.card.unit_ids[neuron], filter, known)
-    });
-    let shape = [samples, channels, height, width];
-    let rate = session.stimulus.rate_hz;
-    let found = filters::explain(neurons.collect(), shape, rate, &options, twin.digest().to_owned());
+    let known = |neuron, lags| known(truth.as_ref()?, &twin, neuron, lags);
+    let found = filters::ask(&twin, session, &options, known, &device)?;
     found.write(run)?;
     Ok(words(&found, &run.explain("filters")))
-}
-
-/// Frames of so many clips of the training tier, from trials and places drawn at random.
-fn clips(session: &Session, twin: &Twin, samples: usize, options: &Options) -> Result<Vec<f32>> {
-    let mut trials = session.require_tier(&Tier::Train)?;
-    trials.retain(|trial| !twin.card.left_out.contains(trial) && session.trials[*trial].samples >= samples);
-    if trials.is_empty() {
-        let message = format!("no training trial has the {samples} samples that the model looks at");
-        return Err(Error::data(message).file(&session.path));
-    }
-    let lengths: Vec<usize> = trials.iter().map(|&trial| session.trials[trial].samples).collect();
-    let clip = |(at, start): (usize, usize)| {
-        session.read_samples(Stream::Images, trials[at], start..start + samples)
-    };
-    let clips = filters::places(&lengths, samples, options).into_iter().map(clip);
-    Ok(clips.collect::<Result<Vec<_>>>()?.concat())
 }
 
 /// The true filters of a neuron; none where the model sees frames of another size.

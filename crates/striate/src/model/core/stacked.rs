@@ -559,7 +559,7 @@ impl Part for Stacked {
 
 /// `x` with dropout at `rate` as the input of a layer; in evaluation as it is.
 pub(super) fn dropout<const D: usize>(x: Tensor<D>, rate: f64, layer: usize, pass: Pass) -> Tensor<D> {
-    let Pass::Train { seed, .. } = pass else { return x };
+    let Some(seed) = pass.dropout() else { return x };
     if rate == 0.0 {
         return x;
     }

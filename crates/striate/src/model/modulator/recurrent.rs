@@ -132,15 +132,14 @@ impl Recurrent {
         pass: Pass,
     ) -> (Tensor<2>, Vec<Moments>) {
         let mut moments = Vec::new();
-        let fused = match pass {
-            Pass::Evaluate => self.fused(drive, behaviour, pass, &mut moments),
-            Pass::Train { .. } => {
-                let each = at_each_sample(drive, samples).into_iter().zip(at_each_sample(behaviour, samples));
-                let each = each.map(|(drive, behaviour)| self.fused(drive, behaviour, pass, &mut moments));
-                let fused: Tensor<3> = Tensor::stack(each.collect(), 1);
-                let [batch, _, width] = fused.dims();
-                fused.reshape([batch * samples, width])
-            }
+        let fused = if pass.is_of_batch() {
+            let each = at_each_sample(drive, samples).into_iter().zip(at_each_sample(behaviour, samples));
+            let each = each.map(|(drive, behaviour)| self.fused(drive, behaviour, pass, &mut moments));
+            let fused: Tensor<3> = Tensor::stack(each.collect(), 1);
+            let [batch, _, width] = fused.dims();
+            fused.reshape([batch * samples, width])
+        } else {
+            self.fused(drive, behaviour, pass, &mut moments)
         };
         (self.out.forward(self.unit.last(windows(fused, samples, self.config.steps))), moments)
     }

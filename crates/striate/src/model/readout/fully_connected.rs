@@ -90,7 +90,7 @@ impl FullyConnectedConfig {
 impl FullyConnected {
     fn dropped(&self, features: Tensor<2>, pass: Pass) -> Tensor<2> {
         let (rate, shape) = (self.config.dropout, features.dims());
-        let Pass::Train { seed, .. } = pass else { return features };
+        let Some(seed) = pass.dropout() else { return features };
         if rate == 0.0 {
             return features;
         }
