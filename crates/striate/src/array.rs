@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::hash::Digest;
 
 /// An array in C order.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Array {
     /// Shape.
     pub shape: Vec<usize>,

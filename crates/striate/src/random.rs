@@ -58,6 +58,8 @@ pub enum Draws {
     Seed(u64, u64),
     /// Clips at which a twin is asked for gradients.
     Clips,
+    /// By how much a copy of a series is shifted in time.
+    Shifts,
 }
 
 impl Draws {
@@ -68,7 +70,7 @@ impl Draws {
 
     fn number(self) -> u64 {
         match self {
-            Self::Network | Self::Resample | Self::Clips => 0,
+            Self::Network | Self::Resample | Self::Clips | Self::Shifts => 0,
             Self::Core => 1,
             Self::Readout => 2,
             Self::Neurons => 3,

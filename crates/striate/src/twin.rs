@@ -3,6 +3,7 @@
 mod check;
 mod ensemble;
 mod field;
+mod gaze;
 mod gradient;
 mod origin;
 

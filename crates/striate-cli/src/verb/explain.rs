@@ -12,6 +12,7 @@ use crate::print::one_line;
 
 mod barcode;
 mod filters;
+mod gaze;
 
 /// Ask a twin what it has learned.
 #[derive(clap::Args)]
@@ -47,7 +48,7 @@ struct Kind {
 /// returns what to print.
 type Explain = fn(&RunFolder, &[(&str, &str)], Option<&Path>, &Common) -> Result<String>;
 
-const KINDS: &[Kind] = &[barcode::KIND, filters::KIND];
+const KINDS: &[Kind] = &[barcode::KIND, filters::KIND, gaze::KIND];
 
 fn after_help() -> String {
     let line = |name: &str, meaning: &str| format!("  {name:<8} {meaning}\n");
@@ -59,7 +60,8 @@ fn after_help() -> String {
     let all: String = KINDS.iter().map(options).collect();
     format!(
         "Kinds:\n{kinds}{all}\nExamples:\n  striate explain runs/first barcode\n  \
-         striate explain runs/first barcode types=4 with=runs/second,runs/third\n  striate explain runs/first filters neurons=0"
+         striate explain runs/first barcode types=4 with=runs/second,runs/third\n  striate explain runs/first filters neurons=0\n  \
+         striate explain runs/first gaze"
     )
 }
 

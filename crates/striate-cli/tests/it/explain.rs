@@ -146,3 +146,80 @@ fn the_types_found_share_features_in_the_next_fit() {
     bench.run(&["score", "typed", "--null", "none"]).succeeds();
     bench.run(&["fit", "--out", "typed"]).succeeds();
 }
+
+/// A mouse that moves freely, too little of it to learn from, and a fit of the paper's model, made small.
+fn with_mouse() -> Bench {
+    let bench = Bench::new();
+    let sizes = ["neurons=8", "segments=2", "bins=120", "height=16", "width=20", "dropout=0.1"];
+    bench.run(&[&["simulate", "freely-moving", "--out", "mice"], &sizes[..]].concat()).succeeds();
+    let small = [
+        "fit",
+        "xu2023",
+        "--data",
+        "mice/mouse0",
+        "--out",
+        "run",
+        "model.core.kernels=[3,3]",
+        "model.core.channels=[4,3]",
+        "model.core.strides=[2,2]",
+        "model.core.padding=[\"valid\",\"valid\"]",
+        "model.shifter.hidden=5",
+        "model.modulator.hidden=6",
+        "fit.batch=32",
+        "schedule.max_steps=12",
+    ];
+    bench.run(&small).succeeds();
+    bench
+}
+
+/// How the image moves is written per trial, held against the truth, and shown as a film that plays offline.
+#[test]
+fn gaze_is_written_compared_and_shown() {
+    let bench = with_mouse();
+    let done = bench.run(&["explain", "run", "gaze", "seconds=1", "neurons=2", "trial=3"]).succeeds();
+    for words in ["4 trials, 240 samples", "r with the truth, test", "95 % of copies shifted in time", "rms"]
+    {
+        assert!(done.out.contains(words), "`{words}` is not in: {}", done.out);
+    }
+    let files = [
+        "film.safetensors",
+        "gaze.csv",
+        "gaze.json",
+        "motions/0.npy",
+        "motions/1.npy",
+        "motions/2.npy",
+        "motions/3.npy",
+    ];
+    assert_eq!(bench.files("run/explain/gaze"), files.map(|name| format!("run/explain/gaze/{name}")));
+    let found: Value = serde_json::from_slice(&bench.read("run/explain/gaze/gaze.json")).unwrap();
+    assert_eq!((&found["film"]["trial"], found["film"]["neurons"].as_array().unwrap().len()), (&3.into(), 2));
+    assert_eq!(found["film"]["motions"].as_array().unwrap().len(), 21, "a second");
+    assert_eq!(found["agreement"].as_array().unwrap().len(), 2, "train and test");
+    let table = String::from_utf8(bench.read("run/explain/gaze/gaze.csv")).unwrap();
+    assert_eq!(table.lines().count(), 5, "{table}");
+    bench.run(&["report", "run"]).succeeds();
+    let page = String::from_utf8(bench.read("run/report.html")).unwrap();
+    for words in ["as the model sees it", "--frames:21", "--across:", "turned back by the mean"] {
+        assert!(page.contains(words), "`{words}` is not on the page");
+    }
+    assert!(!page.contains("http://") && !page.contains("https://"), "needs something from outside");
+
+    let gaze = |args: &[&str]| bench.run(&[&["explain", "run", "gaze"], args].concat());
+    gaze(&["trial=9"]).fails(2, &["`trial`", "no trial 9, but 4"]);
+    gaze(&["trial=1", "start=100"]).fails(2, &["`start`", "at most"]);
+    gaze(&["frames=9"]).fails(2, &["no option"]);
+    // An earlier model of the run is not shown as if it were this one.
+    let json = bench.path("run/explain/gaze/gaze.json");
+    let other = fs::read_to_string(&json).unwrap().replace(found["model"].as_str().unwrap(), &"0".repeat(64));
+    fs::write(&json, other).unwrap();
+    bench.run(&["report", "run"]).succeeds();
+    let page = String::from_utf8(bench.read("run/report.html")).unwrap();
+    assert!(page.contains("is of an earlier model of this run") && !page.contains("as the model sees it"));
+}
+
+#[test]
+fn a_twin_that_does_not_move_images_says_so() {
+    let bench = Bench::with_run();
+    bench.run(&["explain", "run", "gaze"]).fails(2, &["model.shifter.kind", "xu2023"]);
+    assert!(bench.files("run/explain/gaze").is_empty());
+}

@@ -1,11 +1,13 @@
-//! What a twin has learned: one folder per kind of explanation.
+//! What a twin has learned: one file or folder per kind of explanation.
 //!
 //! A kind takes a twin, or plain arrays of it, and leaves plain files in `RUN/explain/KIND/`, which the report shows.
-//! [`barcode`] finds cell types, [`filters`] what moves each neuron in space and time.
+//! [`barcode`] finds cell types, [`filters`] what moves each neuron in space and time, [`gaze`] how the image moves with head and eyes.
 
 pub mod barcode;
 mod clips;
 pub mod filters;
+pub mod gaze;
 mod known;
+mod statistics;
 
 pub use known::Known;

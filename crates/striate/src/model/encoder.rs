@@ -235,12 +235,21 @@ impl Encoder {
         (Inputs { images: shifter.moved(inputs.images, motions), ..inputs }, moments)
     }
 
-    /// How each image of `inputs` is turned and moved, `[row, 3]`: right and down in pixels, clockwise in radians; none where
-    /// the model does not.
-    pub fn motions(&self, inputs: &Inputs) -> Option<Tensor<2>> {
+    /// How images of `height` × `width` are turned and moved by where head and eyes point `[row, variable]`, `[row, 3]`: right and down in
+    /// pixels, clockwise in radians; none where the model does not.
+    pub fn motions(&self, pointed: Tensor<2>, shape: [usize; 2]) -> Option<Tensor<2>> {
         let shifter = self.shifter.as_ref()?.of_image()?;
-        let [_, _, height, width] = inputs.images.dims();
-        Some(shifter.motions(inputs.pupil.clone()?, [height, width], Pass::Evaluate).0)
+        Some(shifter.motions(pointed, shape, Pass::Evaluate).0)
+    }
+
+    /// Whether it turns and moves images by where head and eyes point.
+    pub fn corrects_gaze(&self) -> bool {
+        self.shifter.as_ref().is_some_and(|shifter| shifter.of_image().is_some())
+    }
+
+    /// The inputs with every image turned and moved, where the model does so.
+    pub fn corrected(&self, inputs: Inputs) -> Inputs {
+        self.gaze_corrected(inputs, Pass::Evaluate).0
     }
 
     /// What the core sees: images, and behaviour where it is shown to it.

@@ -17,6 +17,7 @@ mod contradictions;
 mod curves;
 mod extent;
 mod field;
+mod gaze;
 mod header;
 pub mod inspect;
 mod maps;

@@ -2,7 +2,7 @@
 
 use super::markup::{Tag, note, tag};
 use super::results::Results;
-use super::{barcode, compare, curves, header, maps, neurons, table, traces};
+use super::{barcode, compare, curves, gaze, header, maps, neurons, table, traces};
 use crate::run::State;
 
 const STYLE: &str = include_str!("style.css");
@@ -60,7 +60,9 @@ fn of_one(runs: &[Results]) -> bool {
 /// Parts that are of a whole run, and not of each of its sessions.
 const OF_A_RUN: [&str; 3] = ["fit", "configuration", "cite"];
 /// Parts that are of neurons, which each of several sessions has its own of.
-const OF_A_SESSION: [&str; 5] = ["neurons", "traces", "masks", "kernels", "barcodes"];
+const OF_A_SESSION: [&str; 6] = ["neurons", "traces", "masks", "kernels", "barcodes", "gaze"];
+/// Parts that a page has only where they were asked for, with `striate explain`.
+const ASKED_FOR: [&str; 1] = ["gaze"];
 
 /// A titled part of the page, by the function that fills it; left out when there is nothing to fill it with.
 type Section = (&'static str, &'static str, fn(&Results) -> Vec<Tag>);
@@ -73,6 +75,7 @@ const SECTIONS: &[Section] = &[
     ("masks", "Where the neurons look", maps::places),
     ("kernels", "What the features are", maps::kernels),
     ("barcodes", "What each neuron reads", barcode::section),
+    ("gaze", "What the camera saw, and what the model made of it", gaze::section),
     ("configuration", "How it was made", configuration),
     ("cite", "How to cite", citation),
 ];
@@ -90,7 +93,9 @@ fn block((index, run): (usize, &Results)) -> Tag {
         sections.into_iter().partition(|(.., content)| !content.is_empty());
     let link = |(id, title, _): &(String, &str, _)| tag("a").set("href", format!("#{id}")).text(title);
     let links = tag("nav").set("aria-label", "parts of this page").all(there.iter().map(link));
-    let missing: Vec<&str> = missing.iter().map(|(_, title, _)| *title).collect();
+    let asked_for = |id: &str| ASKED_FOR.iter().any(|of| anchor(of) == id);
+    let missing: Vec<&str> =
+        missing.iter().filter(|(id, ..)| !asked_for(id)).map(|(_, title, _)| *title).collect();
     let section = |(id, title, content): (String, &str, Vec<Tag>)| {
         tag("section").set("id", id).with(tag("h2").text(title)).all(content)
     };

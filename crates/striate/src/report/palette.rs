@@ -89,6 +89,28 @@ pub fn image(values: &[f32], width: usize, palette: &Palette, description: &str)
     tag("img").set("src", format!("data:image/png;base64,{}", base64(&png))).set("alt", description)
 }
 
+/// An `img` of `values` `[height, width]` in 0..=1 in 64 steps from black to white, so that many of them take little room; what is no
+/// number is black.
+pub fn greys(values: &[f32], width: usize, description: &str) -> Tag {
+    let levels: Vec<u8> =
+        values.iter().map(|&v| ((v.clamp(0.0, 1.0) * 63.0).round() * (255.0 / 63.0)) as u8).collect();
+    let png = encode_greys(&levels, width).unwrap_or_default();
+    tag("img").set("src", format!("data:image/png;base64,{}", base64(&png))).set("alt", description)
+}
+
+fn encode_greys(levels: &[u8], width: usize) -> Result<Vec<u8>, png::EncodingError> {
+    let mut bytes = Vec::new();
+    let height = levels.len() / width.max(1);
+    let mut encoder = png::Encoder::new(&mut bytes, width as u32, height as u32);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_compression(png::Compression::High);
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(&levels[..width * height])?;
+    writer.finish()?;
+    Ok(bytes)
+}
+
 fn encode(indices: &[u8], width: usize, palette: &Palette) -> Result<Vec<u8>, png::EncodingError> {
     let mut bytes = Vec::new();
     let height = indices.len() / width.max(1);

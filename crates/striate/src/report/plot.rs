@@ -297,6 +297,13 @@ impl Plot {
         self.line(class, &[(x, self.y.low), (x, self.y.high)]);
     }
 
+    /// A vertical line that moves from the left to the right end while a film plays.
+    pub fn marker(&mut self) {
+        let across = self.at_x(self.x.high) - self.at_x(self.x.low);
+        let path = self.path(&[(self.x.low, self.y.low), (self.x.low, self.y.high)]);
+        self.mark("marker", &format!("--across:{}px", number(across)), path);
+    }
+
     /// The drawing; `description` is for readers who cannot see it.
     pub fn finish(self, description: &str) -> Tag {
         let axes = self.axes();

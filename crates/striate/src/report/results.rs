@@ -10,6 +10,7 @@ use crate::array::{self, Array};
 use crate::disk;
 use crate::error::{Error, Kind, Result, pasted};
 use crate::explain::barcode::Explanation;
+use crate::explain::gaze;
 use crate::hash::Digest;
 use crate::run::bond::is_of;
 use crate::run::{Fitted, Manifest, RunFolder, Standing, metrics};
@@ -39,6 +40,8 @@ pub struct Results {
     pub parts: Option<Found<Parts>>,
     /// Cell types, where they were looked for.
     pub types: Option<Found<Explanation>>,
+    /// Gaze correction, where it was looked at, and the frames before and after it.
+    pub gaze: Option<Found<(gaze::Explanation, [Array; 2])>>,
     /// What to say and to do while there are no scores.
     pub unscored: String,
     /// How to go on with a fit that was stopped and has a model; the other says it in `unscored`.
@@ -179,6 +182,7 @@ impl Results {
             tiers: tiers(folder, &model),
             parts: Parts::read(folder, &model),
             types: barcode(folder, &model),
+            gaze: gaze(folder, &model),
             unscored: unscored(folder),
             resume: folder.has_model().then(|| folder.resume()),
             explain: format!("striate explain {} barcode", folder.asked()),
@@ -412,6 +416,39 @@ fn barcode(run: &RunFolder, model: &str) -> Option<Found<Explanation>> {
     path.symlink_metadata().is_ok().then(read)
 }
 
+/// What `striate explain RUN KIND` wrote into its JSON, where it was run and is of `model`.
+fn explained<T: DeserializeOwned>(
+    run: &RunFolder,
+    model: &str,
+    kind: &str,
+    of: impl Fn(&T) -> &str,
+) -> Option<Found<T>> {
+    let path = &run.explain(kind).join(format!("{kind}.json"));
+    let again = || format!("`striate explain {} {kind}` writes it anew", run.asked());
+    let read = || -> Found<T> {
+        let found: T = json(path).map_err(|why| format!("{} {}.", why.trim_end_matches('.'), again()))?;
+        require_model(of(&found), model, path, again)?;
+        Ok(found)
+    };
+    path.symlink_metadata().is_ok().then(read)
+}
+
+fn gaze(run: &RunFolder, model: &str) -> Option<Found<(gaze::Explanation, [Array; 2])>> {
+    let found = explained(run, model, "gaze", |found: &gaze::Explanation| &found.model)?;
+    let path = &run.explain("gaze").join("film.safetensors");
+    let frames = || -> Found<[Array; 2]> {
+        let mut arrays =
+            array::load(path).map_err(|e| format!("`{}` is damaged: {}.", short(path), e.message()))?;
+        let mut take = |name: &str| {
+            let array =
+                arrays.remove(name).filter(|array| array.shape.len() == 4 && !array.shape.contains(&0));
+            array.ok_or_else(|| format!("`{}` has no frames `{name}`.", short(path)))
+        };
+        Ok([take("camera")?, take("corrected")?])
+    };
+    Some(found.and_then(|found| Ok((found, frames()?))))
+}
+
 /// What to say and to do while there are no scores.
 fn unscored(run: &RunFolder) -> String {
     if !run.has_model() {
@@ -450,7 +487,7 @@ fn short(path: &Path) -> String {
     let part = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     match path.parent().map(part).unwrap_or_default().as_str() {
         "scores" => format!("scores/{}", part(path)),
-        kind @ ("parts" | "barcode") => format!("explain/{kind}/{}", part(path)),
+        kind @ ("parts" | "barcode" | "gaze") => format!("explain/{kind}/{}", part(path)),
         _ => part(path),
     }
 }

@@ -10,6 +10,7 @@ use super::world::GroundTruth;
 use super::{DogNeuron, Kind, Neuron, Parameters, Simulation};
 use crate::disk;
 use crate::error::{Error, Result};
+use crate::recording::xu2023::SIGNALS;
 use crate::recording::{Session, npy};
 
 const FORMAT: u64 = 1;
@@ -175,6 +176,36 @@ impl Truth {
                 Ok(transposed(&stored, samples))
             }
         }
+    }
+
+    /// How the retina of a mouse that moves freely is shifted and turned in a trial, `[sample][3]`: right and down in pixels, clockwise in
+    /// degrees; none of other animals.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when the file is missing or damaged.
+    pub fn gaze(&self, trial: usize) -> Result<Option<Vec<[f32; 3]>>> {
+        let (Parameters::FreelyMoving(_), Responses::Stored { folder, samples }) =
+            (&self.parameters, &self.responses)
+        else {
+            return Ok(None);
+        };
+        let stored = read(folder, &format!("gaze/{trial}.npy"), &[samples[trial], 3])?;
+        Ok(Some(stored.as_chunks().0.to_vec()))
+    }
+
+    /// Which signals modulate each neuron of a mouse that moves freely, −1, 0 or 1 of each of
+    /// [`SIGNALS`](crate::recording::xu2023::SIGNALS); none of other animals.
+    ///
+    /// # Errors
+    /// [`Kind::Data`](crate::error::Kind::Data) when the file is missing or damaged.
+    pub fn modulation(&self) -> Result<Option<Vec<[f32; SIGNALS.len()]>>> {
+        let (Parameters::FreelyMoving(_), Responses::Stored { folder, .. }) =
+            (&self.parameters, &self.responses)
+        else {
+            return Ok(None);
+        };
+        let stored = read(folder, "modulation.npy", &[self.types.len(), SIGNALS.len()])?;
+        Ok(Some(stored.as_chunks().0.to_vec()))
     }
 
     /// Centre of each neuron, row and column in pixels of the image.

@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use burn::prelude::*;
 use striate::batch::{Clip, DataConfig, Normalisation, Split, Trials, Uses};
 use striate::fit::{Event, FitConfig, check, fit, run_folder};
+use striate::ops;
 use striate::recording::xu2023::{GAZE, Part, SIGNALS};
 use striate::recording::{self, Session, Stream, Tier};
 use striate::report::inspect::inspect;
 use striate::run::{Checkpoint, RunFolder};
 use striate::scoring::predict;
+use striate::simulate::{self, FreelyMoving, Truth};
 use striate::twin::{Ensemble, load_weights};
 use tempfile::TempDir;
 
@@ -459,4 +461,53 @@ fn what_cannot_be_taken_in_is_refused_by_key() {
         key(&["data.validation_cut=trials", "data.validation_fraction=0.5", "data.frames=0"]),
         "data.frames"
     );
+}
+
+/// The motions of the truth are those that the model of the paper makes: frames that its operation turns and moves by them give the
+/// responses of a neuron that nothing modulates, and by their opposites do not.
+#[test]
+fn the_gaze_of_the_truth_is_in_the_terms_of_the_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = FreelyMoving { neurons: 1, segments: 1, bins: 200, ..FreelyMoving::small() };
+    simulate::write_freely_moving(&of, &folder.path().join("mice")).unwrap();
+    let recording = recording::open(&folder.path().join("mice")).unwrap();
+    let session = recording.single().unwrap();
+    let truth = Truth::open(session).unwrap().unwrap();
+    let motions = truth.gaze(0).unwrap().unwrap();
+    let (samples, filters) = (motions.len(), truth.filters.as_ref().unwrap());
+    let bytes = fs::read(session.path.join(Part { segment: 0, is_test: false }.file("vid_mean"))).unwrap();
+    let frames = recording::npy::parse(bytes)
+        .unwrap()
+        .to_f32()
+        .unwrap()
+        .into_iter()
+        .map(|pixel| (pixel - 128.0) / 50.0);
+    let device = Device::flex();
+    let frames = Tensor::<4>::from_data(
+        TensorData::new(frames.collect::<Vec<f32>>(), [samples, of.height, of.width, 1]),
+        &device,
+    );
+    let agreement = |sign: f32| {
+        let motions: Vec<f32> =
+            motions.iter().flat_map(|&[x, y, turn]| [x, y, turn.to_radians()].map(|of| sign * of)).collect();
+        let motions = Tensor::<2>::from_data(TensorData::new(motions, [samples, 3]), &device);
+        let middle = [of.width, of.height].map(|side| (side as f32 - 1.0) / 2.0);
+        let seen: Vec<f32> = ops::warp(frames.clone(), motions, middle).into_data().try_to_vec().unwrap();
+        let filter = &filters.of_frame(0, [of.height, of.width], filters.lags)[0];
+        let pixels = of.height * of.width;
+        let drive = |t: usize| -> f32 {
+            let of_lag = |lag: usize| {
+                let weights = &filter[lag * pixels..][..pixels];
+                weights.iter().zip(&seen[(t - lag) * pixels..]).map(|(a, b)| a * b).sum::<f32>()
+            };
+            (0..filters.lags).map(of_lag).sum()
+        };
+        let responses = truth.responses(0).unwrap();
+        let pairs = (filters.lags..samples).map(|t| ((2.0 * drive(t)).exp().ln_1p(), responses[t]));
+        let (a, b): (Vec<f32>, Vec<f32>) = pairs.unzip();
+        let ratio = |t: usize| b[t] / a[t];
+        (0..a.len()).map(|t| (ratio(t) / ratio(0) - 1.0).abs()).fold(0.0, f32::max)
+    };
+    assert!(agreement(1.0) < 1e-2, "{}", agreement(1.0));
+    assert!(agreement(-1.0) > 1.0, "{}", agreement(-1.0));
 }

@@ -230,7 +230,7 @@ fn behaviour_and_gaze_matter_and_motions_keep_within_their_reach() {
     let device = Device::flex();
     let (config, all) = (small(1), inputs(3, 2, &device));
     let model = init(&config, [1, 17, 19], 3, 2, &device);
-    let moved = values(model.motions(&all).unwrap());
+    let moved = values(model.motions(all.pupil.clone().unwrap(), [17, 19]).unwrap());
     assert_eq!(moved.len(), 6 * 3);
     // 0.3 of 19 and of 17 pixels and 40 degrees, with an offset of 0.
     let farthest = [0.3 * 19.0, 0.3 * 17.0, 40f32.to_radians()];
