@@ -119,7 +119,7 @@ impl Progress {
         };
         match until.by {
             _ if until.step <= step => String::new(),
-            End::Steps | End::Solved => format!(", {time} left"),
+            End::Steps | End::Checks | End::Solved => format!(", {time} left"),
             End::Patience | End::Rounds => format!(", {time} left if no better"),
         }
     }

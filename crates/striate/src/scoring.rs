@@ -237,6 +237,10 @@ fn evaluation(
     if twin.uses() != Uses::default() {
         evaluation = evaluation.predicted_held(predicted(Uses::default())?)?;
     }
+    if let Some(width) = rules.smoothed {
+        let samples = trials.iter().map(|&trial| session.trials[trial].samples - rules.first);
+        evaluation = evaluation.in_time(&samples.collect::<Vec<_>>(), width);
+    }
     match task.truth {
         Some(truth) => evaluation.with_truth(&chosen_truth(truth, session, trials, neurons, rules)?),
         None => Ok(evaluation),

@@ -71,7 +71,7 @@ fn next_in_words(end: End, fitted: &Fitted, out: &Path) -> striate::error::Resul
             Some(format!("more steps: {} schedule.max_steps={}", run.resume_command(), 2 * fitted.steps))
         }
         End::Solved => None,
-        End::Steps | End::Patience | End::Rounds => {
+        End::Steps | End::Checks | End::Patience | End::Rounds => {
             Some(format!("to go on differently, from these weights: {}", run.restart_command(Some(out))))
         }
     })
@@ -80,6 +80,7 @@ fn next_in_words(end: End, fitted: &Fitted, out: &Path) -> striate::error::Resul
 fn end_in_words(end: End, steps: u64) -> String {
     let why = match end {
         End::Steps => "that was its number of steps (schedule.max_steps)",
+        End::Checks => "that was its number of checks (schedule.max_checks)",
         End::Patience => "it became no better (schedule.patience)",
         End::Rounds => "its rounds are over (schedule.rounds)",
         End::Solved => "it is solved",

@@ -23,11 +23,13 @@ use crate::print::one_line;
   striate score runs/first --tier validation --null shuffle-trials --json
   striate score runs/first --preset sensorium2022
   striate score runs/mouse --tier oracle --preset sensorium2023
+  striate score runs/moving --preset xu2023
 
 Presets score as competitions did. `sensorium2022` counts correlations of neurons without a value as 0. So does
 `sensorium2023`, which is for videos: it joins trials along time without the first 50 samples of each, and divides
 every frame of every neuron by the s.d. stored for it, as the competition's loader did; `sensorium2023-per-neuron`
-is the same with one s.d. per neuron.")]
+is the same with one s.d. per neuron. `xu2023` scores freely moving mice as their paper: beside the scores of single
+bins it gives those of responses smoothed over 2 s, over all test segments as one series and over each by itself.")]
 pub struct Args {
     /// The run folder.
     #[arg(value_name = "RUN")]

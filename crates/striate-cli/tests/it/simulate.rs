@@ -141,7 +141,7 @@ fn a_freely_moving_mouse_is_inspected_fitted_and_scored() {
         text(&output.stdout)
     };
     let said = striate(
-        "simulate freely-moving --out mice neurons=4 segments=2 bins=100 height=16 width=20 dropout=0.3",
+        "simulate freely-moving --out mice neurons=4 segments=2 bins=100 height=16 width=20 size_px=1.5 dropout=0.3",
     );
     assert!(said.contains("2 segments of 100 bins"), "{said}");
     let said = striate("inspect mice");

@@ -141,6 +141,10 @@ const MEANINGS: &[(&str, &str)] = &[
         "model.shifter.centre",
         "what images turn around: image (their centre), published (as in the authors' code)",
     ),
+    (
+        "model.shifter.starts_still",
+        "whether no image moves before the first step, in place of random motions",
+    ),
     ("model.shifter.layers", "layers from pupil centre to a shift of all positions, tanh after each"),
     ("model.shifter.hidden", "units of every layer of the shifter but the last"),
     (
@@ -253,6 +257,10 @@ const MEANINGS: &[(&str, &str)] = &[
     ("schedule.min_delta", "smallest change that counts as improvement"),
     ("schedule.round_steps", "steps after which a round ends; 0 means no limit"),
     ("schedule.max_steps", "steps after which the fit stops; 0 means no limit"),
+    (
+        "schedule.max_checks",
+        "checks after which the fit stops, epochs where there is one in each; 0 means no limit",
+    ),
 ];
 
 const HEADER: &str =

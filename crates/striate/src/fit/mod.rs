@@ -232,14 +232,14 @@ fn finished(config: &FitConfig, run: &RunFolder, sessions: &[&Session]) -> Resul
         best: manifest.best,
         steps,
         finished: true,
-        end: Some(end(config, steps)),
+        end: Some(end(config, &saved.state)),
         between_checks,
     }))
 }
 
-/// Why a fit of `config` that ended by itself at `step` did so.
-fn end(config: &FitConfig, step: u64) -> End {
-    if config.linear.is_some() { End::Solved } else { config.schedule.end(step) }
+/// Why a fit of `config` that ended by itself did so.
+fn end(config: &FitConfig, state: &LoopState) -> End {
+    if config.linear.is_some() { End::Solved } else { config.schedule.end(&state.progress, state.step) }
 }
 
 /// Whether a fit ended only because it was given fewer steps than `config` gives it now.
@@ -442,6 +442,12 @@ impl<M: Model> Fit<'_, M> {
         manifest.best = best.clone();
         manifest.save(&self.run.manifest())?;
         let LoopState { step: steps, finished, between_checks, .. } = self.state;
-        Ok(Outcome { best, steps, finished, end: finished.then(|| end(self.config, steps)), between_checks })
+        Ok(Outcome {
+            best,
+            steps,
+            finished,
+            end: finished.then(|| end(self.config, &self.state)),
+            between_checks,
+        })
     }
 }

@@ -33,6 +33,10 @@ pub const PRESETS: &[(&str, &str)] = &[
         "freely moving mice: gaze-corrected frames x 66 features of behaviour, GRU over one bin (Table 2)",
     ),
     ("xu2023-4", "the same over four bins (Table 3)"),
+    (
+        "freely-moving",
+        "ours: the same over four bins, with places for the neurons and gaze that starts still",
+    ),
     ("ols", "linear baseline: least squares by the pseudo-inverse, a weight for each pixel"),
     ("ridge", "linear baseline: ridge regression, alpha chosen on the validation trials"),
     ("lasso", "linear baseline: sparse weights, alpha chosen on the validation trials"),
@@ -77,6 +81,7 @@ impl FitConfig {
             "xu2023-cnn" => Self::xu2023_cnn(),
             "xu2023" => Self::xu2023(name, 1),
             "xu2023-4" => Self::xu2023(name, 4),
+            "freely-moving" => Self::freely_moving(),
             "ols" => Self::linear(name, Solver::Ols, &[]),
             "ridge" => Self::linear(name, Solver::Ridge, &RIDGE_ALPHAS),
             "lasso" => Self::linear(name, Solver::Lasso, &LASSO_ALPHAS),
@@ -127,6 +132,7 @@ impl FitConfig {
                 min_delta: 1e-4,
                 round_steps: 0,
                 max_steps: 0,
+                max_checks: 0,
             },
             linear: None,
         }
@@ -243,6 +249,7 @@ impl FitConfig {
                 min_delta: 0.0,
                 round_steps: 0,
                 max_steps: 10_000,
+                max_checks: 0,
             },
             linear: None,
         }
@@ -278,6 +285,7 @@ impl FitConfig {
             schedule: ScheduleConfig {
                 monitor: Monitor::Loss,
                 patience: 6,
+                max_checks: 100,
                 rounds: 1,
                 factor: 1.0,
                 rewind: false,
@@ -296,8 +304,19 @@ impl FitConfig {
             data: DataConfig { frames: steps + 1, behaviour: Names(vec!["all_prod".into()]), ..seeing.data },
             model: EncoderConfig::xu2023(steps),
             fit: TrainConfig { learning_rate: 2e-4, ..seeing.fit },
-            schedule: ScheduleConfig { patience: 5, ..seeing.schedule },
+            schedule: ScheduleConfig { patience: 5, max_checks: 50, ..seeing.schedule },
             ..seeing
+        }
+    }
+
+    /// Ours for such recordings (`papers/xu2023.md#ours`).
+    fn freely_moving() -> Self {
+        let full = Self::xu2023("freely-moving", 4);
+        Self {
+            data: DataConfig { images: ImageScaling::Scalar, ..full.data },
+            model: EncoderConfig::freely_moving(4),
+            fit: TrainConfig { learning_rate: 1e-3, ..full.fit },
+            ..full
         }
     }
 

@@ -26,6 +26,9 @@ pub struct ScheduleConfig {
     pub round_steps: u64,
     /// Steps after which the fit stops; 0 means no limit.
     pub max_steps: u64,
+    /// Checks after which the fit stops, epochs where there is one in each; 0 means no limit.
+    #[serde(default)]
+    pub max_checks: u32,
 }
 
 /// What is watched on the validation trials.
@@ -79,6 +82,8 @@ pub struct Verdict {
 pub enum End {
     /// It made `schedule.max_steps` steps.
     Steps,
+    /// It was checked `schedule.max_checks` times.
+    Checks,
     /// It became no better for `schedule.patience` checks, in the last round.
     Patience,
     /// Its rounds are over, of which each ends by patience or after `schedule.round_steps`.
@@ -124,20 +129,30 @@ impl ScheduleConfig {
             min_delta: 0.0,
             round_steps: 0,
             max_steps: 0,
+            max_checks: 0,
         }
     }
 
     /// Whether a fit that ended by itself at `step` would end there under this schedule, too.
     pub fn ends_at(&self, progress: &Progress, step: u64) -> bool {
-        progress.rounds >= self.rounds || (self.max_steps > 0 && step >= self.max_steps)
+        progress.rounds >= self.rounds || self.is_long(progress, step).is_some()
+    }
+
+    /// The limit that a fit at `step` has come to.
+    fn is_long(&self, progress: &Progress, step: u64) -> Option<End> {
+        match self {
+            _ if self.max_steps > 0 && step >= self.max_steps => Some(End::Steps),
+            _ if self.max_checks > 0 && progress.checks >= self.max_checks => Some(End::Checks),
+            _ => None,
+        }
     }
 
     /// Why a fit that ended by itself at `step` did so.
-    pub fn end(&self, step: u64) -> End {
-        match self {
-            _ if self.max_steps > 0 && step >= self.max_steps => End::Steps,
-            _ if self.round_steps > 0 => End::Rounds,
-            _ => End::Patience,
+    pub fn end(&self, progress: &Progress, step: u64) -> End {
+        match self.is_long(progress, step) {
+            Some(end) => end,
+            None if self.round_steps > 0 => End::Rounds,
+            None => End::Patience,
         }
     }
 
@@ -149,7 +164,12 @@ impl ScheduleConfig {
         let left = u64::from(self.patience.saturating_sub(progress.bad));
         let tired = step.saturating_add(left.saturating_mul(every));
         let long = if self.round_steps > 0 { progress.round_start + self.round_steps } else { u64::MAX };
-        Horizon { step: tired.min(long), by: if long < tired { End::Rounds } else { End::Patience } }
+        let by = if long < tired { End::Rounds } else { End::Patience };
+        let checks = u64::from(self.max_checks.saturating_sub(progress.checks)).saturating_mul(every);
+        match step.saturating_add(checks) {
+            last if self.max_checks > 0 && last < tired.min(long) => Horizon { step: last, by: End::Checks },
+            _ => Horizon { step: tired.min(long), by },
+        }
     }
 
     /// Learning rate after `rounds` completed rounds.
@@ -178,7 +198,7 @@ impl ScheduleConfig {
 
     /// What comes after the last check, at `step`.
     pub(super) fn next(&self, progress: &mut Progress, step: u64) -> Next {
-        if self.max_steps > 0 && step >= self.max_steps {
+        if self.is_long(progress, step).is_some() {
             return Next::Stop;
         }
         let tired = progress.bad >= self.patience;
@@ -212,6 +232,7 @@ mod tests {
             min_delta: 0.0,
             round_steps: 0,
             max_steps: 0,
+            max_checks: 0,
         }
     }
 
@@ -238,6 +259,12 @@ mod tests {
     }
 
     #[test]
+    fn a_fit_ends_after_its_checks_however_good_they_are() {
+        let schedule = ScheduleConfig { max_checks: 3, ..schedule() };
+        assert_eq!(run(&schedule, &[3.0, 2.0, 1.0]), [Next::Continue, Next::Continue, Next::Stop]);
+    }
+
+    #[test]
     fn a_round_that_ends_by_its_length_does_not_rewind() {
         let schedule = ScheduleConfig { round_steps: 200, ..schedule() };
         assert_eq!(run(&schedule, &[3.0, 2.0]).last(), Some(&Next::NextRound { rewind: false }));
@@ -258,11 +285,15 @@ mod tests {
         let no_end = ScheduleConfig { patience: 5, ..ScheduleConfig::no_end(Monitor::Loss) };
         let progress = Progress { bad: 2, round_start: 40, ..Progress::default() };
         assert_eq!(no_end.horizon(&progress, 50, 10), Horizon { step: 80, by: End::Patience });
-        assert_eq!(no_end.end(80), End::Patience);
+        assert_eq!(no_end.end(&progress, 80), End::Patience);
         let rounds = ScheduleConfig { round_steps: 20, ..no_end.clone() };
         assert_eq!(rounds.horizon(&progress, 50, 10), Horizon { step: 60, by: End::Rounds });
+        let checks = ScheduleConfig { max_checks: 6, ..no_end.clone() };
+        let checked = Progress { checks: 5, ..progress.clone() };
+        assert_eq!(checks.horizon(&checked, 50, 10), Horizon { step: 60, by: End::Checks });
+        assert_eq!(checks.end(&Progress { checks: 6, ..progress.clone() }, 60), End::Checks);
         let steps = ScheduleConfig { max_steps: 100, ..no_end };
         assert_eq!(steps.horizon(&progress, 50, 10), Horizon { step: 100, by: End::Steps });
-        assert_eq!((steps.end(99), steps.end(100)), (End::Patience, End::Steps));
+        assert_eq!((steps.end(&progress, 99), steps.end(&progress, 100)), (End::Patience, End::Steps));
     }
 }

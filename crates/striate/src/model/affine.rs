@@ -52,6 +52,13 @@ impl NormedAffine {
         Self { norm: Norm::init(inputs, true, true, device), weight, bias }
     }
 
+    /// Says 0 to everything, and can learn.
+    pub fn clear(&mut self, device: &Device) {
+        let [outputs, inputs] = self.weight.val().dims();
+        self.weight = trainable(vec![0.0; outputs * inputs], [outputs, inputs], device);
+        self.bias = trainable(vec![0.0; outputs], [outputs], device);
+    }
+
     /// `[row, out]` of rows `[row, in]`, whose moments are kept in training, after `between` the normalisation and the layer.
     pub fn forward(
         &self,

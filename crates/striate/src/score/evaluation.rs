@@ -27,6 +27,17 @@ pub struct Evaluation {
     trials: Arc<[usize]>,
     /// Where predictions are taken from, when it is not their own place.
     shuffled: Option<Shuffle>,
+    /// What smoothing needs, of clips.
+    time: Option<Arc<Time>>,
+}
+
+/// Samples that follow each other in time.
+#[derive(Debug)]
+pub(super) struct Time {
+    /// Samples of each trial, one after another.
+    pub trials: Vec<usize>,
+    /// Samples that are smoothed over.
+    pub width: usize,
 }
 
 /// Which trial (by its place in the series) and neuron each is given the predictions of.
@@ -43,6 +54,7 @@ pub(super) struct NeuronTrials<'a> {
     pub truth: Cow<'a, [f64]>,
     /// Trials of each stimulus, in order of presentation.
     pub stimuli: &'a [Vec<usize>],
+    pub time: Option<&'a Time>,
     has_ceiling: bool,
 }
 
@@ -75,6 +87,7 @@ impl Evaluation {
             stimulus: stimulus.into(),
             trials: (0..stimulus.len()).collect(),
             shuffled: None,
+            time: None,
         })
     }
 
@@ -133,6 +146,17 @@ impl Evaluation {
         Ok(self)
     }
 
+    /// Says how many samples each trial has, of trials that stand one after another, and how many are smoothed over.
+    #[must_use]
+    pub fn in_time(self, trials: &[usize], width: usize) -> Self {
+        Self { time: Some(Arc::new(Time { trials: trials.to_vec(), width })), ..self }
+    }
+
+    /// What [`Self::in_time`] said; nothing of a choice of trials.
+    pub(super) fn time(&self) -> Option<&Time> {
+        self.time.as_deref()
+    }
+
     fn series<T: Number>(&self, key: &'static str, values: &[T]) -> Result<Series> {
         Series::of(key, values, self.trials(), self.neurons())
     }
@@ -149,7 +173,15 @@ impl Evaluation {
         let shuffled = self.shuffled.as_ref();
         let shuffled = shuffled.map(|of| Shuffle { trials: pick(&of.trials), neurons: of.neurons.clone() });
         let (repeated, stimuli) = (repeated(&stimuli), Arc::new(stimuli));
-        Ok(Self { stimuli, repeated, stimulus, trials: pick(&self.trials), shuffled, ..self.clone() })
+        Ok(Self {
+            stimuli,
+            repeated,
+            stimulus,
+            trials: pick(&self.trials),
+            shuffled,
+            time: None,
+            ..self.clone()
+        })
     }
 
     /// Number of neurons.
@@ -211,6 +243,7 @@ impl Evaluation {
             predictions: at(self.predictions.as_ref(), from, places),
             truth: at(self.truth.as_ref(), neuron, &self.trials),
             stimuli: &self.stimuli,
+            time: self.time(),
             has_ceiling: self.repeated > 1,
         }
     }

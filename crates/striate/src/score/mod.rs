@@ -78,7 +78,8 @@ impl Default for Settings {
 pub fn score(evaluation: &Evaluation, settings: &Settings) -> Scored {
     let mut scored = Scored::default();
     let held = evaluation.held();
-    for metric in &METRICS {
+    let asked = |metric: &&Metric| metric.presets.is_empty() || metric.presets.contains(&settings.preset);
+    for metric in METRICS.iter().filter(asked) {
         if let Some(need) = metric.missing(evaluation) {
             scored.omitted.insert(metric.id.into(), need.absence(evaluation).into());
             continue;

@@ -17,12 +17,19 @@ pub enum Preset {
     Sensorium2023,
     /// As `Sensorium2023`, but in responses as recorded: one s.d. per neuron, as was meant, changes no correlation.
     Sensorium2023PerNeuron,
+    /// As Xu et al. 2023 scored freely moving mice: trials joined along time, smoothed over 2 s (`papers/xu2023.md#scores`).
+    Xu2023,
 }
 
 impl Preset {
     /// All of them, the default first.
-    pub const ALL: [Self; 4] =
-        [Self::LeaveOut, Self::Sensorium2022, Self::Sensorium2023, Self::Sensorium2023PerNeuron];
+    pub const ALL: [Self; 5] = [
+        Self::LeaveOut,
+        Self::Sensorium2022,
+        Self::Sensorium2023,
+        Self::Sensorium2023PerNeuron,
+        Self::Xu2023,
+    ];
 
     /// Its name on the command line and in files.
     pub fn id(self) -> &'static str {
@@ -31,17 +38,28 @@ impl Preset {
             Self::Sensorium2022 => "sensorium2022",
             Self::Sensorium2023 => "sensorium2023",
             Self::Sensorium2023PerNeuron => "sensorium2023-per-neuron",
+            Self::Xu2023 => "xu2023",
         }
     }
 
     /// Samples at the start of each trial that do not count.
     pub const fn skipped(self) -> usize {
-        if self.is_of_videos() { 50 } else { 0 }
+        if matches!(self, Self::Sensorium2023 | Self::Sensorium2023PerNeuron) { 50 } else { 0 }
     }
 
     /// Whether it is about videos alone.
     pub const fn is_of_videos(self) -> bool {
-        matches!(self, Self::Sensorium2023 | Self::Sensorium2023PerNeuron)
+        matches!(self, Self::Sensorium2023 | Self::Sensorium2023PerNeuron | Self::Xu2023)
+    }
+
+    /// Seconds over which responses and predictions are smoothed for the scores that are this preset's own.
+    pub fn smoothed_s(self) -> Option<f64> {
+        (self == Self::Xu2023).then_some(2.0)
+    }
+
+    /// Divisor of the variance over neurons less their number, for the s.d. that is reported beside a mean.
+    pub(super) fn ddof(self) -> usize {
+        usize::from(self != Self::Xu2023)
     }
 
     /// Whether responses are divided by the s.d. stored with the recording for each frame.
@@ -51,7 +69,7 @@ impl Preset {
 
     /// Whether correlations of neurons without a value count as 0.
     pub fn is_of_sensorium(self) -> bool {
-        self != Self::LeaveOut
+        !matches!(self, Self::LeaveOut | Self::Xu2023)
     }
 
     /// What to know before its scores, of each trial from sample `first` on, are compared with others, in a sentence.
@@ -64,6 +82,13 @@ impl Preset {
             Self::Sensorium2023PerNeuron => {
                 "responses are as recorded, or divided by one s.d. per neuron, which changes no correlation: the competition \
                  divided every frame by its own (`sensorium2023`)"
+            }
+            Self::Xu2023 => {
+                return Some(
+                    "Scored by the preset `xu2023`: the `smoothed` scores are those of the paper, which are much higher than those \
+                     of single bins (`single_trial_correlation`) and must not be compared with them; s.d. over neurons with divisor n."
+                        .into(),
+                );
             }
             _ => return None,
         };
@@ -96,7 +121,7 @@ mod tests {
         assert_eq!(advice("sensorium2024"), "did you mean `sensorium2022`?");
         assert_eq!(
             advice("zero"),
-            "there are: leave-out, sensorium2022, sensorium2023, sensorium2023-per-neuron"
+            "there are: leave-out, sensorium2022, sensorium2023, sensorium2023-per-neuron, xu2023"
         );
     }
 }

@@ -18,7 +18,7 @@ pub struct Summary {
     pub mean: Option<f64>,
     /// Median over neurons; `None` for a population metric.
     pub median: Option<f64>,
-    /// Standard deviation over neurons (ddof 1); `None` for a population metric.
+    /// Standard deviation over neurons (ddof 1, in the preset `xu2023` 0); `None` for a population metric.
     pub sd: Option<f64>,
     /// Neurons that count.
     pub n: usize,
@@ -56,7 +56,7 @@ impl Summary {
         Self {
             mean: defined(mean(&kept)),
             median: median(&kept),
-            sd: standard_deviation(&kept),
+            sd: standard_deviation(&kept, settings.preset.ddof()),
             counted_as_zero: if zero { undefined } else { 0 },
             ci95: interval(&kept, mean, settings),
             ..Self::counts(metric, kept.len(), values.len() - kept.len(), settings)
@@ -123,10 +123,10 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-fn standard_deviation(values: &[f64]) -> Option<f64> {
+fn standard_deviation(values: &[f64], ddof: usize) -> Option<f64> {
     let mean = mean(values);
     let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    (values.len() > 1).then(|| (squares / (values.len() - 1) as f64).sqrt())
+    (values.len() > 1).then(|| (squares / (values.len() - ddof) as f64).sqrt())
 }
 
 fn median(values: &[f64]) -> Option<f64> {
@@ -209,7 +209,7 @@ mod tests {
     fn the_interval_has_the_width_theory_gives_and_is_repeatable() {
         let values: Vec<f64> = (0..400).map(|i| f64::from(i % 20)).collect();
         let [low, high] = interval(&values, mean, &Settings::default()).unwrap();
-        let expected = 2.0 * 1.96 * standard_deviation(&values).unwrap() / 20.0;
+        let expected = 2.0 * 1.96 * standard_deviation(&values, 1).unwrap() / 20.0;
         assert!((high - low - expected).abs() < 0.1 * expected, "{low} {high} {expected}");
         assert_eq!(interval(&values, mean, &Settings::default()), Some([low, high]));
     }

@@ -14,6 +14,8 @@ pub(super) struct Rules {
     pub first: usize,
     /// What each frame is multiplied with, where it is not scored as recorded.
     precisions: Option<FramePrecisions>,
+    /// Samples that are smoothed over, where some scores are of smoothed responses.
+    pub smoothed: Option<usize>,
 }
 
 impl Rules {
@@ -34,7 +36,18 @@ impl Rules {
             FramePrecisions::stored(session).map_err(|error| error.hint(hint))
         };
         let precisions = preset.scales_frames().then(stored).transpose()?;
-        Ok(Self { first: lost.max(preset.skipped()), precisions })
+        let width = |seconds: f64| {
+            let rate = session.stimulus.rate_hz.ok_or_else(|| {
+                let message = format!(
+                    "`{}` smooths over {seconds} s, and the rate of the samples is not known",
+                    preset.id()
+                );
+                Error::config(message).file(&session.path).key("--preset")
+            })?;
+            Ok(((seconds * rate) as usize).max(1))
+        };
+        let smoothed = preset.smoothed_s().map(width).transpose()?;
+        Ok(Self { first: lost.max(preset.skipped()), precisions, smoothed })
     }
 
     /// Leaves trials out of which nothing is scored; says so.

@@ -192,7 +192,7 @@ mod tests {
             parameters.check().unwrap();
             for (key, _) in parameters.keys() {
                 let value = match *key {
-                    "centred" => "true",
+                    "centred" | "conjunctions" => "true",
                     "kinds" => "energy",
                     "delayed" => "pupil_center",
                     "latency_ms" => "30,60",

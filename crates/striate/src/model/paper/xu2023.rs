@@ -6,7 +6,7 @@ use crate::model::core::{CoreConfig, StackedConfig};
 use crate::model::modulator::{ModulatorConfig, RecurrentConfig};
 use crate::model::output::Output;
 use crate::model::penalty::PenaltyConfig;
-use crate::model::readout::{FullyConnectedConfig, ReadoutConfig};
+use crate::model::readout::{FullyConnectedConfig, GaussianConfig, ReadoutConfig};
 use crate::model::shifter::{ImageShifterConfig, ShifterConfig};
 
 /// Dropout behind every layer.
@@ -58,6 +58,29 @@ impl EncoderConfig {
             })),
             penalty: PenaltyConfig { modulator_l1: 1.0, ..PenaltyConfig::default() },
             ..Self::xu2023_cnn()
+        }
+    }
+
+    /// Ours for freely moving animals: the parts of the full model for `steps` samples around a small core whose readouts have
+    /// places (`papers/xu2023.md#ours`). Its images are about 0, so that what a motion moves in from outside is grey.
+    pub fn freely_moving(steps: usize) -> Self {
+        let still = ImageShifterConfig { turn: 20.0, reach: 0.25, starts_still: true, ..Default::default() };
+        let full = Self::xu2023(steps);
+        Self {
+            core: CoreConfig::Stacked(StackedConfig {
+                kernels: vec![9, 5],
+                channels: vec![16; 2],
+                padding: vec![Padding::Valid, Padding::Same],
+                nonlinearity: Nonlinearity::Relu,
+                final_nonlinearity: Nonlinearity::Relu,
+                batch_norm: Some(BatchNormConfig { each_sample: true, ..BatchNormConfig::default() }),
+                init_uniform: true,
+                ..StackedConfig::default()
+            }),
+            readout: ReadoutConfig::Gaussian(GaussianConfig::default()),
+            shifter: Some(ShifterConfig::Image(still)),
+            modulator: Some(ModulatorConfig::Recurrent(RecurrentConfig { hidden: 128, steps })),
+            ..full
         }
     }
 }

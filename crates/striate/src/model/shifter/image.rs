@@ -24,6 +24,9 @@ pub struct ImageShifterConfig {
     pub turn: f64,
     /// What images turn around.
     pub centre: Centre,
+    /// Whether no image moves before the first step, in place of random motions.
+    #[serde(default)]
+    pub starts_still: bool,
 }
 
 /// What images turn around.
@@ -39,7 +42,7 @@ pub enum Centre {
 /// As the models with behaviour of Xu et al. 2023 (`papers/xu2023.md#gaze`), around the true centre.
 impl Default for ImageShifterConfig {
     fn default() -> Self {
-        Self { hidden: 256, reach: 1.0 / 5.5, turn: 45.0, centre: Centre::Image }
+        Self { hidden: 256, reach: 1.0 / 5.5, turn: 45.0, centre: Centre::Image, starts_still: false }
     }
 }
 
@@ -79,12 +82,12 @@ impl ImageShifterConfig {
     /// A shifter by `variables`, with freshly drawn weights.
     pub fn init(&self, variables: usize, rng: &mut ChaCha8Rng, device: &Device) -> ImageShifter {
         let layers = self.sizes(variables);
-        let layers = layers.windows(2).map(|pair| NormedAffine::init(pair[0], pair[1], rng, device));
-        ImageShifter {
-            layers: layers.collect(),
-            bias: trainable(vec![0.0; 3], [3], device),
-            config: self.clone(),
+        let mut layers: Vec<NormedAffine> =
+            layers.windows(2).map(|pair| NormedAffine::init(pair[0], pair[1], rng, device)).collect();
+        if let (true, Some(last)) = (self.starts_still, layers.last_mut()) {
+            last.clear(device);
         }
+        ImageShifter { layers, bias: trainable(vec![0.0; 3], [3], device), config: self.clone() }
     }
 
     /// What images of `height` × `width` turn around (x, y), in pixels from the middle of the first.

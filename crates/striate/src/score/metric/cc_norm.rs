@@ -26,6 +26,7 @@ pub(super) const METRIC: Metric = Metric {
     above_one: Some("the signal power is an estimate, and too small a one where repeats are few"),
     zero_in_sensorium: false,
     lower_is_better: false,
+    presets: &[],
     compute: Compute::PerNeuron(|evaluation, _| cc_norm(evaluation)),
 };
 

@@ -17,6 +17,7 @@ pub(super) const METRIC: Metric = Metric {
     above_one: None,
     zero_in_sensorium: true,
     lower_is_better: false,
+    presets: &[],
     compute: Compute::PerNeuron(|evaluation, _| correlation_to_average(evaluation)),
 };
 

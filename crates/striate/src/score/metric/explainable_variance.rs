@@ -18,6 +18,7 @@ pub(super) const METRIC: Metric = Metric {
     above_one: None,
     zero_in_sensorium: false,
     lower_is_better: false,
+    presets: &[],
     compute: Compute::PerNeuron(|evaluation, _| explainable_variance(evaluation)),
 };
 

@@ -23,6 +23,7 @@ pub(super) const METRIC: Metric = Metric {
     ),
     zero_in_sensorium: false,
     lower_is_better: false,
+    presets: &[],
     compute: Compute::PerNeuron(|evaluation, settings| feve(evaluation, settings.feve_threshold)),
 };
 

@@ -16,6 +16,7 @@ pub(super) const METRIC: Metric = Metric {
     above_one: Some("the jackknife oracle underestimates the ceiling, the more the fewer the repeats"),
     zero_in_sensorium: false,
     lower_is_better: false,
+    presets: &[],
     compute: Compute::Population { pairs: oracle_and_correlation, combine: slope_through_zero },
 };
 

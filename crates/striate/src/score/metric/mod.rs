@@ -13,6 +13,7 @@ mod oracle_jackknife;
 mod poisson_loss;
 mod reason;
 mod single_trial_correlation;
+mod smoothed;
 mod snr;
 
 pub use cc_norm::cc_norm;
@@ -30,11 +31,11 @@ pub use reason::Reason;
 pub use single_trial_correlation::{Correlations, mean_ignoring_nan, single_trial_correlation};
 pub use snr::snr;
 
-use super::{Evaluation, Settings};
+use super::{Evaluation, Preset, Settings};
 use crate::error::{Error, Result, nearest};
 
 /// All metrics, in the order in which they are reported.
-pub static METRICS: [Metric; 13] = [
+pub static METRICS: [Metric; 16] = [
     single_trial_correlation::METRIC,
     correlation_to_average::METRIC,
     oracle_jackknife::METRIC,
@@ -48,6 +49,9 @@ pub static METRICS: [Metric; 13] = [
     cc_norm::METRIC,
     poisson_loss::METRIC,
     mse::METRIC,
+    smoothed::CORRELATION,
+    smoothed::CORRELATION_BY_TRIAL,
+    smoothed::MSE,
 ];
 
 /// One defined number.
@@ -74,6 +78,8 @@ pub struct Metric {
     pub zero_in_sensorium: bool,
     /// Whether a better model has a lower value.
     pub lower_is_better: bool,
+    /// Presets whose number it is; empty for a number of all.
+    pub presets: &'static [Preset],
     /// How it is computed.
     pub compute: Compute,
 }
@@ -87,6 +93,8 @@ pub enum Need {
     Repeats,
     /// Noise-free responses, known only in simulated recordings.
     Truth,
+    /// Samples that follow each other in time, and over how many to smooth.
+    Time,
 }
 
 /// Per neuron, or one number for the population.
@@ -136,6 +144,7 @@ impl Need {
             Self::Predictions => evaluation.has_predictions(),
             Self::Repeats => evaluation.repeated_stimuli() > 1,
             Self::Truth => evaluation.has_truth(),
+            Self::Time => evaluation.has_time(),
         }
     }
 
@@ -147,6 +156,7 @@ impl Need {
                 "only one stimulus was shown twice, and what repeats share shows only between stimuli"
             }
             Self::Repeats => "no stimulus was shown twice",
+            Self::Time => "samples do not follow each other in time",
             Self::Truth => "noise-free responses are known only in simulated recordings",
         }
     }

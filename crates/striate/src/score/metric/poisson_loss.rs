@@ -16,6 +16,7 @@ pub(super) const METRIC: Metric = Metric {
     above_one: None,
     zero_in_sensorium: false,
     lower_is_better: true,
+    presets: &[],
     compute: Compute::PerNeuron(|evaluation, _| poisson_loss(evaluation)),
 };
 

@@ -18,7 +18,7 @@ use crate::recording::xu2023::BIN_S;
 pub use write::write;
 
 /// Parameters that can be set by name, and what they mean.
-const KEYS: [(&str, &str); 16] = [
+const KEYS: [(&str, &str); 17] = [
     ("animals", "number of mice, each in a world of its own"),
     ("neurons", "neurons of each mouse"),
     ("height", "rows of a frame"),
@@ -34,6 +34,7 @@ const KEYS: [(&str, &str); 16] = [
         "gain",
         "most of the share by which modulated neurons are modulated, on average over neurons, below 0.5",
     ),
+    ("conjunctions", "whether what modulates with others does so by their product, in place of their sum"),
     ("shift_px", "s.d. of the shift of the retina by eye and head, about"),
     ("turn_deg", "s.d. of its rotation, about"),
     ("dropout", "share of samples in which the eye camera loses the eye"),
@@ -69,6 +70,9 @@ pub struct FreelyMoving {
     pub rate_hz: f64,
     /// Mean over neurons of the largest share by which responses change with behaviour.
     pub gain: f64,
+    /// Whether signals that modulate a neuron together do so by their product.
+    #[serde(default)]
+    pub conjunctions: bool,
     /// S.d. of the shift of the retina.
     pub shift_px: f64,
     /// S.d. of its rotation.
@@ -91,10 +95,11 @@ impl FreelyMoving {
             bins: 800,
             kinds: vec![Kind::Separable, Kind::Energy],
             orientations: 0,
-            size_px: 1.5,
+            size_px: 2.5,
             latency_ms: [0.0, 30.0],
             rate_hz: 10.0,
             gain: 0.4,
+            conjunctions: false,
             shift_px: 2.0,
             turn_deg: 8.0,
             dropout: 0.02,
@@ -111,7 +116,7 @@ impl FreelyMoving {
             width: 80,
             segments: 10,
             bins: 5382,
-            size_px: 4.0,
+            size_px: 6.0,
             shift_px: 6.0,
             ..small
         }
@@ -172,6 +177,7 @@ impl Options for FreelyMoving {
             "latency_ms" => self.latency_ms = range(key, value)?,
             "rate_hz" => self.rate_hz = read(key, value)?,
             "gain" => self.gain = read(key, value)?,
+            "conjunctions" => self.conjunctions = read(key, value)?,
             "shift_px" => self.shift_px = read(key, value)?,
             "turn_deg" => self.turn_deg = read(key, value)?,
             "dropout" => self.dropout = read(key, value)?,
@@ -225,7 +231,7 @@ impl Options for FreelyMoving {
     }
 }
 
-const NOTES: [&str; 11] = [
+const NOTES: [&str; 12] = [
     "trials are the parts of segments in the order of time: train 0, test 0, train 1, …; what a filter looks back at goes on over them",
     "gaze/TRIAL.npy [sample, 3]: dx, dy (pixels), a (degrees); a pixel (x, y) of the retina is the point of the frame at cx + cos a (x - cx - dx) + sin a (y - cy - dy), cy - sin a (x - cx - dx) + cos a (y - cy - dy), linear between pixels, 0 contrast outside; (cx, cy) the middle",
     "signals/TRIAL.npy [sample, 6]: speed, pitch, roll, phi, th, eyerad, also where the recording lost the eye",
@@ -233,6 +239,7 @@ const NOTES: [&str; 11] = [
     "drive: sum over both components, the patch and lag of space x time x contrast of the retina",
     "y*: ln(1 + exp(2 drive)) of linear kinds; 1.2 sqrt((drive 0 ^ 2 + drive 1 ^ 2) / 2) of energy kinds",
     "modulation.npy [neuron, signal]: -1, 0 or 1; a neuron with k of them is multiplied by 1 + gain tanh(sum of sign z / sqrt(k)), z the signal minus its mean, divided by its s.d., both in closed form",
+    "with conjunctions=true a neuron with k > 1 of them is multiplied by 1 + gain tanh(product of sign z)",
     "responses/TRIAL.npy [neuron, sample]: expected spikes of a bin, y* times that, scaled to rate_hz.npy; spikes are Poisson",
     "space.npy [neuron, component, row, column] of a patch of the retina whose first pixel is corner.npy [neuron, (row, column)]",
     "time.npy [neuron, filter, component, lag], lag 0 the frame of the response; linear kinds have one filter, the other is 0",

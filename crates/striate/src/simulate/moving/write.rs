@@ -41,6 +41,8 @@ struct Modulated {
     rate_hz: f64,
     /// −1, 0 or 1 for each signal.
     signs: [f64; SIGNALS.len()],
+    /// Whether several signals modulate it by their product.
+    is_conjunctive: bool,
 }
 
 /// Writes each mouse as recording folder `path/mouseN`, with the folder `truth/` inside. Frames of one part only are in memory at a
@@ -110,7 +112,7 @@ fn draw(of: &FreelyMoving, animal: usize) -> Vec<Modulated> {
             let sign = z.next().unwrap_or_default().signum();
             if selective.contains(&signal) { sign } else { 0.0 }
         });
-        Modulated { cell, rate_hz, signs }
+        Modulated { cell, rate_hz, signs, is_conjunctive: of.conjunctions && selective.len() > 1 }
     };
     (0..of.neurons).map(neuron).collect()
 }
@@ -155,9 +157,15 @@ impl Modulated {
     }
 
     fn gain(&self, scores: &[f64; SIGNALS.len()]) -> f64 {
-        let count: f64 = self.signs.iter().map(|sign| sign.abs()).sum();
-        let sum: f64 = self.signs.iter().zip(scores).map(|(sign, score)| sign * score).sum();
-        1.0 + self.cell.gain * (sum / count.max(1.0).sqrt()).tanh()
+        let signals = || {
+            let signed = self.signs.iter().zip(scores).map(|(sign, score)| sign * score);
+            signed.zip(self.signs).filter(|(_, sign)| *sign != 0.0).map(|(score, _)| score)
+        };
+        let together = match self.is_conjunctive {
+            true => signals().product::<f64>(),
+            false => signals().sum::<f64>() / (signals().count().max(1) as f64).sqrt(),
+        };
+        1.0 + self.cell.gain * together.tanh()
     }
 }
 

@@ -58,7 +58,13 @@ fn small(steps: usize) -> EncoderConfig {
     if let striate::model::readout::ReadoutConfig::FullyConnected(readout) = &mut config.readout {
         (readout.dropout, readout.init_sd) = (0.0, 0.3);
     }
-    let image = ImageShifterConfig { hidden: 6, reach: 0.3, turn: 40.0, centre: Centre::Published };
+    let image = ImageShifterConfig {
+        hidden: 6,
+        reach: 0.3,
+        turn: 40.0,
+        centre: Centre::Published,
+        starts_still: false,
+    };
     config.shifter = Some(ShifterConfig::Image(image));
     config.modulator = Some(ModulatorConfig::Recurrent(RecurrentConfig { hidden: 7, steps }));
     config
