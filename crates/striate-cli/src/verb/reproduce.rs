@@ -23,7 +23,7 @@ pub struct Args {
     /// A miniature that shows that everything works, in less than a minute.
     #[arg(long)]
     quick: bool,
-    /// The recording, for items that need one.
+    /// The recording, for items that take one; those of xu2023 simulate mice without it.
     #[arg(long, value_name = "DATA")]
     data: Option<PathBuf>,
     /// Folder for runs, `result.json` and `figure.html`; by default `reproduce/PAPER-ITEM`.
@@ -100,6 +100,7 @@ fn table(found: &Reproduction) -> String {
         let (published, tolerance) = (number(row.published), number(row.tolerance));
         format!("{:<width$}{published:>11}{:>9.3}{tolerance:>11}{verdict}\n", row.name, row.ours)
     };
-    let head = format!("{:<width$}{:>11}{:>9}{:>11}\n", "", "published", "ours", "tolerance");
+    let beside = if found.is_of_truth { "noise-free" } else { "published" };
+    let head = format!("{:<width$}{beside:>11}{:>9}{:>11}\n", "", "ours", "tolerance");
     head + &found.rows.iter().map(line).collect::<String>()
 }

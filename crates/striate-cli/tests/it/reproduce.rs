@@ -53,6 +53,16 @@ fn table_1_in_miniature_fits_every_row() {
     assert_eq!(rows.len(), 7);
 }
 
+/// Mice are simulated where none is named; what their noise-free responses reach stands beside.
+#[test]
+fn freely_moving_mice_in_miniature() {
+    for (item, rows) in [("table1", 4), ("table2", 10), ("table3", 5), ("fig3", 2)] {
+        let found = miniature(&format!("xu2023/{item}"));
+        assert_eq!(found.len(), rows, "{item}: {found:?}");
+        assert!(item == "fig3" || found[0]["published"].as_f64().unwrap() > 0.3, "{item}: {found:?}");
+    }
+}
+
 /// The runs are kept: the same command reads the same answer from them, and other settings are not mixed in.
 #[test]
 fn finished_fits_are_not_repeated() {
@@ -90,4 +100,10 @@ fn what_cannot_be_reproduced_is_said() {
     bench.run(&["reproduce", "klindt2017/table1"]).fails(2, &["--data", "pcbi.1004927"]);
     bench.run(&["reproduce", "klindt2017/fig4", "--data", "none"]).fails(2, &["--data", "simulates"]);
     bench.run(&["reproduce", "klindt2017/table1", "--data", "none"]).fails(3, &["none"]);
+    bench.run(&["reproduce", "xu2023/table1", "--data", "none"]).fails(3, &["none"]);
+    bench
+        .run(&["simulate", "klindt-linear", "--out", "still", "neurons=2", "samples=40", "test=4"])
+        .succeeds();
+    let images = bench.run(&["reproduce", "xu2023/table1", "--data", "still"]);
+    images.fails(3, &["holds images", "simulated mice"]);
 }

@@ -35,7 +35,7 @@ pub const PRESETS: &[(&str, &str)] = &[
     ("xu2023-4", "the same over four bins (Table 3)"),
     (
         "freely-moving",
-        "ours: the same over four bins, with places for the neurons and gaze that starts still",
+        "ours: the same over four bins without products, places for the neurons, gaze that starts still",
     ),
     ("ols", "linear baseline: least squares by the pseudo-inverse, a weight for each pixel"),
     ("ridge", "linear baseline: ridge regression, alpha chosen on the validation trials"),
@@ -312,8 +312,9 @@ impl FitConfig {
     /// Ours for such recordings (`papers/xu2023.md#ours`).
     fn freely_moving() -> Self {
         let full = Self::xu2023("freely-moving", 4);
+        let behaviour = Names(vec!["all".into()]);
         Self {
-            data: DataConfig { images: ImageScaling::Scalar, ..full.data },
+            data: DataConfig { images: ImageScaling::Scalar, behaviour, ..full.data },
             model: EncoderConfig::freely_moving(4),
             fit: TrainConfig { learning_rate: 1e-3, ..full.fit },
             ..full

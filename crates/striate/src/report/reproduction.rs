@@ -12,6 +12,8 @@ pub struct Reproduction<'a> {
     pub title: &'a str,
     /// What was done, in a few sentences.
     pub notes: &'a [String],
+    /// Whether what stands beside our numbers is what a simulation says, in place of what was published.
+    pub is_of_truth: bool,
     /// Name and unit of the two axes.
     pub axes: [&'a str; 2],
     /// Curves in both kinds.
@@ -55,7 +57,7 @@ pub fn reproduction(of: &Reproduction<'_>) -> String {
     let heading =
         heading.with(tag("h1").text(of.title)).with(tag("p").class("verdict").text(verdict(of.rows)));
     let plot = (!of.curves.is_empty()).then(|| drawing(of));
-    document(of.title, [heading.all(notes)].into_iter().chain(plot).chain([numbers(of.rows)]))
+    document(of.title, [heading.all(notes)].into_iter().chain(plot).chain([numbers(of)]))
 }
 
 /// How many of the numbers that are judged are as asked.
@@ -109,12 +111,13 @@ fn judgement(ok: Option<bool>) -> &'static str {
     }
 }
 
-fn numbers(rows: &[Row]) -> Tag {
+fn numbers(of: &Reproduction<'_>) -> Tag {
     let number = |value: Option<f64>| tag("td").class("number").text(decimal(value, 3));
     let row = |row: &Row| {
         let cells = [number(row.published), number(Some(row.ours)), number(row.tolerance)];
         (tag("th").text(&row.name), cells.into_iter().chain([tag("td").text(judgement(row.ok))]).collect())
     };
-    let heads = ["Number", "Published", "Ours", "Tolerance", "Judgement"].map(str::to_owned);
-    table("scores", &heads, rows.iter().map(row))
+    let beside = if of.is_of_truth { "Noise-free" } else { "Published" };
+    let heads = ["Number", beside, "Ours", "Tolerance", "Judgement"].map(str::to_owned);
+    table("scores", &heads, of.rows.iter().map(row))
 }

@@ -5,6 +5,7 @@
 
 pub mod klindt2017;
 mod work;
+pub mod xu2023;
 
 use std::path::Path;
 
@@ -25,9 +26,20 @@ pub struct Item {
     pub about: &'static str,
     /// What can be set, with its meaning; values are lists of numbers.
     pub keys: &'static [(&'static str, &'static str)],
-    /// Whether it needs a recording; the others simulate their own.
-    pub needs_data: bool,
+    /// What it has to do with a recording.
+    pub data: Data,
     run: fn(&mut Work<'_>) -> Result<Reproduction>,
+}
+
+/// Whether an item takes a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Data {
+    /// It simulates its own.
+    None,
+    /// It simulates its own where none is named.
+    Optional,
+    /// It cannot do without.
+    Needed,
 }
 
 /// Everything that can be reproduced.
@@ -37,6 +49,10 @@ pub const ITEMS: &[Item] = &[
     klindt2017::fig5d::ITEM,
     klindt2017::fig5e::ITEM,
     klindt2017::table1::ITEM,
+    xu2023::table1::ITEM,
+    xu2023::table2::ITEM,
+    xu2023::table3::ITEM,
+    xu2023::fig3::ITEM,
 ];
 
 /// What came out.
@@ -46,6 +62,8 @@ pub struct Reproduction {
     pub id: String,
     /// What was done, and how it differs from the paper.
     pub notes: Vec<String>,
+    /// Whether what stands beside our numbers is what a simulation says, in place of what was published.
+    pub is_of_truth: bool,
     /// Numbers.
     pub rows: Vec<Row>,
     /// Name and unit of the axes of the figure.
@@ -97,7 +115,7 @@ impl Item {
     /// [`Kind::Config`](crate::error::Kind::Config) for unknown settings, those of fits and scores, and
     /// [`Kind::Io`](crate::error::Kind::Io) when a file cannot be written.
     pub fn run(&self, task: &Task<'_>, tell: &mut dyn FnMut(&News<'_>)) -> Result<Reproduction> {
-        if task.data.is_some() && !self.needs_data {
+        if task.data.is_some() && self.data == Data::None {
             return Err(Error::config("is not used: this item simulates its recordings").key("--data"));
         }
         check_folder(task.out)?;
@@ -135,6 +153,7 @@ fn write(found: &Reproduction, item: &Item, out: &Path) -> Result<()> {
     let page = Page {
         title: &format!("{}: {}", item.id, item.about),
         notes: &found.notes,
+        is_of_truth: found.is_of_truth,
         axes: found.axes,
         curves: &found.curves,
         rows: &found.rows,
@@ -166,9 +185,8 @@ mod tests {
     #[test]
     fn items_have_names_of_their_own_and_slips_get_a_hint() {
         for (at, item) in ITEMS.iter().enumerate() {
-            assert!(
-                item.id.starts_with("klindt2017/") && ITEMS[..at].iter().all(|other| other.id != item.id)
-            );
+            let paper = ["klindt2017/", "xu2023/"].iter().any(|paper| item.id.starts_with(paper));
+            assert!(paper && ITEMS[..at].iter().all(|other| other.id != item.id));
         }
         let error = Item::named("klindt2017/fig33").unwrap_err();
         assert!(error.advice().is_some_and(|hint| hint.contains("klindt2017/fig3")));

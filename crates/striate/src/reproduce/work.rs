@@ -259,10 +259,26 @@ impl<'a> Work<'a> {
         truth: Option<&[f32]>,
         tier: Tier,
     ) -> Result<Vec<f64>> {
-        let settings = Settings::default();
         let width = session.neurons.len();
         let of_trial = truth.map(|truth| move |trial: usize| Ok(truth[trial * width..][..width].to_vec()));
         let truth = of_trial.as_ref().map(|of| of as scoring::NoiseFree<'_>);
+        let scores = self.scores(run, session, truth, tier, Settings::default())?;
+        let values = scores.metric(id).map(<[f64]>::to_vec);
+        values.ok_or_else(|| Error::data(format!("`{id}` is undefined on this tier")).file(&session.path))
+    }
+
+    /// All scores of `run` on one tier of `session`.
+    ///
+    /// # Errors
+    /// As [`scoring::score`].
+    pub fn scores(
+        &self,
+        run: &Run,
+        session: &Session,
+        truth: Option<scoring::NoiseFree<'_>>,
+        tier: Tier,
+        settings: Settings,
+    ) -> Result<scoring::Scores> {
         let task = scoring::Task {
             name: "reproduction",
             tier,
@@ -272,9 +288,7 @@ impl<'a> Work<'a> {
             classes: None,
             settings,
         };
-        let scores = scoring::score(&run.twin, session, &task, self.task.device)?;
-        let values = scores.metric(id).map(<[f64]>::to_vec);
-        values.ok_or_else(|| Error::data(format!("`{id}` is undefined on this tier")).file(&session.path))
+        scoring::score(&run.twin, session, &task, self.task.device)
     }
 
     /// FEV of each neuron against noise-free test responses.

@@ -6,7 +6,7 @@ use crate::array::{self, Array, Arrays};
 use crate::error::{Error, Result};
 use crate::fit::FitConfig;
 use crate::reproduce::work::{World, average, spread};
-use crate::reproduce::{Curve, Item, Reproduction, Row, Work};
+use crate::reproduce::{Curve, Data, Item, Reproduction, Row, Work};
 use crate::simulate::{KlindtLinear, Simulation};
 
 /// Figure 3b.
@@ -20,7 +20,7 @@ pub const ITEM: Item = Item {
         ("repetitions", "repetitions, 1 by default (20 in the paper)"),
         ("baselines", "1: also OLS, ridge, lasso and the kernel known (default), 0: not"),
     ],
-    needs_data: false,
+    data: Data::None,
     run,
 };
 

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::fit::FitConfig;
 use crate::reproduce::work::{World, average};
-use crate::reproduce::{Curve, Item, Reproduction, Row, Work};
+use crate::reproduce::{Curve, Data, Item, Reproduction, Row, Work};
 use crate::simulate::KlindtLinear;
 
 /// Figure 4.
@@ -11,7 +11,7 @@ pub const ITEM: Item = Item {
     id: "klindt2017/fig4",
     about: "two linear cell types in feature-weight space",
     keys: &[("neurons", "number of neurons, 1000 by default")],
-    needs_data: false,
+    data: Data::None,
     run,
 };
 

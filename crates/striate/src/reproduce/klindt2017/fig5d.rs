@@ -3,7 +3,7 @@
 use super::population::{Grid, Model, Rules, shortened};
 use crate::error::Result;
 use crate::reproduce::work::{World, average, spread};
-use crate::reproduce::{Curve, Item, Reproduction, Row, Work};
+use crate::reproduce::{Curve, Data, Item, Reproduction, Row, Work};
 use crate::simulate::KlindtNonlinear;
 
 /// Figure 5d.
@@ -17,7 +17,7 @@ pub const ITEM: Item = Item {
         ("max_steps", "steps after which a fit stops; the paper's by default"),
         ("full", "1: the paper's grid of penalties, 0: one of them (default)"),
     ],
-    needs_data: false,
+    data: Data::None,
     run,
 };
 

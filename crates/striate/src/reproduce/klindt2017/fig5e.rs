@@ -3,7 +3,7 @@
 use super::population::{Grid, Model, Rules, shortened};
 use crate::error::Result;
 use crate::reproduce::work::{World, average, spread};
-use crate::reproduce::{Curve, Item, Reproduction, Row, Work};
+use crate::reproduce::{Curve, Data, Item, Reproduction, Row, Work};
 use crate::simulate::KlindtNonlinear;
 
 /// Figure 5e.
@@ -17,7 +17,7 @@ pub const ITEM: Item = Item {
         ("full", "1: the paper's whole grid of penalties, 0: one of it (default)"),
         ("fixed_mask", "1: the fixed mask too (default), 0: not"),
     ],
-    needs_data: false,
+    data: Data::None,
     run,
 };
 

@@ -9,7 +9,7 @@ use crate::fit::FitConfig;
 use crate::model::EncoderConfig;
 use crate::recording::{self, Session, Stream, Tier, TrialSource, Window};
 use crate::reproduce::work::average;
-use crate::reproduce::{Item, Reproduction, Row, Work};
+use crate::reproduce::{Data, Item, Reproduction, Row, Work};
 use crate::simulate::{KlindtLinear, Simulation};
 
 /// Table 1.
@@ -23,7 +23,7 @@ pub const ITEM: Item = Item {
         ),
         ("max_steps", "steps after which a fit stops; the paper's by default"),
     ],
-    needs_data: true,
+    data: Data::Needed,
     run,
 };
 
