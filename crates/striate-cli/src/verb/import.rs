@@ -18,8 +18,11 @@ use crate::outcome::{DONE, Outcome};
   striate import model.pth --as sensorium2022-linear --session 26872-17-20 \\
       --image-shape 1,36,64 --image-mean 113.5 --image-sd 64.6 --out runs/published
   striate predict runs/published --data stack.npy --out responses.npy
+  striate import val_070921_J553RT_all_prod_seq_4.pth --as xu2023 --steps 4 \\
+      --data mouse-data-10-segment-split-70-30-48ms/070921_J553RT --out runs/published
 
-Kinds: sensorium2022; sensorium2022-linear (the same layers without nonlinearities between them)")]
+Kinds: sensorium2022, sensorium2022-linear (the same layers without nonlinearities between them), xu2023 (freely moving
+mice), xu2023-unshifted (the same, trained without gaze correction)")]
 pub struct Args {
     /// The checkpoint: what `torch.save(model.state_dict(), …)` wrote.
     #[arg(value_name = "CHECKPOINT")]
@@ -45,6 +48,12 @@ pub struct Args {
     /// Height in pixels to which higher images are made smaller before the model sees them; 0: not.
     #[arg(long, default_value_t = 0, value_name = "PIXELS")]
     image_height: usize,
+    /// Behaviour that a model of xu2023 takes in, where the number of features does not tell (orig or velo).
+    #[arg(long, default_value = "", value_name = "SET")]
+    behaviour: String,
+    /// Bins that each prediction of a recurrent model of xu2023 looks at.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024), value_name = "BINS")]
+    steps: u16,
     /// Import a checkpoint although it holds arrays of unknown meaning: the twin may predict something else.
     #[arg(long)]
     partial: bool,
@@ -52,9 +61,6 @@ pub struct Args {
     #[arg(long, value_name = "RUN")]
     out: PathBuf,
 }
-
-/// Height of the images that the starter kit's models see (Willeke et al. 2022; `papers/sensorium.md#normalisation`).
-const SHOWN: usize = 36;
 
 pub fn run(args: &Args, common: &Common) -> Outcome {
     let recording = args.data.as_deref().map(recording::open).transpose()?;
@@ -66,25 +72,15 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
         session: args.session.clone(),
         data,
         image_height: args.image_height,
+        behaviour: args.behaviour.clone(),
+        steps: usize::from(args.steps),
         partial: args.partial,
     };
     let imported = read(args, &options)?;
     imported.write(&args.checkpoint, &args.out, &command_line())?;
     if !common.quiet {
         tell!("{} arrays of {} neurons", imported.weights.len(), imported.card.neurons.len());
-        let [_, height, width] = imported.card.seen_shape();
-        let scaling = match args.data {
-            Some(_) => "scaling as stored with the recording".to_owned(),
-            None => format!("pixels of mean {} and s.d. {}", args.image_mean, args.image_sd),
-        };
-        let core = if args.kind.ends_with("linear") { "no nonlinearities" } else { "ELU" };
-        tell!(
-            "taken for granted: {core} between layers, no padding before the first, positions through tanh, ELU + 1 at the \
-             end, images of {height}x{width}, {scaling}"
-        );
-        if height > SHOWN {
-            tell!("hint: the starter kit shows its models a quarter of 144x256: --image-height {SHOWN}");
-        }
+        imported.assumed.iter().for_each(|said| tell!("{said}"));
         for (name, reason) in &imported.unused {
             tell!("not used: {name} ({reason})");
         }
@@ -95,7 +91,7 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
 
 fn read(args: &Args, options: &Options<'_>) -> Result<Imported> {
     let importer = import::importer(&args.kind)?;
-    let arrays = import::read_state_dict(&args.checkpoint)?;
+    let arrays = import::read_state_dict(&args.checkpoint, importer)?;
     (importer.read)(&arrays, options).map_err(|e| match e.place().file {
         Some(_) => e,
         None => e.file(&args.checkpoint),

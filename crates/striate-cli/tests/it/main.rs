@@ -16,6 +16,7 @@ mod files;
 mod fit;
 mod hints;
 mod hostile;
+mod import;
 mod inspect;
 mod linear;
 mod predict;

@@ -2,8 +2,10 @@
 //!
 //! An importer knows the names of one toolkit's state dicts; [`write`] makes a run folder of what it found.
 
+mod dict;
 mod prefix;
 pub mod sensorium2022;
+pub mod xu2023;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -30,6 +32,10 @@ pub struct Options<'a> {
     pub data: Data<'a>,
     /// Height to which higher images are made smaller before the model sees them; 0 leaves them as they are.
     pub image_height: usize,
+    /// Features of behaviour that the model takes in, where their number does not tell; empty where it does.
+    pub behaviour: String,
+    /// Samples that each prediction of a recurrent model looks at.
+    pub steps: usize,
     /// Whether a checkpoint is taken that holds arrays of unknown meaning beside what the twin needs.
     pub partial: bool,
 }
@@ -125,12 +131,15 @@ pub struct Importer {
     pub name: &'static str,
     /// What it reads, for people.
     pub about: &'static str,
+    /// Parts of which each of its models has one: what stands before their names is no part of the model.
+    pub parts: &'static [&'static str],
     /// From named arrays to a twin.
     pub read: fn(&Arrays, &Options<'_>) -> Result<Imported>,
 }
 
 /// All importers.
-pub const IMPORTERS: [Importer; 2] = [sensorium2022::IMPORTER, sensorium2022::LINEAR];
+pub const IMPORTERS: [Importer; 4] =
+    [sensorium2022::IMPORTER, sensorium2022::LINEAR, xu2023::IMPORTER, xu2023::UNSHIFTED];
 
 /// A twin made of somebody else's weights.
 #[derive(Debug, Clone, PartialEq)]
@@ -145,6 +154,8 @@ pub struct Imported {
     pub recording: RecordingInfo,
     /// Arrays of the checkpoint that the twin does not use, with the reason.
     pub unused: Vec<(String, &'static str)>,
+    /// What the checkpoint does not say, and was taken for granted, in sentences.
+    pub assumed: Vec<String>,
 }
 
 /// The importer called `name`.
@@ -160,12 +171,12 @@ pub fn importer(name: &str) -> Result<&'static Importer> {
     })
 }
 
-/// Every tensor of the model in a PyTorch checkpoint as an `f32` array, named as in its state dict: what wrappers and
-/// trainers put before the names is taken off. Whole numbers such as counters become fractions.
+/// Every tensor of a model of `importer` in a PyTorch checkpoint as an `f32` array, named as in its state dict: what wrappers
+/// and trainers put before the names is taken off. Whole numbers such as counters become fractions.
 ///
 /// # Errors
 /// [`Kind::Data`](crate::error::Kind::Data) when the file is no checkpoint, holds no model, or numbers of another kind.
-pub fn read_state_dict(path: &Path) -> Result<Arrays> {
+pub fn read_state_dict(path: &Path, importer: &Importer) -> Result<Arrays> {
     if path.symlink_metadata().is_err() {
         return Err(Error::data("no such file").file(path));
     }
@@ -178,7 +189,9 @@ pub fn read_state_dict(path: &Path) -> Result<Arrays> {
     };
     let reader = PytorchReader::new(path).map_err(|e| damaged(&e))?;
     let tensors = reader.tensors();
-    let prefix = prefix::before_core(tensors.keys().map(String::as_str)).map_err(|e| e.file(path))?;
+    let names = tensors.keys().map(String::as_str);
+    let prefix = prefix::before_parts(importer.parts, names)
+        .map_err(|e| e.hint(format!("expected the {}", importer.about)).file(path))?;
     check_sizes(tensors.values().map(bytes_of), size).map_err(|e| e.file(path))?;
     let mut arrays = Arrays::new();
     // In the order of their names, so that the first problem named is always the same. Trainers keep the weights beside

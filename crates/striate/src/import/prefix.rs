@@ -17,22 +17,27 @@ const WRAPPERS: [&str; 9] = [
     "network",
     "weights",
 ];
-/// The part that every model has.
-const CORE: &str = "core";
-
-/// What stands before the part `core` in the names of a checkpoint's arrays, empty or with a dot at its end.
+/// What stands before a part of a model in the names of a checkpoint's arrays, empty or with a dot at its end: before the
+/// first of `parts` that it has.
 ///
 /// # Errors
-/// [`Kind::Data`](crate::error::Kind::Data) with the first names that are there, when none is of a core or several
+/// [`Kind::Data`](crate::error::Kind::Data) with the first names that are there, when it has none of them or several
 /// models are there to choose from.
-pub(super) fn before_core<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Result<&'a str> {
-    let found: BTreeSet<&str> = names.clone().filter_map(before).collect();
+pub(super) fn before_parts<'a>(
+    parts: &[&str],
+    names: impl Iterator<Item = &'a str> + Clone,
+) -> Result<&'a str> {
+    let before_part =
+        |part: &&str| -> BTreeSet<&'a str> { names.clone().filter_map(|name| before(part, name)).collect() };
+    let found = parts.iter().map(before_part).find(|found| !found.is_empty()).unwrap_or_default();
     let known: Vec<&str> = found.iter().copied().filter(|prefix| is_known(prefix)).collect();
     match (known.as_slice(), found.len()) {
         ([one], _) => Ok(one),
         (_, 1) => Ok(found.first().expect("it has one")),
-        (_, 0) => Err(Error::data(format!("holds no array of a model's `{CORE}`; {}", there_are(names)))
-            .hint("expected the state dict of a Sensorium 2022 baseline")),
+        (_, 0) => {
+            let part = parts.join("` or `");
+            Err(Error::data(format!("holds no array of a model's `{part}`; {}", there_are(names))))
+        }
         _ => {
             let several: Vec<&str> = found.into_iter().collect();
             let message = list("holds several models, whose names begin with", &several);
@@ -48,8 +53,8 @@ pub(super) fn there_are<'a>(names: impl Iterator<Item = &'a str>) -> String {
     list("its arrays are", &names)
 }
 
-fn before(name: &str) -> Option<&str> {
-    let part = format!("{CORE}.");
+fn before<'a>(part: &str, name: &'a str) -> Option<&'a str> {
+    let part = format!("{part}.");
     let at = name.starts_with(&part).then_some(0).or_else(|| Some(name.find(&format!(".{part}"))? + 1))?;
     Some(&name[..at])
 }
@@ -63,7 +68,7 @@ mod tests {
     use super::*;
 
     fn found<'a>(names: &[&'a str]) -> Result<&'a str> {
-        before_core(names.iter().copied())
+        before_parts(&["core"], names.iter().copied())
     }
 
     #[test]
@@ -75,6 +80,15 @@ mod tests {
             assert_eq!(found(&[&names[0], &names[1]]).unwrap(), prefix);
         }
         assert_eq!(found(&["ema.core.a", "model.core.a"]).unwrap(), "model.", "the one that is known");
+    }
+
+    #[test]
+    fn the_first_part_that_is_there_tells() {
+        let names = ["net.visual_encoder.a", "net.encoder.b"];
+        let found = |parts: &[&str]| before_parts(parts, names.iter().copied());
+        assert_eq!(found(&["visual_encoder", "encoder"]).unwrap(), "net.");
+        assert_eq!(found(&["none", "encoder"]).unwrap(), "net.");
+        assert!(found(&["coder"]).unwrap_err().message().contains("a model's `coder`"), "no part of a word");
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! State dicts of the Sensorium 2022 starter kit: stacked core, full Gaussian readout, MLP shifter.
 
+use super::dict::{COUNTER, Dict, UNKNOWN};
 use super::prefix::there_are;
-use super::{Imported, Importer, Options};
-use crate::array::{Array, Arrays};
+use super::{Data, Imported, Importer, Options};
+use crate::array::Arrays;
 use crate::batch::Normalisation;
 use crate::error::{Error, Result, list};
 use crate::fit::FitConfig;
@@ -11,77 +12,23 @@ use crate::model::core::stacked::{Nonlinearity, Padding};
 use crate::model::readout::ReadoutConfig;
 use crate::model::readout::gaussian::PredictorConfig;
 use crate::model::shifter::{ReadoutShifterConfig, ShifterConfig};
-use crate::model::weights;
 use crate::twin::Card;
 
 /// See the module.
 pub const IMPORTER: Importer = Importer {
     name: "sensorium2022",
     about: "state dict (.pth) of a Sensorium 2022 CNN baseline, with or without behaviour and shifter",
+    parts: &["core"],
     read: |arrays, options| read(arrays, options, false),
 };
 
 /// The same layers without nonlinearities between them: a state dict does not tell the two apart.
 pub const LINEAR: Importer = Importer {
     name: "sensorium2022-linear",
-    about: "the same, of a model with a linear core",
+    about: "the same layers without nonlinearities between them",
+    parts: &["core"],
     read: |arrays, options| read(arrays, options, true),
 };
-
-/// A checkpoint whose arrays are taken out one by one, so that what is left is known.
-struct Dict {
-    arrays: Arrays,
-}
-
-impl Dict {
-    /// Takes an array out, in another shape of the same length.
-    fn take(&mut self, name: &str, shape: &[usize]) -> Result<Array> {
-        let array = self.arrays.remove(name).ok_or_else(|| Error::data("the array is missing").key(name))?;
-        if array.values.len() != shape.iter().product::<usize>() {
-            let message = format!("has shape {:?}, expected {shape:?}", array.shape);
-            return Err(Error::data(message).key(name));
-        }
-        weights::check_values(name, &array)?;
-        Ok(Array { shape: shape.to_vec(), values: array.values })
-    }
-
-    /// Takes out the bias of a convolution; none is zeros.
-    fn bias(&mut self, convolution: &str, channels: usize) -> Result<Vec<f32>> {
-        let name = format!("{convolution}.bias");
-        match self.arrays.contains_key(&name) {
-            true => Ok(self.take(&name, &[channels])?.values),
-            false => Ok(vec![0.0; channels]),
-        }
-    }
-
-    fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.arrays.get(name).map(|array| array.shape.as_slice())
-    }
-
-    /// The part after `prefix` and before the next dot, of every name, each once.
-    fn names_after(&self, prefix: &str) -> Vec<String> {
-        let rest = self.arrays.keys().filter_map(|name| name.strip_prefix(prefix));
-        let mut names: Vec<String> =
-            rest.filter_map(|rest| rest.split('.').next()).map(str::to_owned).collect();
-        names.dedup();
-        names
-    }
-
-    /// Sizes of the layers `prefix.0`, `prefix.2`, … (inputs first).
-    fn layer_sizes(&self, prefix: &str) -> Vec<usize> {
-        let shapes = (0..).step_by(2).map_while(|i| self.shape(&format!("{prefix}.{i}.weight")));
-        let mut sizes = Vec::new();
-        for shape in shapes {
-            if let [outputs, inputs] = *shape {
-                if sizes.is_empty() {
-                    sizes.push(inputs);
-                }
-                sizes.push(outputs);
-            }
-        }
-        sizes
-    }
-}
 
 fn read(arrays: &Arrays, options: &Options<'_>, linear: bool) -> Result<Imported> {
     let mut dict = Dict { arrays: arrays.clone() };
@@ -111,19 +58,29 @@ fn read(arrays: &Arrays, options: &Options<'_>, linear: bool) -> Result<Imported
         neurons: (0..neurons).collect(),
         unit_ids: options.data.unit_ids(neurons),
     };
-    let unused: Vec<_> =
-        dict.arrays.into_keys().map(|name| (name.clone(), reason(&name, &session))).collect();
-    let unknown: Vec<&str> =
-        unused.iter().filter(|(_, reason)| *reason == UNKNOWN).map(|(name, _)| name.as_str()).collect();
-    if !unknown.is_empty() && !options.partial {
-        return Err(Error::data(list("has arrays that are not known here", &unknown))
-            .hint("its predictions may differ without them: `--partial` imports the rest"));
-    }
-    Ok(Imported { config, card, weights, recording: options.data.info(neurons)?, unused })
+    let unused = dict.left(|name| reason(name, &session), options)?;
+    let assumed = assumed(&card, options, linear);
+    Ok(Imported { config, card, weights, recording: options.data.info(neurons)?, unused, assumed })
 }
 
-/// Without such an array the twin may be another model.
-const UNKNOWN: &str = "UNKNOWN: the predictions may differ from the original's";
+/// Height of the images that the starter kit's models see (Willeke et al. 2022; `papers/sensorium.md#normalisation`).
+const SHOWN: usize = 36;
+
+/// What a state dict of this toolkit does not say.
+fn assumed(card: &Card, options: &Options<'_>, linear: bool) -> Vec<String> {
+    let [_, height, width] = card.seen_shape();
+    let core = if linear { "no nonlinearities" } else { "ELU" };
+    let scaling = match options.data {
+        Data::Recording { .. } => "scaling as stored with the recording".to_owned(),
+        Data::Numbers { mean, sd, .. } => format!("pixels of mean {mean} and s.d. {sd}"),
+    };
+    let taken = format!(
+        "taken for granted: {core} between layers, no padding before the first, positions through tanh, ELU + 1 at the end, \
+         images of {height}x{width}, {scaling}"
+    );
+    let hint = format!("hint: the starter kit shows its models a quarter of 144x256: --image-height {SHOWN}");
+    [Some(taken), (height > SHOWN).then_some(hint)].into_iter().flatten().collect()
+}
 
 /// Why an array of the checkpoint has no place in the twin of `session`.
 fn reason(name: &str, session: &str) -> &'static str {
@@ -133,7 +90,7 @@ fn reason(name: &str, session: &str) -> &'static str {
     if name.contains("_regularizer.") {
         "a constant of a penalty"
     } else if name.ends_with("num_batches_tracked") {
-        "a counter that prediction does not use"
+        COUNTER
     } else if of_other {
         "of another session"
     } else {
@@ -165,15 +122,11 @@ fn core(dict: &mut Dict, model: &mut EncoderConfig, weights: &mut Arrays) -> Res
     for layer in 0..layers {
         let from = format!("core.features.layer{layer}");
         let to = format!("core.layers.{layer}");
-        let axes = |shape: &[usize], name: &str| -> Result<[usize; 4]> {
-            let wrong = || Error::data("the array is missing or has not four axes").key(name);
-            shape.try_into().ok().filter(|axes: &[usize; 4]| !axes.contains(&0)).ok_or_else(wrong)
-        };
         let spatial = format!("{from}.ds_conv.spatial_conv.weight");
-        let separable = dict.shape(&spatial).map(<[usize]>::to_vec);
-        let (side, channels, bias) = match &separable {
-            Some(shape) => {
-                let [channels, _, side, _] = axes(shape, &spatial)?;
+        let separable = dict.arrays.contains_key(&spatial);
+        let (side, channels, bias) = match separable {
+            true => {
+                let [channels, _, side, _] = dict.axes(&spatial)?;
                 let bias = bias_of_separable(dict, &format!("{from}.ds_conv"), channels)?;
                 let square = [channels, channels, 1, 1];
                 let name = |part: &str| format!("{from}.ds_conv.{part}.weight");
@@ -184,31 +137,19 @@ fn core(dict: &mut Dict, model: &mut EncoderConfig, weights: &mut Arrays) -> Res
                 weights.insert(format!("{to}.separable.pointwise"), mixed);
                 (side, channels, bias)
             }
-            None => {
+            false => {
                 let name = format!("{from}.conv.weight");
-                let shape = dict.shape(&name).unwrap_or(&[]).to_vec();
-                let [channels, _, side, _] = axes(&shape, &name)?;
+                let shape: [usize; 4] = dict.axes(&name)?;
+                let [channels, _, side, _] = shape;
                 weights.insert(format!("{to}.weight"), dict.take(&name, &shape)?);
                 (side, channels, dict.bias(&format!("{from}.conv"), channels)?)
             }
         };
-        core.separable |= separable.is_some();
+        core.separable |= separable;
         core.kernels.push(side);
         core.channels.push(channels);
         core.padding.push(if layer == 0 { Padding::Valid } else { Padding::Same });
-        for (theirs, ours) in [
-            ("weight", "gain"),
-            ("bias", "offset"),
-            ("running_mean", "running_mean"),
-            ("running_var", "running_variance"),
-        ] {
-            let mut array = dict.take(&format!("{from}.norm.{theirs}"), &[channels])?;
-            if ours == "running_mean" {
-                // What is subtracted after a bias is that less the bias without it.
-                array.values.iter_mut().zip(&bias).for_each(|(mean, bias)| *mean -= bias);
-            }
-            weights.insert(format!("{to}.{ours}"), array);
-        }
+        dict.norm(&format!("{from}.norm"), &to, &bias, weights)?;
     }
     if layers == 0 {
         let names = there_are(dict.arrays.keys().map(String::as_str));

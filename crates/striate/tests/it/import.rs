@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use burn::prelude::*;
 use serde::Deserialize;
 use striate::array::{Array, Arrays};
+use striate::error::Result;
 use striate::fit::fit;
 use striate::import::{Data, Imported, Options, importer, read_state_dict};
 use striate::recording::{Session, Statistics, Stream};
@@ -40,11 +41,21 @@ fn golden() -> Golden {
 
 fn options(golden: &Golden) -> Options<'static> {
     let data = Data::Numbers { shape: golden.shape, mean: golden.image_mean, sd: golden.image_sd };
-    Options { session: golden.session.clone(), data, image_height: 0, partial: false }
+    Options { session: golden.session.clone(), ..unnamed(data) }
+}
+
+fn unnamed(data: Data<'_>) -> Options<'_> {
+    let (session, behaviour) = (String::new(), String::new());
+    Options { session, data, image_height: 0, behaviour, steps: 1, partial: false }
+}
+
+/// The arrays of a checkpoint beside this test's golden numbers, or elsewhere.
+fn arrays_in(path: &Path) -> Result<Arrays> {
+    read_state_dict(path, importer("sensorium2022").unwrap())
 }
 
 fn imported(golden: &Golden) -> Imported {
-    let arrays = read_state_dict(&folder().join("tiny.pth")).unwrap();
+    let arrays = arrays_in(&folder().join("tiny.pth")).unwrap();
     (importer("sensorium2022").unwrap().read)(&arrays, &options(golden)).unwrap()
 }
 
@@ -75,7 +86,7 @@ fn scaled_session(golden: &Golden) -> Session {
 fn a_recording_gives_the_scaling_of_its_checkpoint() {
     let golden = golden();
     let session = scaled_session(&golden);
-    let arrays = read_state_dict(&folder().join("tiny.pth")).unwrap();
+    let arrays = arrays_in(&folder().join("tiny.pth")).unwrap();
     let data = Data::Recording { session: &session, path: Path::new("animal.zip") };
     let options = Options { data, ..options(&golden) };
     let imported = (importer("sensorium2022").unwrap().read)(&arrays, &options).unwrap();
@@ -127,7 +138,7 @@ fn what_is_not_used_is_listed_with_its_reason() {
     let of = |name: &str| unused.iter().find(|(found, _)| found == name).map(|(_, reason)| *reason);
     assert_eq!(of("readout.other.bias"), Some("of another session"));
     assert!(of("core.features.layer0.norm.num_batches_tracked").is_some());
-    let mut arrays = read_state_dict(&folder().join("tiny.pth")).unwrap();
+    let mut arrays = arrays_in(&folder().join("tiny.pth")).unwrap();
     let (read, extra) = (importer("sensorium2022").unwrap().read, arrays["readout.one.bias"].clone());
     for strange in ["modulator.one.gain", "readout.one.scales"] {
         arrays.insert(strange.into(), extra.clone());
@@ -145,7 +156,7 @@ fn what_is_not_used_is_listed_with_its_reason() {
 fn biases_of_convolutions_go_into_the_running_means() {
     let golden = golden();
     let read = importer("sensorium2022").unwrap().read;
-    let arrays = read_state_dict(&folder().join("tiny.pth")).unwrap();
+    let arrays = arrays_in(&folder().join("tiny.pth")).unwrap();
     let of =
         |arrays: &Arrays, name: &str| read(arrays, &options(&golden)).unwrap().weights[name].values.clone();
     let channels = arrays["core.features.layer1.norm.bias"].values.len();
@@ -181,7 +192,7 @@ fn biases_of_convolutions_go_into_the_running_means() {
 #[test]
 fn what_cannot_be_read_is_named() {
     let golden = golden();
-    let arrays = read_state_dict(&folder().join("tiny.pth")).unwrap();
+    let arrays = arrays_in(&folder().join("tiny.pth")).unwrap();
     let read = importer("sensorium2022").unwrap().read;
     let mut less = arrays.clone();
     less.remove("core.features.layer1.norm.running_var");
@@ -199,7 +210,7 @@ fn what_cannot_be_read_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("broken.pth");
     fs::write(&path, b"PK nothing").unwrap();
-    assert_eq!(read_state_dict(&path).unwrap_err().place().file.as_deref(), Some(path.as_path()));
+    assert_eq!(arrays_in(&path).unwrap_err().place().file.as_deref(), Some(path.as_path()));
     assert!(importer("sensorium").unwrap_err().advice().unwrap().contains("sensorium2022"));
 }
 
@@ -213,8 +224,8 @@ fn the_published_linear_model_predicts_its_published_outputs() {
     }
     let data_of = Data::Numbers { shape: [1, 144, 256], mean: 113.524_7, sd: 64.558_15 };
     // The notebook shows it the whole image.
-    let options = Options { session: "26872-17-20".into(), data: data_of, image_height: 0, partial: false };
-    let arrays = read_state_dict(&data.join("sensorium_ln_model.pth")).unwrap();
+    let options = Options { session: "26872-17-20".into(), ..unnamed(data_of) };
+    let arrays = arrays_in(&data.join("sensorium_ln_model.pth")).unwrap();
     let imported = (importer("sensorium2022-linear").unwrap().read)(&arrays, &options).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let run = imported.write(&data, &dir.path().join("run"), "striate import").unwrap();

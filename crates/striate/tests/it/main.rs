@@ -9,6 +9,7 @@ mod conv_gru;
 mod documents;
 mod fit;
 mod import;
+mod import_xu2023;
 mod linear;
 mod model;
 mod ops;

@@ -24,7 +24,7 @@ const FRAME: [usize; 2] = [4, 6];
 const PIXELS: usize = FRAME[0] * FRAME[1];
 
 /// An `.npy` file of `values` as NumPy would write them in type `descr`.
-fn npy(descr: &str, fortran: bool, shape: &[usize], values: &[f64]) -> Vec<u8> {
+pub(crate) fn npy(descr: &str, fortran: bool, shape: &[usize], values: &[f64]) -> Vec<u8> {
     let axes: Vec<String> = shape.iter().map(|length| format!("{length},")).collect();
     let order = if fortran { "True" } else { "False" };
     let header = format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': ({}), }}", axes.join(" "));
@@ -111,7 +111,7 @@ fn made(segments: &[[usize; 2]]) -> (TempDir, PathBuf) {
     (dir, path)
 }
 
-fn only(path: &Path) -> Session {
+pub(crate) fn only(path: &Path) -> Session {
     recording::open(path).unwrap().sessions.pop().unwrap()
 }
 
