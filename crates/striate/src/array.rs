@@ -1,4 +1,6 @@
-//! Named arrays of `f32`, kept on disk as safetensors.
+//! Named arrays of `f32`, kept on disk as safetensors; read from PyTorch's checkpoints, too.
+
+pub mod pytorch;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -82,10 +84,19 @@ pub fn note(path: &Path, name: &str) -> Option<String> {
 /// [`Kind::Io`](crate::error::Kind::Io) when the file cannot be read, [`Kind::Data`](crate::error::Kind::Data)
 /// when it is no safetensors file or an array is not `f32`.
 pub fn load(path: &Path) -> Result<Arrays> {
+    load_where(path, |_| true)
+}
+
+/// As [`load`], of the arrays whose names are `wanted`.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_where(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Arrays> {
     let bytes = disk::read(path, disk::ARRAYS)?;
     let file = safetensors::SafeTensors::deserialize(&bytes)
         .map_err(|e| Error::data(format!("is not a readable safetensors file: {e}")).file(path))?;
-    file.iter().map(|(name, view)| Ok((name.to_owned(), read_view(&view, path, name)?))).collect()
+    let all = file.iter().filter(|(name, _)| wanted(name));
+    all.map(|(name, view)| Ok((name.to_owned(), read_view(&view, path, name)?))).collect()
 }
 
 fn read_view(view: &TensorView<'_>, path: &Path, name: &str) -> Result<Array> {

@@ -1,9 +1,9 @@
-"""Models of Xu et al. 2023 in plain PyTorch: writes KIND.pth and golden.json beside this file.
+"""Models of Xu et al. 2023 in plain PyTorch: writes KIND.pth, shapes.json and golden.json beside this file.
 
     python make.py        needs torch
 
-Weights are drawn, layers few and narrow; names, order and arithmetic are those of the published state dicts. The recording
-is made by formula (`pixel`, `signal`), which the test repeats, so that nothing of it is stored.
+Weights are drawn, or made by formula where they are many, layers few and narrow; names, order and arithmetic are those of the
+published state dicts. The recording is made by formula (`pixel`, `signal`), which the test repeats: nothing of it is stored.
 """
 
 import json
@@ -129,6 +129,147 @@ class Full(nn.Module):
         return nn.functional.softplus(self.fc(self.lstm_net(windows)[0][:, -1]))
 
 
+class Autoencoder(nn.Module):
+    """Layers as of the CNN, features at 13; back: a layer at 0, transposed convolutions at 4, 8, 12."""
+
+    def __init__(self):
+        super().__init__()
+        self.shifter = Shifter(6, 4)
+        self.encoder = Visual([4, 3, 2], 5)
+        self.decoder = nn.Module()
+        up = lambda inputs, outputs, beyond: [
+            nn.ConvTranspose2d(inputs, outputs, 7, stride=2, output_padding=beyond), nn.BatchNorm2d(outputs), nn.ReLU(),
+            nn.Dropout(0.0),
+        ]
+        self.decoder.conv_layers = nn.Sequential(
+            nn.Linear(5, 30), nn.ReLU(), nn.Dropout(0.0), nn.Unflatten(1, (2, 3, 5)),
+            *up(2, 3, (0, 1)), *up(3, 4, 0), *up(4, 1, (1, 1)),
+        )
+        self.fc = nn.Linear(5, NEURONS)
+
+    def features(self, frames, signals):
+        return self.encoder(self.shifter(frames, signals))
+
+    def forward(self, frames, signals):
+        return nn.functional.softplus(self.fc(self.features(frames, signals)))
+
+
+class Block(nn.Module):
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        conv = lambda inputs, side, stride: nn.Conv2d(inputs, outputs, side, stride, side // 2, bias=False)
+        self.conv1, self.bn1 = conv(inputs, 3, stride), nn.BatchNorm2d(outputs)
+        self.conv2, self.bn2 = conv(outputs, 3, 1), nn.BatchNorm2d(outputs)
+        if stride > 1:
+            self.downsample = nn.Sequential(conv(inputs, 1, stride), nn.BatchNorm2d(outputs))
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(self.bn1(self.conv1(x)).relu()))
+        return (y + (self.downsample(x) if hasattr(self, "downsample") else x)).relu()
+
+
+class ResNet18(nn.Module):
+    """By torchvision's names, `width` channels in the first stage."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(1, width, 7, 2, 3, bias=False), nn.BatchNorm2d(width)
+        for stage in range(4):
+            inputs, outputs = width << max(stage - 1, 0), width << stage
+            blocks = nn.Sequential(Block(inputs, outputs, 1 + (stage > 0)), Block(outputs, outputs, 1))
+            setattr(self, f"layer{stage + 1}", blocks)
+        self.fc = nn.Linear(8 * width, NEURONS)
+
+    def forward(self, x):
+        x = nn.functional.max_pool2d(self.bn1(self.conv1(x)).relu(), 3, 2, 1)
+        return self.fc(self.layer4(self.layer3(self.layer2(self.layer1(x)))).mean((2, 3)))
+
+
+class Mobile(nn.Module):
+    def __init__(self, inputs, outputs, side, stride, widening):
+        super().__init__()
+        wide = inputs * widening
+        self.widens, self.residual = widening > 1, stride == 1 and inputs == outputs
+        spatial = nn.Conv2d(wide, wide, side, stride, side // 2, groups=wide, bias=False)
+        self.se = nn.Module()
+        self.se.conv_reduce = nn.Conv2d(wide, inputs // 4, 1)
+        self.se.conv_expand = nn.Conv2d(inputs // 4, wide, 1)
+        narrow = nn.Conv2d(wide, outputs, 1, bias=False)
+        if self.widens:
+            self.conv_pw, self.bn1 = nn.Conv2d(inputs, wide, 1, bias=False), nn.BatchNorm2d(wide)
+            self.conv_dw, self.bn2 = spatial, nn.BatchNorm2d(wide)
+            self.conv_pwl, self.bn3 = narrow, nn.BatchNorm2d(outputs)
+        else:
+            self.conv_dw, self.bn1 = spatial, nn.BatchNorm2d(wide)
+            self.conv_pw, self.bn2 = narrow, nn.BatchNorm2d(outputs)
+
+    def forward(self, x):
+        silu = nn.functional.silu
+        y = silu(self.bn1(self.conv_pw(x))) if self.widens else x
+        spatial, narrow = (self.bn2, self.bn3) if self.widens else (self.bn1, self.bn2)
+        y = silu(spatial(self.conv_dw(y)))
+        weighed = self.se.conv_expand(silu(self.se.conv_reduce(y.mean((2, 3), keepdim=True))))
+        y = narrow((self.conv_pwl if self.widens else self.conv_pw)(y * weighed.sigmoid()))
+        return x + y if self.residual else y
+
+
+class EfficientNetB0(nn.Module):
+    """By timm's names."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv_stem, self.bn1 = nn.Conv2d(1, 32, 3, 2, 1, bias=False), nn.BatchNorm2d(32)
+        stages, inputs = [], 32
+        for count, side, stride, widening, outputs in [
+            (1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192),
+            (1, 3, 1, 6, 320),
+        ]:
+            blocks = []
+            for block in range(count):
+                blocks.append(Mobile(inputs, outputs, side, stride if block == 0 else 1, widening))
+                inputs = outputs
+            stages.append(nn.Sequential(*blocks))
+        self.blocks = nn.Sequential(*stages)
+        self.conv_head, self.bn2 = nn.Conv2d(320, 1280, 1, bias=False), nn.BatchNorm2d(1280)
+        self.classifier = nn.Linear(1280, NEURONS)
+
+    def forward(self, x):
+        silu = nn.functional.silu
+        x = silu(self.bn2(self.conv_head(self.blocks(silu(self.bn1(self.conv_stem(x)))))))
+        return self.classifier(x.mean((2, 3)))
+
+
+class Library(nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.shifter = Shifter(6, 4)
+        self.encoder = nn.Module()
+        self.encoder.layers = network
+
+    def forward(self, frames, signals):
+        return nn.functional.softplus(self.encoder.layers(self.shifter(frames, signals)))
+
+
+def by_formula(model):
+    """Weights and statistics that the test makes, too, from names and shapes."""
+    with torch.no_grad():
+        for name, array in model.state_dict().items():
+            start = 31 * sum(name.encode())
+            spread = torch.tensor([(start + 7919 * i) % 10007 / 10007 - 0.5 for i in range(array.numel())])
+            if name.endswith("num_batches_tracked"):
+                continue
+            elif name.endswith("running_var"):
+                spread = 1 + spread
+            elif array.dim() == 1 and name.endswith("weight"):
+                spread = 1 + 0.5 * spread
+            elif array.dim() == 1:
+                spread = 0.2 * spread
+            else:
+                spread = spread * (24 / (array.numel() / array.shape[0])) ** 0.5
+            array.copy_(spread.reshape(array.shape))
+    return model
+
+
 def drawn(model):
     """Weights as PyTorch draws them, larger, so that outputs differ, and statistics of some batch."""
     for name, array in model.state_dict().items():
@@ -159,6 +300,21 @@ def main():
             # The last frame is that of the last response, which no model sees.
             parts = [model(*[rows[:-1] for rows in recording(segment)]) for segment in range(SEGMENTS)]
         golden[name] = [round(value, 9) for value in torch.cat(parts).flatten().tolist()]
+    shapes = {}
+    for name, model in {
+        "autoencoder": Autoencoder(), "resnet18": Library(ResNet18(4)), "efficientnet_b0": Library(EfficientNetB0()),
+    }.items():
+        model = by_formula(model).double().eval()
+        shapes[name] = {name: list(array.shape) for name, array in model.state_dict().items()}
+        with torch.no_grad():
+            rows = [[rows[:-1] for rows in recording(segment)] for segment in range(SEGMENTS)]
+            parts = [model(*each) for each in rows]
+            golden[name] = [round(value, 9) for value in torch.cat(parts).flatten().tolist()]
+            if name == "autoencoder":
+                images = model.decoder.conv_layers(model.features(*rows[0])).flatten()
+                weights = torch.arange(images.numel()) * 7 % 13
+                golden["image"] = [images.mean().item(), (images * weights).mean().item()]
+    (HERE / "shapes.json").write_text(json.dumps(shapes) + "\n")
     (HERE / "golden.json").write_text(json.dumps(golden) + "\n")
 
 

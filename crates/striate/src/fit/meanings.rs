@@ -69,8 +69,14 @@ const MEANINGS: &[(&str, &str)] = &[
     (
         "model.core.kind",
         "stacked (convolutions of each image or frame), factorised3d (convolutions in space, then in time), conv_gru \
-         (convolutions of each frame, then a recurrent unit of maps)",
+         (convolutions of each frame, then a recurrent unit of maps), resnet18, efficientnet_b0, autoencoder (features of which \
+         the image is made again), lags (the last frames side by side)",
     ),
+    ("model.core.width", "channels of the first of four stages; each further one has twice as many"),
+    ("model.core.pooled", "whether features are means over the map, as published, or the map itself"),
+    ("model.core.latent", "features of the autoencoder"),
+    ("model.core.lags", "frames side by side, the last one that of the prediction"),
+    ("model.core.crop", "pixels that are left out on every side"),
     ("model.core.hidden", "channels of the recurrent unit's state, which are the features"),
     ("model.core.input_kernel", "kernel side of the recurrent unit on the layers, in pixels; odd"),
     ("model.core.state_kernel", "kernel side of the recurrent unit on its own state, in pixels; odd"),
@@ -149,7 +155,12 @@ const MEANINGS: &[(&str, &str)] = &[
     ("model.shifter.hidden", "units of every layer of the shifter but the last"),
     (
         "model.modulator.kind",
-        "gain (of each neuron, by behaviour), recurrent (drive, behaviour and product through a recurrent unit)",
+        "gain (of each neuron, by behaviour), recurrent (drive, behaviour and product through a recurrent unit), linear (a sum \
+         or product of each neuron)",
+    ),
+    (
+        "model.modulator.how",
+        "what a linear modulator w b + c is to the drive: add, multiply (by its absolute value)",
     ),
     ("model.modulator.steps", "samples that each prediction of the recurrent unit looks at"),
     ("model.modulator.layers", "layers from behaviour to the gain of each neuron"),
@@ -210,6 +221,10 @@ const MEANINGS: &[(&str, &str)] = &[
         "strength of the variance of the bumps of a deterministic readout, per neuron",
     ),
     ("model.penalty.modulator_l1", "strength of the mean absolute weight of the modulator's last layer"),
+    (
+        "model.penalty.reconstruction",
+        "strength of the mean squared error of the images that an autoencoder makes again",
+    ),
     ("model.penalty.kernel_l2", "strength of 1e-4/2 x sum of squared kernels"),
     ("model.penalty.mask_l1", "strength of the L1 of masks, per neuron"),
     ("model.penalty.feature_l1", "strength of the L1 of feature weights, per neuron"),

@@ -87,6 +87,9 @@ impl<'a> Plan<'a> {
             animals.push(animal);
             adopted.extend(names);
         }
+        if saved.is_none() {
+            super::start::warn_of_library(config);
+        }
         warn_of_random(&random.into_iter().collect::<Vec<_>>());
         let step = saved.as_ref().map_or(0, |(saved, _)| saved.state.step);
         let mut fit = Fit {

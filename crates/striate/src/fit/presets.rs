@@ -9,6 +9,7 @@ use crate::batch::{
 use crate::error::{Result, unknown};
 use crate::model::EncoderConfig;
 use crate::model::loss::{Loss, OverNeurons, OverTrials};
+use crate::model::modulator::How;
 
 /// Names of the presets, with what they are for.
 pub const PRESETS: &[(&str, &str)] = &[
@@ -37,6 +38,14 @@ pub const PRESETS: &[(&str, &str)] = &[
         "freely-moving",
         "ours: the same over four bins without products, places for the neurons, gaze that starts still",
     ),
+    ("xu2023-autoencoder", "baseline of Table 1: features of which the frame is made again"),
+    ("xu2023-resnet18", "baseline of Table 1: ResNet-18"),
+    ("xu2023-efficientnet-b0", "baseline of Table 1: EfficientNet-B0"),
+    ("xu2023-sensorium", "baseline of Table 1: the Sensorium CNN, eye position moves the readout"),
+    ("xu2023-sensorium-plus", "baseline of Table 2: the same, which sees pupil and speed as well"),
+    ("xu2023-glm", "linear baseline: gaze-corrected frames of three bins, a weight for each pixel"),
+    ("xu2023-glm-additive", "the same, to which head and eyes add"),
+    ("xu2023-glm-multiplicative", "the same, which head and eyes multiply"),
     ("ols", "linear baseline: least squares by the pseudo-inverse, a weight for each pixel"),
     ("ridge", "linear baseline: ridge regression, alpha chosen on the validation trials"),
     ("lasso", "linear baseline: sparse weights, alpha chosen on the validation trials"),
@@ -82,6 +91,19 @@ impl FitConfig {
             "xu2023" => Self::xu2023(name, 1),
             "xu2023-4" => Self::xu2023(name, 4),
             "freely-moving" => Self::freely_moving(),
+            "xu2023-autoencoder" => Self::xu2023_baseline(name, EncoderConfig::xu2023_autoencoder(), 6),
+            "xu2023-resnet18" => Self::xu2023_baseline(name, EncoderConfig::xu2023_resnet18(), 5),
+            "xu2023-efficientnet-b0" => {
+                Self::xu2023_baseline(name, EncoderConfig::xu2023_efficientnet_b0(), 5)
+            }
+            "xu2023-sensorium" => Self::xu2023_sensorium(name, EncoderConfig::xu2023_sensorium(), &[]),
+            "xu2023-sensorium-plus" => {
+                let planes = ["eyerad*eyerad", "eyerad*eyerad'", "speed"];
+                Self::xu2023_sensorium(name, EncoderConfig::xu2023_sensorium_plus(), &planes)
+            }
+            "xu2023-glm" => Self::xu2023_glm(name, None),
+            "xu2023-glm-additive" => Self::xu2023_glm(name, Some(How::Add)),
+            "xu2023-glm-multiplicative" => Self::xu2023_glm(name, Some(How::Multiply)),
             "ols" => Self::linear(name, Solver::Ols, &[]),
             "ridge" => Self::linear(name, Solver::Ridge, &RIDGE_ALPHAS),
             "lasso" => Self::linear(name, Solver::Lasso, &LASSO_ALPHAS),
@@ -318,6 +340,56 @@ impl FitConfig {
             model: EncoderConfig::freely_moving(4),
             fit: TrainConfig { learning_rate: 1e-3, ..full.fit },
             ..full
+        }
+    }
+
+    /// `papers/xu2023.md#training`, the other models of Table 1.
+    fn xu2023_baseline(name: &str, model: EncoderConfig, patience: u32) -> Self {
+        let seeing = Self::xu2023_cnn();
+        let schedule = ScheduleConfig { patience, ..seeing.schedule };
+        Self { name: name.into(), model, schedule, ..seeing }
+    }
+
+    /// `papers/xu2023.md#sensorium-networks`. Ours: as [`FitConfig::sensorium`], and eye position is centred.
+    fn xu2023_sensorium(name: &str, model: EncoderConfig, planes: &[&str]) -> Self {
+        let (peer, seeing) = (Self::sensorium(name, model), Self::xu2023_cnn());
+        let names = |all: &[&str]| Names(all.iter().map(|name| (*name).to_owned()).collect());
+        Self {
+            seed: seeing.seed,
+            data: DataConfig {
+                pupil: names(&["th", "phi"]),
+                behaviour: names(planes),
+                variables: VariableScaling::Std,
+                ..seeing.data
+            },
+            fit: TrainConfig { batch: 256, ..peer.fit },
+            ..peer
+        }
+    }
+
+    /// `papers/xu2023.md#linear-models`. Ours: causal lags, batches, and all parts are fitted together unless
+    /// `fit.start_from` and `fit.frozen` take them one after another.
+    fn xu2023_glm(name: &str, how: Option<How>) -> Self {
+        let seeing = Self::xu2023_cnn();
+        let names = |all: &[&str]| Names(all.iter().map(|name| (*name).to_owned()).collect());
+        Self {
+            name: name.into(),
+            data: DataConfig {
+                image_height: 30,
+                frames: 3,
+                images: ImageScaling::PerPixel,
+                pupil: names(&["th", "phi", "pitch"]),
+                behaviour: if how.is_some() {
+                    names(&["th", "phi", "pitch", "roll"])
+                } else {
+                    Names::default()
+                },
+                variables: VariableScaling::Std,
+                ..seeing.data
+            },
+            model: EncoderConfig::xu2023_glm(how),
+            fit: TrainConfig { learning_rate: 1e-3, ..seeing.fit },
+            ..seeing
         }
     }
 

@@ -6,15 +6,17 @@ use burn::prelude::*;
 use rayon::prelude::*;
 
 use super::FitConfig;
+use crate::array::pytorch::Checkpoint;
 use crate::array::{self, Arrays};
 use crate::batch::{Clip, Trials, fingerprint};
 use crate::error::{Error, Result, list, pasted};
+use crate::model::core::CoreConfig;
 use crate::model::readout::factorised::MaskInit;
 use crate::model::readout::{Readout, ReadoutConfig, Start};
 use crate::model::weights::{adopt, frozen_by, import, to_host};
 use crate::model::{Encoder, EncoderConfig, heads};
 use crate::recording::Session;
-use crate::run::{Checkpoint, RunFolder};
+use crate::run::{self, RunFolder};
 use crate::twin::{Card, changes, load_weights, require_rate};
 
 /// Spike-triggered averages `[neuron, height, width]`.
@@ -79,7 +81,7 @@ pub fn adopted(
             weights_of_run(&run, &model, unit_ids, session).map_err(|e| e.key("fit.start_from"))?
         }
         false => {
-            let all = array::load(path)?;
+            let all = weights_in(path, &config.model.core)?;
             let has = heads::sessions(&all).contains(session.id.as_str());
             let mut own = heads::of_session(&all, has.then_some(session.id.as_str()));
             // The head of one animal in a file is not that of each of several.
@@ -95,6 +97,29 @@ pub fn adopted(
             .key("fit.start_from")
             .hint(take_over(config, session))),
     }
+}
+
+/// The weights of a file, of a PyTorch state dict as well; those of the library that the core comes from, under our names.
+fn weights_in(path: &Path, core: &CoreConfig) -> Result<Arrays> {
+    let is_counter = |name: &str| name.ends_with("num_batches_tracked");
+    let all = match path.extension().and_then(|ending| ending.to_str()) {
+        Some("pth" | "pt" | "bin") => Checkpoint::open(path)?.read("")?,
+        _ => array::load_where(path, |name| !is_counter(name))?,
+    };
+    let ours = |(theirs, ours): (String, String)| Some((ours, all.get(&theirs)?.clone()));
+    let of_library: Arrays = core.library().into_iter().filter_map(ours).collect();
+    Ok(if of_library.is_empty() { all } else { of_library })
+}
+
+/// Says that a core of a library starts anew, where those who published it took the library's weights.
+pub(super) fn warn_of_library(config: &FitConfig) {
+    if config.model.core.library().is_empty() || !config.fit.start_from.is_empty() {
+        return;
+    }
+    tracing::warn!(
+        "the core starts from random weights, not from those of ImageNet as published: if you have them, \
+         `fit.start_from=FILE` takes a state dict of torchvision (resnet18) or timm (efficientnet_b0), .pth or .safetensors"
+    );
 }
 
 /// Names of the frozen weights that nothing ever trains. Where there is a run or file to start from, and it did not give
@@ -148,8 +173,8 @@ fn take_over(config: &FitConfig, session: &Session) -> String {
 /// Weights of a run for `model`, without those of neurons that are not the same.
 fn weights_of_run(run: &RunFolder, model: &Encoder, unit_ids: &[i64], session: &Session) -> Result<Arrays> {
     run.require_single()?;
-    let (bond, parts) = (run.bond(Checkpoint::Best)?, run.sessions()?);
-    let all = load_weights(&run.checkpoint(Checkpoint::Best))?;
+    let (bond, parts) = (run.bond(run::Checkpoint::Best)?, run.sessions()?);
+    let all = load_weights(&run.checkpoint(run::Checkpoint::Best))?;
     run.check_best(bond.as_ref(), &all)?;
     let of_one = parts.len() == 1;
     let is_own = |part: &RunFolder| is_of(part, unit_ids, session);

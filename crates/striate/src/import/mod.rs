@@ -7,20 +7,19 @@ mod prefix;
 pub mod sensorium2022;
 pub mod xu2023;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::prelude::*;
-use pytorch_reader::{DType, PytorchReader, Tensor};
 
-use crate::array::{Array, Arrays};
+use crate::array::Arrays;
+use crate::array::pytorch::Checkpoint;
 use crate::batch::{Normalisation, Uses, Variables};
 use crate::disk;
 use crate::error::{Error, Result, in_range};
 use crate::fit::{FitConfig, recording_info};
 use crate::model::weights;
 use crate::recording::Session;
-use crate::run::{Checkpoint, Manifest, RecordingInfo, RunFolder, manifest::Status};
+use crate::run::{self, Manifest, RecordingInfo, RunFolder, manifest::Status};
 use crate::twin::{Card, save_weights};
 
 /// What a checkpoint does not say.
@@ -177,66 +176,10 @@ pub fn importer(name: &str) -> Result<&'static Importer> {
 /// # Errors
 /// [`Kind::Data`](crate::error::Kind::Data) when the file is no checkpoint, holds no model, or numbers of another kind.
 pub fn read_state_dict(path: &Path, importer: &Importer) -> Result<Arrays> {
-    if path.symlink_metadata().is_err() {
-        return Err(Error::data("no such file").file(path));
-    }
-    let size =
-        disk::open(path, disk::ARRAYS)?.metadata().map_err(|e| Error::io("cannot read", path, e))?.len();
-    let damaged = |e: &dyn std::fmt::Display| {
-        Error::data(format!("is no readable PyTorch checkpoint: {e}"))
-            .file(path)
-            .hint("expected what `torch.save(model.state_dict(), …)` writes")
-    };
-    let reader = PytorchReader::new(path).map_err(|e| damaged(&e))?;
-    let tensors = reader.tensors();
-    let names = tensors.keys().map(String::as_str);
-    let prefix = prefix::before_parts(importer.parts, names)
+    let checkpoint = Checkpoint::open(path)?;
+    let prefix = prefix::before_parts(importer.parts, checkpoint.names())
         .map_err(|e| e.hint(format!("expected the {}", importer.about)).file(path))?;
-    check_sizes(tensors.values().map(bytes_of), size).map_err(|e| e.file(path))?;
-    let mut arrays = Arrays::new();
-    // In the order of their names, so that the first problem named is always the same. Trainers keep the weights beside
-    // the state of their optimiser, which is not read.
-    let of_model = tensors.iter().filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?, tensor)));
-    for (name, tensor) in of_model.collect::<BTreeMap<_, _>>() {
-        let bytes = tensor.read().map_err(|e| damaged(&e))?;
-        let values = decode(tensor.dtype(), &bytes).ok_or_else(|| {
-            Error::data(format!("holds {:?} numbers, expected f32 or f64", tensor.dtype()))
-                .file(path)
-                .key(name)
-        })?;
-        arrays.insert(name.to_owned(), Array { shape: tensor.shape().to_vec(), values });
-    }
-    Ok(arrays)
-}
-
-/// Bytes that the values of `tensor` take.
-fn bytes_of(tensor: &Tensor) -> u64 {
-    let bytes = |bytes: u64, &length: &usize| bytes.saturating_mul(length as u64);
-    tensor.shape().iter().fold(tensor.dtype().size() as u64, bytes)
-}
-
-/// That tensors of these sizes are in a file of `size` bytes: a view can say that one number stands for billions.
-fn check_sizes(tensors: impl Iterator<Item = u64>, size: u64) -> Result<()> {
-    // Parts of a network that share their weights are stored once and named several times.
-    const SHARED: u64 = 16;
-    let claimed = tensors.fold(0, u64::saturating_add);
-    if claimed <= size.saturating_mul(SHARED) {
-        return Ok(());
-    }
-    let message = format!("names tensors of {claimed} bytes, and has itself only {size}");
-    Err(Error::data(message).hint("save the tensors themselves (`tensor.contiguous()`), not expanded views"))
-}
-
-/// Little-endian numbers as `f32`.
-fn decode(dtype: DType, bytes: &[u8]) -> Option<Vec<f32>> {
-    let values = match dtype {
-        DType::F32 => bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
-        DType::F64 => bytes.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect(),
-        DType::I64 => bytes.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b) as f32).collect(),
-        DType::I32 => bytes.as_chunks().0.iter().map(|b| i32::from_le_bytes(*b) as f32).collect(),
-        _ => return None,
-    };
-    Some(values)
+    checkpoint.read(prefix)
 }
 
 impl Imported {
@@ -255,27 +198,13 @@ impl Imported {
         manifest.recording = self.recording.clone();
         manifest.status = Status::Finished;
         RunFolder::create_whole(out, |folder| {
-            let run = RunFolder::create(folder, &self.config.to_toml(), &manifest)?;
-            self.card.save(&run)?;
+            let made = RunFolder::create(folder, &self.config.to_toml(), &manifest)?;
+            self.card.save(&made)?;
             let unused: Vec<String> =
                 self.unused.iter().map(|(name, reason)| format!("not used: {name} ({reason})\n")).collect();
-            disk::write_bytes(&run.log(), unused.concat().as_bytes())?;
-            let folder = run.checkpoint(Checkpoint::Best);
+            disk::write_bytes(&made.log(), unused.concat().as_bytes())?;
+            let folder = made.checkpoint(run::Checkpoint::Best);
             disk::replace_folder(&folder, |folder| save_weights(folder, &self.weights))
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tensors_that_share_their_numbers_are_read_and_expanded_ones_refused() {
-        check_sizes([400, 400, 400].into_iter(), 500).unwrap();
-        for claimed in [vec![2_000_000_000], vec![u64::MAX, 2], vec![500; 17]] {
-            let error = check_sizes(claimed.into_iter(), 485).unwrap_err();
-            assert!(error.message().contains("has itself only 485"), "{error}");
-        }
     }
 }

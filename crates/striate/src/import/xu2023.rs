@@ -1,21 +1,25 @@
 //! State dicts of Xu et al. 2023: freely moving mice (`papers/xu2023.md#published-weights`).
 
+use burn::prelude::*;
+
 use super::dict::{COUNTER, Dict, UNKNOWN};
 use super::{Data, Imported, Importer, Options};
 use crate::array::{Array, Arrays};
 use crate::batch::{Features, Names, Normalisation, Split};
 use crate::error::{Error, Result};
 use crate::fit::FitConfig;
-use crate::model::EncoderConfig;
+use crate::model::core::{AutoencoderConfig, CoreConfig};
 use crate::model::modulator::{ModulatorConfig, RecurrentConfig};
 use crate::model::shifter::{Centre, ImageShifterConfig, ShifterConfig};
+use crate::model::{EncoderConfig, weights};
+use crate::random::Draws;
 use crate::recording::{Session, Stream};
 use crate::twin::Card;
 
 /// See the module.
 pub const IMPORTER: Importer = Importer {
     name: "xu2023",
-    about: "state dict (.pth) of Xu et al. 2023, of a CNN or of a recurrent model with behaviour, gaze-corrected",
+    about: "state dict (.pth) of Xu et al. 2023: CNN, autoencoder, ResNet-18, EfficientNet-B0, or recurrent with behaviour",
     parts: PARTS,
     read: |arrays, options| read(arrays, options, true),
 };
@@ -101,9 +105,15 @@ fn assumed(config: &FitConfig) -> Vec<String> {
 impl Moving<'_> {
     /// The kind of model that has such arrays, but for the shifter, and its weights.
     fn model(&mut self) -> Result<FitConfig> {
-        match self.dict.shape("visual_encoder.layers.0.weight") {
-            Some(_) => self.recurrent(),
-            None => self.cnn(),
+        let has = |name: &str| self.dict.arrays.contains_key(name);
+        match () {
+            () if has("visual_encoder.layers.0.weight") => self.recurrent(),
+            () if has("decoder.conv_layers.0.weight") => self.autoencoder(),
+            () if has("encoder.layers.conv1.weight") => self.library("xu2023-resnet18", "fc"),
+            () if has("encoder.layers.conv_stem.weight") => {
+                self.library("xu2023-efficientnet-b0", "classifier")
+            }
+            () => self.cnn(),
         }
     }
 
@@ -142,15 +152,68 @@ impl Moving<'_> {
         Ok(config)
     }
 
-    /// Three convolutions, at 0, 4 and 8, each before its batch norm.
+    /// A network of torchvision or timm, whose last layer is called `last`.
+    fn library(&mut self, preset: &str, last: &str) -> Result<FitConfig> {
+        let mut config = FitConfig::preset(preset)?;
+        let (core, frame) = (&mut config.model.core, self.session.image_shape());
+        if let CoreConfig::ResNet18(core) = core {
+            [core.width, _, _, _] = self.dict.axes("encoder.layers.conv1.weight")?;
+        }
+        core.check(frame).map_err(Error::into_data)?;
+        let blank = weights::export(&core.init(frame, &mut Draws::Core.generator(0), &Device::flex()));
+        for (theirs, ours) in core.library() {
+            let shape = &blank[ours.strip_prefix("core.").unwrap_or(&ours)].shape;
+            self.array(&format!("encoder.layers.{theirs}"), &ours, shape)?;
+        }
+        self.readout(&format!("encoder.layers.{last}"), &config.model)?;
+        Ok(config)
+    }
+
+    /// The autoencoder: layers as of the CNN, features at 13, and the way back.
+    fn autoencoder(&mut self) -> Result<FitConfig> {
+        let mut config = FitConfig::preset("xu2023-autoencoder")?;
+        let (kernels, channels) = self.convolutions("encoder.layers", "core.encoder.layers")?;
+        let [latent, _] = self.dict.axes("encoder.layers.13.weight")?;
+        let core = AutoencoderConfig { kernels: kernels.clone(), channels: channels.clone(), latent };
+        config.model.core = CoreConfig::Autoencoder(core.clone());
+        let frame = self.session.image_shape();
+        config.model.core.check(frame).map_err(Error::into_data)?;
+        let [last, height, width] = core.map(frame);
+        let (flat, by_pixel) = (last * height * width, by_pixel(last, height * width));
+        self.turned("encoder.layers.13.weight", "core.latent.weight", &[latent, flat], &by_pixel)?;
+        self.array("encoder.layers.13.bias", "core.latent.bias", &[latent])?;
+        let rows: Vec<usize> = by_pixel.iter().flat_map(|row| row * latent..(row + 1) * latent).collect();
+        self.turned("decoder.conv_layers.0.weight", "core.widen.weight", &[flat, latent], &rows)?;
+        self.turned("decoder.conv_layers.0.bias", "core.widen.bias", &[flat], &by_pixel)?;
+        for (up, at) in [4, 8, 12].into_iter().enumerate() {
+            let layer = kernels.len() - 1 - up;
+            let outputs = if layer == 0 { frame[0] } else { channels[layer - 1] };
+            let (from, to) = (format!("decoder.conv_layers.{at}"), format!("core.decoder.{up}"));
+            let shape = [channels[layer], outputs, kernels[layer], kernels[layer]];
+            self.array(&format!("{from}.weight"), &format!("{to}.weight"), &shape)?;
+            let bias = self.dict.exactly(&format!("{from}.bias"), &[outputs])?.values;
+            self.dict.norm(&format!("decoder.conv_layers.{}", at + 1), &to, &bias, &mut self.weights)?;
+        }
+        self.readout("fc", &config.model)?;
+        Ok(config)
+    }
+
     fn stack(&mut self, from: &str, model: &mut EncoderConfig) -> Result<()> {
+        let (kernels, channels) = self.convolutions(from, "core.layers")?;
+        let stack = model.stack();
+        (stack.kernels, stack.channels) = (kernels, channels);
+        model.core.check(self.session.image_shape()).map_err(Error::into_data)
+    }
+
+    /// Kernel sides and channels of three convolutions, at 0, 4 and 8, each before its batch norm.
+    fn convolutions(&mut self, from: &str, to: &str) -> Result<(Vec<usize>, Vec<usize>)> {
         let (mut kernels, mut channels) = (Vec::new(), Vec::new());
         for (layer, at) in [0, 4, 8].into_iter().enumerate() {
             let name = format!("{from}.{at}");
             let shape: [usize; 4] = self.dict.axes(&format!("{name}.weight"))?;
             let [outputs, _, side, _] = shape;
             let inputs = channels.last().copied().unwrap_or(self.session.image_shape()[0]);
-            let to = format!("core.layers.{layer}");
+            let to = format!("{to}.{layer}");
             let expected = [outputs, inputs, side, side];
             self.array(&format!("{name}.weight"), &format!("{to}.weight"), &expected)?;
             let bias = self.dict.exactly(&format!("{name}.bias"), &[outputs])?.values;
@@ -158,9 +221,7 @@ impl Moving<'_> {
             kernels.push(side);
             channels.push(outputs);
         }
-        let stack = model.stack();
-        (stack.kernels, stack.channels) = (kernels, channels);
-        model.core.check(self.session.image_shape()).map_err(Error::into_data)
+        Ok((kernels, channels))
     }
 
     /// The layer from a map to neurons, the number of which it gives. Theirs takes channel after channel, ours pixel after pixel.
@@ -180,9 +241,8 @@ impl Moving<'_> {
             };
             return Err(Error::data(message).file(&self.session.path).hint(hint));
         }
-        let theirs = self.dict.exactly(&name, &[neurons, channels * height * width])?;
-        let values = channels_last(&theirs.values, channels, height * width);
-        self.weights.insert("readout.weight".into(), Array { shape: theirs.shape, values });
+        let shape = [neurons, channels * height * width];
+        self.turned(&name, "readout.weight", &shape, &by_pixel(channels, height * width))?;
         self.array(&format!("{from}.bias"), "readout.bias", &[neurons])?;
         Ok(neurons)
     }
@@ -243,28 +303,22 @@ impl Moving<'_> {
         self.array(&format!("{from}.bias"), &format!("{to}.bias"), &[outputs])
     }
 
+    /// As [`Moving::array`], every stretch of as many values as `order` has in that order of theirs.
+    fn turned(&mut self, from: &str, to: &str, shape: &[usize], order: &[usize]) -> Result<()> {
+        let theirs = self.dict.exactly(from, shape)?;
+        let turned = |row: &[f32]| order.iter().map(|&at| row[at]).collect::<Vec<f32>>();
+        let values = theirs.values.chunks_exact(order.len()).flat_map(turned).collect();
+        self.weights.insert(to.to_owned(), Array { shape: theirs.shape, values });
+        Ok(())
+    }
+
     fn array(&mut self, from: &str, to: &str, shape: &[usize]) -> Result<()> {
         self.weights.insert(to.to_owned(), self.dict.exactly(from, shape)?);
         Ok(())
     }
 }
 
-/// Rows of weights of `channels` times `pixels`, as rows of pixels times channels.
-fn channels_last(rows: &[f32], channels: usize, pixels: usize) -> Vec<f32> {
-    let turned = |row: &[f32]| -> Vec<f32> {
-        (0..channels * pixels).map(|at| row[at % channels * pixels + at / channels]).collect()
-    };
-    rows.chunks_exact(channels * pixels).flat_map(turned).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn weights_go_from_channel_after_channel_to_pixel_after_pixel() {
-        let rows = [0., 1., 2., 10., 11., 12., 100., 101., 102., 110., 111., 112.];
-        let turned = [0., 10., 1., 11., 2., 12., 100., 110., 101., 111., 102., 112.];
-        assert_eq!(channels_last(&rows, 2, 3), turned);
-    }
+/// Where in `channels` times `pixels` values those of pixels times channels are.
+fn by_pixel(channels: usize, pixels: usize) -> Vec<usize> {
+    (0..channels * pixels).map(|at| at % channels * pixels + at / channels).collect()
 }

@@ -16,7 +16,7 @@ use super::penalty::PenaltyConfig;
 use super::readout::{Readout, ReadoutConfig, Start};
 use super::shifter::{Shifter, ShifterConfig};
 use crate::batch::{Batch, Inputs, Uses, ends};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, in_range};
 use crate::ops::Moments;
 use crate::random::Draws;
 
@@ -88,6 +88,9 @@ pub struct Encoder {
     config: EncoderConfig,
 }
 
+/// Weights of a core beyond which a configuration is a slip of the pen (4 GiB).
+const MOST_WEIGHTS: f64 = (1u64 << 30) as f64;
+
 const BEHAVIOUR: &str = "the model takes in behaviour";
 const PUPIL: &str = "the model takes in the pupil";
 
@@ -140,7 +143,7 @@ impl EncoderConfig {
 
     /// Whether what it says of a sample depends on those before.
     pub fn sees_clips(&self) -> bool {
-        self.lost() > 0 || !matches!(self.core, CoreConfig::Stacked(_))
+        self.lost() > 0 || matches!(self.core, CoreConfig::ConvGru(_) | CoreConfig::Factorised3d(_))
     }
 
     /// Checks the options of all parts against images `[channel, height, width]` and `behaviour` variables; penalties, which
@@ -151,9 +154,13 @@ impl EncoderConfig {
     pub fn check(&self, image: [usize; 3], behaviour: usize) -> Result<()> {
         let shape = self.core_shape(image, behaviour);
         self.core.check(shape)?;
+        in_range("model.core", self.core.size(shape), 0.0..=MOST_WEIGHTS)
+            .map_err(|e| e.hint("this is the number of weights for images of this size"))?;
         if self.readout.needs_sta() && self.core.is_strided() {
             let message = "does not start from spike-triggered averages where the core has strides";
-            return Err(Error::config(message).key("model.core.strides").hint(
+            let key =
+                if let CoreConfig::Stacked(_) = self.core { "model.core.strides" } else { "model.core.kind" };
+            return Err(Error::config(message).key(key).hint(
                 "start masks as noise (`model.readout.mask_init.kind=noise`), or pool: `model.core.pool`",
             ));
         }
@@ -208,7 +215,12 @@ impl Encoder {
     /// # Panics
     /// When the inputs lack what [`EncoderConfig::uses`] says.
     pub fn forward(&self, inputs: Inputs, pass: Pass) -> (Tensor<2>, OfParts) {
-        let inputs = inputs.without_last(self.config.lag);
+        let (predicted, _, moments) = self.through(inputs.without_last(self.config.lag), pass);
+        (predicted, moments)
+    }
+
+    /// As [`Encoder::forward`], of samples without those that it does not see, and with the features of its core.
+    fn through(&self, inputs: Inputs, pass: Pass) -> (Tensor<2>, Tensor<4>, OfParts) {
         let samples = inputs.samples;
         let (inputs, shifter) = self.gaze_corrected(inputs, pass);
         let (features, core) = self.core.forward(self.seen(&inputs), samples, pass);
@@ -216,12 +228,28 @@ impl Encoder {
         let kept = |rows: Tensor<2>| ends(rows, samples, left);
         let of_readout = self.shifter.as_ref().and_then(Shifter::of_readout);
         let shift = of_readout.map(|shifter| shifter.forward(kept(inputs.pupil.expect(PUPIL))));
-        let drive = self.readout.forward(features, pass, shift);
+        let drive = self.readout.forward(features.clone(), pass, shift);
         let (drive, modulator) = match &self.modulator {
             Some(modulator) => modulator.forward(drive, kept(inputs.behaviour.expect(BEHAVIOUR)), left, pass),
             None => (drive, Vec::new()),
         };
-        (self.config.output.forward(drive), OfParts { shifter, core, modulator })
+        (self.config.output.forward(drive), features, OfParts { shifter, core, modulator })
+    }
+
+    /// Mean squared error of what the core makes of its features, against the images as they were recorded (Xu et al. 2023:
+    /// whatever the gaze made of them; `papers/xu2023.md#autoencoder`), where that is asked for; its moments are added.
+    fn reconstruction(
+        &self,
+        images: Tensor<4>,
+        features: Tensor<4>,
+        pass: Pass,
+        moments: &mut OfParts,
+    ) -> Option<Tensor<1>> {
+        let strength = self.config.penalty.reconstruction;
+        let asked = (strength != 0.0).then_some(features);
+        let (made, own) = asked.and_then(|features| self.core.reconstruct(features, pass))?;
+        moments.core.extend(own);
+        Some((made - images).square().mean().mul_scalar(strength))
     }
 
     /// The inputs with every image as it would be if head and eyes had not moved, where the model makes it so.
@@ -298,7 +326,10 @@ impl Model for Encoder {
     fn objective(&self, batch: Batch, pass: Pass, objective: &Objective) -> Terms<OfParts> {
         let clips = batch.inputs.clips();
         let recorded = self.recorded(batch.responses, batch.inputs.samples);
-        let (predicted, moments) = self.forward(batch.inputs, pass);
+        let inputs = batch.inputs.without_last(self.config.lag);
+        let images = inputs.images.clone();
+        let (predicted, features, mut moments) = self.through(inputs, pass);
+        let reconstruction = self.reconstruction(images, features, pass, &mut moments);
         let [rows, neurons] = predicted.dims();
         let divisor = objective.over_neurons.divisor(neurons);
         let activity = self.config.penalty.predictions(&predicted).map(|sum| sum.div_scalar(divisor));
@@ -308,7 +339,11 @@ impl Model for Encoder {
         let by_gradient = self.config.penalty.without(proximal);
         let penalty =
             [self.penalty(&by_gradient, divisor), activity].into_iter().flatten().reduce(|a, b| a + b);
-        let named = [Some((LOSS, loss.clone().mul_scalar(weight))), penalty.map(|sum| ("penalty", sum))];
+        let named = [
+            Some((LOSS, loss.clone().mul_scalar(weight))),
+            penalty.map(|sum| ("penalty", sum)),
+            reconstruction.map(|error| ("reconstruction", error)),
+        ];
         let proximal = self.penalty(proximal, divisor);
         Terms { loss, named: named.into_iter().flatten().collect(), proximal, moments }
     }

@@ -75,13 +75,13 @@ impl Norm {
         }
     }
 
-    /// Rows `[row, channel]` normalised; in training also their moments.
-    pub fn rows(
+    /// Rows `[.., channel]` normalised; in training also their moments.
+    pub fn rows<const D: usize>(
         &self,
         config: &BatchNormConfig,
-        rows: Tensor<2>,
+        rows: Tensor<D>,
         pass: Pass,
-    ) -> (Tensor<2>, Option<Moments>) {
+    ) -> (Tensor<D>, Option<Moments>) {
         let normalise = self.normalise(config, Activation::Identity, pass);
         if !pass.is_of_batch() {
             return (ops::normalise(rows, &self.running(), normalise), None);

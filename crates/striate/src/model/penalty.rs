@@ -30,6 +30,9 @@ pub struct PenaltyConfig {
     /// Smoothness of the first layer's kernels in time, [`laplace_in_time`], of cores for clips.
     #[serde(skip_serializing_if = "is_zero")]
     pub laplace_time: f64,
+    /// Mean squared error of the images that the core makes of its features, of cores that do.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub reconstruction: f64,
     /// Squared size of the kernels, [`kernel_l2`].
     pub kernel_l2: f64,
     /// L1 of the masks, per neuron.
@@ -220,6 +223,7 @@ impl PenaltyConfig {
         let each = "readouts with a weight for each feature at each pixel";
         let rules = [
             ("laplace_time", &mut self.laplace_time, in_time, "cores with kernels along time"),
+            ("reconstruction", &mut self.reconstruction, core.reconstructs(), "autoencoders"),
             ("mask_l1", &mut self.mask_l1, masks, "readouts with masks"),
             ("mask_smoothness", &mut self.mask_smoothness, masks, "readouts with masks"),
             ("readout_l1", &mut self.readout_l1, masks, "readouts with masks"),
@@ -258,6 +262,7 @@ impl PenaltyConfig {
         one("laplace", self.laplace)?;
         in_range("model.penalty.laplace_padding", self.laplace_padding as f64, 0.0..=16.0)?;
         one("laplace_time", self.laplace_time)?;
+        one("reconstruction", self.reconstruction)?;
         one("kernel_l2", self.kernel_l2)?;
         one("mask_l1", self.mask_l1)?;
         one("feature_l1", self.feature_l1)?;

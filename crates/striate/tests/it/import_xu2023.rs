@@ -1,16 +1,18 @@
 //! Published models of freely moving mice predict here what PyTorch does.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::prelude::*;
-use striate::array::Arrays;
+use striate::array::{Array, Arrays};
 use striate::error::{Kind, Result};
 use striate::import::{Data, Imported, Options, importer, read_state_dict};
+use striate::model::Pass;
 use striate::recording::xu2023::{Part, SIGNALS};
 use striate::recording::{Session, Tier};
 use striate::run::RunFolder;
-use striate::scoring::predict;
+use striate::scoring::{predict, seen};
 use striate::twin::Ensemble;
 use tempfile::TempDir;
 
@@ -71,32 +73,87 @@ fn imported(arrays: &Arrays, kind: &str, options: &Options<'_>) -> Result<Import
 
 fn golden(name: &str) -> Vec<f64> {
     let text = fs::read(folder().join("golden.json")).unwrap();
-    let all: std::collections::BTreeMap<String, Vec<f64>> = serde_json::from_slice(&text).unwrap();
+    let all: BTreeMap<String, Vec<f64>> = serde_json::from_slice(&text).unwrap();
     all[name].clone()
+}
+
+/// The state dict of a kind of model, whose values follow from names and shapes.
+fn by_formula(kind: &str) -> Arrays {
+    let text = fs::read(folder().join("shapes.json")).unwrap();
+    let all: BTreeMap<String, BTreeMap<String, Vec<usize>>> = serde_json::from_slice(&text).unwrap();
+    let array = |(name, shape): (&String, &Vec<usize>)| {
+        let count: usize = shape.iter().product();
+        let start = 31 * name.bytes().map(usize::from).sum::<usize>();
+        let spread = |at: usize| ((start + 7919 * at) % 10007) as f64 / 10007.0 - 0.5;
+        let value = |at: usize| match (shape.len(), name.rsplit('.').next().unwrap()) {
+            (_, "running_var") => 1.0 + spread(at),
+            (1, "weight") => 1.0 + 0.5 * spread(at),
+            (1, _) => 0.2 * spread(at),
+            _ => spread(at) * (24.0 * shape[0] as f64 / count as f64).sqrt(),
+        };
+        let values = (0..count).map(|at| value(at) as f32).collect();
+        (name.clone(), Array { shape: shape.clone(), values })
+    };
+    all[kind].iter().filter(|(_, shape)| !shape.is_empty()).map(array).collect()
+}
+
+/// A twin of a checkpoint, by way of its run folder.
+fn twin(imported: &Imported) -> Ensemble {
+    let runs = tempfile::tempdir().unwrap();
+    let run = imported.write(&folder(), &runs.path().join("run"), "striate import").unwrap();
+    Ensemble::load(&RunFolder::open(run.path()).unwrap(), &Device::flex()).unwrap()
+}
+
+fn close(name: &str, found: &[f32], exact: &[f64]) {
+    assert_eq!(found.len(), exact.len(), "{name}");
+    for (found, exact) in found.iter().zip(exact) {
+        assert!((f64::from(*found) - exact).abs() < 1e-5 * (1.0 + exact.abs()), "{name}: {found} {exact}");
+    }
+}
+
+#[test]
+fn checkpoints_of_baselines_predict_what_pytorch_does() {
+    let (_dir, session) = mouse(NEURONS, FRAME);
+    let (device, tested) = (Device::flex(), session.trials_of(&Tier::Test));
+    for kind in ["autoencoder", "resnet18", "efficientnet_b0"] {
+        let imported = imported(&by_formula(kind), "xu2023", &options(&session, 1)).unwrap();
+        assert!(imported.unused.is_empty(), "{:?}", imported.unused);
+        let found = predict(&twin(&imported), &session, &tested, &device).unwrap();
+        close(kind, &found, &golden(kind));
+    }
+}
+
+#[test]
+fn an_autoencoder_makes_the_frames_again_that_pytorch_does() {
+    let (_dir, session) = mouse(NEURONS, FRAME);
+    let (device, tested) = (Device::flex(), session.trials_of(&Tier::Test));
+    let imported = imported(&by_formula("autoencoder"), "xu2023", &options(&session, 1)).unwrap();
+    let (images, state) = seen(&session, &tested[..1], [1, 60, 80], imported.card.model.uses()).unwrap();
+    let ensemble = twin(&imported);
+    let twin = ensemble.single().unwrap();
+    let features = twin.maps(&images, SAMPLES, &state, &device).unwrap();
+    let (rows, latent) = (features.shape[0], features.shape[1]);
+    let features = Tensor::from_data(TensorData::new(features.values, [rows, 1, 1, latent]), &device);
+    let (made, _) = twin.model.core().reconstruct(features, Pass::Evaluate).unwrap();
+    let made: Vec<f32> = made.into_data().try_into_vec().unwrap();
+    let mean = |weight: fn(usize) -> f64| {
+        let weighed = made.iter().enumerate().map(|(at, value)| weight(at) * f64::from(*value));
+        (weighed.sum::<f64>() / made.len() as f64) as f32
+    };
+    close("image", &[mean(|_| 1.0), mean(|at| (at * 7 % 13) as f64)], &golden("image"));
 }
 
 #[test]
 fn checkpoints_predict_what_pytorch_does() {
     let (_dir, session) = mouse(NEURONS, FRAME);
-    let device = Device::flex();
-    let tested = session.trials_of(&Tier::Test);
+    let (device, tested) = (Device::flex(), session.trials_of(&Tier::Test));
     for (name, file, kind, steps) in [
         ("cnn", "cnn.pth", "xu2023", 1),
         ("cnn-unshifted", "cnn.pth", "xu2023-unshifted", 1),
         ("full", "full.pth", "xu2023", 2),
     ] {
         let imported = imported(&arrays(file), kind, &options(&session, steps)).unwrap();
-        let runs = tempfile::tempdir().unwrap();
-        let run = imported.write(&folder().join(file), &runs.path().join("run"), "striate import").unwrap();
-        let twin = Ensemble::load(&RunFolder::open(run.path()).unwrap(), &device).unwrap();
-        let (found, exact) = (predict(&twin, &session, &tested, &device).unwrap(), golden(name));
-        assert_eq!(found.len(), exact.len(), "{name}");
-        for (found, exact) in found.iter().zip(exact) {
-            assert!(
-                (f64::from(*found) - exact).abs() < 1e-5 * (1.0 + exact.abs()),
-                "{name}: {found} {exact}"
-            );
-        }
+        close(name, &predict(&twin(&imported), &session, &tested, &device).unwrap(), &golden(name));
         let reasons: Vec<_> = imported.unused.iter().map(|(name, _)| name.as_str()).collect();
         let shifter = reasons.iter().filter(|name| !name.ends_with("num_batches_tracked")).count();
         assert_eq!(shifter > 0, kind.ends_with("unshifted"), "{name}: {reasons:?}");

@@ -1,5 +1,6 @@
 //! Whole encoding models: sizes, gradients of the objective, what is refused; `core` and `readout` hold those of the parts.
 
+mod baselines;
 mod core;
 mod readout;
 mod xu2023;
@@ -288,7 +289,7 @@ fn largest(values: &[f32]) -> (usize, f32) {
     (at, values[at])
 }
 
-fn gradients_of<M: Module>(model: &M, gradients: &Gradients) -> Vec<(String, Vec<f32>)> {
+pub(super) fn gradients_of<M: Module>(model: &M, gradients: &Gradients) -> Vec<(String, Vec<f32>)> {
     use burn::module::{ModuleVisitor, Param};
     struct Visit<'a>(&'a Gradients, Vec<String>, Vec<(String, Vec<f32>)>);
     // Weights are called by their fields, without the variant of an enum and without `norm`.

@@ -240,6 +240,23 @@ proptest! {
     }
 
     #[test]
+    fn conv_transpose2d_equals_its_reference(
+        (batch, height, width) in (1..4usize, 1..7usize, 1..7usize), (from, to) in (1..20usize, 1..20usize),
+        kernel in 1..8usize, stride in 1..4usize, beyond in 0..3usize, seed in 0..1000u64,
+    ) {
+        let side = |side: usize| (side - 1) * stride + kernel + beyond.min(stride - 1);
+        let size = [side(height), side(width)];
+        let op = |with: fn(Tensor<4>, Tensor<4>, usize, [usize; 2]) -> Tensor<4>| move |given: Inputs<'_>| {
+            let maps = given[0].clone().reshape([batch, height, width, from]);
+            flat(with(maps, given[1].clone().reshape([from, to, kernel, kernel]), stride, size))
+        };
+        let given = inputs(&[batch * height * width * from, from * to * kernel * kernel], seed);
+        let tolerance = rounding((from.max(to) * kernel * kernel).max(batch * height * width));
+        let (ours, reference) = (ops::conv_transpose2d, ops::conv_transpose2d_reference);
+        agree(&given, &[], seed, tolerance, &op(ours), &op(reference));
+    }
+
+    #[test]
     fn temporal_equals_its_reference(
         (clips, frames, height, width) in (0..4usize, 1..9usize, 1..6usize, 1..6usize),
         (inputs_, outputs) in (1..20usize, 1..20usize), time in 1..6usize, seed in 0..1000u64,

@@ -53,6 +53,17 @@ impl Extent {
     }
 }
 
+/// Where features look that are means over a map `[height, width]` whose channels look so at its first pixel.
+pub(super) fn averaged(of: Extent, step: f64, map: [usize; 2]) -> Extent {
+    let axis = |at: usize| (map[at] as f64 - 1.0, of.centre[at], of.variance[at]);
+    let along = |at: usize| {
+        let (last, centre, variance) = axis(at);
+        (centre + step * last / 2.0, variance + step * step * last * (last + 2.0) / 12.0)
+    };
+    let (rows, columns) = (along(0), along(1));
+    Extent { centre: [rows.0, columns.0], variance: [rows.1, columns.1], ..of }
+}
+
 /// What the first layer sees at row and column 0: `seen` channels, of which only `channels` are those of the image.
 pub(super) fn planes(channels: usize, seen: usize) -> Vec<Extent> {
     (0..seen).map(|plane| Extent::PIXEL.moved(f64::from(u8::from(plane < channels)), [0.0; 2])).collect()

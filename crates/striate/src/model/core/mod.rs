@@ -3,19 +3,28 @@
 //! A core sees rows, the samples of its clips one after another; of images every row is a clip of its own. Features belong
 //! to the end of what was seen: a core that looks back over several frames has none for the first of a clip.
 
+pub mod autoencoder;
 pub mod conv_gru;
+pub mod efficientnet_b0;
 mod extent;
 pub mod factorised3d;
+pub mod lags;
 pub mod lgn;
+mod normed;
+pub mod resnet18;
 pub mod stacked;
 
 use burn::prelude::*;
 use rand_chacha::ChaCha8Rng;
 
+pub use autoencoder::{Autoencoder, AutoencoderConfig};
 pub use conv_gru::{ConvGru, ConvGruConfig};
+pub use efficientnet_b0::{EfficientNetB0, EfficientNetB0Config};
 pub use extent::Extent;
 pub use factorised3d::{Factorised3d, Factorised3dConfig};
+pub use lags::{Lags, LagsConfig};
 pub use lgn::{Lgn, LgnConfig};
+pub use resnet18::{ResNet18, ResNet18Config};
 pub use stacked::{Stacked, StackedConfig};
 
 use super::Pass;
@@ -28,6 +37,10 @@ use crate::ops::Moments;
 trait Part {
     /// As [`Core::forward`].
     fn forward(&self, rows: Tensor<4>, samples: usize, pass: Pass) -> (Tensor<4>, Vec<Moments>);
+    /// As [`Core::reconstruct`].
+    fn reconstruct(&self, _: Tensor<4>, _: Pass) -> Option<(Tensor<4>, Vec<Moments>)> {
+        None
+    }
     /// As [`Core::penalty`].
     fn penalty(&self, strengths: &PenaltyConfig) -> Option<Tensor<1>>;
     /// As [`Core::first_kernels`].
@@ -63,6 +76,14 @@ trait Options {
     /// As [`CoreConfig::has_kernels_in_time`].
     fn has_kernels_in_time(&self) -> bool {
         false
+    }
+    /// As [`CoreConfig::reconstructs`].
+    fn reconstructs(&self) -> bool {
+        false
+    }
+    /// As [`CoreConfig::library`].
+    fn library(&self) -> Vec<(String, String)> {
+        Vec::new()
     }
 }
 
@@ -111,6 +132,14 @@ kinds! {
     Factorised3d(Factorised3dConfig) = "factorised3d",
     /// Convolutions of each frame, then a recurrent unit of maps.
     ConvGru(ConvGruConfig) = "conv_gru",
+    /// Residual blocks.
+    ResNet18(ResNet18Config) = "resnet18",
+    /// Blocks of convolutions of each channel by itself.
+    EfficientNetB0(EfficientNetB0Config) = "efficientnet_b0",
+    /// Features of which the image can be made again.
+    Autoencoder(AutoencoderConfig) = "autoencoder",
+    /// The last frames side by side.
+    Lags(LagsConfig) = "lags",
 }
 
 impl CoreConfig {
@@ -164,6 +193,16 @@ impl CoreConfig {
     pub fn has_kernels_in_time(&self) -> bool {
         self.options().has_kernels_in_time()
     }
+
+    /// Whether it can make images of its features, as `model.penalty.reconstruction` is for.
+    pub fn reconstructs(&self) -> bool {
+        self.options().reconstructs()
+    }
+
+    /// What the library that it comes from calls its arrays, each beside our name; none of our own.
+    pub fn library(&self) -> Vec<(String, String)> {
+        self.options().library()
+    }
 }
 
 impl Core {
@@ -172,6 +211,12 @@ impl Core {
     /// samples.
     pub fn forward(&self, rows: Tensor<4>, samples: usize, pass: Pass) -> (Tensor<4>, Vec<Moments>) {
         self.part().forward(rows, samples, pass)
+    }
+
+    /// Images `[row, channel, height, width]` made of features `[row, height, width, channel]`, where it is made for that, and in
+    /// training the moments, which follow those of [`Core::forward`].
+    pub fn reconstruct(&self, features: Tensor<4>, pass: Pass) -> Option<(Tensor<4>, Vec<Moments>)> {
+        self.part().reconstruct(features, pass)
     }
 
     /// `strengths` on its kernels.

@@ -1,12 +1,14 @@
 //! Modulators: behaviour changes what every neuron makes of what it sees.
 
 pub mod gain;
+pub mod linear;
 pub mod recurrent;
 
 use burn::prelude::*;
 use rand_chacha::ChaCha8Rng;
 
 pub use gain::{Gain, GainConfig};
+pub use linear::{How, Linear, LinearConfig};
 pub use recurrent::{Recurrent, RecurrentConfig};
 
 use super::kinds::options;
@@ -22,6 +24,8 @@ options! {
     Gain(GainConfig) = "gain",
     /// Drive, behaviour and their product, over time.
     Recurrent(RecurrentConfig) = "recurrent",
+    /// A sum or product of each neuron.
+    Linear(LinearConfig) = "linear",
 }
 
 /// Any modulator.
@@ -32,6 +36,8 @@ pub enum Modulator {
     Gain(Gain),
     /// Drive, behaviour and their product, over time.
     Recurrent(Recurrent),
+    /// A sum or product of each neuron.
+    Linear(Linear),
 }
 
 impl Default for ModulatorConfig {
@@ -49,13 +55,14 @@ impl ModulatorConfig {
         match self {
             Self::Gain(config) => config.check(),
             Self::Recurrent(config) => config.check(),
+            Self::Linear(_) => Ok(()),
         }
     }
 
     /// Samples that it looks at, itself the last; one fewer is lost from a clip.
     pub fn samples(&self) -> usize {
         match self {
-            Self::Gain(_) => 1,
+            Self::Gain(_) | Self::Linear(_) => 1,
             Self::Recurrent(config) => config.steps,
         }
     }
@@ -65,6 +72,7 @@ impl ModulatorConfig {
         match self {
             Self::Gain(config) => perceptron::size(&config.sizes(variables, neurons)),
             Self::Recurrent(config) => config.size(variables, neurons),
+            Self::Linear(_) => perceptron::size(&[variables, neurons]),
         }
     }
 
@@ -73,6 +81,7 @@ impl ModulatorConfig {
         match self {
             Self::Gain(config) => Modulator::Gain(config.init(variables, neurons, rng, device)),
             Self::Recurrent(config) => Modulator::Recurrent(config.init(variables, neurons, rng, device)),
+            Self::Linear(config) => Modulator::Linear(config.init(variables, neurons, rng, device)),
         }
     }
 }
@@ -90,6 +99,7 @@ impl Modulator {
         match self {
             Self::Gain(gain) => (gain.forward(drive, behaviour), Vec::new()),
             Self::Recurrent(unit) => unit.forward(drive, behaviour, samples, pass),
+            Self::Linear(by) => (by.forward(drive, behaviour), Vec::new()),
         }
     }
 
@@ -98,6 +108,7 @@ impl Modulator {
         match self {
             Self::Gain(gain) => gain.l1(),
             Self::Recurrent(unit) => Some(unit.l1()),
+            Self::Linear(by) => Some(by.l1()),
         }
     }
 
@@ -106,7 +117,7 @@ impl Modulator {
     pub fn keep_moments(self, moments: &[Moments]) -> Self {
         match self {
             Self::Recurrent(unit) => Self::Recurrent(unit.keep_moments(moments)),
-            Self::Gain(_) => self,
+            Self::Gain(_) | Self::Linear(_) => self,
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use super::super::encoder::{EncoderConfig, Paper};
 use crate::model::core::stacked::{BatchNormConfig, Nonlinearity, Padding};
-use crate::model::core::{CoreConfig, StackedConfig};
-use crate::model::modulator::{ModulatorConfig, RecurrentConfig};
+use crate::model::core::{
+    AutoencoderConfig, CoreConfig, EfficientNetB0Config, LagsConfig, ResNet18Config, StackedConfig,
+};
+use crate::model::modulator::{How, LinearConfig, ModulatorConfig, RecurrentConfig};
 use crate::model::output::Output;
 use crate::model::penalty::PenaltyConfig;
 use crate::model::readout::{FullyConnectedConfig, GaussianConfig, ReadoutConfig};
@@ -81,6 +83,72 @@ impl EncoderConfig {
             shifter: Some(ShifterConfig::Image(still)),
             modulator: Some(ModulatorConfig::Recurrent(RecurrentConfig { hidden: 128, steps })),
             ..full
+        }
+    }
+
+    /// ResNet-18 (`papers/xu2023.md#resnet-18`).
+    pub fn xu2023_resnet18() -> Self {
+        Self::xu2023_weighing(CoreConfig::ResNet18(ResNet18Config::default()), 512.0)
+    }
+
+    /// EfficientNet-B0 (`papers/xu2023.md#efficientnet-b0`).
+    pub fn xu2023_efficientnet_b0() -> Self {
+        Self::xu2023_weighing(CoreConfig::EfficientNetB0(EfficientNetB0Config::default()), 1280.0)
+    }
+
+    /// The autoencoder (`papers/xu2023.md#autoencoder`).
+    pub fn xu2023_autoencoder() -> Self {
+        let core = AutoencoderConfig::default();
+        let shifter = ImageShifterConfig { hidden: 128, reach: 0.25, ..ImageShifterConfig::default() };
+        let latent = core.latent as f64;
+        Self {
+            shifter: Some(ShifterConfig::Image(shifter)),
+            penalty: PenaltyConfig { reconstruction: 0.5, ..PenaltyConfig::default() },
+            ..Self::xu2023_weighing(CoreConfig::Autoencoder(core), latent)
+        }
+    }
+
+    /// Another core in the place of the CNN, whose `features` each neuron weighs without dropout.
+    fn xu2023_weighing(core: CoreConfig, features: f64) -> Self {
+        let readout = FullyConnectedConfig {
+            init_sd: 1.0 / (3.0 * features).sqrt(),
+            ..FullyConnectedConfig::default()
+        };
+        Self { core, readout: ReadoutConfig::FullyConnected(readout), ..Self::xu2023_cnn() }
+    }
+
+    /// The CNN of the Sensorium competition, whose readout eye position moves (`papers/xu2023.md#sensorium-networks`).
+    pub fn xu2023_sensorium() -> Self {
+        let peer = Self::sensorium();
+        Self {
+            paper: Paper::Xu2023,
+            lag: 1,
+            readout: ReadoutConfig::Gaussian(GaussianConfig { predictor: None, ..GaussianConfig::default() }),
+            shifter: Some(ShifterConfig::default()),
+            penalty: PenaltyConfig { laplace_padding: 1, ..peer.penalty.clone() },
+            ..peer
+        }
+    }
+
+    /// The same, which sees behaviour as planes beside the frame.
+    pub fn xu2023_sensorium_plus() -> Self {
+        Self { behaviour_planes: true, ..Self::xu2023_sensorium() }
+    }
+
+    /// A weight for each pixel of three frames, to which head and eyes may add or which they may multiply
+    /// (`papers/xu2023.md#linear-models`).
+    pub fn xu2023_glm(how: Option<How>) -> Self {
+        let shifter =
+            ImageShifterConfig { hidden: 20, reach: 0.375, starts_still: true, ..Default::default() };
+        let readout = FullyConnectedConfig { init_sd: 1e-6, ..FullyConnectedConfig::default() };
+        Self {
+            lag: 0,
+            core: CoreConfig::Lags(LagsConfig::default()),
+            readout: ReadoutConfig::FullyConnected(readout),
+            shifter: Some(ShifterConfig::Image(shifter)),
+            modulator: how.map(|how| ModulatorConfig::Linear(LinearConfig { how })),
+            penalty: PenaltyConfig { readout_l2: 0.01, ..PenaltyConfig::default() },
+            ..Self::xu2023_cnn()
         }
     }
 }
