@@ -13,7 +13,7 @@ import arrays
 from harness import cold_start, table
 from harness.definitions import DEFINITIONS, network_arrays
 from harness.measure import Task, measure
-from harness.product import Product, is_product
+from harness.product import Product
 from harness.ratios import Row, row
 from harness.worker import PEERS, STRIATE, Failure
 
@@ -58,7 +58,7 @@ def compare(network: str, chosen: argparse.Namespace, folder: Path) -> dict[str,
     drawn = network_arrays(network, chosen.quick)
     arrays.save(file, drawn)
     definition = DEFINITIONS[network]
-    product = Product.made(folder / network, definition, drawn, chosen.threads) if is_product(definition) else None
+    product = Product.made(folder / network, definition, drawn, chosen.threads)
     variants = [peer for peer in chosen.peers if peer != "sparse" or definition.zeros] + [STRIATE]
     task = Task(network, definition.family, file, variants, chosen.threads, chosen.rounds, product)
     result = measure(task)

@@ -47,7 +47,8 @@ def _what_where(zeros: float = 0.0) -> Definition:
 
 def _xu(steps: int) -> Definition:
     full = Sizes(256, 68, 60, 80, (128, 64, 32), steps)
-    return Definition("xu", full, Sizes(8, 20, 60, 80, (8, 8, 8), steps), (7, 7, 7))
+    # Running variances are divided by n here and by n - 1 there, which shows in small batches.
+    return Definition("xu", full, Sizes(64, 20, 60, 80, (8, 8, 8), steps), (7, 7, 7))
 
 
 def _video(frames: int, batch: int, temporal: tuple[int, ...], animals: int = 1) -> Definition:

@@ -8,6 +8,8 @@ from pathlib import Path
 from harness.product import Product
 from harness.worker import STRIATE, Failure, Worker
 
+# Training from a batch in memory, training that reads it from files each time, and inference.
+MODES = ("train", "read", "infer")
 TURN_SECONDS = 0.5
 MOST_STEPS = 20
 # Largest relative difference of each loss.
@@ -24,12 +26,7 @@ class Task:
     variants: list[str]
     threads: int
     rounds: int
-    product: Product | None
-
-    @property
-    def modes(self) -> tuple[str, ...]:
-        """Training from a batch in memory, training that reads it from files each time, and inference."""
-        return ("train", "read", "infer") if self.product else ("train", "infer")
+    product: Product
 
 
 @dataclass
@@ -47,15 +44,15 @@ Result = dict[str, dict[str, Samples]]
 
 
 def measure(task: Task) -> Result:
-    result: Result = {mode: {variant: Samples() for variant in task.variants} for mode in task.modes}
+    result: Result = {mode: {variant: Samples() for variant in task.variants} for mode in MODES}
     with ExitStack() as stack:
         workers = [stack.enter_context(loaded(variant, task)) for variant in task.variants]
         agree(task.name, {worker.variant: losses(worker, task) for worker in workers})
-        for mode in task.modes:
+        for mode in MODES:
             for worker, sample in turns(workers, mode, task.rounds):
                 result[mode][worker.variant].wall.append(sample["wall"])
                 result[mode][worker.variant].cpu.append(sample["cpu"])
-    for mode in task.modes:
+    for mode in MODES:
         for variant in task.variants:
             memory(task, variant, mode, result[mode][variant])
     return result
@@ -63,16 +60,15 @@ def measure(task: Task) -> Result:
 
 def loaded(variant: str, task: Task) -> Worker:
     worker = Worker(variant, task.threads)
-    if task.product and variant == STRIATE:
-        worker.ask(do="load", family="product", file=str(task.product.folder))
+    if variant == STRIATE:
+        worker.ask(do="load", file=str(task.product.folder))
     else:
-        recording = str(task.product.recording) if task.product else None
-        worker.ask(do="load", family=task.family, file=str(task.file), recording=recording)
+        worker.ask(do="load", family=task.family, file=str(task.file), recording=str(task.product.recording))
     return worker
 
 
 def losses(worker: Worker, task: Task) -> dict[str, float]:
-    if task.product and worker.variant == STRIATE:
+    if worker.variant == STRIATE:
         return task.product.losses
     return worker.ask(do="check")
 

@@ -48,21 +48,35 @@ def _video(definition: Definition) -> list[str]:
     return [f"model.core.spatial_kernels={list(definition.kernels)}", time, *alone, *POINTS]
 
 
+def _xu(definition: Definition) -> list[str]:
+    steps = definition.full.frames
+    bins = [f"model.modulator.steps={steps}", f"data.frames={steps + 1}", "data.windows=drawn", "data.validation_tier=oracle"]
+    all_of_it = ["data.behaviour=[]", "data.pupil=[]", "fit.loss=poisson", "model.shifter=none"]
+    return [*bins, *all_of_it, "model.core.dropout=0", "model.readout.dropout=0"]
+
+
 # Of each family the preset, and what is changed in it.
-PRESETS = {"whatwhere": ("whatwhere", _what_where), "sensorium": ("sensorium2022", _sensorium), "video": ("sensorium2023", _video)}
+PRESETS = {
+    "whatwhere": ("whatwhere", _what_where),
+    "sensorium": ("sensorium2022", _sensorium),
+    "video": ("sensorium2023", _video),
+    "xu": ("xu2023", _xu),
+}
 NAMES = {
     "position": "readout.mean",
     "spread": "readout.sigma",
     "mask": "readout.mask",
     "features": "readout.features",
     "bias": "readout.bias",
+    "visual.weight": "readout.weight",
+    "visual.bias": "readout.bias",
 }
+# Parts of the modulator by their first name.
+MODULATOR = {"behaviour": "behaviour", "fusion": "fusion", "gru": "unit", "out": "out"}
+# Families of clips, and those whose readouts draw a place.
+CLIPS = ("video", "xu")
+DRAWS = ("sensorium", "video")
 LAYERS = {"conv": "weight", "first": "weight", "depthwise": "separable.depthwise", "second": "separable.pointwise"}
-
-
-def is_product(definition: Definition) -> bool:
-    """Whether striate has a model for it."""
-    return definition.family in PRESETS
 
 
 @dataclass(frozen=True)
@@ -84,7 +98,7 @@ class Product:
         config = configuration(folder, definition, drawn)
         (folder / "config.toml").write_text(config)
         # The first steps are compared at mean positions: every side has draws of its own.
-        still = ["model.readout.spread=none"] if definition.family != "whatwhere" else []
+        still = ["model.readout.spread=none"] if definition.family in DRAWS else []
         few = ["schedule.check_every=1", "schedule.max_steps=4", "schedule.patience=1000"]
         striate("fit", str(folder / "config.toml"), *still, *few, "--out", str(folder / "run"), "--threads", str(threads))
         return Product(folder, losses(folder / "run"))
@@ -114,7 +128,7 @@ def configuration(folder: Path, definition: Definition, drawn: Arrays) -> str:
     none = {float: "0", int: "0", list: "[]"}
     penalties = [f"model.penalty.{key}={none[type(x)]}" for key, x in penalty.items() if type(x) in none]
     channels = [len(offset) for name, offset in drawn.items() if name.startswith("weight.offset")]
-    batch = next(len(images) for name, images in drawn.items() if name.endswith("images"))
+    batch = next(len(responses) for name, responses in drawn.items() if name.endswith("responses"))
     sizes = [f"model.core.channels={channels}", f"fit.batch={batch}"]
     paths = [f"data.path={folder / 'recording'}", f"fit.start_from={folder / 'weights.safetensors'}"]
     return striate("config", preset, *penalties, *COMMON, *sizes, *paths, *changes(definition))
@@ -123,10 +137,18 @@ def configuration(folder: Path, definition: Definition, drawn: Arrays) -> str:
 def starting_weights(drawn: Arrays) -> Arrays:
     """The weights by the names and in the shapes of striate."""
     weights = {name.removeprefix("weight."): array for name, array in drawn.items() if name.startswith("weight.")}
+    if "visual.weight" in weights:
+        # Channels of a pixel stand side by side.
+        last = max(name for name in weights if name.startswith("conv"))
+        by_channel = weights["visual.weight"].reshape(len(weights["visual.bias"]), len(weights[last]), -1)
+        weights["visual.weight"] = by_channel.transpose(0, 2, 1).reshape(len(by_channel), -1)
     return dict(_renamed(name, array) for name, array in weights.items())
 
 
 def _renamed(name: str, array: np.ndarray) -> tuple[str, np.ndarray]:
+    part, _, rest = name.partition(".")
+    if part in MODULATOR:
+        return f"modulator.{MODULATOR[part]}.{rest}", array
     animal, slash, own = name.rpartition("/")
     if own in NAMES:
         return animal + slash + NAMES[own], array.reshape(len(array), -1) if own == "spread" else array
@@ -145,9 +167,12 @@ def write_recording(folder: Path, definition: Definition, drawn: Arrays) -> None
 
 def _write_session(folder: Path, definition: Definition, batch: Arrays) -> None:
     """The batch twice: as the training tier, and to be validated on."""
-    images, responses = batch["images"], batch["responses"]
-    clips = definition.family == "video"
-    for kind in ("data/videos" if clips else "data/images", "data/responses", "meta/trials", "meta/neurons"):
+    clips = definition.family in CLIPS
+    trials = _clips(batch) if definition.family == "xu" else batch
+    images, responses = trials["images"], trials["responses"]
+    kinds = ["data/videos" if clips else "data/images", "data/responses"]
+    kinds += ["data/behavior"] if "behaviour" in trials else []
+    for kind in (*kinds, "meta/trials", "meta/neurons"):
         (folder / kind).mkdir(parents=True)
     for trial in range(2 * len(images)):
         image, response = images[trial % len(images)], responses[trial % len(images)]
@@ -155,10 +180,23 @@ def _write_session(folder: Path, definition: Definition, batch: Arrays) -> None:
             # Time last; samples without a prediction have any response.
             lost = image.shape[1] - len(response)
             image, response = np.moveaxis(image[0], 0, -1), np.pad(response, ((lost, 0), (0, 0))).T
-        np.save(folder / f"data/{'videos' if clips else 'images'}/{trial}.npy", np.ascontiguousarray(image))
-        np.save(folder / f"data/responses/{trial}.npy", np.ascontiguousarray(response))
+        values = [image, response]
+        values += [trials["behaviour"][trial % len(images)].T] if "behaviour" in trials else []
+        for kind, value in zip(kinds, values):
+            np.save(folder / kind / f"{trial}.npy", np.ascontiguousarray(value))
     validation = "oracle" if clips else "validation"
     np.save(folder / "meta/trials/tiers.npy", np.array(["train"] * len(images) + [validation] * len(images)))
     np.save(folder / "meta/neurons/unit_ids.npy", np.arange(responses.shape[-1]))
     if clips:
         np.save(folder / "meta/trials/target_fps.npy", np.full(2 * len(images), 30))
+
+
+def _clips(batch: Arrays) -> Arrays:
+    """Clips of steps and one sample more, whose response is that of the last step, and which nobody looks at."""
+    images, behaviour = batch["images"].swapaxes(0, 1), batch["behaviour"].swapaxes(0, 1)
+    longer = lambda steps: np.concatenate([steps, steps[:, -1:]], 1)
+    return {
+        "images": longer(images).swapaxes(1, 2),
+        "behaviour": longer(behaviour),
+        "responses": batch["responses"][:, None],
+    }

@@ -48,14 +48,14 @@ class Trainer:
         torch._dynamo.reset()
         weights, batch = self._read(path)
         self.batches = arrays.by_animal(batch)
-        self.recording, self.channels_last = recording, channels_last
+        self.recording = recording
+        # The steps of `xu` are images of one channel, for which both layouts are the same.
+        self.kept: Callable = to_channels_last if channels_last and family != "xu" else (lambda x: x)
         self.network = FAMILIES[family](weights)
         if channels_last:
-            # The steps of `xu` are images of one channel, for which both layouts are the same.
             self.network._apply(to_channels_last)
-            kept: Callable = (lambda x: x) if family == "xu" else to_channels_last
             self.batches = {
-                animal: {name: kept(x) for name, x in batch.items()} for animal, batch in self.batches.items()
+                animal: {name: self.kept(x) for name, x in batch.items()} for animal, batch in self.batches.items()
             }
         compile_if: Callable = torch.compile if compiled else (lambda function: function)
         for animal, batch in enumerate(self.batches.values()):
@@ -98,8 +98,14 @@ class Trainer:
     def load(self, batch: Tensors, data: Path) -> None:
         clips = (data / "videos").is_dir()
         load = lambda kind, i: np.load(data / kind / f"{i}.npy")
-        trials = range(len(batch["images"]))
-        if clips:
+        trials = range(len(batch["responses"]))
+        if "behaviour" in batch:
+            # Steps come first here; the last sample is that of the response.
+            images = np.stack([load("videos", i).transpose(2, 0, 1)[:-1, None] for i in trials], 1)
+            behaviour = np.stack([load("behavior", i).T[:-1] for i in trials], 1)
+            batch["behaviour"] = torch.from_numpy(np.ascontiguousarray(behaviour))
+            responses = np.stack([load("responses", i)[:, -1] for i in trials])
+        elif clips:
             # Time comes last in the files; the first samples have no prediction.
             images = np.stack([load("videos", i).transpose(2, 0, 1)[None] for i in trials])
             kept = batch["responses"].shape[1]
@@ -107,8 +113,7 @@ class Trainer:
         else:
             images = np.stack([load("images", i) for i in trials])
             responses = np.stack([load("responses", i) for i in trials])
-        images = torch.from_numpy(images)
-        batch["images"] = to_channels_last(images) if self.channels_last else images
+        batch["images"] = self.kept(torch.from_numpy(np.ascontiguousarray(images)))
         batch["responses"] = torch.from_numpy(responses)
 
     def infer(self) -> float:

@@ -5,10 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "a measurement reads and writes its own files")]
 
 mod loader;
-mod networks;
 mod product;
-mod source;
-mod trainer;
 mod usage;
 
 use std::io::{BufRead, Write};
@@ -20,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use striate::batch::{Clip, Normalisation};
 
 use loader::Loader;
-use trainer::{Losses, Steps};
+use product::Product;
 use usage::{Memory, PerStep};
 
 /// Striate's side of `bench/compare` and `bench/loader`; reads requests from standard input.
@@ -34,8 +31,7 @@ struct Options {
 #[derive(Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 enum Request {
-    Load { family: String, file: PathBuf },
-    Check,
+    Load { file: PathBuf },
     Step { mode: Mode, count: usize },
     Memory { mode: Mode, count: usize },
     Open { recording: PathBuf },
@@ -46,7 +42,7 @@ enum Request {
 /// What the requests are about.
 #[derive(Default)]
 struct Subject {
-    network: Option<Box<dyn Steps>>,
+    product: Option<Product>,
     loader: Option<Loader>,
 }
 
@@ -63,7 +59,6 @@ enum Mode {
 enum Answer {
     Done {},
     Normalisation(Box<Normalisation>),
-    Losses(Losses),
     PerStep(PerStep),
     Memory(Memory),
 }
@@ -84,19 +79,19 @@ fn main() -> Result<()> {
 
 fn answer(request: Request, subject: &mut Subject, baseline: u64) -> Result<Answer> {
     Ok(match request {
-        Request::Load { family, file } => {
-            subject.network = None;
-            subject.network = Some(trainer::load(&family, &file)?);
+        Request::Load { file } => {
+            // That of before ends first.
+            subject.product = None;
+            subject.product = Some(Product::new(&file));
             Answer::Done {}
         }
-        Request::Check => Answer::Losses(subject.network()?.check()?),
         Request::Step { mode, count } => {
-            let network = subject.network()?;
-            Answer::PerStep(usage::timed(count, || step(network, mode))?)
+            let product = subject.product()?;
+            Answer::PerStep(usage::timed(count, || step(product, mode))?)
         }
         Request::Memory { mode, count } => {
-            let network = subject.network()?;
-            Answer::Memory(usage::peak(baseline, count, || step(network, mode))?)
+            let product = subject.product()?;
+            Answer::Memory(usage::peak(baseline, count, || step(product, mode))?)
         }
         Request::Open { recording } => {
             let loader = subject.loader.insert(Loader::open(&recording)?);
@@ -114,8 +109,8 @@ fn answer(request: Request, subject: &mut Subject, baseline: u64) -> Result<Answ
 }
 
 impl Subject {
-    fn network(&mut self) -> Result<&mut dyn Steps> {
-        Ok(self.network.as_mut().context("no network is loaded")?.as_mut())
+    fn product(&mut self) -> Result<&mut Product> {
+        self.product.as_mut().context("no product is loaded")
     }
 
     fn loader(&self) -> Result<&Loader> {
@@ -128,10 +123,10 @@ fn clips(starts: &[[usize; 2]], samples: usize) -> Vec<Clip> {
     starts.iter().map(|&[trial, start]| Clip { trial, start, samples }).collect()
 }
 
-fn step(network: &mut dyn Steps, mode: Mode) -> Result<()> {
+fn step(product: &mut Product, mode: Mode) -> Result<()> {
     match mode {
-        Mode::Train => network.train(),
-        Mode::Read => network.read(),
-        Mode::Infer => network.infer(),
+        Mode::Train => product.train(),
+        Mode::Read => product.read(),
+        Mode::Infer => product.infer(),
     }
 }

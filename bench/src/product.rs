@@ -12,8 +12,6 @@ use striate::recording::{self, Session, Stream, Tier};
 use striate::run::RunFolder;
 use striate::twin::{State, Twin};
 
-use crate::trainer::{Losses, Steps};
-
 /// What the harness left in a folder: the configuration `config.toml`, the `recording` and a `run` of a few steps.
 pub struct Product {
     folder: PathBuf,
@@ -33,32 +31,29 @@ impl Product {
         let config = FitConfig::read(&self.folder.join("config.toml"), overrides)?;
         Fitting::start(config, self.folder.join(format!("{name}-{}", std::process::id())))
     }
-}
 
-impl Steps for Product {
-    fn train(&mut self) -> Result<()> {
+    /// One training step.
+    pub fn train(&mut self) -> Result<()> {
         if self.fit.is_none() {
             self.fit = Some(self.fitting("train", &[])?);
         }
         self.fit.as_mut().context("it was just made")?.step()
     }
 
-    fn read(&mut self) -> Result<()> {
+    /// The same, with its batch read from the files of the recording.
+    pub fn read(&mut self) -> Result<()> {
         if self.reading.is_none() {
             self.reading = Some(self.fitting("read", &["data.cache_mib=0".into()])?);
         }
         self.reading.as_mut().context("it was just made")?.step()
     }
 
-    fn infer(&mut self) -> Result<()> {
+    /// One batch in evaluation mode.
+    pub fn infer(&mut self) -> Result<()> {
         if self.shown.is_empty() {
             self.shown = Shown::open(&self.folder)?;
         }
         self.shown.iter().try_for_each(Shown::respond)
-    }
-
-    fn check(&mut self) -> Result<Losses> {
-        bail!("the losses of a product stand in the metrics of its run")
     }
 }
 
