@@ -28,6 +28,11 @@ class Task:
     rounds: int
     product: Product
 
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """As all, and for the network of still images what its neurons prefer."""
+        return (*MODES, "prefer") if self.family == "sensorium" else MODES
+
 
 @dataclass
 class Samples:

@@ -22,6 +22,7 @@ import torch
 
 import arrays
 from peer.networks import FAMILIES, GaussianReadout, Tensors, poisson
+from peer.prefer import Search
 
 LEARNING_RATE = 1e-3
 
@@ -123,6 +124,11 @@ class Trainer:
             losses = [poisson(self.rates(batch), batch["responses"]).item() for batch in self.batches.values()]
         return sum(losses) / len(losses)
 
+    def prefer(self) -> float:
+        """Ten steps towards what 64 neurons prefer; their mean response."""
+        batch = next(iter(self.batches.values()))
+        return Search(self.network, batch["responses"].shape[-1], batch["images"].shape[1:]).run()
+
     def check(self) -> dict[str, float]:
         """At mean positions, since every side has draws of its own."""
         readouts = [part for part in self.network.modules() if isinstance(part, GaussianReadout)]
@@ -160,7 +166,7 @@ def peak(step: Callable[[], float], count: int, baseline: int) -> dict[str, int]
 def answer(request: dict, trainer: Trainer | None, baseline: int) -> dict:
     if request["do"] == "check":
         return trainer.check()
-    step = {"train": trainer.train, "read": trainer.read, "infer": trainer.infer}[request["mode"]]
+    step = getattr(trainer, request["mode"])
     if request["do"] == "memory":
         return peak(step, request["count"], baseline)
     return timed(step, request["count"])

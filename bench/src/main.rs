@@ -52,6 +52,7 @@ enum Mode {
     Train,
     Read,
     Infer,
+    Prefer,
 }
 
 #[derive(Serialize)]
@@ -128,5 +129,6 @@ fn step(product: &mut Product, mode: Mode) -> Result<()> {
         Mode::Train => product.train(),
         Mode::Read => product.read(),
         Mode::Infer => product.infer(),
+        Mode::Prefer => product.prefer(),
     }
 }

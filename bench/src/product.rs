@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 
 use anyhow::{Context, Result, bail};
 use burn::prelude::*;
+use striate::explain::mei::{self, Limits, Options};
 use striate::fit::{self, Event, FitConfig};
 use striate::recording::{self, Session, Stream, Tier};
 use striate::run::RunFolder;
@@ -54,6 +55,15 @@ impl Product {
             self.shown = Shown::open(&self.folder)?;
         }
         self.shown.iter().try_for_each(Shown::respond)
+    }
+
+    /// Ten steps towards what neurons prefer.
+    pub fn prefer(&mut self) -> Result<()> {
+        if self.shown.is_empty() {
+            self.shown = Shown::open(&self.folder)?;
+        }
+        self.shown.iter().for_each(Shown::prefer);
+        Ok(())
     }
 }
 
@@ -141,6 +151,14 @@ impl Shown {
         let images: Result<Vec<_>, _> =
             trials.iter().map(|&trial| session.read(Stream::Images, trial)).collect();
         Ok(Self { twin, images: images?.concat(), samples })
+    }
+
+    /// Ten steps towards what 64 neurons prefer, as `bench/peer/prefer.py`.
+    fn prefer(&self) {
+        let neurons: Vec<usize> = (0..64).map(|at| at % self.twin.card.neurons.len()).collect();
+        let options = Options { steps: 10, ..Options::default() };
+        let limits = Limits { grey: 0.0, contrast: 0.5, low: -3.0, high: 3.0 };
+        mei::search(&self.twin, &neurons, limits, &options, &Device::flex());
     }
 
     fn respond(&self) -> Result<()> {

@@ -61,7 +61,8 @@ fn steps(name: &str, animals: &[&str]) -> [Output; 3] {
     let load = serde_json::json!({ "do": "load", "file": folder.display().to_string() }).to_string();
     let step = |mode: &str| serde_json::json!({ "do": "step", "mode": mode, "count": 1 }).to_string();
     // A fit makes its first step before it is asked for one, and has three.
-    let done = ask(&[load.clone(), step("infer"), step("train"), step("read"), step("train")]);
+    let asked = ["infer", "prefer", "train", "read", "train"].map(step);
+    let done = ask(&[&[load.clone()][..], &asked].concat());
     let ended = ask(&[load, step("train"), step("train"), step("train")]);
     let unknown = ask(&[step("train")]);
     std::fs::remove_dir_all(&folder).unwrap();
@@ -74,7 +75,7 @@ fn a_product_is_stepped_read_and_asked() {
     for (name, animals) in [("one", &[""][..]), ("two", &["a/", "b/"])] {
         let [done, ended, unknown] = steps(name, animals);
         assert!(done.status.success(), "{}", text(&done.stderr));
-        assert_eq!(text(&done.stdout).lines().filter(|line| line.contains("\"cpu\"")).count(), 4);
+        assert_eq!(text(&done.stdout).lines().filter(|line| line.contains("\"cpu\"")).count(), 5);
         assert!(text(&ended.stderr).contains("the fit ended by itself"), "{}", text(&ended.stderr));
         assert!(text(&unknown.stderr).contains("no product is loaded"), "{}", text(&unknown.stderr));
     }
