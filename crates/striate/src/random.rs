@@ -60,6 +60,10 @@ pub enum Draws {
     Clips,
     /// By how much a copy of a series is shifted in time.
     Shifts,
+    /// Where the search for what a neuron prefers begins: a neuron of the recording, and which start.
+    Stimulus(u64, u64),
+    /// Recorded states in which stimuli are shown, in one step.
+    States(u64),
 }
 
 impl Draws {
@@ -89,6 +93,8 @@ impl Draws {
             Self::Moving(part, animal) => 1 << 63 | part << 32 | animal,
             Self::Channel(number) | Self::Part(number) | Self::Search(number) => number,
             Self::Seed(kind, draw) => (kind + 1) << 32 | draw,
+            Self::Stimulus(neuron, start) => neuron << 16 | start,
+            Self::States(step) => 1 << 62 | step,
         }
     }
 }
@@ -174,6 +180,7 @@ mod tests {
         assert_eq!(barcodes, [3, 0, 3, 3, 0x2_0000_0003]);
         assert_eq!(Movies(2, 3, 4).number(), 0x0200_0003_0000_0004);
         assert_eq!(Moving(2, 3).number(), 0x8000_0002_0000_0003);
+        assert_eq!([Stimulus(2, 3), States(4)].map(Draws::number), [0x2_0003, 0x4000_0000_0000_0004]);
         let seeds = [seed_of_step(5, 2, 0), seed_of_step(5, 2, 3), seed_of_session(5, 3)];
         assert_eq!(seeds, [0x20_0005, 0x30_0000_0020_0005, 0x3000_0000_0005]);
     }

@@ -111,9 +111,14 @@ impl Card {
 
     /// An untrained model of the right shape.
     pub(crate) fn blank(&self, device: &Device) -> Result<Encoder> {
+        self.drawn(0, device)
+    }
+
+    /// A model of the right shape with the weights that a fit with `seed` would begin with, but for what the recording says.
+    fn drawn(&self, seed: u64, device: &Device) -> Result<Encoder> {
         let start = &self.blank_starts();
         let (behaviour, pupil) = (self.normalisation.behaviours(), self.normalisation.pupils());
-        self.model.init(&Made { image: self.seen_shape(), behaviour, pupil, start }, 0, device)
+        self.model.init(&Made { image: self.seen_shape(), behaviour, pupil, start }, seed, device)
     }
 
     /// Shape of an image as the model sees it, `[channel, height, width]`.
@@ -192,6 +197,15 @@ impl Twin {
         card.check_size(&weights).map_err(|e| e.file(folder.join(WEIGHTS)))?;
         let model = import(card.blank(device)?, &weights).map_err(|e| e.file(folder.join(WEIGHTS)))?;
         Ok(Self { card, model, digest })
+    }
+
+    /// The same but for the weights, which are those that a fit with `seed` would begin with.
+    ///
+    /// # Errors
+    /// None for a card that a model was made of.
+    pub fn untrained(&self, seed: u64, device: &Device) -> Result<Self> {
+        let model = self.card.drawn(seed, device)?;
+        Ok(Self { card: self.card.clone(), model, digest: String::new() })
     }
 
     /// SHA-256 of its weights, as in [`RunFolder::model`].

@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use striate::error::{Result, unknown};
+use striate::explain::Known;
 use striate::run::RunFolder;
+use striate::simulate::Truth;
+use striate::twin::Twin;
 
 use super::{opened, parts, split};
 use crate::Common;
@@ -13,6 +16,8 @@ use crate::print::one_line;
 mod barcode;
 mod filters;
 mod gaze;
+mod mei;
+mod rf;
 
 /// Ask a twin what it has learned.
 #[derive(clap::Args)]
@@ -48,7 +53,7 @@ struct Kind {
 /// returns what to print.
 type Explain = fn(&RunFolder, &[(&str, &str)], Option<&Path>, &Common) -> Result<String>;
 
-const KINDS: &[Kind] = &[barcode::KIND, filters::KIND, gaze::KIND];
+const KINDS: &[Kind] = &[barcode::KIND, filters::KIND, gaze::KIND, mei::KIND, rf::KIND];
 
 fn after_help() -> String {
     let line = |name: &str, meaning: &str| format!("  {name:<8} {meaning}\n");
@@ -61,7 +66,7 @@ fn after_help() -> String {
     format!(
         "Kinds:\n{kinds}{all}\nExamples:\n  striate explain runs/first barcode\n  \
          striate explain runs/first barcode types=4 with=runs/second,runs/third\n  striate explain runs/first filters neurons=0\n  \
-         striate explain runs/first gaze"
+         striate explain runs/first gaze\n  striate explain runs/first mei neurons=100 starts=8"
     )
 }
 
@@ -75,4 +80,20 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
         say!("{}{words}", part.session().map_or(String::new(), |id| format!("{}\n", one_line(id))));
     }
     Ok(DONE)
+}
+
+/// The true filters of a neuron; none where the model sees frames of another size.
+fn known(truth: &Truth, twin: &Twin, neuron: usize, lags: usize) -> Option<Known> {
+    let [_, height, width] = twin.card.seen_shape();
+    if twin.card.seen_shape() != twin.card.image_shape {
+        return None;
+    }
+    let neuron = twin.card.neurons[neuron];
+    match &truth.filters {
+        Some(filters) => {
+            let kind = truth.kinds()[truth.types[neuron]];
+            Some(Known { kind, filters: filters.of_frame(neuron, [height, width], lags) })
+        }
+        None => Some(Known { kind: "linear", filters: vec![truth.linear_filter(neuron, [height, width])?] }),
+    }
 }

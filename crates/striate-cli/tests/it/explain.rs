@@ -223,3 +223,76 @@ fn a_twin_that_does_not_move_images_says_so() {
     bench.run(&["explain", "run", "gaze"]).fails(2, &["model.shifter.kind", "xu2023"]);
     assert!(bench.files("run/explain/gaze").is_empty());
 }
+
+/// Of a linear neuron it is the filter, the mean over starts too; with a state that the model has not, it is refused.
+#[test]
+fn what_neurons_prefer_stands_beside_what_was_shown_and_the_null() {
+    let bench = Bench::with_recording_of(&["samples=3000"]);
+    let well =
+        ["schedule.max_steps=500", "schedule.check_every=50", "model.penalty.mask_l1=0", "--out", "run"];
+    bench.fit(&well).succeeds();
+    let ask = |more: &[&str]| bench.run(&[&["explain", "run", "mei", "steps=60"][..], more].concat());
+    let done = ask(&["diverse=3"]).succeeds();
+    assert!(done.out.contains("above best shown") && done.out.contains("of 3010 shown"), "{}", done.out);
+    let files = ["mei.csv", "mei.json", "mei.safetensors"].map(|name| format!("run/explain/mei/{name}"));
+    assert_eq!(bench.files("run/explain/mei"), files);
+    assert!(!bench.path("run/explain/mei-unfinished").exists());
+    let read = || -> Value { serde_json::from_slice(&bench.read("run/explain/mei/mei.json")).unwrap() };
+    let found = read();
+    let number = |of: &Value, key: &str| of[key].as_f64().unwrap_or_else(|| panic!("{key} of {of}"));
+    assert_eq!(found["neurons"].as_array().unwrap().len(), 8);
+    for neuron in found["neurons"].as_array().unwrap() {
+        let best = number(neuron, "response");
+        assert!(best > number(neuron, "best_shown") && best > number(neuron, "null_response"), "{neuron}");
+        assert!(number(neuron, "best_shown") > number(neuron, "grey"), "{neuron}");
+        assert!(number(neuron, "alike") > 0.95 && number(neuron, "null").abs() < 0.7, "{neuron}");
+        assert!(number(neuron, "diverse_share") > 0.88 && number(neuron, "diverse_alike") < 0.93, "{neuron}");
+    }
+    let linear = &found["kinds"][0];
+    assert!(number(linear, "correlation") > 0.8 && number(linear, "null").abs() < 0.3, "{linear}");
+    let table = String::from_utf8(bench.read("run/explain/mei/mei.csv")).unwrap();
+    assert_eq!((table.lines().count(), table.split(',').next()), (9, Some("unit_id")));
+    let bits = bench.read("run/explain/mei/mei.safetensors");
+    ask(&["diverse=3"]).succeeds();
+    assert!(bits == bench.read("run/explain/mei/mei.safetensors"), "the seed decides");
+
+    ask(&["preset=xu2023", "starts=2", "batch=4", "neurons=2"]).succeeds();
+    assert!(number(&read()["kinds"][0], "correlation") > 0.5, "{}", read()["kinds"]);
+    for smooth in ["smooth=blur", "smooth=tv", "smooth=none"] {
+        ask(&[smooth, "neurons=2", "contrast=0.2"]).succeeds();
+        assert!(number(&read()["kinds"][0], "correlation") > 0.8, "{smooth}: {}", read()["kinds"]);
+    }
+    ask(&["behaviour=optimised"]).fails(2, &["takes in no behaviour", "behaviour"]);
+    ask(&["smooth=furier"]).fails(2, &["did you mean `fourier`?"]);
+    ask(&["low=2", "high=1"]).fails(2, &["low"]);
+    bench.run(&["report", "run"]).succeeds();
+    let page = String::from_utf8(bench.read("run/report.html")).unwrap();
+    assert!(page.contains("the true filter") && page.contains("than by the best of 3,010 images shown"));
+}
+
+/// Of linear neurons both are the filter; responses that belong to other images have none.
+#[test]
+fn receptive_fields_stand_where_the_truth_has_them_and_beside_shuffled_pairings() {
+    let bench = Bench::with_recording_of(&["samples=3000"]);
+    let well =
+        ["schedule.max_steps=500", "schedule.check_every=50", "model.penalty.mask_l1=0", "--out", "run"];
+    bench.fit(&well).succeeds();
+    let done = bench.run(&["explain", "run", "rf", "clips=8", "degrees_per_px=2"]).succeeds();
+    assert!(done.out.contains("above shuffled pairings") && done.out.contains("(degrees)"), "{}", done.out);
+    let found: Value = serde_json::from_slice(&bench.read("run/explain/rf/rf.json")).unwrap();
+    let neurons = found["neurons"].as_array().unwrap();
+    let mean = |key: &str| neurons.iter().map(|of| of[key].as_f64().unwrap_or(0.0)).sum::<f64>() / 8.0;
+    assert!(mean("gradient_truth") > 0.8 && mean("reverse_truth") > 0.3, "{neurons:?}");
+    assert!(
+        mean("off_px") < 1.0 && mean("agreement") > 0.3 && mean("agreement_null").abs() < 0.3,
+        "{neurons:?}"
+    );
+    assert!(neurons.iter().filter(|of| of["p"].as_f64() < Some(0.05)).count() >= 6, "{neurons:?}");
+    let table = String::from_utf8(bench.read("run/explain/rf/rf.csv")).unwrap();
+    let columns = |line: &str| line.split(',').count();
+    assert!(table.lines().all(|line| columns(line) == columns(table.lines().next().unwrap())), "{table}");
+    bench.run(&["explain", "run", "rf", "shuffles=3"]).fails(2, &["shuffles"]);
+    bench.run(&["report", "run"]).succeeds();
+    let page = String::from_utf8(bench.read("run/report.html")).unwrap();
+    assert!(page.contains("by the recording") && page.contains("of their true centre"));
+}

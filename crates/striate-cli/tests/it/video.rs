@@ -231,6 +231,14 @@ fn filters_of_simulated_neurons_are_recovered() {
     let correlation = report["metrics"]["correlation_to_truth"]["mean"].as_f64().unwrap();
     assert!(correlation > 0.8, "{correlation}");
     bench.run(&["explain", "run", "filters", "clips=1"]).fails(2, &["clips"]);
+    let preferred = ["explain", "run", "mei", "neurons=8", "starts=2", "steps=40"];
+    bench.run(&[&preferred[..], &["behaviour=draws"]].concat()).succeeds();
+    bench.run(&[&preferred[..], &["behaviour=optimised"]].concat()).succeeds();
+    let found: Value = serde_json::from_slice(&bench.read("run/explain/mei/mei.json")).unwrap();
+    let (linear, neurons) = (&found["kinds"][0], found["neurons"].as_array().unwrap());
+    let number = |key: &str| linear[key].as_f64().unwrap();
+    assert!(number("correlation") > 0.7 && number("null").abs() < 0.3, "{linear}");
+    assert!(neurons.iter().all(|of| of["with_behaviour"].as_f64() >= of["response"].as_f64()), "{neurons:?}");
 }
 
 #[test]

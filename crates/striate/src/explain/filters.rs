@@ -224,7 +224,8 @@ pub fn planes(a: [&[f32]; 2], b: [&[f32]; 2]) -> f64 {
     (squares.sum::<f64>() / 2.0).sqrt()
 }
 
-fn orthonormal([a, b]: [&[f32]; 2]) -> [Vec<f32>; 2] {
+/// Axes of length 1 at right angles in the plane of two filters, the first along the first.
+pub(super) fn orthonormal([a, b]: [&[f32]; 2]) -> [Vec<f32>; 2] {
     let unit = |values: Vec<f32>| {
         let norm = dot(&values, &values).sqrt().max(1e-30) as f32;
         values.into_iter().map(|value| value / norm).collect::<Vec<f32>>()

@@ -1,7 +1,8 @@
 //! What a twin has learned: one file or folder per kind of explanation.
 //!
 //! A kind takes a twin, or plain arrays of it, and leaves plain files in `RUN/explain/KIND/`, which the report shows.
-//! [`barcode`] finds cell types, [`filters`] what moves each neuron in space and time, [`gaze`] how the image moves with head and eyes.
+//! [`barcode`] finds cell types, [`filters`] what moves each neuron in space and time, [`gaze`] how the image moves with head and eyes,
+//! [`mei`] what each neuron prefers, [`rf`] where it looks.
 
 pub mod barcode;
 mod clips;
@@ -9,5 +10,9 @@ pub mod filters;
 pub mod gaze;
 mod known;
 mod statistics;
+pub mod mei;
+mod recorded;
+pub mod rf;
+mod waves;
 
 pub use known::Known;

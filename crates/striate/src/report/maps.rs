@@ -103,7 +103,8 @@ fn kernel_caption(kernels: &Array, shown: usize) -> String {
     )
 }
 
-fn labelled(picture: Tag, left: &str, right: &str) -> Tag {
+/// A tile with a picture and what stands below it.
+pub fn labelled(picture: Tag, left: &str, right: &str) -> Tag {
     let label = tag("span").class("label").with(tag("b").text(left)).with(tag("span").text(right));
     tag("div").class("tile").with(picture).with(label)
 }

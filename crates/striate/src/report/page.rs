@@ -2,7 +2,7 @@
 
 use super::markup::{Tag, note, tag};
 use super::results::Results;
-use super::{barcode, compare, curves, gaze, header, maps, neurons, table, traces};
+use super::{barcode, compare, curves, fields, gaze, header, maps, neurons, preferred, table, traces};
 use crate::run::State;
 
 const STYLE: &str = include_str!("style.css");
@@ -60,9 +60,10 @@ fn of_one(runs: &[Results]) -> bool {
 /// Parts that are of a whole run, and not of each of its sessions.
 const OF_A_RUN: [&str; 3] = ["fit", "configuration", "cite"];
 /// Parts that are of neurons, which each of several sessions has its own of.
-const OF_A_SESSION: [&str; 6] = ["neurons", "traces", "masks", "kernels", "barcodes", "gaze"];
+const OF_A_SESSION: [&str; 8] =
+    ["neurons", "traces", "masks", "kernels", "barcodes", "preferred", "fields", "gaze"];
 /// Parts that a page has only where they were asked for, with `striate explain`.
-const ASKED_FOR: [&str; 1] = ["gaze"];
+const ASKED_FOR: [&str; 3] = ["preferred", "fields", "gaze"];
 
 /// A titled part of the page, by the function that fills it; left out when there is nothing to fill it with.
 type Section = (&'static str, &'static str, fn(&Results) -> Vec<Tag>);
@@ -75,6 +76,8 @@ const SECTIONS: &[Section] = &[
     ("masks", "Where the neurons look", maps::places),
     ("kernels", "What the features are", maps::kernels),
     ("barcodes", "What each neuron reads", barcode::section),
+    ("preferred", "What neurons prefer", preferred::section),
+    ("fields", "Receptive fields", fields::section),
     ("gaze", "What the camera saw, and what the model made of it", gaze::section),
     ("configuration", "How it was made", configuration),
     ("cite", "How to cite", citation),

@@ -6,11 +6,11 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::array::{self, Array};
+use crate::array::{self, Array, Arrays};
 use crate::disk;
 use crate::error::{Error, Kind, Result, pasted};
 use crate::explain::barcode::Explanation;
-use crate::explain::gaze;
+use crate::explain::{gaze, mei, rf};
 use crate::hash::Digest;
 use crate::run::bond::is_of;
 use crate::run::{Fitted, Manifest, RunFolder, Standing, metrics};
@@ -40,6 +40,10 @@ pub struct Results {
     pub parts: Option<Found<Parts>>,
     /// Cell types, where they were looked for.
     pub types: Option<Found<Explanation>>,
+    /// What neurons prefer, where they were asked, and the stimuli by name.
+    pub preferred: Option<Found<(mei::Explanation, Arrays)>>,
+    /// Receptive fields, where they were asked for.
+    pub fields: Option<Found<rf::Explanation>>,
     /// Gaze correction, where it was looked at, and the frames before and after it.
     pub gaze: Option<Found<(gaze::Explanation, [Array; 2])>>,
     /// What to say and to do while there are no scores.
@@ -182,6 +186,8 @@ impl Results {
             tiers: tiers(folder, &model),
             parts: Parts::read(folder, &model),
             types: barcode(folder, &model),
+            preferred: preferred(folder, &model),
+            fields: explained(folder, &model, "rf", |found: &rf::Explanation| &found.model),
             gaze: gaze(folder, &model),
             unscored: unscored(folder),
             resume: folder.has_model().then(|| folder.resume()),
@@ -433,6 +439,21 @@ fn explained<T: DeserializeOwned>(
     path.symlink_metadata().is_ok().then(read)
 }
 
+fn preferred(run: &RunFolder, model: &str) -> Option<Found<(mei::Explanation, Arrays)>> {
+    let found = explained(run, model, "mei", |found: &mei::Explanation| &found.model)?;
+    let path = &run.explain("mei").join("mei.safetensors");
+    let stimuli = |found: &mei::Explanation| -> Found<Arrays> {
+        let mut arrays =
+            array::load(path).map_err(|e| format!("`{}` is damaged: {}.", short(path), e.message()))?;
+        arrays.retain(|_, array| {
+            array.shape.len() == 5 && array.shape[0] == found.neurons.len() && !array.shape.contains(&0)
+        });
+        let missing = || format!("`{}` has no stimuli of these neurons.", short(path));
+        arrays.contains_key("mei").then_some(arrays).ok_or_else(missing)
+    };
+    Some(found.and_then(|found| Ok((stimuli(&found)?, found))).map(|(stimuli, found)| (found, stimuli)))
+}
+
 fn gaze(run: &RunFolder, model: &str) -> Option<Found<(gaze::Explanation, [Array; 2])>> {
     let found = explained(run, model, "gaze", |found: &gaze::Explanation| &found.model)?;
     let path = &run.explain("gaze").join("film.safetensors");
@@ -487,7 +508,7 @@ fn short(path: &Path) -> String {
     let part = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     match path.parent().map(part).unwrap_or_default().as_str() {
         "scores" => format!("scores/{}", part(path)),
-        kind @ ("parts" | "barcode" | "gaze") => format!("explain/{kind}/{}", part(path)),
+        kind @ ("parts" | "barcode" | "gaze" | "mei" | "rf") => format!("explain/{kind}/{}", part(path)),
         _ => part(path),
     }
 }

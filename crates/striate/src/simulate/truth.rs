@@ -219,6 +219,18 @@ impl Truth {
         self.locations.iter().map(|at| at.map(|value| f64::from(value) + edge)).collect()
     }
 
+    /// The filter of a linear neuron that sees images, `[row, column]` of a frame so large; none of other neurons.
+    pub fn linear_filter(&self, neuron: usize, [height, width]: [usize; 2]) -> Option<Vec<f32>> {
+        let (kernels, side) = (self.kernels.as_ref()?, kernel(&self.parameters)?);
+        let [top, left] = self.locations[neuron].map(|at| at.round() as usize);
+        let mut frame = vec![0.0; height * width];
+        for (at, &value) in kernels[neuron * side * side..][..side * side].iter().enumerate() {
+            let (row, column) = (top + at / side, left + at % side);
+            *frame.get_mut(row * width + column).filter(|_| column < width)? = value;
+        }
+        Some(frame)
+    }
+
     /// Name of each type, where types have one.
     pub fn kinds(&self) -> Vec<&'static str> {
         let kinds = self.parameters.cells().map_or(&[][..], |(_, kinds)| kinds);

@@ -11,6 +11,7 @@ mod fit;
 mod import;
 mod import_xu2023;
 mod linear;
+mod mei;
 mod model;
 mod ops;
 mod recording;

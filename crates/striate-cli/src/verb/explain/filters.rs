@@ -4,7 +4,6 @@ use std::fmt::Write;
 use std::path::Path;
 
 use striate::error::Result;
-use striate::explain::Known;
 use striate::explain::filters::{self, Explanation, KEYS, Options, Summary};
 use striate::ops;
 use striate::run::RunFolder;
@@ -12,7 +11,7 @@ use striate::simulate::Truth;
 use striate::twin::{self, Twin};
 
 use super::super::Asked;
-use super::Kind;
+use super::{Kind, known};
 use crate::Common;
 
 pub const KIND: Kind =
@@ -36,15 +35,6 @@ fn explain(
     let found = filters::ask(&twin, session, &options, known, &device)?;
     found.write(run)?;
     Ok(words(&found, &run.explain("filters")))
-}
-
-/// The true filters of a neuron; none where the model sees frames of another size.
-fn known(truth: &Truth, twin: &Twin, neuron: usize, lags: usize) -> Option<Known> {
-    let [_, height, width] = twin.card.seen_shape();
-    let filters = truth.filters.as_ref().filter(|_| twin.card.seen_shape() == twin.card.image_shape)?;
-    let neuron = twin.card.neurons[neuron];
-    let kind = truth.kinds()[truth.types[neuron]];
-    Some(Known { kind, filters: filters.of_frame(neuron, [height, width], lags) })
 }
 
 fn words(found: &Explanation, folder: &Path) -> String {

@@ -1,0 +1,69 @@
+//! `striate explain RUN rf`: where each neuron of a twin looks.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use striate::error::Result;
+use striate::explain::rf::{self, Explanation, KEYS, LEVEL, Options, Place, Row};
+use striate::ops;
+use striate::run::RunFolder;
+use striate::simulate::Truth;
+use striate::twin::{self, Twin};
+
+use super::super::Asked;
+use super::{Kind, known};
+use crate::Common;
+
+pub const KIND: Kind =
+    Kind { name: "rf", meaning: "receptive fields, of the twin and of the recording", keys: &KEYS, explain };
+
+fn explain(
+    run: &RunFolder,
+    changes: &[(&str, &str)],
+    data: Option<&Path>,
+    common: &Common,
+) -> Result<String> {
+    let mut options = Options::default();
+    changes.iter().try_for_each(|(key, value)| options.set(key, value))?;
+    let device = ops::device(&common.device)?;
+    let twin = Twin::load(run, &device)?;
+    let asked = Asked::open(run, data)?;
+    let session = asked.session()?;
+    twin::require_own(run, session).map_err(|e| e.key("--data"))?;
+    let truth = Truth::open(session)?;
+    let known = |neuron, lags| known(truth.as_ref()?, &twin, neuron, lags);
+    let found = rf::ask(&twin, session, &options, &known, &device)?;
+    found.write(run)?;
+    Ok(words(&found, &run.explain("rf")))
+}
+
+fn words(found: &Explanation, folder: &Path) -> String {
+    let rows = &found.neurons;
+    let median = |of: &dyn Fn(&Row) -> Option<f64>| {
+        let mut values: Vec<f64> = rows.iter().filter_map(of).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).map_or("-".to_owned(), |value| format!("{value:.2}"))
+    };
+    let size = |place: &Option<Place>| place.map(|place| place.size_px());
+    let degrees = |place: &Option<Place>| size(place).and_then(|size| found.degrees(size));
+    let above = rows.iter().filter(|row| row.p < LEVEL).count();
+    let mut text = format!("{} neurons, medians:\n\n", rows.len());
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "  {name:<44}{value}");
+    };
+    line("size by the gradients (px)", median(&|row| size(&row.gradient)));
+    if found.options.degrees_per_px > 0.0 {
+        line("size by the gradients (degrees)", median(&|row| degrees(&row.gradient)));
+    }
+    line("size by reverse correlation (px)", median(&|row| size(&row.reverse)));
+    line("reverse correlation above shuffled pairings", format!("{above} of {}", rows.len()));
+    line("agreement of both", median(&|row| row.agreement));
+    line("  with that of another neuron", median(&|row| row.agreement_null));
+    if rows.iter().any(|row| row.kind.is_some()) {
+        line("gradients against the true filter", median(&|row| row.gradient_truth));
+        line("reverse correlation against it", median(&|row| row.reverse_truth));
+        line("off its centre (px)", median(&|row| row.off_px));
+    }
+    let _ = writeln!(text, "\nwrote {}", folder.display());
+    text
+}
