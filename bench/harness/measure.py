@@ -49,15 +49,15 @@ Result = dict[str, dict[str, Samples]]
 
 
 def measure(task: Task) -> Result:
-    result: Result = {mode: {variant: Samples() for variant in task.variants} for mode in MODES}
+    result: Result = {mode: {variant: Samples() for variant in task.variants} for mode in task.modes}
     with ExitStack() as stack:
         workers = [stack.enter_context(loaded(variant, task)) for variant in task.variants]
         agree(task.name, {worker.variant: losses(worker, task) for worker in workers})
-        for mode in MODES:
+        for mode in task.modes:
             for worker, sample in turns(workers, mode, task.rounds):
                 result[mode][worker.variant].wall.append(sample["wall"])
                 result[mode][worker.variant].cpu.append(sample["cpu"])
-    for mode in MODES:
+    for mode in task.modes:
         for variant in task.variants:
             memory(task, variant, mode, result[mode][variant])
     return result

@@ -129,10 +129,8 @@ fn ladder(found: &Explanation) -> Tag {
         alike.unwrap_or_default(),
         plot.beyond()
     );
-    figure(
-        [legend, plot.finish("Responses to preferred stimuli and to the best of what was shown")],
-        &caption,
-    )
+    let plot = plot.finish("Responses to preferred stimuli and to the best of what was shown");
+    figure([legend, tag("div").class("two").with(plot)], &caption)
 }
 
 /// The sample of a stimulus that differs most from grey.

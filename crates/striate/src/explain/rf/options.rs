@@ -12,7 +12,7 @@ pub const KEYS: [(&str, &str); 6] = [
         "shuffles",
         "shuffled pairings of stimuli and responses that the reverse correlation is held against [40]",
     ),
-    ("ridge", "power that is added to that of every wave of the stimuli, as a share of its mean [0.1]"),
+    ("ridge", "power that is added to that of every wave of the stimuli, as a share of its mean [5]"),
     ("degrees_per_px", "degrees of visual angle in a pixel of the recorded images; 0: not known [0]"),
     ("seed", "seed of clips and shuffles [1]"),
 ];
@@ -37,7 +37,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { neurons: 100, clips: 64, shuffles: 40, ridge: 0.1, degrees_per_px: 0.0, seed: 1 }
+        Self { neurons: 100, clips: 64, shuffles: 40, ridge: 5.0, degrees_per_px: 0.0, seed: 1 }
     }
 }
 
