@@ -1,7 +1,7 @@
 //! Figure 3: what behaviour adds for each neuron.
 
 use super::mice::{KEYS, gain};
-use super::table::{Line, scored};
+use super::table::{Fitted, Line, scored};
 use crate::error::Result;
 use crate::reproduce::{Curve, Data, Item, Reproduction, Row, Work};
 
@@ -22,7 +22,7 @@ const LINES: [Line; 2] = [
         preset: "xu2023-cnn",
         changes: STILL,
         published: None,
-        simulated: false,
+        fitted: Fitted::Always,
     },
     Line {
         name: "full model",
@@ -30,7 +30,7 @@ const LINES: [Line; 2] = [
         preset: "xu2023",
         changes: STILL,
         published: None,
-        simulated: false,
+        fitted: Fitted::Always,
     },
 ];
 

@@ -18,6 +18,14 @@ pub(super) const KEYS: [(&str, &str); 3] = [
     ),
 ];
 
+/// The same with other networks.
+pub(super) const WITH_BASELINES: [(&str, &str); 4] = [
+    KEYS[0],
+    KEYS[1],
+    KEYS[2],
+    ("baselines", "1: other networks too (default on recordings), 0: not (default on simulated mice)"),
+];
+
 /// Names of the published mice.
 const PUBLISHED: [&str; 3] = ["070921_J553RT", "110421_J569LT", "101521_J559NC"];
 /// The metric of the paper.
@@ -90,12 +98,11 @@ impl Mouse {
     /// A preset of the paper with changes, made smaller for frames that are too small for its network.
     pub fn config(&self, work: &Work<'_>, preset: &str, changes: &[&str]) -> Result<FitConfig> {
         let mut all: Vec<String> = Vec::new();
-        let config = FitConfig::preset(preset)?;
         if self.is_simulated() {
-            all.extend(smaller(&config).into_iter().map(String::from));
+            all.extend(smaller(preset).into_iter().map(String::from));
         }
         all.extend(changes.iter().copied().map(String::from));
-        let mut config = config.with(&all)?;
+        let mut config = FitConfig::preset(preset)?.with(&all)?;
         let most = match (work.quick(), self.is_simulated()) {
             (true, _) => 10,
             (false, true) => 1000,
@@ -151,10 +158,11 @@ fn width(session: &Session) -> usize {
 }
 
 /// What the simulated mice change: networks for frames of 24 × 32, and a faster rate for fewer steps.
-fn smaller(config: &FitConfig) -> Vec<&'static str> {
-    let mut changes = vec!["fit.learning_rate=5e-4", "schedule.check_every=100", "data.images=scalar"];
-    if config.name.starts_with("xu2023-cnn") || config.model.modulator.is_some() {
+fn smaller(preset: &str) -> Vec<&'static str> {
+    let mut changes = vec!["schedule.check_every=100", "data.images=scalar"];
+    if ["xu2023-cnn", "xu2023"].contains(&preset) {
         changes.extend([
+            "fit.learning_rate=5e-4",
             "model.core.kernels=[7,5,3]",
             "model.core.strides=[2,1,1]",
             "model.core.channels=[32,16,16]",
@@ -162,7 +170,7 @@ fn smaller(config: &FitConfig) -> Vec<&'static str> {
             "model.readout.dropout=0.3",
         ]);
     }
-    if config.model.modulator.is_some() {
+    if preset == "xu2023" {
         changes.push("model.modulator.hidden=128");
     }
     changes

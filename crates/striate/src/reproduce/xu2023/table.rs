@@ -20,8 +20,29 @@ pub(super) struct Line {
     pub changes: &'static [&'static str],
     /// Published means over the neurons of mice 1, 2, 3, where they are known.
     pub published: Option<[f64; 3]>,
-    /// Whether it is of simulated mice alone.
-    pub simulated: bool,
+    /// When it is fitted.
+    pub fitted: Fitted,
+}
+
+/// When a model is fitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fitted {
+    Always,
+    /// Where baselines are asked for.
+    Baseline,
+    /// The same, of frames as large as the recorded ones.
+    LargeBaseline,
+}
+
+impl Fitted {
+    /// What is set by `baselines`: by default recordings have them, and simulated mice do not.
+    fn here(self, work: &Work<'_>, simulated: bool) -> Result<bool> {
+        Ok(match self {
+            Self::Always => true,
+            Self::Baseline => work.flag("baselines", !simulated)?,
+            Self::LargeBaseline => work.flag("baselines", !simulated)? && !simulated,
+        })
+    }
 }
 
 /// What is judged: whether the second of two models is better than the first, by their `id`.
@@ -31,7 +52,7 @@ pub(super) type Step = (&'static str, &'static str, &'static str);
 #[derive(Debug, Default)]
 pub(super) struct Scores {
     pub mice: Vec<Mouse>,
-    /// `[line][mouse][neuron]`; nothing for a line that is not of this kind of mice.
+    /// `[line][mouse][neuron]`; nothing for a line that is not fitted.
     pub values: Vec<Vec<Vec<f64>>>,
 }
 
@@ -42,7 +63,8 @@ pub(super) fn scored(work: &mut Work<'_>, lines: &[Line]) -> Result<Scores> {
     let mut values = Vec::new();
     for line in lines {
         let mut of_line = Vec::new();
-        for mouse in mice.iter().filter(|_| simulated || !line.simulated) {
+        let asked = line.fitted.here(work, simulated)?;
+        for mouse in mice.iter().filter(|_| asked) {
             let config = mouse.config(work, line.preset, line.changes)?;
             of_line.push(mouse.fitted(work, line.id, &config)?);
         }

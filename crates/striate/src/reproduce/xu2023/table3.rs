@@ -1,7 +1,7 @@
 //! Table 3: how many bins the full model should look back at.
 
 use super::mice::KEYS;
-use super::table::{Line, Step, scored, table};
+use super::table::{Fitted, Line, Step, scored, table};
 use crate::error::Result;
 use crate::reproduce::{Data, Item, Reproduction, Work};
 
@@ -21,7 +21,7 @@ const fn bins(
     changes: &'static [&'static str],
     published: [f64; 3],
 ) -> Line {
-    Line { name, id, preset: "xu2023", changes, published: Some(published), simulated: false }
+    Line { name, id, preset: "xu2023", changes, published: Some(published), fitted: Fitted::Always }
 }
 
 /// The gaze correction starts still in all of them.
