@@ -150,7 +150,8 @@ fn the_types_found_share_features_in_the_next_fit() {
 /// A mouse that moves freely, too little of it to learn from, and a fit of the paper's model, made small.
 fn with_mouse() -> Bench {
     let bench = Bench::new();
-    let sizes = ["neurons=8", "segments=2", "bins=120", "height=16", "width=20", "dropout=0.1"];
+    let sizes =
+        ["neurons=8", "segments=2", "bins=120", "height=16", "width=20", "size_px=1.5", "dropout=0.1"];
     bench.run(&[&["simulate", "freely-moving", "--out", "mice"], &sizes[..]].concat()).succeeds();
     let small = [
         "fit",
