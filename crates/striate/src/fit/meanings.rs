@@ -259,7 +259,8 @@ const MEANINGS: &[(&str, &str)] = &[
     ("fit.shuffle_first", "whether the first epoch is shuffled too"),
     (
         "fit.start_from",
-        "a run, or a file of weights: those of the same name and shape are where the fit starts",
+        "a run, or a file of weights (.safetensors; a PyTorch state dict, .pth): those of the same name and shape are where the fit \
+         starts; of torchvision's resnet18 and timm's efficientnet_b0 by their own names",
     ),
     ("fit.frozen", "weights that are not fitted, by name or part: readout.mask, core"),
     ("schedule.check_every", "steps between checks on the validation trials; 0 checks once per epoch"),

@@ -367,7 +367,7 @@ impl FitConfig {
         }
     }
 
-    /// `papers/xu2023.md#linear-models`. Ours: causal lags, batches, and all parts are fitted together unless
+    /// `papers/xu2023.md#linear-models`. Ours: causal lags, batches, rate and L2, and all parts are fitted together unless
     /// `fit.start_from` and `fit.frozen` take them one after another.
     fn xu2023_glm(name: &str, how: Option<How>) -> Self {
         let seeing = Self::xu2023_cnn();
@@ -388,7 +388,7 @@ impl FitConfig {
                 ..seeing.data
             },
             model: EncoderConfig::xu2023_glm(how),
-            fit: TrainConfig { learning_rate: 1e-3, ..seeing.fit },
+            fit: TrainConfig { learning_rate: 3e-4, ..seeing.fit },
             ..seeing
         }
     }

@@ -249,6 +249,8 @@ impl Encoder {
         let asked = (strength != 0.0).then_some(features);
         let (made, own) = asked.and_then(|features| self.core.reconstruct(features, pass))?;
         moments.core.extend(own);
+        // Behind the image are planes of behaviour, where the core sees them.
+        let made = made.narrow(1, 0, images.dims()[1]);
         Some((made - images).square().mean().mul_scalar(strength))
     }
 

@@ -147,7 +147,7 @@ impl EncoderConfig {
             readout: ReadoutConfig::FullyConnected(readout),
             shifter: Some(ShifterConfig::Image(shifter)),
             modulator: how.map(|how| ModulatorConfig::Linear(LinearConfig { how })),
-            penalty: PenaltyConfig { readout_l2: 0.01, ..PenaltyConfig::default() },
+            penalty: PenaltyConfig { readout_l2: 1.0, ..PenaltyConfig::default() },
             ..Self::xu2023_cnn()
         }
     }

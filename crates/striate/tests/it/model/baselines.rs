@@ -182,6 +182,17 @@ fn an_autoencoder_is_held_to_the_frame_as_recorded_and_judged_by_responses_alone
     assert!((values(terms.named[1].1.clone())[0] - 0.5 * error).abs() < 1e-6);
 }
 
+/// What is made again is the image alone.
+#[test]
+fn an_autoencoder_that_sees_behaviour_is_held_to_the_image() {
+    let (device, mut config) = (training(), small().remove(2));
+    config.behaviour_planes = true;
+    let model = init(&config, SMALL, 2, &device);
+    let terms = terms(&model, SMALL, TRAIN, &device);
+    assert_eq!(terms.named.len(), 2);
+    terms.objective().backward();
+}
+
 #[test]
 fn frames_lie_side_by_side_the_earliest_first() {
     let device = Device::flex();
