@@ -1,5 +1,6 @@
 //! A fitted model with all that is needed to run it again, and several that answer together.
 
+mod behaviour;
 mod check;
 mod ensemble;
 mod field;
@@ -25,6 +26,7 @@ use crate::model::{Encoder, EncoderConfig, Model};
 use crate::run::folder::home;
 use crate::run::{Checkpoint, RunFolder};
 
+pub use behaviour::Seen;
 pub use ensemble::{Ensemble, combine};
 pub use field::Field;
 pub use gradient::{Gradients, Toward};

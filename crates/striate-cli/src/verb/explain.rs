@@ -17,7 +17,9 @@ mod barcode;
 mod filters;
 mod gaze;
 mod mei;
+mod probe;
 mod rf;
+mod saliency;
 
 /// Ask a twin what it has learned.
 #[derive(clap::Args)]
@@ -53,7 +55,8 @@ struct Kind {
 /// returns what to print.
 type Explain = fn(&RunFolder, &[(&str, &str)], Option<&Path>, &Common) -> Result<String>;
 
-const KINDS: &[Kind] = &[barcode::KIND, filters::KIND, gaze::KIND, mei::KIND, rf::KIND];
+const KINDS: &[Kind] =
+    &[barcode::KIND, filters::KIND, gaze::KIND, mei::KIND, rf::KIND, saliency::KIND, probe::KIND];
 
 fn after_help() -> String {
     let line = |name: &str, meaning: &str| format!("  {name:<8} {meaning}\n");

@@ -150,8 +150,7 @@ fn the_types_found_share_features_in_the_next_fit() {
 /// A mouse that moves freely, too little of it to learn from, and a fit of the paper's model, made small.
 fn with_mouse() -> Bench {
     let bench = Bench::new();
-    let sizes =
-        ["neurons=8", "segments=2", "bins=120", "height=16", "width=20", "size_px=1.5", "dropout=0.1"];
+    let sizes = ["neurons=8", "segments=2", "bins=120", "height=18", "width=22", "dropout=0.1"];
     bench.run(&[&["simulate", "freely-moving", "--out", "mice"], &sizes[..]].concat()).succeeds();
     let small = [
         "fit",
@@ -296,4 +295,131 @@ fn receptive_fields_stand_where_the_truth_has_them_and_beside_shuffled_pairings(
     bench.run(&["report", "run"]).succeeds();
     let page = String::from_utf8(bench.read("run/report.html")).unwrap();
     assert!(page.contains("by the recording") && page.contains("of their true centre"));
+}
+
+/// What of behaviour moves each neuron stands in one table beside what held-out responses say, for any twin that takes it in.
+#[test]
+fn saliency_is_written_tested_and_shown() {
+    let bench = with_mouse();
+    let ask = ["explain", "run", "saliency", "shifts=39", "steps=2", "neurons=2", "frames=2"];
+    let done = bench.run(&ask).succeeds();
+    for words in [
+        "8 neurons",
+        "of tier test",
+        "integrated gradients lack",
+        "behaviour of another time",
+        "mixed, published rule",
+    ] {
+        assert!(done.out.contains(words), "`{words}` is not in: {}", done.out);
+    }
+    let files = ["gradients.safetensors", "pixels.safetensors", "saliency.csv", "saliency.json"];
+    assert_eq!(bench.files("run/explain/saliency"), files.map(|name| format!("run/explain/saliency/{name}")));
+    let found: Value = serde_json::from_slice(&bench.read("run/explain/saliency/saliency.json")).unwrap();
+    let names: Vec<&str> =
+        found["signals"].as_array().unwrap().iter().map(|of| of["group"].as_str().unwrap()).collect();
+    assert_eq!(names, ["speed", "head", "head", "eye", "eye", "pupil"]);
+    assert_eq!((found["features"].as_array().unwrap().len(), &found["samples"][0]), (66, &70.into()));
+    assert!(found["samples"][1].as_u64() < Some(70), "the eye was lost at times");
+    assert!(found["gap"].as_f64().unwrap() < 0.1, "{}", found["gap"]);
+    assert_eq!(found["pictures"].as_array().unwrap().len(), 4);
+    for picture in found["pictures"].as_array().unwrap() {
+        let of = |key: &str| picture[key].as_f64().unwrap();
+        let whole = of("response") - of("grey");
+        assert!((of("integrated") - whole).abs() < 0.05 * whole.abs() + 1e-3, "{picture}");
+    }
+    let table = String::from_utf8(bench.read("run/explain/saliency/saliency.csv")).unwrap();
+    assert!(table.starts_with("unit_id,class,correlation,speed_value,speed_change,"), "{table}");
+    assert_eq!(table.lines().count(), 9);
+    assert_eq!(bench.run(&ask).succeeds().out, done.out, "the seed decides");
+    bench.run(&["report", "run"]).succeeds();
+    let page = String::from_utf8(bench.read("run/report.html")).unwrap();
+    for words in ["what pitch does to each neuron", "shuffled over neurons", "integrated gradient of unit"] {
+        assert!(page.contains(words), "`{words}` is not on the page");
+    }
+
+    let published =
+        bench.run(&["explain", "run", "saliency", "preset=xu2023", "shifts=19", "steps=1", "neurons=0"]);
+    assert!(published.succeeds().out.contains("classes by published rule"));
+    let found: Value = serde_json::from_slice(&bench.read("run/explain/saliency/saliency.json")).unwrap();
+    assert_eq!((&found["options"]["dropout"], &found["pictures"]), (&true.into(), &Value::Array(vec![])));
+    bench.run(&["report", "run"]).succeeds();
+    let saliency = |args: &[&str]| bench.run(&[&["explain", "run", "saliency"], args].concat());
+    saliency(&["tier=tset"]).fails(3, &["tset"]);
+    saliency(&["preset=xu"]).fails(2, &["`preset`", "there are: xu2023"]);
+    saliency(&["rule=z"]).fails(2, &["`rule`", "evidence"]);
+}
+
+/// A twin of images without behaviour has pixels to show, and says that there is nothing else.
+#[test]
+fn a_twin_without_behaviour_is_asked_for_pixels() {
+    let bench = Bench::with_run();
+    let done = bench.run(&["explain", "run", "saliency", "neurons=2", "frames=1", "shifts=19"]).succeeds();
+    assert!(
+        done.out.contains("takes in no behaviour") && done.out.contains("pixels of unit"),
+        "{}",
+        done.out
+    );
+    bench.run(&["report", "run"]).succeeds();
+    let page = String::from_utf8(bench.read("run/report.html")).unwrap();
+    assert!(page.contains("integrated gradient of unit") && !page.contains("behaviour of another time"));
+}
+
+/// Gratings are decoded, tuning is written per neuron and shown; those that drift are for models that look at enough frames.
+#[test]
+fn twins_of_images_and_of_movies_are_probed() {
+    let bench = Bench::with_run();
+    let done = bench.run(&["explain", "run", "probe", "frequencies=0.1,0.2", "units=30"]).succeeds();
+    for words in [
+        "8 neurons, 768 gratings\n",
+        "decoded orientation",
+        "median OSI",
+        "participation ratio",
+        "units of the core",
+    ] {
+        assert!(done.out.contains(words), "`{words}` is not in: {}", done.out);
+    }
+    assert_eq!(
+        bench.files("run/explain/probe"),
+        ["run/explain/probe/probe.csv", "run/explain/probe/probe.json"]
+    );
+    let found: Value = serde_json::from_slice(&bench.read("run/explain/probe/probe.json")).unwrap();
+    let decoded = &found["populations"][0]["decoded"][0];
+    assert_eq!((&decoded["what"], &decoded["chance"]), (&"orientation".into(), &(1.0 / 12.0).into()));
+    assert!((decoded["shuffled"].as_f64().unwrap() - 1.0 / 12.0).abs() < 0.05, "{decoded}");
+    assert_eq!(found["untrained"][1]["decoded"].as_array().unwrap().len(), 3);
+    let table = String::from_utf8(bench.read("run/explain/probe/probe.csv")).unwrap();
+    assert_eq!((table.lines().count(), &table[..8]), (9, "unit_id,"));
+    bench.run(&["report", "run"]).succeeds();
+    let page = String::from_utf8(bench.read("run/report.html")).unwrap();
+    assert!(page.contains("What gratings do to it") && page.contains("share of the variance, log10"));
+    let probe = |args: &[&str]| bench.run(&[&["explain", "run", "probe"], args].concat());
+    probe(&["frequencies=0.2,0.1"]).fails(2, &["`frequencies`", "must rise"]);
+    probe(&["frequencies=0.1,x"]).fails(2, &["frequencies"]);
+
+    let bench = with_mouse();
+    let long = [
+        "fit",
+        "xu2023-4",
+        "--data",
+        "mice/mouse0",
+        "--out",
+        "four",
+        "model.core.kernels=[3,3]",
+        "model.core.channels=[4,3]",
+        "model.core.strides=[2,2]",
+        "model.core.padding=[\"valid\",\"valid\"]",
+        "model.shifter.hidden=5",
+        "model.modulator.hidden=6",
+        "fit.batch=32",
+        "schedule.max_steps=4",
+    ];
+    bench.run(&long).succeeds();
+    let done = bench.run(&["explain", "four", "probe", "frequencies=0.1", "frames=50"]).succeeds();
+    assert!(
+        done.out.contains("384 gratings, 384 that drift") && done.out.contains("decoded direction"),
+        "{}",
+        done.out
+    );
+    let still = bench.run(&["explain", "run", "probe", "frequencies=0.1", "frames=50"]).succeeds();
+    assert!(!still.out.contains("direction"), "{}", still.out);
 }

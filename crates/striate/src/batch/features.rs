@@ -9,9 +9,9 @@ use crate::recording::{Session, Stream};
 /// Sets that have a name, in the words of the authors' code (`papers/xu2023.md#features`).
 const SETS: [&str; 7] = ["orig", "velo", "all", "orig_prod", "velo_prod", "all_prod", "S"];
 /// Variables that are changes already, by their names.
-const SPEEDS: [&str; 2] = ["speed", "running_speed"];
+pub(crate) const SPEEDS: [&str; 2] = ["speed", "running_speed"];
 /// Size of the pupil.
-const PUPILS: [&str; 2] = ["eyerad", "pupil_dilation"];
+pub(crate) const PUPILS: [&str; 2] = ["eyerad", "pupil_dilation"];
 /// Behind the name of a variable: its change since the sample before.
 const CHANGE: char = '\'';
 /// Between two factors.
@@ -78,12 +78,14 @@ impl Features {
 
     /// What each is called, e.g. `speed*th'`.
     pub fn names(&self) -> Vec<String> {
-        let factor = |of: &Factor| {
-            let name = &self.variables[of.variable];
-            if of.change { format!("{name}{CHANGE}") } else { name.clone() }
-        };
+        let factor = |of: &Factor| self.name(*of);
         let term = |term: &Vec<Factor>| term.iter().map(factor).collect::<Vec<_>>().join(&TIMES.to_string());
         self.terms.iter().map(term).collect()
+    }
+
+    fn name(&self, of: Factor) -> String {
+        let name = &self.variables[of.variable];
+        if of.change { format!("{name}{CHANGE}") } else { name.clone() }
     }
 
     /// Of recorded rows `[sample, variable]` of one stretch the features `[sample, feature]`. Before its first sample all is 0,
@@ -101,6 +103,39 @@ impl Features {
             before.copy_from_slice(now);
         }
         features
+    }
+
+    /// What is multiplied and changes by itself: variables, and changes of some, each once, variables first.
+    fn factors(&self) -> Vec<Factor> {
+        let mut factors: Vec<Factor> = self.terms.iter().flatten().copied().collect();
+        factors.sort_by_key(|of| (of.change, of.variable));
+        factors.dedup();
+        factors
+    }
+
+    /// What each of them is called, and the variable that it is of.
+    pub fn factor_names(&self) -> Vec<(String, String)> {
+        let name = |of: Factor| (self.name(of), self.variables[of.variable].clone());
+        self.factors().into_iter().map(name).collect()
+    }
+
+    /// Of recorded rows `[sample, variable]` of one stretch the factors `[sample, factor]`, as [`Features::rows`].
+    pub fn factor_rows(&self, recorded: &[f32]) -> Vec<f32> {
+        let alone = Self { terms: self.factors().into_iter().map(|of| vec![of]).collect(), ..self.clone() };
+        alone.rows(recorded)
+    }
+
+    /// Features `[sample, feature]` of rows of factors.
+    pub fn of_factors(&self, rows: &[f32]) -> Vec<f32> {
+        let factors = self.factors();
+        let place = |of: &Factor| factors.iter().position(|factor| factor == of).unwrap_or_default();
+        let places: Vec<Vec<usize>> =
+            self.terms.iter().map(|term| term.iter().map(place).collect()).collect();
+        let term =
+            |row: &[f32], of: &Vec<usize>| of.iter().map(|&at| f64::from(row[at])).product::<f64>() as f32;
+        rows.chunks_exact(factors.len().max(1))
+            .flat_map(|row| places.iter().map(|of| term(row, of)))
+            .collect()
     }
 
     /// Whether it names no variable that there is not.
@@ -188,6 +223,22 @@ mod tests {
         let recorded = [2.0, 1.0, 0.0, 0.0, 3.0, 0.0, 4.0, 1.0, 0.0, 0.0, -1.0, 0.0];
         let features = of(&["th'", "speed*th'", "speed"]).unwrap();
         assert_eq!(features.rows(&recorded), [3.0, 6.0, 2.0, -4.0, -16.0, 4.0]);
+    }
+
+    #[test]
+    fn features_are_made_of_their_factors() {
+        let recorded: Vec<f32> = (0..24).map(|at| ((at * 7 + 3) % 11) as f32 - 4.0).collect();
+        for set in ["all_prod", "velo_prod", "S", "orig"] {
+            let features = of(&[set]).unwrap();
+            assert_eq!(
+                features.of_factors(&features.factor_rows(&recorded)),
+                features.rows(&recorded),
+                "{set}"
+            );
+        }
+        let names = of(&["th'*speed", "th"]).unwrap().factor_names();
+        let names: Vec<(&str, &str)> = names.iter().map(|(name, of)| (name.as_str(), of.as_str())).collect();
+        assert_eq!(names, [("speed", "speed"), ("th", "th"), ("th'", "th")]);
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub use config::{
 };
 pub use cortex::cortical_positions;
 pub use features::Features;
+pub(crate) use features::{PUPILS, SPEEDS};
 pub use groups::groups;
 pub use normalisation::{Normalisation, Uses, Variables};
 pub use precision::{FramePrecisions, stored_precisions};

@@ -47,6 +47,34 @@ impl Variables {
         self.features.as_ref().map_or_else(|| scaled(recorded), |features| scaled(&features.rows(recorded)))
     }
 
+    /// What is multiplied and changes by itself, as [`Features::factor_names`]; of variables as they were recorded these, called by
+    /// `recorded` or, without names, by their numbers.
+    pub fn factor_names(&self, recorded: &[String]) -> Vec<(String, String)> {
+        if let Some(features) = &self.features {
+            return features.factor_names();
+        }
+        let name = |at: usize| recorded.get(at).cloned().unwrap_or_else(|| at.to_string());
+        (0..self.mean.len()).map(|at| (name(at), name(at))).collect()
+    }
+
+    /// What each number that is taken in is called.
+    pub fn names(&self, recorded: &[String]) -> Vec<String> {
+        let own = || self.factor_names(recorded).into_iter().map(|(name, _)| name).collect();
+        self.features.as_ref().map_or_else(own, Features::names)
+    }
+
+    /// Factors `[sample, factor]` of recorded rows of one stretch.
+    pub fn factor_rows(&self, recorded: &[f32]) -> Vec<f32> {
+        self.features.as_ref().map_or_else(|| recorded.to_vec(), |features| features.factor_rows(recorded))
+    }
+
+    /// What is taken in, scaled, of rows of factors.
+    pub fn of_factors(&self, rows: &[f32]) -> Vec<f32> {
+        let taken_in =
+            self.features.as_ref().map_or_else(|| rows.to_vec(), |features| features.of_factors(rows));
+        taken_in.chunks_exact(self.mean.len().max(1)).flat_map(|row| self.scaled(row)).collect()
+    }
+
     /// One row of what is taken in, scaled.
     pub fn scaled(&self, values: &[f32]) -> Vec<f32> {
         let numbers = self.mean.iter().zip(&self.scale);

@@ -44,6 +44,16 @@ pub fn shifted<'a>(
     })
 }
 
+/// Which hypotheses are rejected so that of those no more than `rate` are true on average (Benjamini & Hochberg 1995).
+pub fn discoveries(p: &[f64], rate: f64) -> Vec<bool> {
+    let mut sorted: Vec<f64> = p.iter().copied().filter(|p| p.is_finite()).collect();
+    sorted.sort_by(f64::total_cmp);
+    let n = sorted.len() as f64;
+    let limit = sorted.iter().enumerate().rev().find(|(at, p)| **p <= rate * (*at as f64 + 1.0) / n);
+    let limit = limit.map_or(f64::NEG_INFINITY, |(_, p)| *p);
+    p.iter().map(|p| *p <= limit).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,5 +75,16 @@ mod tests {
         assert_eq!(turned, [1.0, 2.0, 3.0, 0.0, 6.0, 4.0, 5.0]);
         let drawn = shifts(&[4, 1, 1000], &mut generator(1, 0));
         assert!((1..4).contains(&drawn[0]) && drawn[1] == 0 && drawn[2] > 0);
+    }
+
+    /// The example of Benjamini & Hochberg 1995, section 3.2: four of fifteen at 0.05.
+    #[test]
+    fn discoveries_are_those_of_the_published_example() {
+        let p = [
+            0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.3240, 0.4262, 0.5719,
+            0.6528, 0.7590, 1.0,
+        ];
+        assert_eq!(discoveries(&p, 0.05), p.map(|p| p <= 0.0095));
+        assert_eq!(discoveries(&[0.9, f64::NAN], 0.05), [false; 2]);
     }
 }

@@ -15,7 +15,7 @@ use super::pass::Pass;
 use super::penalty::PenaltyConfig;
 use super::readout::{Readout, ReadoutConfig, Start};
 use super::shifter::{Shifter, ShifterConfig};
-use crate::batch::{Batch, Inputs, Uses, ends};
+use crate::batch::{Batch, Inputs, Uses, cut, ends};
 use crate::error::{Error, Result, in_range};
 use crate::ops::Moments;
 use crate::random::Draws;
@@ -221,6 +221,21 @@ impl Encoder {
 
     /// As [`Encoder::forward`], of samples without those that it does not see, and with the features of its core.
     fn through(&self, inputs: Inputs, pass: Pass) -> (Tensor<2>, Tensor<4>, OfParts) {
+        let (samples, behaviour) = (inputs.samples, inputs.behaviour.clone());
+        let (drive, features, parts) = self.driven(inputs, pass);
+        let (responses, modulator) = self.of_drive(drive, behaviour, samples, pass);
+        (responses, features, OfParts { modulator, ..parts })
+    }
+
+    /// What the readout makes of `inputs`, before a modulator acts on it.
+    ///
+    /// # Panics
+    /// As [`Encoder::forward`].
+    pub fn drive(&self, inputs: Inputs, pass: Pass) -> Tensor<2> {
+        self.driven(inputs.without_last(self.config.lag), pass).0
+    }
+
+    fn driven(&self, inputs: Inputs, pass: Pass) -> (Tensor<2>, Tensor<4>, OfParts) {
         let samples = inputs.samples;
         let (inputs, shifter) = self.gaze_corrected(inputs, pass);
         let (features, core) = self.core.forward(self.seen(&inputs), samples, pass);
@@ -229,11 +244,38 @@ impl Encoder {
         let of_readout = self.shifter.as_ref().and_then(Shifter::of_readout);
         let shift = of_readout.map(|shifter| shifter.forward(kept(inputs.pupil.expect(PUPIL))));
         let drive = self.readout.forward(features.clone(), pass, shift);
-        let (drive, modulator) = match &self.modulator {
-            Some(modulator) => modulator.forward(drive, kept(inputs.behaviour.expect(BEHAVIOUR)), left, pass),
+        (drive, features, OfParts { shifter, core, modulator: Vec::new() })
+    }
+
+    /// Predicted responses from a [`drive`](Self::drive) and behaviour `[batch · sample, variable]` of clips of `samples`.
+    ///
+    /// # Panics
+    /// As [`Encoder::forward`].
+    pub fn modulated(
+        &self,
+        drive: Tensor<2>,
+        behaviour: Option<Tensor<2>>,
+        samples: usize,
+        pass: Pass,
+    ) -> Tensor<2> {
+        let seen = samples - self.config.lag;
+        self.of_drive(drive, behaviour.map(|rows| cut(rows, samples, 0..seen)), seen, pass).0
+    }
+
+    fn of_drive(
+        &self,
+        drive: Tensor<2>,
+        behaviour: Option<Tensor<2>>,
+        samples: usize,
+        pass: Pass,
+    ) -> (Tensor<2>, Vec<Moments>) {
+        let left = samples + 1 - self.config.core.receptive_frames();
+        let kept = |rows: Tensor<2>| ends(rows, samples, left);
+        let (drive, moments) = match &self.modulator {
+            Some(modulator) => modulator.forward(drive, kept(behaviour.expect(BEHAVIOUR)), left, pass),
             None => (drive, Vec::new()),
         };
-        (self.config.output.forward(drive), features, OfParts { shifter, core, modulator })
+        (self.config.output.forward(drive), moments)
     }
 
     /// Mean squared error of what the core makes of its features, against the images as they were recorded (Xu et al. 2023:

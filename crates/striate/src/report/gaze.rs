@@ -78,7 +78,7 @@ fn stacked(frames: &Array, low: f32, high: f32) -> Vec<f32> {
         let mean = |pixel: usize| frame.iter().skip(pixel).step_by(pixels).sum::<f32>() / channels as f32;
         (0..pixels).map(|pixel| (mean(pixel) - low) * scale).collect::<Vec<f32>>()
     };
-    frames.values.chunks_exact(channels * pixels).flat_map(grey).collect()
+    frames.values.chunks_exact((channels * pixels).max(1)).flat_map(grey).collect()
 }
 
 type Curve = Vec<(f64, f64)>;

@@ -30,6 +30,8 @@ mod page;
 mod paired;
 mod palette;
 mod plot;
+mod probe;
+mod saliency;
 pub mod reproduction;
 pub mod results;
 mod table;

@@ -2,7 +2,9 @@
 
 use super::markup::{Tag, note, tag};
 use super::results::Results;
-use super::{barcode, compare, curves, fields, gaze, header, maps, neurons, preferred, table, traces};
+use super::{
+    barcode, compare, curves, fields, gaze, header, maps, neurons, preferred, probe, saliency, table, traces,
+};
 use crate::run::State;
 
 const STYLE: &str = include_str!("style.css");
@@ -60,10 +62,10 @@ fn of_one(runs: &[Results]) -> bool {
 /// Parts that are of a whole run, and not of each of its sessions.
 const OF_A_RUN: [&str; 3] = ["fit", "configuration", "cite"];
 /// Parts that are of neurons, which each of several sessions has its own of.
-const OF_A_SESSION: [&str; 8] =
-    ["neurons", "traces", "masks", "kernels", "barcodes", "preferred", "fields", "gaze"];
+const OF_A_SESSION: [&str; 10] =
+    ["neurons", "traces", "masks", "kernels", "barcodes", "preferred", "fields", "gaze", "saliency", "probe"];
 /// Parts that a page has only where they were asked for, with `striate explain`.
-const ASKED_FOR: [&str; 3] = ["preferred", "fields", "gaze"];
+const ASKED_FOR: [&str; 5] = ["preferred", "fields", "gaze", "saliency", "probe"];
 
 /// A titled part of the page, by the function that fills it; left out when there is nothing to fill it with.
 type Section = (&'static str, &'static str, fn(&Results) -> Vec<Tag>);
@@ -79,6 +81,8 @@ const SECTIONS: &[Section] = &[
     ("preferred", "What neurons prefer", preferred::section),
     ("fields", "Receptive fields", fields::section),
     ("gaze", "What the camera saw, and what the model made of it", gaze::section),
+    ("saliency", "What moves the neurons beside what they see", saliency::section),
+    ("probe", "What gratings do to it", probe::section),
     ("configuration", "How it was made", configuration),
     ("cite", "How to cite", citation),
 ];

@@ -10,7 +10,7 @@ use crate::array::{self, Array, Arrays};
 use crate::disk;
 use crate::error::{Error, Kind, Result, pasted};
 use crate::explain::barcode::Explanation;
-use crate::explain::{gaze, mei, rf};
+use crate::explain::{gaze, mei, probe, rf, saliency};
 use crate::hash::Digest;
 use crate::run::bond::is_of;
 use crate::run::{Fitted, Manifest, RunFolder, Standing, metrics};
@@ -46,6 +46,10 @@ pub struct Results {
     pub fields: Option<Found<rf::Explanation>>,
     /// Gaze correction, where it was looked at, and the frames before and after it.
     pub gaze: Option<Found<(gaze::Explanation, [Array; 2])>>,
+    /// What of behaviour moves the neurons, where it was asked, with frames, gradients and integrated gradients.
+    pub saliency: Option<Found<(saliency::Explanation, [Array; 3])>>,
+    /// What gratings do to it, where it was probed.
+    pub probe: Option<Found<probe::Explanation>>,
     /// What to say and to do while there are no scores.
     pub unscored: String,
     /// How to go on with a fit that was stopped and has a model; the other says it in `unscored`.
@@ -189,6 +193,8 @@ impl Results {
             preferred: preferred(folder, &model),
             fields: explained(folder, &model, "rf", |found: &rf::Explanation| &found.model),
             gaze: gaze(folder, &model),
+            saliency: saliency(folder, &model),
+            probe: explained(folder, &model, "probe", |found: &probe::Explanation| &found.model),
             unscored: unscored(folder),
             resume: folder.has_model().then(|| folder.resume()),
             explain: format!("striate explain {} barcode", folder.asked()),
@@ -456,18 +462,23 @@ fn preferred(run: &RunFolder, model: &str) -> Option<Found<(mei::Explanation, Ar
 
 fn gaze(run: &RunFolder, model: &str) -> Option<Found<(gaze::Explanation, [Array; 2])>> {
     let found = explained(run, model, "gaze", |found: &gaze::Explanation| &found.model)?;
-    let path = &run.explain("gaze").join("film.safetensors");
-    let frames = || -> Found<[Array; 2]> {
-        let mut arrays =
-            array::load(path).map_err(|e| format!("`{}` is damaged: {}.", short(path), e.message()))?;
-        let mut take = |name: &str| {
-            let array =
-                arrays.remove(name).filter(|array| array.shape.len() == 4 && !array.shape.contains(&0));
-            array.ok_or_else(|| format!("`{}` has no frames `{name}`.", short(path)))
-        };
-        Ok([take("camera")?, take("corrected")?])
-    };
-    Some(found.and_then(|found| Ok((found, frames()?))))
+    let path = run.explain("gaze").join("film.safetensors");
+    Some(found.and_then(|found| Ok((found, pictures(&path, ["camera", "corrected"])?))))
+}
+
+fn saliency(run: &RunFolder, model: &str) -> Option<Found<(saliency::Explanation, [Array; 3])>> {
+    let found = explained(run, model, "saliency", |found: &saliency::Explanation| &found.model)?;
+    let path = run.explain("saliency").join("pixels.safetensors");
+    Some(found.and_then(|found| Ok((found, pictures(&path, ["frame", "gradient", "integrated"])?))))
+}
+
+/// Arrays `[picture, channel, height, width]` of one shape, by name.
+fn pictures<const N: usize>(path: &Path, names: [&str; N]) -> Found<[Array; N]> {
+    let arrays = array::load(path).map_err(|e| format!("`{}` is damaged: {}.", short(path), e.message()))?;
+    let taken: Option<Vec<Array>> = names.iter().map(|name| arrays.get(*name).cloned()).collect();
+    let alike = |all: &Vec<Array>| all.iter().all(|of| of.shape.len() == 4 && of.shape == all[0].shape);
+    let taken = taken.filter(alike).and_then(|all| <[Array; N]>::try_from(all).ok());
+    taken.ok_or_else(|| format!("`{}` does not hold pictures {}.", short(path), names.join(", ")))
 }
 
 /// What to say and to do while there are no scores.
@@ -508,7 +519,9 @@ fn short(path: &Path) -> String {
     let part = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     match path.parent().map(part).unwrap_or_default().as_str() {
         "scores" => format!("scores/{}", part(path)),
-        kind @ ("parts" | "barcode" | "gaze" | "mei" | "rf") => format!("explain/{kind}/{}", part(path)),
+        kind @ ("parts" | "barcode" | "gaze" | "mei" | "probe" | "rf" | "saliency") => {
+            format!("explain/{kind}/{}", part(path))
+        }
         _ => part(path),
     }
 }
