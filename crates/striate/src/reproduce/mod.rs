@@ -53,6 +53,8 @@ pub const ITEMS: &[Item] = &[
     xu2023::table2::ITEM,
     xu2023::table3::ITEM,
     xu2023::fig3::ITEM,
+    xu2023::fig4::ITEM,
+    xu2023::fig4::CONTROL,
 ];
 
 /// What came out.

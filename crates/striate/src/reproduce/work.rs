@@ -68,6 +68,8 @@ pub struct Run {
     pub twin: Ensemble,
     /// The monitored number at the best check; NaN when there is none.
     pub best: f64,
+    /// Where it is kept.
+    pub folder: RunFolder,
 }
 
 impl World {
@@ -203,6 +205,21 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Where it computes.
+    pub fn device(&self) -> &'a Device {
+        self.task.device
+    }
+
+    /// Whether it was asked to end.
+    pub fn is_stopped(&self) -> bool {
+        self.task.stop.load(Ordering::Relaxed)
+    }
+
+    /// What to say then.
+    pub(super) fn stopped(&self) -> Error {
+        Error::interrupted("was stopped").hint("the same command goes on")
+    }
+
     /// Folder of the runs.
     pub fn out(&self) -> &'a Path {
         self.task.out
@@ -219,11 +236,11 @@ impl<'a> Work<'a> {
         let outcome = fit(config, &[session], &folder, self.task.device, self.task.stop, &mut |event| {
             (self.tell)(&News::Fit(event));
         })?;
-        if self.task.stop.load(Ordering::Relaxed) {
-            return Err(Error::interrupted("was stopped").file(&out).hint("the same command goes on"));
+        if self.is_stopped() {
+            return Err(self.stopped().file(&out));
         }
         let best = outcome.best.as_ref().map_or(f64::NAN, |best| best.value);
-        Ok(Run { twin: Twin::load(&folder, self.task.device)?.into(), best })
+        Ok(Run { twin: Twin::load(&folder, self.task.device)?.into(), best, folder })
     }
 
     /// [`Work::fit`] of one point of a grid; `None` when it diverges, so that the others can still be chosen from.

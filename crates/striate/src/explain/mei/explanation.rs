@@ -97,6 +97,11 @@ pub struct Explanation {
 }
 
 impl Explanation {
+    /// The stimuli that were found, `[neuron, sample, channel, height, width]` in C order, in recorded units.
+    pub fn stimuli(&self) -> &[f32] {
+        self.arrays.get("mei").map_or(&[], |found| &found.values)
+    }
+
     /// Of what was found of `neurons`, indices in the twin.
     pub(super) fn of(
         search: &Search<'_>,

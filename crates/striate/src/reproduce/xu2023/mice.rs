@@ -83,6 +83,16 @@ impl Mouse {
         self.truth.is_some()
     }
 
+    /// What is known of it, where it is simulated.
+    pub fn truth(&self) -> Option<&Truth> {
+        self.truth.as_ref()
+    }
+
+    /// What its run folders begin with.
+    pub fn folder(&self) -> String {
+        self.name().replace([' ', ','], "")
+    }
+
     /// What it is called in a row.
     pub fn name(&self) -> String {
         match self.published {
@@ -102,6 +112,8 @@ impl Mouse {
             all.extend(smaller(preset).into_iter().map(String::from));
         }
         all.extend(changes.iter().copied().map(String::from));
+        // So that the runs can be asked by other verbs, too.
+        all.push(format!("data.path={}", self.session.path.display()));
         let mut config = FitConfig::preset(preset)?.with(&all)?;
         let most = match (work.quick(), self.is_simulated()) {
             (true, _) => 10,
@@ -120,7 +132,7 @@ impl Mouse {
         let seeds = work.list("seeds", &[0.0]);
         let mut sums: Vec<f64> = Vec::new();
         for &seed in &seeds {
-            let folder = format!("{}-{name}-seed{seed}", self.name().replace([' ', ','], ""));
+            let folder = format!("{}-{name}-seed{seed}", self.folder());
             let run = work.fit(&folder, &FitConfig { seed: seed as u64, ..config.clone() }, &self.session)?;
             let values = work.scores(&run, &self.session, None, Tier::Test, settings())?;
             let values = values.metric(METRIC).unwrap_or_default().to_vec();
