@@ -54,6 +54,7 @@ pub const ITEMS: &[Item] = &[
     xu2023::table3::ITEM,
     xu2023::fig3::ITEM,
     xu2023::fig4::ITEM,
+    xu2023::fig5::ITEM,
     xu2023::fig4::CONTROL,
 ];
 

@@ -2,6 +2,7 @@
 
 pub mod fig3;
 pub mod fig4;
+pub mod fig5;
 mod mice;
 mod table;
 pub mod table1;
