@@ -287,7 +287,10 @@ fn receptive_fields_stand_where_the_truth_has_them_and_beside_shuffled_pairings(
         mean("off_px") < 1.0 && mean("agreement") > 0.3 && mean("agreement_null").abs() < 0.3,
         "{neurons:?}"
     );
-    assert!(neurons.iter().filter(|of| of["p"].as_f64() < Some(0.05)).count() >= 6, "{neurons:?}");
+    assert!(
+        neurons.iter().filter(|of| of["p"].as_f64().is_some_and(|p| p < 0.05)).count() >= 6,
+        "{neurons:?}"
+    );
     let table = String::from_utf8(bench.read("run/explain/rf/rf.csv")).unwrap();
     let columns = |line: &str| line.split(',').count();
     assert!(table.lines().all(|line| columns(line) == columns(table.lines().next().unwrap())), "{table}");
@@ -319,7 +322,7 @@ fn saliency_is_written_tested_and_shown() {
         found["signals"].as_array().unwrap().iter().map(|of| of["group"].as_str().unwrap()).collect();
     assert_eq!(names, ["speed", "head", "head", "eye", "eye", "pupil"]);
     assert_eq!((found["features"].as_array().unwrap().len(), &found["samples"][0]), (66, &70.into()));
-    assert!(found["samples"][1].as_u64() < Some(70), "the eye was lost at times");
+    assert!(found["samples"][1].as_u64().is_some_and(|sound| sound < 70), "the eye was lost at times");
     assert!(found["gap"].as_f64().unwrap() < 0.1, "{}", found["gap"]);
     assert_eq!(found["pictures"].as_array().unwrap().len(), 4);
     for picture in found["pictures"].as_array().unwrap() {

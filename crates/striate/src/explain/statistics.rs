@@ -22,10 +22,14 @@ pub fn quantile(mut values: Vec<f64>, share: f64) -> Option<f64> {
     Some(values[(share * last as f64).round() as usize])
 }
 
-/// Where stretches of so many samples begin that go on behind their end with their first samples: a place of its own in each, not its
-/// first.
+/// Where stretches of so many samples begin that go on behind their end with their first samples: a place of its own in each, a tenth of it
+/// or more from its first, since what is slow is the same a few samples later.
 pub fn shifts(lengths: &[usize], random: &mut ChaCha8Rng) -> Vec<usize> {
-    lengths.iter().map(|&length| if length < 2 { 0 } else { random.random_range(1..length) }).collect()
+    let mut shift = |&length: &usize| {
+        let least = (length / 10).max(1);
+        if length < 2 { 0 } else { random.random_range(least..=length - least) }
+    };
+    lengths.iter().map(&mut shift).collect()
 }
 
 /// Stretch after stretch of `values`, each from its own place on and round.

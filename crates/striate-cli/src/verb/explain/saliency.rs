@@ -30,7 +30,9 @@ fn explain(
     common: &Common,
 ) -> Result<String> {
     let mut options = Options::default();
-    changes.iter().try_for_each(|(key, value)| options.set(key, value))?;
+    // A preset sets what the others change.
+    let (presets, others): (Vec<_>, Vec<_>) = changes.iter().partition(|(key, _)| *key == "preset");
+    presets.iter().chain(&others).try_for_each(|(key, value)| options.set(key, value))?;
     let device = ops::device(&common.device)?;
     let twin = Twin::load(run, &device)?;
     let asked = Asked::open(run, data)?;

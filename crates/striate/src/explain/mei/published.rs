@@ -60,7 +60,9 @@ impl Search<'_> {
         let recorded = self.twin.card.neurons[neuron] as u64;
         let mut rng = Draws::Stimulus(recorded, start).generator(seed);
         let [samples, channels, height, width] = self.shape();
-        let (rows, size) = (batch * samples, samples * channels * height * width);
+        // Frames that the model's lag leaves unseen stay grey.
+        let (lag, frame) = (self.twin.card.model.lag, channels * height * width);
+        let (rows, size) = (batch * samples, (samples - lag) * frame);
         let mut pixels = Variable::new(normal(&mut rng, batch * size, 0.5, 0.25), self.device);
         let mut state = |variables: usize| {
             let values = match preset {
@@ -76,9 +78,11 @@ impl Search<'_> {
         let toward = Toward { images: true, behaviour: moves, pupil: moves };
         let span = f64::from(self.limits.high - self.limits.low);
         let (mut rate, mut least, mut waited) = (self.options.rate, f64::INFINITY, 0);
+        let unseen = Tensor::<2>::full([batch, lag * frame], self.limits.grey, self.device);
         for step in 0..steps {
-            let images = pixels.value.clone().reshape([rows, channels, height, width]);
-            let shown = images.clone().mul_scalar(span).add_scalar(self.limits.low);
+            let images = pixels.value.clone().reshape([rows - batch * lag, channels, height, width]);
+            let shown = pixels.rows(batch).mul_scalar(span).add_scalar(self.limits.low);
+            let shown = Tensor::cat(vec![shown, unseen.clone()], 1).reshape([rows, channels, height, width]);
             let inputs = Inputs {
                 images: self.units.seen(shown),
                 behaviour: behaviour.as_ref().map(|of| of.rows(rows)),
@@ -91,7 +95,8 @@ impl Search<'_> {
             let objective = rough * ROUGH * batch as f64 - driven(found.responses, &weights);
             let adam = Adam { rate: rate as f32, time: step as u32 + 1, ..Adam::default() };
             let gradient = self.units.to_recorded(found.images.expect("it was asked for")).mul_scalar(-span);
-            let gradient = gradient + to_rough.mul_scalar(ROUGH * batch as f64);
+            let gradient = gradient.reshape([batch, samples * frame]).slice([0..batch, 0..size]);
+            let gradient = gradient + to_rough.mul_scalar(ROUGH * batch as f64).reshape([batch, size]);
             pixels.step(&adam, gradient.reshape([batch * size]));
             let moved = [(&mut behaviour, found.behaviour), (&mut pupil, found.pupil)];
             for (variable, gradient) in moved {
@@ -100,8 +105,8 @@ impl Search<'_> {
                     variable.step(&adam, gradient.mul_scalar(-1.0).reshape(values));
                 }
             }
-            // PyTorch counts as lower what is lower by 1e-4 of it.
-            if objective < least - 1e-4 * least.abs().min(f64::MAX) {
+            // PyTorch's bar, which is above the least where that is below 0.
+            if objective < least * (1.0 - 1e-4) {
                 (least, waited) = (objective, 0);
             } else {
                 waited += 1;
@@ -112,6 +117,7 @@ impl Search<'_> {
         }
         let mean =
             pixels.rows(batch).mean_dim(0).mul_scalar(span).add_scalar(self.limits.low - self.limits.grey);
+        let mean = Tensor::cat(vec![mean, Tensor::zeros([1, lag * frame], self.device)], 1);
         let behaviour = behaviour.map(|of| {
             let values = of.value.dims()[0] / batch;
             of.rows(batch).mean_dim(0).reshape([samples, values / samples])

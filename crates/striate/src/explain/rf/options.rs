@@ -57,7 +57,7 @@ impl Options {
             _ => return Err(unknown("option", key, &KEYS.map(|(name, _)| name))),
         }
         in_range("clips", self.clips as f64, 2.0..=10_000.0)?;
-        in_range("shuffles", self.shuffles as f64, 19.0..=1000.0)?;
+        in_range("shuffles", self.shuffles as f64, 20.0..=1000.0)?;
         in_range("ridge", self.ridge, 1e-6..=1e3)?;
         in_range("degrees_per_px", self.degrees_per_px, 0.0..=90.0)
     }

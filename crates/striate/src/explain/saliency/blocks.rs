@@ -3,7 +3,7 @@
 use burn::prelude::*;
 
 use crate::batch::{Clip, Inputs, PUPILS, Trials, Variables};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::recording::{Session, Stream, Tier};
 use crate::twin::Twin;
 
@@ -33,6 +33,11 @@ pub fn blocks(session: &Session, twin: &Twin, tier: &Tier, samples: usize) -> Re
     let lost = twin.card.model.lost();
     let mut trials = session.require_responses(tier)?;
     trials.retain(|trial| !twin.card.left_out.contains(trial) && session.trials[*trial].samples > lost);
+    if trials.is_empty() {
+        let message =
+            format!("no trial of tier `{tier}` is longer than the {lost} samples that the model loses");
+        return Err(Error::data(message).file(&session.path).hint("ask another one: `tier=NAME`"));
+    }
     let of_each = if samples == 0 { usize::MAX } else { samples.div_ceil(trials.len().max(1)) };
     if session.has_clips() {
         let clip = |&trial: &usize| {

@@ -208,7 +208,9 @@ pub fn explain(
     let published = Published::of(&gradients, &names, &smoothed, &mut random);
     let rows = neurons::rows(twin, &names, &gradients, &tested, &published, &correlations, truth, options);
     let pictures = pixels::pictures(&asked, &strongest(&asked, &attribution, &correlations, options, rate))?;
-    let null_classes = null.classes(&names).into_iter();
+    // The null is of evidence.
+    let is_published = options.rule == Rule::Published;
+    let null_classes = if is_published { Vec::new() } else { null.classes(&names) }.into_iter();
     Ok(Explanation {
         format: 1,
         striate: env!("CARGO_PKG_VERSION").into(),

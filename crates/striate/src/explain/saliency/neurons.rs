@@ -78,14 +78,16 @@ impl Published {
             (0..neurons).flat_map(|neuron| single.iter().map(move |&of| value(neuron, of))).collect();
         let strong = selectivity::strong(&values, single.len());
         let groups: Vec<&str> = single.iter().map(|(_, signal)| names.groups[*signal].as_str()).collect();
-        let by_signal = strong.chunks_exact(single.len().max(1)).flat_map(|found| {
+        // Products alone leave nothing that is of one signal.
+        let rows = || (0..neurons).map(|neuron| &strong[neuron * single.len()..][..single.len()]);
+        let by_signal = rows().flat_map(|found| {
             let of =
                 |signal: usize| found.iter().zip(&single).any(|(found, (_, of))| *found && *of == signal);
             (0..names.signals.len()).map(of).collect::<Vec<bool>>()
         });
         let class = |found: &[bool]| selectivity::class(&selectivity::groups_of(&groups, found)).to_owned();
         Self {
-            classes: strong.chunks_exact(single.len().max(1)).map(class).collect(),
+            classes: rows().map(class).collect(),
             panels: selectivity::panels(&strong, &groups, smoothed),
             null: selectivity::shuffled_panels(&strong, &groups, smoothed, random),
             strong: by_signal.collect(),
@@ -143,16 +145,21 @@ pub fn known(names: &Names, rows: &[Row]) -> Known {
     let groups = names.groups();
     let pairs = |of: fn(&Effect) -> bool| {
         Agreement::of(
-            rows.iter().flat_map(|row| &row.effects).map(|effect| (of(effect), effect.truth != Some(0.0))),
+            rows.iter()
+                .flat_map(|row| &row.effects)
+                .filter_map(|effect| Some((of(effect), effect.truth? != 0.0))),
         )
     };
-    let mixed = |of: fn(&Effect) -> bool| {
-        let is_mixed = |row: &Row, of: &dyn Fn(&Effect) -> bool| {
-            let found: Vec<bool> = row.effects.iter().map(of).collect();
-            selectivity::groups_of(&groups, &found).len() > 1
+    let mixed =
+        |of: fn(&Effect) -> bool| {
+            let is_mixed = |row: &Row, of: &dyn Fn(&Effect) -> bool| {
+                let found: Vec<bool> = row.effects.iter().map(of).collect();
+                selectivity::groups_of(&groups, &found).len() > 1
+            };
+            Agreement::of(rows.iter().map(|row| {
+                (is_mixed(row, &of), is_mixed(row, &|of| of.truth.is_some_and(|sign| sign != 0.0)))
+            }))
         };
-        Agreement::of(rows.iter().map(|row| (is_mixed(row, &of), is_mixed(row, &|of| of.truth != Some(0.0)))))
-    };
     let signs: Vec<f64> = rows
         .iter()
         .flat_map(|row| &row.effects)

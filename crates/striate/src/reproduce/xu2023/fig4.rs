@@ -131,8 +131,9 @@ fn asked(work: &Work<'_>, mouse: &Mouse, run: &Run, preset: &str, seed: u64) -> 
     };
     let of = (&run.folder, twin, &mouse.session);
     let found = mei::ask(of, &options, &known, work.device(), &mut |_, _| !work.is_stopped())?;
+    let found = found.ok_or_else(|| work.stopped())?;
     mei::forget_blocks(&run.folder);
-    found.ok_or_else(|| work.stopped())
+    Ok(found)
 }
 
 /// Correlation over the pixels of all frames that two searches found.
