@@ -235,8 +235,13 @@ pub fn explain(
 }
 
 fn tier(session: &Session, asked: &str) -> Result<Tier> {
+    let given = Tier::from(asked.to_owned());
+    if given == Tier::Train {
+        let message = "is what the twin was fitted to, and what it says of behaviour is held against responses that it has not seen";
+        return Err(Error::config(message).key("tier").hint("name another, or leave `tier=` out"));
+    }
     if !asked.is_empty() {
-        return Ok(Tier::from(asked.to_owned()));
+        return Ok(given);
     }
     let known = session.tiers();
     let held_out = [Tier::Test, Tier::Validation].into_iter().find(|tier| known.contains_key(tier));

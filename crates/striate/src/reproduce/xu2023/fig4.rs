@@ -42,6 +42,7 @@ const BETWEEN_DRAWS: f64 = 1.0;
 
 fn run(work: &mut Work<'_>) -> Result<Reproduction> {
     let mut found = page(work)?;
+    work.count("neurons", 1)?;
     for mouse in super::mice::all(work)? {
         let run = fitted(work, &mouse)?;
         let name = mouse.name();

@@ -38,6 +38,8 @@ pub(super) struct Mouse {
     /// Which of the published ones it is, counted from 0.
     pub published: Option<usize>,
     truth: Option<Truth>,
+    /// Its seed, where it was simulated here.
+    seed: Option<usize>,
 }
 
 /// Those of the recording that was named, else simulated ones below the output folder.
@@ -50,7 +52,7 @@ pub(super) fn all(work: &Work<'_>) -> Result<Vec<Mouse>> {
     }
     let mouse = |session: Session| -> Result<Mouse> {
         let published = PUBLISHED.iter().position(|id| *id == session.id);
-        Ok(Mouse { published, truth: Truth::open(&session)?, session })
+        Ok(Mouse { published, truth: Truth::open(&session)?, seed: None, session })
     };
     sessions.into_iter().map(mouse).collect()
 }
@@ -63,7 +65,7 @@ fn simulated(work: &Work<'_>) -> Result<Vec<Mouse>> {
             write_freely_moving(&parameters(seed as u64, work.quick()), &folder)?;
         }
         let session = recording::open(&folder)?.sessions.remove(0);
-        Ok(Mouse { published: None, truth: Truth::open(&session)?, session })
+        Ok(Mouse { published: None, truth: Truth::open(&session)?, seed: Some(seed), session })
     };
     (1..=count).map(mouse).collect()
 }
@@ -95,13 +97,10 @@ impl Mouse {
 
     /// What it is called in a row.
     pub fn name(&self) -> String {
-        match self.published {
-            Some(at) => format!("mouse {}", at + 1),
-            None if self.is_simulated() => {
-                let seed = self.session.path.parent().and_then(|folder| folder.file_name());
-                format!("simulated mouse, {}", seed.unwrap_or_default().to_string_lossy())
-            }
-            None => self.session.id.clone(),
+        match (self.published, self.seed) {
+            (Some(at), _) => format!("mouse {}", at + 1),
+            (None, Some(seed)) => format!("simulated mouse, seed{seed}"),
+            (None, None) => self.session.id.clone(),
         }
     }
 
@@ -146,10 +145,20 @@ impl Mouse {
     /// The same metric of what its neurons would do without noise: the most that a model can reach.
     pub fn ceiling(&self) -> Result<Option<f64>> {
         let Some(truth) = &self.truth else { return Ok(None) };
+        self.of(&|trial| truth.responses(trial))
+    }
+
+    /// The same metric of a prediction that never changes, which is not 0: what lies beyond both ends counts as 0, for the recorded
+    /// spikes as well.
+    pub fn floor(&self) -> Result<Option<f64>> {
+        self.of(&|trial| Ok(vec![1.0; self.session.trials[trial].samples * self.session.neurons.len()]))
+    }
+
+    fn of(&self, predicted: &dyn Fn(usize) -> Result<Vec<f32>>) -> Result<Option<f64>> {
         let (mut recorded, mut expected, mut samples) = (Vec::new(), Vec::new(), Vec::new());
         for trial in self.session.trials_of(&Tier::Test) {
             recorded.extend(self.session.read(Stream::Responses, trial)?);
-            expected.extend(truth.responses(trial)?);
+            expected.extend(predicted(trial)?);
             samples.push(self.session.trials[trial].samples);
         }
         let stimulus: Vec<usize> = (0..samples.iter().sum()).collect();
