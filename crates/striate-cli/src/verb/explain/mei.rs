@@ -61,7 +61,7 @@ fn words(found: &Explanation, folder: &Path) -> String {
     );
     let _ = writeln!(
         text,
-        "{:<16}{:>8}{:>16}{:>16}{:>14}{:>10}{:>8}",
+        "{:<16}{:>8}{:>18}{:>16}{:>14}{:>10}{:>8}",
         "", "neurons", "above best shown", "median ratio", "starts alike", "filter r", "null"
     );
     for Summary { kind, neurons, above_shown, ratio, alike, correlation, null } in &found.kinds {
@@ -69,7 +69,7 @@ fn words(found: &Explanation, folder: &Path) -> String {
         let name = if kind.is_empty() { "all" } else { kind };
         let _ = writeln!(
             text,
-            "{name:<16}{neurons:>8}{:>16}{ratio:>16.2}{:>14}{:>10}{:>8}",
+            "{name:<16}{neurons:>8}{:>18}{ratio:>16.2}{:>14}{:>10}{:>8}",
             format!("{:.0} %", 100.0 * above_shown),
             number(alike),
             number(correlation),
