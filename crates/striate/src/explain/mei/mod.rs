@@ -1,7 +1,7 @@
 //! Most exciting inputs: the stimuli that drive each neuron of a twin best.
 //!
 //! A [`search`] climbs from several starts for many neurons at once, at one contrast and within the range of the training images; the
-//! best start is kept ([`Options`] names the alternatives, [`published`] what Xu et al. 2023 did). Beside each stands what drives the
+//! best start is kept ([`Options`] names the alternatives, `published` what Xu et al. 2023 did). Beside each stands what drives the
 //! neuron best of all that was shown, what the same search finds in the model before it was fitted, and how alike the starts end.
 
 mod blocks;

@@ -1,7 +1,7 @@
 //! Receptive fields: where each neuron looks, by what changes its twin's response and by what was shown before its recorded ones.
 //!
 //! The gradients of a twin at recorded clips say where it looks, whatever it does there: their mean square over clips is a map that a
-//! [`gaussian`] is fitted to. [`reverse`] correlation asks the recording alone, held against shuffled pairings.
+//! Gaussian is fitted to. Reverse correlation asks the recording alone, held against shuffled pairings.
 
 mod gaussian;
 mod options;
