@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use striate::error::{Result, unknown};
 use striate::explain::Known;
+use striate::ops::{self, Device};
 use striate::run::RunFolder;
 use striate::simulate::Truth;
-use striate::twin::Twin;
+use striate::twin::{self, Twin};
 
-use super::{opened, parts, split};
+use super::{Asked, opened, parts, split};
 use crate::Common;
 use crate::outcome::{DONE, Outcome};
 use crate::print::one_line;
@@ -85,18 +86,38 @@ pub fn run(args: &Args, common: &Common) -> Outcome {
     Ok(DONE)
 }
 
-/// The true filters of a neuron; none where the model sees frames of another size.
-fn known(truth: &Truth, twin: &Twin, neuron: usize, lags: usize) -> Option<Known> {
-    let [_, height, width] = twin.card.seen_shape();
-    if twin.card.seen_shape() != twin.card.image_shape {
-        return None;
+/// A twin beside its own recording, to be asked.
+struct Questioned {
+    device: Device,
+    twin: Twin,
+    asked: Asked,
+    /// What is known of it, where it is simulated.
+    truth: Option<Truth>,
+}
+
+impl Questioned {
+    /// That of `run`, with another copy of its recording where one is named.
+    fn open(run: &RunFolder, data: Option<&Path>, common: &Common) -> Result<Self> {
+        let device = ops::device(&common.device)?;
+        let twin = Twin::load(run, &device)?;
+        let asked = Asked::open(run, data)?;
+        twin::require_own(run, asked.session()?).map_err(|e| e.key("--data"))?;
+        let truth = Truth::open(asked.session()?)?;
+        Ok(Self { device, twin, asked, truth })
     }
-    let neuron = twin.card.neurons[neuron];
-    match &truth.filters {
-        Some(filters) => {
-            let kind = truth.kinds()[truth.types[neuron]];
-            Some(Known { kind, filters: filters.of_frame(neuron, [height, width], lags) })
-        }
-        None => Some(Known { kind: "linear", filters: vec![truth.linear_filter(neuron, [height, width])?] }),
+
+    /// The true filters of a neuron of the twin; none where it sees frames of another size.
+    fn known(&self, neuron: usize, lags: usize) -> Option<Known> {
+        let card = &self.twin.card;
+        let [_, height, width] = card.seen_shape();
+        let truth = self.truth.as_ref().filter(|_| card.seen_shape() == card.image_shape)?;
+        let (kind, filters) = truth.filters_of(card.neurons[neuron], [height, width], lags)?;
+        Some(Known { kind, filters })
     }
+}
+
+/// Sets all `changes` by `set`, that of a preset first, which the others change.
+fn set_all(changes: &[(&str, &str)], mut set: impl FnMut(&str, &str) -> Result<()>) -> Result<()> {
+    let (presets, others): (Vec<_>, Vec<_>) = changes.iter().partition(|(key, _)| *key == "preset");
+    presets.iter().chain(&others).try_for_each(|(key, value)| set(key, value))
 }

@@ -19,6 +19,8 @@ mod temporal;
 mod translate;
 mod warp;
 
+/// Where tensors live and are computed.
+pub use burn::prelude::Device;
 use burn::prelude::*;
 
 pub use activation::{activate, activate_reference};

@@ -231,6 +231,19 @@ impl Truth {
         Some(frame)
     }
 
+    /// Kind of a neuron of the recording and its filters on a frame so large, `[lag, pixel]` of so many lags; none where no filter is known.
+    pub fn filters_of(
+        &self,
+        neuron: usize,
+        frame: [usize; 2],
+        lags: usize,
+    ) -> Option<(&'static str, Vec<Vec<f32>>)> {
+        match &self.filters {
+            Some(filters) => Some((self.kinds()[self.types[neuron]], filters.of_frame(neuron, frame, lags))),
+            None => Some(("linear", vec![self.linear_filter(neuron, frame)?])),
+        }
+    }
+
     /// Name of each type, where types have one.
     pub fn kinds(&self) -> Vec<&'static str> {
         let kinds = self.parameters.cells().map_or(&[][..], |(_, kinds)| kinds);

@@ -5,13 +5,9 @@ use std::path::Path;
 
 use striate::error::Result;
 use striate::explain::gaze::{self, Agreement, Explanation, KEYS, Options};
-use striate::ops;
 use striate::run::RunFolder;
-use striate::simulate::Truth;
-use striate::twin::{self, Twin};
 
-use super::super::Asked;
-use super::Kind;
+use super::{Kind, Questioned, set_all};
 use crate::Common;
 
 pub const KIND: Kind = Kind {
@@ -28,21 +24,17 @@ fn explain(
     common: &Common,
 ) -> Result<String> {
     let mut options = Options::default();
-    changes.iter().try_for_each(|(key, value)| options.set(key, value))?;
-    let device = ops::device(&common.device)?;
-    let twin = Twin::load(run, &device)?;
-    twin.require_gaze().map_err(|e| e.file(run.path()))?;
-    let asked = Asked::open(run, data)?;
-    let session = asked.session()?;
-    twin::require_own(run, session).map_err(|e| e.key("--data"))?;
-    let truth = Truth::open(session)?;
-    let is_known = truth.as_ref().map(|truth| truth.gaze(0)).transpose()?.flatten().is_some();
+    set_all(changes, |key, value| options.set(key, value))?;
+    let of = Questioned::open(run, data, common)?;
+    of.twin.require_gaze().map_err(|e| e.file(run.path()))?;
+    let session = of.asked.session()?;
+    let is_known = of.truth.as_ref().map(|truth| truth.gaze(0)).transpose()?.flatten().is_some();
     let known = |trial: usize| {
-        let gaze = truth.as_ref().map(|truth| truth.gaze(trial)).transpose()?;
+        let gaze = of.truth.as_ref().map(|truth| truth.gaze(trial)).transpose()?;
         Ok(gaze.flatten().unwrap_or_default())
     };
     let known = is_known.then_some(&known as gaze::Known<'_>);
-    let found = gaze::explain(&twin, session, known, &options, &device)?;
+    let found = gaze::explain(&of.twin, session, known, &options, &of.device)?;
     found.write(run)?;
     Ok(words(&found, &run.explain("gaze")))
 }

@@ -6,13 +6,9 @@ use std::sync::atomic::Ordering;
 
 use striate::error::{Error, Result};
 use striate::explain::mei::{self, Explanation, KEYS, Options, Summary};
-use striate::ops;
 use striate::run::RunFolder;
-use striate::simulate::Truth;
-use striate::twin::{self, Twin};
 
-use super::super::Asked;
-use super::{Kind, known};
+use super::{Kind, Questioned, set_all};
 use crate::{Common, signals};
 
 pub const KIND: Kind =
@@ -25,16 +21,10 @@ fn explain(
     common: &Common,
 ) -> Result<String> {
     let mut options = Options::default();
-    // A preset sets what the others change.
-    let (presets, others): (Vec<_>, Vec<_>) = changes.iter().partition(|(key, _)| *key == "preset");
-    presets.iter().chain(&others).try_for_each(|(key, value)| options.set(key, value))?;
-    let device = ops::device(&common.device)?;
-    let twin = Twin::load(run, &device)?;
-    let asked = Asked::open(run, data)?;
-    let session = asked.session()?;
-    twin::require_own(run, session).map_err(|e| e.key("--data"))?;
-    let truth = Truth::open(session)?;
-    let known = |neuron, lags| known(truth.as_ref()?, &twin, neuron, lags);
+    set_all(changes, |key, value| options.set(key, value))?;
+    let of = Questioned::open(run, data, common)?;
+    let session = of.asked.session()?;
+    let known = |neuron, lags| of.known(neuron, lags);
     let stop = signals::watch().map_err(|e| Error::io("cannot watch for signals", run.path(), e))?;
     let mut go_on = |done: usize, all: usize| {
         if !common.quiet && done < all {
@@ -42,7 +32,7 @@ fn explain(
         }
         !stop.load(Ordering::Relaxed)
     };
-    let found = mei::ask((run, &twin, session), &options, &known, &device, &mut go_on)?;
+    let found = mei::ask((run, &of.twin, session), &options, &known, &of.device, &mut go_on)?;
     let stopped = || Error::interrupted("stopped").hint("the same command goes on");
     let found = found.ok_or_else(stopped)?;
     found.write(run)?;

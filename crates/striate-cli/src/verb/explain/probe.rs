@@ -5,13 +5,9 @@ use std::path::Path;
 
 use striate::error::Result;
 use striate::explain::probe::{self, Decoded, Explanation, KEYS, Options, Population};
-use striate::ops;
 use striate::run::RunFolder;
-use striate::simulate::Truth;
-use striate::twin::{self, Twin};
 
-use super::super::Asked;
-use super::{Kind, known};
+use super::{Kind, Questioned, set_all};
 use crate::Common;
 
 pub const KIND: Kind = Kind {
@@ -28,15 +24,11 @@ fn explain(
     common: &Common,
 ) -> Result<String> {
     let mut options = Options::default();
-    changes.iter().try_for_each(|(key, value)| options.set(key, value))?;
-    let device = ops::device(&common.device)?;
-    let twin = Twin::load(run, &device)?;
-    let asked = Asked::open(run, data)?;
-    let session = asked.session()?;
-    twin::require_own(run, session).map_err(|e| e.key("--data"))?;
-    let truth = Truth::open(session)?;
-    let of = |neuron| known(truth.as_ref()?, &twin, neuron, 1);
-    let found = probe::explain(&twin, session, &of, &options, &device)?;
+    set_all(changes, |key, value| options.set(key, value))?;
+    let of = Questioned::open(run, data, common)?;
+    let session = of.asked.session()?;
+    let known = |neuron| of.known(neuron, 1);
+    let found = probe::explain(&of.twin, session, &known, &options, &of.device)?;
     found.write(run)?;
     Ok(words(&found, &run.explain("probe")))
 }

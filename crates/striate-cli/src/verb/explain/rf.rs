@@ -5,13 +5,9 @@ use std::path::Path;
 
 use striate::error::Result;
 use striate::explain::rf::{self, Explanation, KEYS, LEVEL, Options, Place, Row};
-use striate::ops;
 use striate::run::RunFolder;
-use striate::simulate::Truth;
-use striate::twin::{self, Twin};
 
-use super::super::Asked;
-use super::{Kind, known};
+use super::{Kind, Questioned, set_all};
 use crate::Common;
 
 pub const KIND: Kind =
@@ -24,15 +20,11 @@ fn explain(
     common: &Common,
 ) -> Result<String> {
     let mut options = Options::default();
-    changes.iter().try_for_each(|(key, value)| options.set(key, value))?;
-    let device = ops::device(&common.device)?;
-    let twin = Twin::load(run, &device)?;
-    let asked = Asked::open(run, data)?;
-    let session = asked.session()?;
-    twin::require_own(run, session).map_err(|e| e.key("--data"))?;
-    let truth = Truth::open(session)?;
-    let known = |neuron, lags| known(truth.as_ref()?, &twin, neuron, lags);
-    let found = rf::ask(&twin, session, &options, &known, &device)?;
+    set_all(changes, |key, value| options.set(key, value))?;
+    let of = Questioned::open(run, data, common)?;
+    let session = of.asked.session()?;
+    let known = |neuron, lags| of.known(neuron, lags);
+    let found = rf::ask(&of.twin, session, &options, &known, &of.device)?;
     found.write(run)?;
     Ok(words(&found, &run.explain("rf")))
 }

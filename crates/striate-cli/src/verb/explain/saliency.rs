@@ -6,14 +6,10 @@ use std::path::Path;
 
 use striate::error::Result;
 use striate::explain::saliency::{self, Agreement, Explanation, KEYS, Options, Rule};
-use striate::ops;
 use striate::recording::xu2023::SIGNALS;
 use striate::run::RunFolder;
-use striate::simulate::Truth;
-use striate::twin::{self, Twin};
 
-use super::super::Asked;
-use super::Kind;
+use super::{Kind, Questioned, set_all};
 use crate::Common;
 
 pub const KIND: Kind = Kind {
@@ -30,18 +26,13 @@ fn explain(
     common: &Common,
 ) -> Result<String> {
     let mut options = Options::default();
-    // A preset sets what the others change.
-    let (presets, others): (Vec<_>, Vec<_>) = changes.iter().partition(|(key, _)| *key == "preset");
-    presets.iter().chain(&others).try_for_each(|(key, value)| options.set(key, value))?;
-    let device = ops::device(&common.device)?;
-    let twin = Twin::load(run, &device)?;
-    let asked = Asked::open(run, data)?;
-    let session = asked.session()?;
-    twin::require_own(run, session).map_err(|e| e.key("--data"))?;
-    let signs = Truth::open(session)?.map(|truth| truth.modulation()).transpose()?.flatten();
+    set_all(changes, |key, value| options.set(key, value))?;
+    let of = Questioned::open(run, data, common)?;
+    let session = of.asked.session()?;
+    let signs = of.truth.as_ref().map(|truth| truth.modulation()).transpose()?.flatten();
     let signs: Option<Vec<Vec<f32>>> = signs.map(|signs| signs.iter().map(|row| row.to_vec()).collect());
     let truth = signs.as_ref().map(|signs| saliency::Truth { signals: &SIGNALS, signs });
-    let found = saliency::explain(&twin, session, truth, &options, &device)?;
+    let found = saliency::explain(&of.twin, session, truth, &options, &of.device)?;
     found.write(run)?;
     Ok(words(&found, &run.explain("saliency")))
 }

@@ -44,7 +44,7 @@ fn run(work: &mut Work<'_>) -> Result<Reproduction> {
     let mut found = page(work)?;
     work.count("neurons", 1)?;
     for mouse in super::mice::all(work)? {
-        let run = fitted(work, &mouse)?;
+        let run = mouse.full(work)?;
         let name = mouse.name();
         for (label, preset) in [("as published", "xu2023"), ("by our search", "sound")] {
             let asked = asked(work, &mouse, &run, preset, 1)?;
@@ -69,7 +69,7 @@ fn run(work: &mut Work<'_>) -> Result<Reproduction> {
 fn control(work: &mut Work<'_>) -> Result<Reproduction> {
     let mut found = page(work)?;
     for mouse in super::mice::all(work)? {
-        let run = fitted(work, &mouse)?;
+        let run = mouse.full(work)?;
         let with = asked(work, &mouse, &run, "xu2023", 1)?;
         let draws = [1, 2, 3].map(|seed| asked(work, &mouse, &run, "xu2023-c1", seed));
         let draws: Vec<Explanation> = draws.into_iter().collect::<Result<_>>()?;
@@ -98,11 +98,6 @@ fn page(work: &Work<'_>) -> Result<Reproduction> {
     Ok(Reproduction { notes, is_of_truth: work.data().is_none(), ..Reproduction::default() })
 }
 
-fn fitted(work: &mut Work<'_>, mouse: &Mouse) -> Result<Run> {
-    let config = mouse.config(work, "xu2023", &["model.shifter.starts_still=true"])?;
-    work.fit(&format!("{}-all_prod", mouse.folder()), &config, &mouse.session)
-}
-
 /// What the best neurons of a mouse prefer.
 fn asked(work: &Work<'_>, mouse: &Mouse, run: &Run, preset: &str, seed: u64) -> Result<Explanation> {
     let mut options = Options::default();
@@ -126,9 +121,8 @@ fn asked(work: &Work<'_>, mouse: &Mouse, run: &Run, preset: &str, seed: u64) -> 
     let Some(twin) = run.twin.single() else { return Err(Error::config("is of several models")) };
     let [_, height, width] = twin.card.seen_shape();
     let known = |neuron: usize, lags: usize| {
-        let (truth, neuron) = (mouse.truth()?, twin.card.neurons[neuron]);
-        let filters = truth.filters.as_ref()?.of_frame(neuron, [height, width], lags);
-        Some(Known { kind: truth.kinds()[truth.types[neuron]], filters })
+        let (kind, filters) = mouse.truth()?.filters_of(twin.card.neurons[neuron], [height, width], lags)?;
+        Some(Known { kind, filters })
     };
     let of = (&run.folder, twin, &mouse.session);
     let found = mei::ask(of, &options, &known, work.device(), &mut |_, _| !work.is_stopped())?;

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::fit::FitConfig;
 use crate::recording::{self, Session, Stream, Tier};
 use crate::reproduce::Work;
-use crate::reproduce::work::average;
+use crate::reproduce::work::{Run, average};
 use crate::score::{Evaluation, Preset, Settings, score};
 use crate::simulate::{FreelyMoving, Truth, write_freely_moving};
 
@@ -124,6 +124,12 @@ impl Mouse {
             most => work.count("max_steps", most)? as u64,
         };
         Ok(config)
+    }
+
+    /// The full model over one bin, whose gaze correction starts still: the fit that tables 2 and 3 and figure 3 make with seed 0.
+    pub fn full(&self, work: &mut Work<'_>) -> Result<Run> {
+        let config = self.config(work, "xu2023", &["model.shifter.starts_still=true"])?;
+        work.fit(&format!("{}-all_prod-seed0", self.folder()), &config, &self.session)
     }
 
     /// The metric of the paper for each neuron, of one fit for each seed.
