@@ -57,6 +57,11 @@ impl Preset {
         (self == Self::Xu2023).then_some(2.0)
     }
 
+    /// Samples of so many per second that are smoothed over.
+    pub fn smoothed_samples(self, rate_hz: f64) -> Option<usize> {
+        self.smoothed_s().map(|seconds| ((seconds * rate_hz) as usize).max(1))
+    }
+
     /// Divisor of the variance over neurons less their number, for the s.d. that is reported beside a mean.
     pub(super) fn ddof(self) -> usize {
         usize::from(self != Self::Xu2023)

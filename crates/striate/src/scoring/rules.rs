@@ -36,17 +36,15 @@ impl Rules {
             FramePrecisions::stored(session).map_err(|error| error.hint(hint))
         };
         let precisions = preset.scales_frames().then(stored).transpose()?;
-        let width = |seconds: f64| {
-            let rate = session.stimulus.rate_hz.ok_or_else(|| {
-                let message = format!(
-                    "`{}` smooths over {seconds} s, and the rate of the samples is not known",
-                    preset.id()
-                );
-                Error::config(message).file(&session.path).key("--preset")
-            })?;
-            Ok(((seconds * rate) as usize).max(1))
+        let unknown = || {
+            let message =
+                format!("`{}` smooths over time, and the rate of the samples is not known", preset.id());
+            Error::config(message).file(&session.path).key("--preset")
         };
-        let smoothed = preset.smoothed_s().map(width).transpose()?;
+        let smoothed = match preset.smoothed_s() {
+            Some(_) => preset.smoothed_samples(session.stimulus.rate_hz.ok_or_else(unknown)?),
+            None => None,
+        };
         Ok(Self { first: lost.max(preset.skipped()), precisions, smoothed })
     }
 

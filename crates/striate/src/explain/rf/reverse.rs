@@ -37,6 +37,8 @@ pub(super) struct Found {
 struct Rows {
     frames: Vec<Tensor<2>>,
     responses: Tensor<2>,
+    /// Whether they follow each other in time, as those of movies do.
+    is_movie: bool,
 }
 
 impl Reverse<'_> {
@@ -82,7 +84,7 @@ impl Reverse<'_> {
         let null: Vec<Vec<f32>> = (0..shuffles)
             .map(|draw| {
                 let mut random = Draws::Seed(7, draw as u64).generator(seed);
-                strongest(filters(&self.shuffled(&rows.responses, &mut random)))
+                strongest(filters(&self.shuffled(&rows, &mut random)))
             })
             .collect();
         let of = |neuron: usize| null.iter().map(move |draw| f64::from(draw[neuron]));
@@ -122,22 +124,23 @@ impl Reverse<'_> {
         }
         let centred = |rows: Tensor<2>| rows.clone() - rows.mean_dim(0);
         let frames = frames.into_iter().map(|parts| centred(Tensor::cat(parts, 0))).collect();
-        Ok(Rows { frames, responses: centred(Tensor::cat(responses, 0)) })
+        let is_movie = numbers.iter().any(|&trial| trials.whole(trial).samples > 1);
+        Ok(Rows { frames, responses: centred(Tensor::cat(responses, 0)), is_movie })
     }
 
     /// Responses to other stimuli: images in another order, movies moved on around their end, so that what follows stays together.
-    fn shuffled(&self, responses: &Tensor<2>, random: &mut rand_chacha::ChaCha8Rng) -> Tensor<2> {
-        let rows = responses.dims()[0];
+    fn shuffled(&self, of: &Rows, random: &mut rand_chacha::ChaCha8Rng) -> Tensor<2> {
+        let rows = of.responses.dims()[0];
         let order = permutation(random, rows);
-        let order: Vec<i64> = match self.samples {
-            1 => order.into_iter().map(|row| row as i64).collect(),
-            samples => {
+        let order: Vec<i64> = match of.is_movie {
+            false => order.into_iter().map(|row| row as i64).collect(),
+            true => {
                 // By a tenth of the recording at least.
-                let least = (rows / 10).max(samples).min(rows / 2);
+                let least = (rows / 10).max(self.samples).min(rows / 2);
                 let by = least + order[0] % (rows - 2 * least).max(1);
                 (0..rows).map(|row| ((row + by) % rows) as i64).collect()
             }
         };
-        responses.clone().select(0, Tensor::<1, Int>::from_ints(order.as_slice(), self.device))
+        of.responses.clone().select(0, Tensor::<1, Int>::from_ints(order.as_slice(), self.device))
     }
 }

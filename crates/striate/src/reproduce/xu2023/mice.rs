@@ -168,20 +168,17 @@ impl Mouse {
             samples.push(self.session.trials[trial].samples);
         }
         let stimulus: Vec<usize> = (0..samples.iter().sum()).collect();
+        let rate = self.session.stimulus.rate_hz.unwrap_or_default();
+        let width = Preset::Xu2023.smoothed_samples(rate).unwrap_or(1);
         let evaluation = Evaluation::new(self.session.neurons.len(), &recorded, &stimulus)?
             .with_predictions(&expected)?
-            .in_time(&samples, width(&self.session));
+            .in_time(&samples, width);
         Ok(score(&evaluation, &settings()).summaries.get(METRIC).and_then(|summary| summary.mean))
     }
 }
 
 fn settings() -> Settings {
     Settings { preset: Preset::Xu2023, ..Settings::default() }
-}
-
-fn width(session: &Session) -> usize {
-    let seconds = Preset::Xu2023.smoothed_s().unwrap_or_default();
-    ((session.stimulus.rate_hz.unwrap_or_default() * seconds) as usize).max(1)
 }
 
 /// What the simulated mice change: networks for frames of 24 × 32, and a faster rate for fewer steps.
